@@ -1,0 +1,57 @@
+"""What can go wrong, one class per way of handling it.
+
+Every message is one sentence: what was asked, what was found, what is allowed.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class FhembError(Exception):
+    """Base of every error that the library raises on purpose."""
+
+
+class SchemaError(FhembError, ValueError):
+    """The data are not a recording, or not one that this version can read."""
+
+
+class UnknownNameError(FhembError, KeyError):
+    """A subject, session, feature or wavelet that is not there."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError would show the repr, quotes and all
+
+
+class EmptySelectionError(FhembError, ValueError):
+    """A selection that leaves nothing."""
+
+
+class StoreError(FhembError, OSError):
+    """A store that is unfinished, damaged, locked, foreign, or already there."""
+
+
+class BudgetError(FhembError, MemoryError):
+    """Work that would need more memory than it may have; carries the bytes."""
+
+
+class ConfigError(FhembError, ValueError):
+    """A configuration that is missing, incomplete or unsafe."""
+
+
+class SourceError(FhembError, OSError):
+    """The database or the tunnel did not do what was asked."""
+
+
+def nearest(name: object, allowed: Iterable[object], n: int = 3) -> str:
+    """``'; the nearest are a, b'`` for a name that is not among ``allowed``.
+
+    Numbers are compared by distance, everything else by spelling.
+    """
+    options = list(allowed)
+    if isinstance(name, int | float) and all(isinstance(o, int | float) for o in options):
+        numbers = [o for o in options if isinstance(o, int | float)]
+        found = sorted(sorted(numbers, key=lambda o: (abs(o - name), o))[:n])
+    else:
+        found = get_close_matches(str(name), [str(o) for o in options], n, cutoff=0.4)  # type: ignore[assignment]
+    found = found or options[:n]  # type: ignore[assignment]
+    return "; the nearest are " + ", ".join(map(str, found)) if found else ""

@@ -1,0 +1,1 @@
+"""Stores: how recordings and results lie on disk, and the only writer."""

@@ -1,0 +1,1 @@
+"""Lazy xarray functions over the kernels. Nothing here computes."""

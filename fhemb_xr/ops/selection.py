@@ -1,0 +1,153 @@
+"""Which people, which frames, which pixels."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import EmptySelectionError, UnknownNameError, nearest
+
+Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
+Spec = str | int | Sequence[object]
+
+
+def select(
+    ds: Labelled,
+    *,
+    subjects: Spec = "all",
+    sessions: Spec = "all",
+    frames: tuple[int, int] | None = None,
+    seconds: tuple[float, float] | None = None,
+) -> Labelled:
+    """Some people, some sessions, some of the time.
+
+    Parameters
+    ----------
+    ds
+        A recording, an embedding, or anything with ``subject``, ``session`` or ``time``.
+    subjects
+        ``"all"``, one id, or a list of ids and inclusive pairs: ``[(40, 44), 53]``. A pair
+        takes the ids that are there; a single id must be there. The order of the data is kept.
+    sessions
+        ``"all"``, a name or a list of names.
+    frames
+        Half-open interval of frame numbers, ``[start, stop)``, on the session's clock.
+    seconds
+        Half-open interval of seconds since the session's first frame; instead of ``frames``.
+
+    Returns
+    -------
+    The same kind of object, lazy where it was, with coordinates unchanged.
+
+    Raises
+    ------
+    UnknownNameError
+        A subject or session that is not there (a ``KeyError``), with the nearest ones.
+    EmptySelectionError
+        Nothing is left; the message has the range that is there.
+    ValueError
+        Both ``frames`` and ``seconds``, or an interval that runs backwards.
+
+    Notes
+    -----
+    Memory and tasks: those of ``isel``. Computes at call: none.
+
+    Examples
+    --------
+    >>> import fhemb_xr as fx
+    >>> ds = fx.testing.audience(n_subjects=4, seconds=4)
+    >>> part = ds.fhemb.select(subjects=[(40, 41), 43], seconds=(1, 3))
+    >>> part.subject.values.tolist(), part.sizes["time"]
+    ([40, 41, 43], 50)
+    """
+    if frames is not None and seconds is not None:
+        raise ValueError("asked for frames and for seconds: give one of the two")
+    for dim, spec in ((schema.SUBJECT, subjects), (schema.SESSION, sessions)):
+        if not (isinstance(spec, str) and spec == "all"):
+            ds = _take(ds, dim, spec)
+    if frames is not None:
+        ds = _between(ds, schema.FRAME, frames)
+    if seconds is not None:
+        ds = _between(ds, schema.TIME, seconds)
+    return ds
+
+
+def _take(ds: Labelled, dim: str, spec: Spec) -> Labelled:
+    if dim not in ds.indexes:
+        raise UnknownNameError(f"cannot select by {dim}: the dimensions are {tuple(ds.dims)}")
+    ids = ds.indexes[dim].tolist()
+    entries = [spec] if isinstance(spec, str | int | np.integer) else _pair_or_list(spec)
+    wanted: set[object] = set()
+    for entry in entries:
+        wanted |= _expand(entry, ids, dim)
+    return ds.isel({dim: [i for i, name in enumerate(ids) if name in wanted]})
+
+
+def _pair_or_list(spec: Sequence[object]) -> list[object]:
+    return [spec] if isinstance(spec, tuple) and len(spec) == 2 else list(spec)
+
+
+def _expand(entry: object, ids: list[object], dim: str) -> set[object]:
+    if isinstance(entry, tuple | list):
+        if len(entry) != 2 or entry[0] > entry[1]:
+            raise ValueError(f"an interval of {dim}s is a pair (first, last), found {entry!r}")
+        low, high = entry
+        found = {i for i in ids if low <= i <= high}
+        if not found:
+            raise UnknownNameError(f"no {dim} in {entry!r}{nearest(low, ids)}")
+        return found
+    if entry not in ids:
+        raise UnknownNameError(f"no {dim} {entry!r} among {len(ids)}{nearest(entry, ids)}")
+    return {entry}
+
+
+def _between(ds: Labelled, name: str, interval: tuple[float, float]) -> Labelled:
+    start, stop = interval
+    if not start < stop:
+        raise ValueError(f"an interval is [start, stop) with start < stop, found {interval!r}")
+    axis = _clock(ds, name)
+    # a frame belongs to the second it starts in, whatever the rounding of frame / rate
+    slack = 1e-9 * max(abs(start), abs(stop), 1.0)
+    inside = np.flatnonzero((axis >= start - slack) & (axis < stop - slack))
+    if not inside.size:
+        there = f"[{axis.min():g}, {axis.max():g}]" if axis.size else "empty"
+        raise EmptySelectionError(f"no {name} in [{start:g}, {stop:g}): there is {there}")
+    return ds.isel({schema.TIME: slice(int(inside[0]), int(inside[-1]) + 1)})
+
+
+def _clock(ds: xr.DataArray | xr.Dataset, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Frame numbers or seconds along time, from the index: never from lazy data."""
+    if schema.TIME not in ds.indexes:
+        raise UnknownNameError(f"cannot select by {name}: 'time' has no coordinate")
+    seconds = np.asarray(ds.indexes[schema.TIME], dtype=np.float64)
+    return seconds if name == schema.TIME else np.rint(seconds * schema.sampling_rate(ds))
+
+
+def mask(heat: xr.DataArray, threshold: float) -> xr.DataArray:
+    """Background out: NaN where a pixel is below ``threshold`` °C.
+
+    Parameters
+    ----------
+    heat
+        Heatmap of any shape [°C].
+    threshold
+        Lowest temperature that is kept [°C].
+
+    Returns
+    -------
+    The heatmap with the same shape, dtype and attributes, lazy where it was.
+
+    Notes
+    -----
+    Memory: the chunk and one mask of a byte per sample. Tasks: one per chunk, fused.
+    Computes at call: none.
+
+    Examples
+    --------
+    >>> import xarray as xr, fhemb_xr as fx
+    >>> fx.mask(xr.DataArray([20.0, 31.0], dims="x"), 25).values
+    array([nan, 31.])
+    """
+    return heat.where(heat >= heat.dtype.type(threshold))

@@ -1,0 +1,1 @@
+"""Figures of small, loaded results."""

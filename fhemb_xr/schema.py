@@ -1,0 +1,154 @@
+"""The recording: its variables, dimensions and units, declared once and checked from here."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr.errors import SchemaError
+
+VERSION = "1.0"
+"""Version of the layout, in ``attrs["fhemb_schema"]``: same major reads, newer minor warns."""
+
+SUBJECT, SESSION, TIME, Y, X = "subject", "session", "time", "y", "x"
+FEATURE, COMPONENT, BAND, WINDOW, LAG = "feature", "component", "band", "window", "lag"
+HEATMAP, HEIGHT, WIDTH, POSITION, N_TIME = "heatmap", "height", "width", "position", "n_time"
+FRAME, AXIS = "frame", "axis"
+EMBEDDING = "embedding"
+SAMPLING_RATE = "sampling_rate"
+THRESHOLD = "temperature_threshold"
+SCHEMA = "fhemb_schema"
+SPEC = "fhemb_spec"
+HISTORY = "history"
+DEFAULT_RATE_HZ = 25.0
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One array of a recording."""
+
+    name: str
+    dims: tuple[str, ...]
+    dtype: str
+    units: str
+    meaning: str
+    required: bool = False
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """Attributes that every store of this variable carries."""
+        return {"long_name": self.meaning, "units": self.units}
+
+
+_SERIES = (SUBJECT, SESSION, TIME)
+VARIABLES = {
+    v.name: v
+    for v in (
+        Variable(HEATMAP, (*_SERIES, Y, X), "float32", "degC", "facial temperature", True),
+        Variable(HEIGHT, _SERIES, "int16", "pixel", "rows of the frame as stored, 0 = no face"),
+        Variable(WIDTH, _SERIES, "int16", "pixel", "columns of the frame as stored, 0 = no face"),
+        Variable(POSITION, (*_SERIES, AXIS), "float32", "pixel", "face centre in the camera image"),
+        Variable(N_TIME, (SUBJECT, SESSION), "int64", "1", "frames that exist"),
+    )
+}
+
+
+def sampling_rate(obj: xr.DataArray | xr.Dataset) -> float:
+    """Frames a second [Hz]: of ``attrs["sampling_rate"]``, else of a loaded ``time`` axis, else 25."""
+    if SAMPLING_RATE in obj.attrs:
+        return float(obj.attrs[SAMPLING_RATE])
+    if TIME in obj.indexes and obj.sizes[TIME] > 1:
+        seconds = np.asarray(obj.indexes[TIME][:2], dtype=np.float64)
+        if seconds[1] > seconds[0]:
+            return float(1 / (seconds[1] - seconds[0]))
+    return DEFAULT_RATE_HZ
+
+
+def require_dims(obj: xr.DataArray, *dims: Hashable) -> None:
+    """Check that ``obj`` has ``dims``, by name.
+
+    Raises
+    ------
+    SchemaError
+        Naming what is missing and what is there.
+    """
+    missing = [d for d in dims if d not in obj.dims]
+    if missing:
+        raise SchemaError(
+            f"need the dimensions {dims}, found {obj.dims}: {missing} missing; "
+            "rename what plays their part with .rename(...)"
+        )
+
+
+def check_version(attrs: dict[str, object]) -> str | None:
+    """Whether this version can read a store: a warning text, or None.
+
+    Raises
+    ------
+    SchemaError
+        If the store is of no version, or of a newer major one.
+    """
+    found = attrs.get(SCHEMA)
+    if not isinstance(found, str) or not all(p.isdigit() for p in found.split(".")):
+        raise SchemaError(
+            f"this is not a store of fhemb_xr: attribute {SCHEMA!r} is {found!r}, "
+            f"expected a version such as {VERSION!r}"
+        )
+    major, minor = (int(p) for p in [*found.split("."), "0"][:2])
+    mine = tuple(int(p) for p in VERSION.split("."))
+    if major > mine[0]:
+        raise SchemaError(
+            f"the store has schema {found}, this version reads up to {mine[0]}.x: update fhemb_xr"
+        )
+    newer = (major, minor) > mine
+    return f"the store has schema {found}, newer than {VERSION}: unknown parts are ignored" if newer else None
+
+
+def validate(ds: xr.Dataset) -> None:
+    """Check that ``ds`` is a recording, by names, dims, dtypes and attributes; reads no data.
+
+    Raises
+    ------
+    SchemaError
+        One sentence naming everything that is wrong.
+    """
+    wrong = [text for v in VARIABLES.values() for text in _faults(ds, v)]
+    if SAMPLING_RATE not in ds.attrs:
+        wrong.append(f"no attribute {SAMPLING_RATE!r} [Hz]")
+    elif not _positive(ds.attrs[SAMPLING_RATE]):
+        wrong.append(f"{SAMPLING_RATE!r} is {ds.attrs[SAMPLING_RATE]!r}, not a positive number of Hz")
+    if not wrong:
+        wrong = _axis_faults(ds)
+    if wrong:
+        raise SchemaError("not a recording: " + "; ".join(wrong))
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value)) and value > 0
+
+
+def _faults(ds: xr.Dataset, v: Variable) -> list[str]:
+    if v.name not in ds.variables:
+        found = sorted(map(str, ds.data_vars))
+        return [f"no variable {v.name!r} among {found}"] if v.required else []
+    var = ds[v.name]
+    wrong = []
+    if var.dims != v.dims:
+        wrong.append(f"{v.name!r} has the dimensions {var.dims}, expected {v.dims}")
+    if var.dtype.kind not in "iuf":
+        wrong.append(f"{v.name!r} has dtype {var.dtype}, expected {v.dtype}")
+    return wrong
+
+
+def _axis_faults(ds: xr.Dataset) -> list[str]:
+    wrong = []
+    for name in (SUBJECT, SESSION, TIME):
+        index = ds.indexes.get(name)
+        if index is None:
+            wrong.append(f"dimension {name!r} has no coordinate")
+        elif not index.is_unique:
+            wrong.append(f"{name!r} repeats {index[index.duplicated()][0]!r}")
+    if TIME in ds.indexes and not ds.indexes[TIME].is_monotonic_increasing:
+        wrong.append("'time' is not increasing")
+    return wrong

@@ -1,0 +1,1 @@
+"""From PostgreSQL to a recording: plan, read, write, verify."""
