@@ -1,0 +1,43 @@
+"""Fixtures that every room shares."""
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import settings
+
+settings.register_profile("default", deadline=None, max_examples=30, print_blob=True)
+settings.load_profile("default")
+
+
+class CountingScheduler:
+    """A dask scheduler that fails the test after ``allowed`` computes."""
+
+    def __init__(self, allowed: int) -> None:
+        self.allowed, self.seen = allowed, 0
+
+    def __call__(self, dsk, keys, **kwargs):
+        self.seen += 1
+        assert self.seen <= self.allowed, f"{self.seen} computes, {self.allowed} allowed"
+        return dask.get(dsk, keys, **kwargs)
+
+
+@pytest.fixture
+def computes():
+    """``with computes(0): ...`` fails if anything is computed inside."""
+    return lambda allowed: dask.config.set(scheduler=CountingScheduler(allowed))
+
+
+@pytest.fixture
+def heat() -> xr.DataArray:
+    """A small heatmap with a NaN background and attributes that must not leak."""
+    rng = np.random.default_rng(0)
+    data = rng.gamma(2.0, size=(2, 1, 40, 4, 5)).astype("float32") + 30
+    data[..., 0, :] = np.nan
+    return xr.DataArray(
+        data,
+        dims=("subject", "session", "time", "y", "x"),
+        coords={"subject": [65, 68], "session": ["dg"], "time": np.arange(40) / 25},
+        attrs={"units": "degC", "valid_min": 20.0, "sampling_rate": 25.0},
+        name="heatmap",
+    )
