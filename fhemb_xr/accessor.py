@@ -1,0 +1,122 @@
+"""The ``.fhemb`` accessors: names and delegation. No computation, no state."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import xarray as xr
+
+from fhemb_xr.io import store
+from fhemb_xr.ops import (
+    bands,
+    decompose,
+    framewise,
+    grouping,
+    pipeline,
+    relation,
+    resizing,
+    selection,
+    similarity,
+    statistics,
+)
+
+
+def _method(function: Callable[..., Any], of: Callable[[Any], Any] | None = None) -> Any:
+    """``function`` as a method: same signature and docstring, less its first argument.
+
+    ``of`` says what of the object the function acts on, e.g. a recording's heatmap.
+    """
+
+    @functools.wraps(function)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return function(self._obj if of is None else of(self._obj), *args, **kwargs)
+
+    first, *rest = inspect.signature(function).parameters.values()
+    me = first.replace(name="self", annotation=inspect.Parameter.empty)
+    method.__signature__ = inspect.Signature([me, *rest])  # type: ignore[attr-defined]
+    return method
+
+
+class Plots:
+    """Figures of one object; every method is a function of :mod:`fhemb_xr.plot`."""
+
+    __slots__ = ("_obj",)
+
+    def __init__(self, obj: xr.DataArray | xr.Dataset) -> None:
+        self._obj = obj
+
+
+def _figure(name: str) -> Any:
+    def method(self: Plots, *args: Any, **kwargs: Any) -> Any:
+        from fhemb_xr import plot  # holoviews takes seconds to import
+
+        return getattr(plot, name)(self._obj, *args, **kwargs)
+
+    method.__name__ = name
+    method.__doc__ = f"See :func:`fhemb_xr.plot.{name}`."
+    return method
+
+
+FIGURES = (
+    "signal", "lagged", "eigenfaces", "scree", "relation", "dendrogram",
+    "projection", "clusters_at", "pdf", "histogram", "player",
+)  # fmt: skip
+for _name in FIGURES:
+    setattr(Plots, _name, _figure(_name))
+
+
+class _Accessor:
+    """What both accessors hold: the object, and nothing more."""
+
+    __slots__ = ("_obj",)
+
+    def __init__(self, obj: Any) -> None:
+        self._obj = obj  # every ds["name"] builds a new accessor: state here would be lost
+
+    select = _method(selection.select)
+    save = _method(store.save)
+    embed = _method(pipeline.embed)
+    resize = _method(resizing.resize)
+
+    @property
+    def plot(self) -> Plots:
+        """Figures."""
+        return Plots(self._obj)
+
+
+@xr.register_dataarray_accessor("fhemb")
+class FhembDataArray(_Accessor):
+    """Methods on one array: a heatmap, an embedding, a relation."""
+
+    __slots__ = ()
+
+    mask = _method(selection.mask)
+    moments = _method(statistics.moments)
+    features = _method(framewise.features)
+    pca = _method(decompose.pca)
+    project = _method(decompose.project)
+    reconstruct = _method(decompose.reconstruct)
+    wavelet_bands = _method(bands.wavelet_bands)
+    wavelet_filter = _method(bands.wavelet_filter)
+    lagged_correlation = _method(similarity.lagged_correlation)
+    pairwise = _method(relation.pairwise)
+    normalize_relation = _method(relation.normalize_relation)
+    clusters = _method(grouping.clusters)
+    silhouette = _method(grouping.silhouette)
+    embed_relation = _method(grouping.embed_relation)
+
+
+@xr.register_dataset_accessor("fhemb")
+class FhembDataset(_Accessor):
+    """Methods on a recording; those on pixels act on its variable ``heatmap``."""
+
+    __slots__ = ()
+
+    mask = _method(selection.mask, pipeline.heatmap)
+    moments = _method(statistics.moments, pipeline.heatmap)
+    features = _method(framewise.features, pipeline.heatmap)
+    pca = _method(decompose.pca, pipeline.heatmap)
+    project = _method(decompose.project, pipeline.heatmap)
+    wavelet_bands = _method(bands.wavelet_bands, pipeline.heatmap)
+    wavelet_filter = _method(bands.wavelet_filter, pipeline.heatmap)

@@ -1,0 +1,219 @@
+"""The whole way in one lazy call: pixels to features to eigenfaces to bands."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops import bands as banding
+from fhemb_xr.ops import decompose, framewise, selection
+
+SPEC_VERSION = 1
+STATISTICS = (
+    "max", "min", "mean", "variance", "std", "median", "skew", "kurtosis", "entropy",
+)  # fmt: skip
+Names = str | Sequence[str | tuple[str, str]]
+
+
+def embed(
+    ds: xr.Dataset | xr.DataArray,
+    names: Names = STATISTICS,
+    *,
+    threshold: float | str | None = "recording",
+    pca: xr.Dataset | Mapping[str, Any] | None = None,
+    wavelet: str | None = None,
+    level: int = 8,
+    bands: str | int | Sequence[int] | None = None,
+    mode: str = "symmetric",
+    transform: str = "dwt",
+    bins: str | int | Sequence[float] = "sturges",
+    density: bool = True,
+    entropy_bins: int = 30,
+) -> xr.DataArray:
+    """Features of every face in every frame, as one lazy array.
+
+    Pixels below ``threshold`` are masked; features are taken per frame; ``pc`` features are
+    scores on eigenfaces of these very frames, or of a basis that is given; with ``wavelet``,
+    each feature is then limited in time to ``bands``.
+
+    Parameters
+    ----------
+    ds
+        A recording, or its heatmap ``(…, time, y, x)`` [°C].
+    names
+        Features in the order wanted, see :func:`features`; a pair is an inclusive interval.
+    threshold
+        Background below this [°C]; ``"recording"``: what the recording says, if it does;
+        ``None``: no masking.
+    pca
+        A basis from :func:`pca`, or options for it (``{"scaler": "standard"}``).
+    wavelet, level, bands, mode, transform
+        See :func:`wavelet_filter`. ``wavelet=None``: features as they are. ``bands=None``
+        means all of them.
+    bins, density, entropy_bins
+        See :func:`features`.
+
+    Returns
+    -------
+    ``embedding(…, time, feature)``, lazy where the heatmap is, with its specification as
+    JSON in ``attrs["fhemb_spec"]``: :func:`replay` makes the same array from it.
+
+    Raises
+    ------
+    UnknownNameError
+        A feature or wavelet that is not there, with the nearest ones.
+    ValueError
+        ``bands`` without ``wavelet``.
+
+    Notes
+    -----
+    Memory: that of :func:`features` for each running task; bands work on features, not on
+    pixels. Passes over the pixels: one, one more for eigenfaces, one more for histogram
+    edges. Computes at call: none.
+
+    Examples
+    --------
+    >>> import fhemb_xr as fx
+    >>> ds = fx.testing.audience(n_subjects=2, seconds=8)
+    >>> emb = ds.fhemb.embed(["skew", ("p5", "p95")], wavelet="db4", level=3, bands=[1, 2])
+    >>> emb.sizes["feature"], emb.attrs["sampling_rate"]
+    (20, 25.0)
+    """
+    if bands is not None and wavelet is None:
+        raise ValueError(f"asked for bands {bands!r} without a wavelet: add wavelet='db4'")
+    heat = heatmap(ds)
+    limit = _threshold(ds, threshold)
+    wanted = framewise.expand(names)
+    basis, options = _basis(heat, wanted, limit, pca)
+    out = framewise.features(
+        heat,
+        wanted,
+        threshold=limit,
+        bins=bins,
+        density=density,
+        entropy_bins=entropy_bins,
+        pca=basis,
+    )
+    if wavelet is not None:
+        chosen = "all" if bands is None else bands
+        out = banding.wavelet_filter(out, chosen, wavelet, level, mode, transform=transform)
+    out.attrs[schema.SPEC] = _spec(
+        names=wanted,
+        threshold=limit,
+        pca=options,
+        wavelet=wavelet,
+        level=level,
+        bands=bands,
+        mode=mode,
+        transform=transform,
+        bins=bins,
+        density=density,
+        entropy_bins=entropy_bins,
+    )
+    return out.rename(schema.EMBEDDING)
+
+
+def replay(
+    spec: str | Mapping[str, Any], ds: xr.Dataset | xr.DataArray, *, pca: xr.Dataset | None = None
+) -> xr.DataArray:
+    """The embedding that a specification describes, of this recording.
+
+    Parameters
+    ----------
+    spec
+        ``attrs["fhemb_spec"]`` of an embedding: JSON, or the mapping it holds.
+    ds
+        A recording, or its heatmap.
+    pca
+        The basis, where the specification says that one was given.
+
+    Returns
+    -------
+    What :func:`embed` returned when the specification was written.
+
+    Raises
+    ------
+    SchemaError
+        Not a specification, one of a newer version, or one whose basis is missing.
+
+    Notes
+    -----
+    Memory, tasks, computes: those of :func:`embed`.
+
+    Examples
+    --------
+    >>> import fhemb_xr as fx
+    >>> ds = fx.testing.audience(n_subjects=2, seconds=4)
+    >>> emb = fx.embed(ds, ["mean"])
+    >>> fx.replay(emb.attrs["fhemb_spec"], ds).identical(emb)
+    True
+    """
+    found = _parse(spec)
+    options = found.pop("pca")
+    if options == "given":
+        if pca is None:
+            raise SchemaError("the embedding used a basis of its own: give it as pca=...")
+        options = pca
+    return embed(ds, pca=options, **found)
+
+
+def heatmap(ds: xr.Dataset | xr.DataArray) -> xr.DataArray:
+    """The heatmap of a recording, with the recording's sampling rate.
+
+    Raises
+    ------
+    SchemaError
+        If the Dataset has no ``heatmap``.
+    """
+    if isinstance(ds, xr.DataArray):
+        return ds
+    if schema.HEATMAP not in ds:
+        raise SchemaError(f"no variable 'heatmap' among {sorted(map(str, ds.data_vars))}")
+    rate = {k: ds.attrs[k] for k in (schema.SAMPLING_RATE,) if k in ds.attrs}
+    return ds[schema.HEATMAP].assign_attrs(rate)
+
+
+def _threshold(ds: xr.Dataset | xr.DataArray, asked: float | str | None) -> float | None:
+    if isinstance(asked, str):
+        if asked != "recording":
+            raise ValueError(f"threshold is °C, None or 'recording', found {asked!r}")
+        asked = ds.attrs.get(schema.THRESHOLD)
+    return None if asked is None else float(asked)
+
+
+def _basis(
+    heat: xr.DataArray,
+    wanted: Sequence[str],
+    threshold: float | None,
+    asked: xr.Dataset | Mapping[str, Any] | None,
+) -> tuple[xr.Dataset | None, Any]:
+    """The basis to project on, and what the specification says of it."""
+    numbers = [int(n[2:]) for n in wanted if n.startswith("pc")]
+    if not numbers:
+        return None, None
+    if isinstance(asked, xr.Dataset):
+        return asked, "given"
+    options = {"n_components": max(numbers) + 1, **(asked or {})}
+    visible = heat if threshold is None else selection.mask(heat, threshold)
+    return decompose.pca(visible, **options), options
+
+
+def _spec(**settings: Any) -> str:
+    plain = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in settings.items()}
+    return json.dumps({"version": SPEC_VERSION, **plain}, sort_keys=True)
+
+
+def _parse(spec: str | Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        found = dict(json.loads(spec) if isinstance(spec, str) else spec)
+        version = found.pop("version")
+    except (ValueError, KeyError, TypeError):
+        raise SchemaError(f"not a specification of an embedding: {spec!r:.80}") from None
+    if version != SPEC_VERSION:
+        raise SchemaError(
+            f"the specification has version {version!r}, this version reads {SPEC_VERSION}"
+        )
+    return found
