@@ -13,7 +13,7 @@ _HOME = {
     "clusters": "ops.grouping", "silhouette": "ops.grouping", "embed_relation": "ops.grouping",
     "embed": "ops.pipeline", "replay": "ops.pipeline",
     "open_recording": "io.recording", "open_embedding": "io.recording", "open_result": "io.recording",
-    "save": "io.store",
+    "save": "io.store", "show_versions": "diagnosis",
     "set_options": "options", "options": "options",
 }
 

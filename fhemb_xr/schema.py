@@ -47,8 +47,12 @@ VARIABLES = {
     for v in (
         Variable(HEATMAP, (*_SERIES, Y, X), "float32", "degC", "facial temperature", True),
         Variable(HEIGHT, _SERIES, "int16", "pixel", "rows of the frame as stored, 0 = no face"),
-        Variable(WIDTH, _SERIES, "int16", "pixel", "columns of the frame as stored, 0 = no face"),
-        Variable(POSITION, (*_SERIES, AXIS), "float32", "pixel", "face centre in the camera image"),
+        Variable(
+            WIDTH, _SERIES, "int16", "pixel", "columns of the frame as stored, 0 = no face"
+        ),
+        Variable(
+            POSITION, (*_SERIES, AXIS), "float32", "pixel", "face centre in the camera image"
+        ),
         Variable(N_TIME, (SUBJECT, SESSION), "int64", "1", "frames that exist"),
     )
 }
@@ -102,7 +106,11 @@ def check_version(attrs: dict[str, object]) -> str | None:
             f"the store has schema {found}, this version reads up to {mine[0]}.x: update fhemb_xr"
         )
     newer = (major, minor) > mine
-    return f"the store has schema {found}, newer than {VERSION}: unknown parts are ignored" if newer else None
+    return (
+        f"the store has schema {found}, newer than {VERSION}: unknown parts are ignored"
+        if newer
+        else None
+    )
 
 
 def validate(ds: xr.Dataset) -> None:
@@ -117,7 +125,9 @@ def validate(ds: xr.Dataset) -> None:
     if SAMPLING_RATE not in ds.attrs:
         wrong.append(f"no attribute {SAMPLING_RATE!r} [Hz]")
     elif not _positive(ds.attrs[SAMPLING_RATE]):
-        wrong.append(f"{SAMPLING_RATE!r} is {ds.attrs[SAMPLING_RATE]!r}, not a positive number of Hz")
+        wrong.append(
+            f"{SAMPLING_RATE!r} is {ds.attrs[SAMPLING_RATE]!r}, not a positive number of Hz"
+        )
     if not wrong:
         wrong = _axis_faults(ds)
     if wrong:

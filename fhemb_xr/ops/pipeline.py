@@ -117,7 +117,10 @@ def embed(
 
 
 def replay(
-    spec: str | Mapping[str, Any], ds: xr.Dataset | xr.DataArray, *, pca: xr.Dataset | None = None
+    spec: str | Mapping[str, Any],
+    ds: xr.Dataset | xr.DataArray,
+    *,
+    pca: xr.Dataset | None = None,
 ) -> xr.DataArray:
     """The embedding that a specification describes, of this recording.
 

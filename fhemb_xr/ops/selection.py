@@ -117,7 +117,9 @@ def _between(ds: Labelled, name: str, interval: tuple[float, float]) -> Labelled
     return ds.isel({schema.TIME: slice(int(inside[0]), int(inside[-1]) + 1)})
 
 
-def _clock(ds: xr.DataArray | xr.Dataset, name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _clock(
+    ds: xr.DataArray | xr.Dataset, name: str
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Frame numbers or seconds along time, from the index: never from lazy data."""
     if schema.TIME not in ds.indexes:
         raise UnknownNameError(f"cannot select by {name}: 'time' has no coordinate")

@@ -1,0 +1,325 @@
+"""The command ``fhemb``: results go to stdout, talk goes to stderr.
+
+Exit codes: 0 done, 1 it failed or a check did, 2 the command was misused.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fhemb_xr.errors import FhembError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback would print local variables
+    help="Lazy analysis of facial heatmaps: database, embedding, similarity, report.",
+)
+talk = Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Workers = Annotated[int, typer.Option(min=0, help="Worker processes; 0: threads of this one.")]
+Memory = Annotated[str, typer.Option(help="Memory limit of each worker process.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace the result if it is there already.")]
+
+
+@app.command(
+    epilog="Example: fhemb embed don.zarr emb.zarr -f skew,p5:p95,pc0:pc4 --bands 2,3,5"
+)
+def embed(
+    recording: Path,
+    out: Path,
+    features: Annotated[
+        str, typer.Option("--features", "-f", help="Names and first:last intervals.")
+    ] = ("mean,std,skew,kurtosis,p5:p95,pc0:pc4"),
+    subjects: Annotated[
+        str, typer.Option(help="Ids and first-last intervals, or all.")
+    ] = "all",
+    threshold: Annotated[float | None, typer.Option(help="Background below this [°C].")] = None,
+    wavelet: Annotated[str, typer.Option(help="Wavelet, or none.")] = "db4",
+    level: int = 8,
+    bands: Annotated[str, typer.Option(help="Bands in pywt order, or all.")] = "2,3,5",
+    overwrite: Overwrite = False,
+    workers: Workers = 0,
+    memory: Memory = "2GiB",
+    as_json: Json = False,
+) -> None:
+    """Features of every face in every frame, limited to bands, saved as Zarr."""
+    with _reporting(as_json) as report:
+        import fhemb_xr as fx
+
+        ds = fx.select(fx.open_recording(recording), subjects=_ids(subjects))
+        emb = fx.embed(
+            ds,
+            _names(features),
+            threshold="recording" if threshold is None else threshold,
+            wavelet=None if wavelet == "none" else wavelet,
+            level=level,
+            bands=None if wavelet == "none" else _bands(bands),
+        )
+        with _cluster(workers, memory), _progress("Embedding", workers):
+            fx.save(emb, out, mode="w" if overwrite else "w-")
+        report(store=str(out), **dict(emb.sizes))
+
+
+@app.command(epilog="Example: fhemb similarity emb.zarr dtw.zarr --metric dtw --clusters 3")
+def similarity(
+    embedding: Path,
+    out: Path,
+    metric: Annotated[str, typer.Option(help="dtw, correlation, euclidean, …")] = "dtw",
+    features: Annotated[
+        str, typer.Option("--features", "-f", help="Of the embedding's, or all.")
+    ] = "all",
+    window: Annotated[
+        float | None, typer.Option(help="Sakoe-Chiba half-width [s], dtw only.")
+    ] = 2.0,
+    normalize: Annotated[
+        str, typer.Option(help="Of each series: none, zscore, minmax.")
+    ] = "zscore",
+    clusters: Annotated[int, typer.Option(min=1, help="Groups to cut the tree into.")] = 3,
+    overwrite: Overwrite = False,
+    workers: Workers = 0,
+    memory: Memory = "2GiB",
+    as_json: Json = False,
+) -> None:
+    """How alike any two people's trajectories are, and in which groups."""
+    with _reporting(as_json) as report:
+        import fhemb_xr as fx
+
+        emb = fx.open_embedding(embedding)
+        if features != "all":
+            emb = emb.sel(feature=_expanded(features, emb))
+        options: dict[str, Any] = {"normalize": normalize}
+        if metric == "dtw" and window is not None:
+            options["window"] = round(window * emb.attrs["sampling_rate"])
+        relation = fx.pairwise(emb, metric, **options)
+        found = relation.to_dataset(name="relation")
+        found["cluster"] = fx.clusters(relation, clusters)
+        with _cluster(workers, memory), _progress("Comparing", workers):
+            fx.save(found, out, mode="w" if overwrite else "w-")
+        report(store=str(out), **dict(found.sizes))
+
+
+@app.command(epilog="Example: fhemb report don.zarr emb.zarr dtw.zarr --out report")
+def report(
+    recording: Path,
+    embedding: Path,
+    relation: Path,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
+    as_json: Json = False,
+) -> None:
+    """One self-contained HTML page, and its figures as PNG and SVG."""
+    with _reporting(as_json) as say:
+        import fhemb_xr as fx
+        from fhemb_xr.plot import report as page
+
+        opened = (
+            fx.open_recording(recording),
+            fx.open_embedding(embedding),
+            fx.open_result(relation),
+        )
+        with _progress("Drawing", 0):
+            path = page.report(opened[0], opened[1], opened[2]["relation"], out / "report.html")
+        say(report=str(path))
+
+
+@app.command(epilog="Example: fhemb info don.zarr --json")
+def info(store: Path, as_json: Json = False) -> None:
+    """What a store holds; reads no data."""
+    with _reporting(as_json) as say:
+        import fhemb_xr as fx
+        from fhemb_xr.budget import human
+
+        ds = fx.open_result(store)
+        ds = ds.to_dataset(name=ds.name or "result") if not hasattr(ds, "data_vars") else ds
+        if not as_json:
+            table = Table("variable", "dimensions", "dtype", "size", "unit")
+            for name, var in ds.variables.items():
+                dims = " × ".join(f"{d} {n}" for d, n in var.sizes.items())
+                table.add_row(
+                    str(name),
+                    dims,
+                    str(var.dtype),
+                    human(var.nbytes),
+                    var.attrs.get("units", ""),
+                )
+            Console().print(table)
+        wanted = (
+            "title",
+            "fhemb_kind",
+            "fhemb_schema",
+            "sampling_rate",
+            "temperature_threshold",
+        )
+        sizes = {str(k): v for k, v in ds.sizes.items()}
+        say(**{k: ds.attrs[k] for k in wanted if k in ds.attrs}, sizes=sizes)
+
+
+@app.command(epilog="Example: fhemb doctor")
+def doctor(as_json: Json = False) -> None:
+    """What is installed, whether the configuration is safe, whether a database answers."""
+    from fhemb_xr.diagnosis import checks
+
+    rows = list(checks())
+    for point in entry_points(group="fhemb.checks"):
+        try:
+            rows += list(point.load()())
+        except ImportError as missing:
+            rows.append((point.name, "SKIP", f"{missing.name} is not installed"))
+    if as_json:
+        print(
+            json.dumps([dict(zip(("check", "state", "found"), r, strict=True)) for r in rows])
+        )
+    else:
+        table = Table("check", "state", "found")
+        colours = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
+        for name, state, found in rows:
+            table.add_row(name, f"[{colours.get(state, 'dim')}]{state}[/]", found)
+        Console().print(table)
+    raise typer.Exit(1 if any(state == "FAIL" for _, state, _ in rows) else 0)
+
+
+def main() -> None:
+    """Run the command with those that other packages bring (``ingest``, ``demo``)."""
+    for point in entry_points(group="fhemb.commands"):
+        try:
+            app.add_typer(point.load(), name=point.name)
+        except ImportError as missing:
+            app.command(
+                point.name, help=f"Needs the extra: pip install 'fhemb_xr[{point.name}]'."
+            )(_absent(point.name, missing.name or "a package"))
+    app()
+
+
+def _absent(name: str, missing: str) -> Callable[[], NoReturn]:
+    def command() -> NoReturn:
+        talk.print(f"{missing} is not installed: pip install 'fhemb_xr[{name}]'")
+        raise typer.Exit(1)
+
+    return command
+
+
+@contextmanager
+def _reporting(as_json: bool) -> Iterator[Callable[..., None]]:
+    """Print what a command found, or its error in one sentence and exit 1."""
+    started = time.perf_counter()
+
+    def say(**found: Any) -> None:
+        found["seconds"] = round(time.perf_counter() - started, 2)
+        if as_json:
+            print(json.dumps(found, default=str))
+        else:
+            for key, value in found.items():
+                talk.print(f"[bold]{key}[/] {value}", highlight=False)
+
+    try:
+        yield say
+    except (FhembError, ValueError, KeyError, OSError, MemoryError, ImportError) as error:
+        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        if as_json:
+            print(json.dumps({"error": {"code": type(error).__name__, "message": text}}))
+        else:
+            talk.print(f"[red]error[/] {text}", highlight=False, markup=True, soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+@contextmanager
+def _progress(label: str, workers: int) -> Iterator[None]:
+    """A bar over the tasks of this process; with worker processes, a clock."""
+    if not talk.is_terminal:
+        yield
+        return
+    if workers:
+        with talk.status(f"{label} on {workers} workers …"):
+            yield
+        return
+    from dask.callbacks import Callback
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = TextColumn(label), BarColumn(), TaskProgressColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=talk, transient=True) as bar:
+        row = bar.add_task(label, total=None)
+
+        def planned(dsk: Any) -> None:
+            bar.reset(row, total=len(dsk))
+
+        def done(*_: Any) -> None:
+            bar.advance(row)
+
+        with Callback(start=planned, posttask=done):
+            yield
+
+
+def _cluster(workers: int, memory: str) -> Any:
+    """Worker processes that listen on loopback only, or nothing for 0."""
+    if not workers:
+        return nullcontext()
+    from distributed import Client
+
+    return Client(
+        n_workers=workers,
+        threads_per_worker=1,
+        memory_limit=memory,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+    )
+
+
+def _ids(text: str) -> Any:
+    """``'40-44,65'`` → ``[(40, 44), 65]``."""
+    if text == "all":
+        return "all"
+    parts = [
+        p.strip().split("-") if p.strip()[0].isdigit() else [p.strip()] for p in text.split(",")
+    ]
+    typed = [[int(e) if e.isdigit() else e for e in p] for p in parts]
+    return [tuple(p) if len(p) > 1 else p[0] for p in typed]
+
+
+def _names(text: str) -> list[Any]:
+    """``'skew,p5:p95'`` → ``['skew', ('p5', 'p95')]``."""
+    parts = [p.strip().split(":") for p in text.split(",")]
+    return [tuple(p) if len(p) == 2 else p[0] for p in parts]
+
+
+def _bands(text: str) -> Any:
+    if text == "all":
+        return None
+    try:
+        return [int(b) for b in text.split(",")]
+    except ValueError:
+        raise ValueError(
+            f"bands are numbers with commas between, or all, found {text!r}"
+        ) from None
+
+
+def _expanded(text: str, emb: Any) -> list[str]:
+    from fhemb_xr.errors import UnknownNameError, nearest
+    from fhemb_xr.ops.framewise import expand
+
+    names = expand(_names(text))
+    there = emb.indexes["feature"].tolist()
+    for name in names:
+        if name not in there:
+            raise UnknownNameError(
+                f"no feature {name!r} in the embedding{nearest(name, there)}"
+            )
+    return names
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""What is installed, and what about it could go wrong."""
+
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+
+Check = tuple[str, str, str]
+
+_GROUPS = {
+    "core": ("xarray", "dask", "distributed", "zarr", "numpy", "scipy", "numba", "PyWavelets"),
+    "ingest": ("psycopg", "sshtunnel", "paramiko", "pydantic-settings"),
+    "plot": ("holoviews", "bokeh", "matplotlib"),
+    "learn": ("scikit-learn", "dask-ml", "tslearn", "torch"),
+}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this library and of what it uses; no path, host or user."""
+    names = ["fhemb_xr", *(n for group in _GROUPS.values() for n in group)]
+    return {"python": platform.python_version()} | {n: _version(n) for n in names}
+
+
+def show_versions() -> None:
+    """Print what is installed, for a bug report; it holds no path, host or user name.
+
+    Examples
+    --------
+    >>> import fhemb_xr as fx
+    >>> fx.show_versions()  # doctest: +ELLIPSIS
+    python...
+    """
+    for name, version in versions().items():
+        sys.stdout.write(f"{name:18}{version}\n")
+
+
+def checks() -> Iterator[Check]:
+    """Name, state (``OK WARN FAIL SKIP``) and finding of each check of this machine."""
+    yield "python", "OK", platform.python_version()
+    for group, names in _GROUPS.items():
+        found = {n: _version(n) for n in names}
+        absent = [n for n, v in found.items() if v == "-"]
+        there = ", ".join(f"{n} {v}" for n, v in found.items() if v != "-")
+        state = "OK" if not absent else ("FAIL" if group == "core" else "SKIP")
+        yield group, state, there + (f"; not installed: {', '.join(absent)}" if absent else "")
+    yield _openmp()
+    free = shutil.disk_usage(tempfile.gettempdir()).free / 2**30
+    yield (
+        "scratch disk",
+        "OK" if free > 5 else "WARN",
+        f"{free:.0f} GiB free for temporary files",
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)  # pywt.__version__ is wrong in 1.9.0
+    except importlib.metadata.PackageNotFoundError:
+        return "-"
+
+
+_RUNTIMES = """
+import contextlib, importlib
+for name in ("numpy", "scipy.linalg", "numba", "sklearn", "torch"):
+    with contextlib.suppress(ImportError):
+        importlib.import_module(name)
+import threadpoolctl
+print(*sorted({i["prefix"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "openmp"}))
+"""
+
+
+def _openmp() -> Check:
+    """Two OpenMP runtimes in one process can crash it: looked for in a process of its own."""
+    if _version("threadpoolctl") == "-":
+        return (
+            "OpenMP",
+            "SKIP",
+            "threadpoolctl is not installed (it comes with the extra learn)",
+        )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", _RUNTIMES],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = done.stdout.split()
+    if len(found) > 1:
+        text = f"{' and '.join(found)} are loaded together: keep torch in an environment of its own"
+        return "OpenMP", "WARN", text
+    return "OpenMP", "OK", f"one runtime: {found[0]}" if found else "no runtime is loaded"

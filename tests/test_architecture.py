@@ -1,0 +1,123 @@
+"""The floors: a module imports only from floors below its own."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+import fhemb_xr as fx
+import ingest
+from fhemb_xr import accessor
+
+ROOT = Path(fx.__file__).parent
+INGEST = Path(ingest.__file__).parent
+BASE = {"errors", "options", "budget", "schema"}
+FLOORS = {  # what each room may import of this package
+    "kernels": {"kernels"},
+    "ops": {"kernels", "ops"} | BASE,
+    "io": {"io", "kernels"} | BASE,
+    "plot": {"plot", "ops", "io", "kernels", "diagnosis"} | BASE,
+    "testing": {"kernels"} | BASE,
+    "legacy": {"ops", "io", "plot"} | BASE,
+    "accessor": {"ops", "io", "plot"} | BASE,
+}
+FORBIDDEN = {
+    "kernels": {"xarray", "dask", "zarr"},
+    "ops": {"zarr", "matplotlib", "holoviews"},
+    "io": {"holoviews", "matplotlib"},
+}
+FILES = [
+    p
+    for p in ROOT.rglob("*.py")
+    if p.relative_to(ROOT).parts[0].removesuffix(".py") in FLOORS
+]
+
+
+def imports(path):
+    """Dotted names of everything a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_floors__imports_point_down(path):
+    floor = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    for name in imports(path):
+        top, *rest = name.split(".")
+        assert top != "ingest", (path, name)
+        assert top not in FORBIDDEN.get(floor, set()), (path, name)
+        if top == "fhemb_xr":
+            assert rest[0] in FLOORS[floor], (path, name)
+
+
+@pytest.mark.parametrize("path", sorted(INGEST.glob("*.py")), ids=lambda p: p.name)
+def test_floors__ingest_sees_the_schema_the_errors_and_the_stores_only(path):
+    allowed = {"schema", "errors", "io", "budget"}
+    if path.name == "demo.py":
+        allowed |= {"testing"}  # the demo's audience is simulated
+    for name in imports(path):
+        top, *rest = name.split(".")
+        if top == "fhemb_xr":
+            assert rest[0] in allowed, (path, name)
+
+
+OF_DATA = [n for n in fx.__all__ if n not in accessor.NOT_METHODS]
+
+
+@pytest.mark.parametrize("name", OF_DATA)
+def test_accessor__mirrors_the_functions(name):
+    function = getattr(fx, name)
+    classes = [c for c in (accessor.FhembDataArray, accessor.FhembDataset) if hasattr(c, name)]
+    assert classes, f"{name} is a method of no accessor"
+    for cls in classes:
+        method = getattr(cls, name)
+        mine = list(inspect.signature(method).parameters.values())[1:]
+        assert mine == list(inspect.signature(function).parameters.values())[1:]
+        assert method.__doc__ == function.__doc__
+
+
+@pytest.mark.parametrize("cls", [accessor.FhembDataArray, accessor.FhembDataset])
+def test_accessor__has_no_method_without_a_function(cls):
+    methods = {n for n in dir(cls) if not n.startswith("_")}
+    assert methods - {"plot"} <= set(fx.__all__)
+
+
+def test_accessor__holds_nothing_but_the_object(heat):
+    assert not hasattr(heat.fhemb, "__dict__")
+    with pytest.raises(AttributeError):
+        heat.fhemb.cache = 1
+
+
+def test_plot_namespace__has_every_figure():
+    from fhemb_xr import plot
+
+    for name in accessor.FIGURES:
+        assert callable(getattr(plot, name)), name
+
+
+HEAVY = """
+import sys, xarray, dask.array
+before = {*sys.modules}  # xarray itself imports numba where numbagg is installed
+import fhemb_xr
+heavy = {"numba", "sklearn", "matplotlib", "scipy.stats", "scipy.linalg", "zarr", "pywt",
+         "holoviews", "bokeh", "distributed", "psycopg", "paramiko", "tslearn", "dask_ml", "typer"}
+print(*sorted(heavy & ({*sys.modules} - before)))
+"""
+
+
+def test_import__adds_nothing_heavy():
+    assert subprocess.check_output([sys.executable, "-c", HEAVY], text=True).strip() == ""
+
+
+def test_public_names__are_there_and_documented():
+    for name in fx.__all__:
+        assert getattr(fx, name).__doc__, name
+    assert isinstance(fx.__doc__, str)
+    assert isinstance(xr.DataArray([1.0]).fhemb, accessor.FhembDataArray)
