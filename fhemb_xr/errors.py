@@ -48,10 +48,12 @@ def nearest(name: object, allowed: Iterable[object], n: int = 3) -> str:
     Numbers are compared by distance, everything else by spelling.
     """
     options = list(allowed)
-    if isinstance(name, int | float) and all(isinstance(o, int | float) for o in options):
-        numbers = [o for o in options if isinstance(o, int | float)]
-        found = sorted(sorted(numbers, key=lambda o: (abs(o - name), o))[:n])
+    numbers = [o for o in options if isinstance(o, int | float)]
+    found: list[object]
+    if isinstance(name, int | float) and len(numbers) == len(options):
+        asked = float(name)
+        found = sorted(sorted(numbers, key=lambda o: (abs(o - asked), o))[:n])
     else:
-        found = get_close_matches(str(name), [str(o) for o in options], n, cutoff=0.4)  # type: ignore[assignment]
-    found = found or options[:n]  # type: ignore[assignment]
+        close = get_close_matches(str(name), [str(o) for o in options], n, cutoff=0.4)
+        found = [*close] or options[:n]
     return "; the nearest are " + ", ".join(map(str, found)) if found else ""
