@@ -31,9 +31,7 @@ FORBIDDEN = {
     "io": {"holoviews", "matplotlib"},
 }
 FILES = [
-    p
-    for p in ROOT.rglob("*.py")
-    if p.relative_to(ROOT).parts[0].removesuffix(".py") in FLOORS
+    p for p in ROOT.rglob("*.py") if p.relative_to(ROOT).parts[0].removesuffix(".py") in FLOORS
 ]
 
 

@@ -61,10 +61,14 @@ def test_select__is_lazy(heat, computes):
 @pytest.mark.parametrize(
     ("asked", "error", "text"),
     [
-        ({"subjects": 43}, UnknownNameError, "no subject 43 among 6; the nearest are 41, 44"),
+        (
+            {"subjects": 43},
+            UnknownNameError,
+            "no subject 43 among 6; the nearest are 40, 41, 44",
+        ),
         ({"subjects": [(45, 52)]}, UnknownNameError, r"no subject in \(45, 52\); the nearest"),
         ({"subjects": [(44, 40)]}, ValueError, r"a pair \(first, last\), found \(44, 40\)"),
-        ({"frames": (0, 10)}, EmptySelectionError, r"no frame in \[0, 10\): there is \[9000, 9099\]"),
+        ({"frames": (0, 10)}, EmptySelectionError, r"no frame in \[0, 10\): there is"),
         ({"seconds": (2, 1)}, ValueError, r"start < stop, found \(2, 1\)"),
         ({"seconds": (1, 2), "frames": (1, 2)}, ValueError, "give one of the two"),
         ({"sessions": "dg"}, UnknownNameError, "cannot select by session"),
