@@ -120,3 +120,14 @@ class FhembDataset(_Accessor):
     project = _method(decompose.project, pipeline.heatmap)
     wavelet_bands = _method(bands.wavelet_bands, pipeline.heatmap)
     wavelet_filter = _method(bands.wavelet_filter, pipeline.heatmap)
+
+
+NOT_METHODS = {
+    "open_embedding",
+    "open_recording",
+    "open_result",
+    "replay",
+    "set_options",
+    "show_versions",
+}
+"""Public functions that do not act on an xarray object."""
