@@ -1,0 +1,117 @@
+"""The command, run as a user runs it: in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fhemb_xr as fx
+
+
+def fhemb(*args, env=None, cwd=None):
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "fhemb_xr.cli", *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "120", **(env or {})},
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """A recording and what two commands made of it."""
+    folder = tmp_path_factory.mktemp("cli")
+    recording = folder / "don.zarr"
+    fx.save(fx.testing.audience(n_subjects=4, seconds=12, shape=(20, 16)), recording)
+    first = fhemb("embed", recording, folder / "emb.zarr", "-f", "skew,p5:p15", "--level", 4, "--json")
+    second = fhemb("similarity", folder / "emb.zarr", folder / "dtw.zarr", "--clusters", 2, "--json")
+    return folder, first, second
+
+
+def test_embed__saves_what_the_function_gives(stores):
+    folder, done, _ = stores
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert (said["subject"], said["feature"]) == (4, 4)
+    emb = fx.open_embedding(folder / "emb.zarr")
+    expected = fx.embed(
+        fx.open_recording(folder / "don.zarr"),
+        ["skew", ("p5", "p15")],
+        wavelet="db4",
+        level=4,
+        bands=[2, 3],
+    )
+    assert emb.feature.values.tolist() == ["skew", "p5", "p10", "p15"]
+    np.testing.assert_array_equal(emb, expected)
+
+
+def test_similarity__saves_relation_and_groups(stores):
+    folder, _, done = stores
+    assert done.returncode == 0, done.stderr
+    found = fx.open_result(folder / "dtw.zarr")
+    assert found["relation"].dims[-2:] == ("subject_0", "subject_1")
+    assert set(found["cluster"].values.ravel()) == {0, 1}
+
+
+def test_info__says_what_is_there_without_reading_it(stores):
+    folder, *_ = stores
+    done = fhemb("info", folder / "don.zarr", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["sizes"]["subject"] == 4
+    table = fhemb("info", folder / "don.zarr")
+    assert "heatmap" in table.stdout
+    assert "degC" in table.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["embed", "{}/absent.zarr", "{}/x.zarr"], 1, "absent.zarr"),
+        (["embed", "{}/don.zarr", "{}/emb.zarr"], 1, "emb.zarr"),
+        (["embed", "{}/don.zarr", "{}/x.zarr", "-f", "skwe"], 1, "skew"),
+        (["embed", "{}/don.zarr", "{}/x.zarr", "--bands", "2;3"], 1, "commas between"),
+        (["embed", "{}/don.zarr", "{}/x.zarr", "--subjects", "99"], 1, "no subject 99 among 4"),
+        (["similarity", "{}/emb.zarr", "{}/x.zarr", "--metric", "dwt"], 1, "dtw"),
+        (["embed", "--level"], 2, "Usage"),
+        (["embde"], 2, "No such command"),
+    ],
+)
+def test_errors__are_one_sentence_and_an_exit_code(stores, args, code, text):
+    folder, *_ = stores
+    done = fhemb(*(a.format(folder) for a in args))
+    assert done.returncode == code, (done.stdout, done.stderr)
+    assert text in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (folder / "x.zarr").exists()
+
+
+def test_errors__are_one_json_document_where_asked(stores):
+    folder, *_ = stores
+    done = fhemb("info", folder / "absent.zarr", "--json")
+    assert done.returncode == 1
+    assert set(json.loads(done.stdout)["error"]) == {"code", "message"}
+
+
+@pytest.mark.parametrize("command", ["embed", "similarity", "report", "info", "doctor", "demo"])
+def test_help__has_an_example(command):
+    done = fhemb(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert "Example" in done.stdout
+
+
+def test_doctor__refuses_a_configuration_that_others_can_read(tmp_path):
+    secret = tmp_path / ".env.db"
+    secret.write_text("DB_NAME=tcamera\nDB_USERNAME=u\nDB_PASSWORD=hunter22\nDB_HOST=localhost\n")
+    secret.chmod(0o644)
+    done = fhemb("doctor", "--json", env={"FHEMB_CONFIG_DIR": str(tmp_path)})
+    rows = {row["check"]: row for row in json.loads(done.stdout)}
+    assert done.returncode == 1
+    assert rows["core"]["state"] == "OK"
+    assert "chmod 600" in rows["configuration"]["found"]
+    assert "hunter22" not in done.stdout + done.stderr

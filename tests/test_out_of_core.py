@@ -1,0 +1,66 @@
+"""Recordings larger than the workers that embed them."""
+
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+from distributed import Client
+
+import fhemb_xr as fx
+
+LIMIT = 2**30
+
+
+class PeakMemory:
+    """The largest resident memory of any child process while the block runs."""
+
+    def __enter__(self):
+        self.peak, self._on = 0, True
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+        return self
+
+    def _watch(self):
+        while self._on:
+            for child in psutil.Process().children(recursive=True):
+                try:
+                    self.peak = max(self.peak, child.memory_info().rss)
+                except psutil.NoSuchProcess:
+                    continue
+            time.sleep(0.1)
+
+    def __exit__(self, *_):
+        self._on = False
+        self._thread.join()
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_embed__of_six_gib_on_two_workers_of_one_gib(tmp_path):
+    frames = int(6 * 2**30 / (4 * 48 * 36 * 4))
+    ds = fx.testing.audience(n_subjects=4, seconds=frames / 25, shape=(48, 36))
+    assert ds.heatmap.nbytes > 5.99 * 2**30
+    options = {"threshold": 25, "wavelet": "db4", "level": 8, "bands": [2, 3, 5]}
+    with (
+        Client(
+            n_workers=2,
+            threads_per_worker=1,
+            memory_limit=LIMIT,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+        ) as client,
+        PeakMemory() as memory,
+    ):
+        fx.embed(ds, ["mean", "skew", "p95", "pc0"], **options).fhemb.save(tmp_path / "emb.zarr")
+        spilled = client.run(lambda dask_worker: dask_worker.data.spilled_total.disk)
+    assert sum(spilled.values()) == 0
+    assert memory.peak < 0.9 * LIMIT
+    emb = fx.open_embedding(tmp_path / "emb.zarr")
+    part = ds.isel(subject=[0], time=slice(0, 4000))
+    alone = fx.embed(part, ["mean"], **options).isel(time=slice(0, 1500))
+    found = emb.sel(feature=["mean"]).isel(subject=[0], time=slice(0, 1500))
+    # far from the cut's end both see the same samples; half an ulp of 35 degC is 2e-6
+    np.testing.assert_allclose(found, alone, atol=2e-5)
