@@ -29,8 +29,12 @@ def stores(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cli")
     recording = folder / "don.zarr"
     fx.save(fx.testing.audience(n_subjects=4, seconds=12, shape=(20, 16)), recording)
-    first = fhemb("embed", recording, folder / "emb.zarr", "-f", "skew,p5:p15", "--level", 4, "--json")
-    second = fhemb("similarity", folder / "emb.zarr", folder / "dtw.zarr", "--clusters", 2, "--json")
+    first = fhemb(
+        "embed", recording, folder / "emb.zarr", "-f", "skew,p5:p15", "--level", 4, "--json"
+    )
+    second = fhemb(
+        "similarity", folder / "emb.zarr", folder / "dtw.zarr", "--clusters", 2, "--json"
+    )
     return folder, first, second
 
 
@@ -107,7 +111,9 @@ def test_help__has_an_example(command):
 
 def test_doctor__refuses_a_configuration_that_others_can_read(tmp_path):
     secret = tmp_path / ".env.db"
-    secret.write_text("DB_NAME=tcamera\nDB_USERNAME=u\nDB_PASSWORD=hunter22\nDB_HOST=localhost\n")
+    secret.write_text(
+        "DB_NAME=tcamera\nDB_USERNAME=u\nDB_PASSWORD=hunter22\nDB_HOST=localhost\n"
+    )
     secret.chmod(0o644)
     done = fhemb("doctor", "--json", env={"FHEMB_CONFIG_DIR": str(tmp_path)})
     rows = {row["check"]: row for row in json.loads(done.stdout)}

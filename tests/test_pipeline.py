@@ -13,8 +13,10 @@ from fhemb_xr.errors import SchemaError, UnknownNameError
 @pytest.fixture
 def faces(heat):
     """As ``heat``, long enough for two levels of db2 and chunked unevenly."""
-    return heat.chunk(time=(7, 20, 13)).to_dataset(name="heatmap").assign_attrs(
-        sampling_rate=25.0, temperature_threshold=30.5
+    return (
+        heat.chunk(time=(7, 20, 13))
+        .to_dataset(name="heatmap")
+        .assign_attrs(sampling_rate=25.0, temperature_threshold=30.5)
     )
 
 
@@ -67,7 +69,11 @@ def test_replay__asks_for_the_basis_that_was_given(faces):
 
 
 def test_embed__of_two_calls_stay_apart(faces):
-    calls = [fx.embed(faces, ["mean"]), fx.embed(faces, ["mean"], threshold=32), fx.embed(faces, ["max"])]
+    calls = [
+        fx.embed(faces, ["mean"]),
+        fx.embed(faces, ["mean"], threshold=32),
+        fx.embed(faces, ["max"]),
+    ]
     for together, alone in zip(dask.compute(*calls), calls, strict=True):
         xr.testing.assert_identical(together, alone.compute())
 

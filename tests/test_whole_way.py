@@ -1,0 +1,146 @@
+"""``fhemb demo`` from the database to the report, and this project's README on its results."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import fhemb_xr as fx
+
+ROOT = Path(__file__).parents[1]
+CLIP = ROOT.parent / "shared" / "data" / "audience_face.npz"
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """The real clip where it is at hand; else one with the same odd shapes."""
+    if CLIP.exists():
+        return CLIP
+    rng = np.random.default_rng(5)
+    rows = rng.choice([29, 30, 31], 500)
+    face = (33 + rng.gamma(2, 0.5, (500, 31, 20))).astype("f4")
+    for frame, h in enumerate(rows):
+        face[frame, h:] = np.nan
+    path = tmp_path_factory.mktemp("clip") / "clip.npz"
+    np.savez(path, face=face, face_size=np.column_stack([rows, np.full(500, 20)]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory, clip):
+    """Folder in which ``demo/`` is what ``make demo CLIP=…`` leaves."""
+    folder = tmp_path_factory.mktemp("whole")
+    command = [
+        sys.executable,
+        "-m",
+        "fhemb_xr.cli",
+        "demo",
+        "--out",
+        "demo",
+        "--clip",
+        str(clip),
+    ]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    return folder
+
+
+def run_python(code, folder):
+    """A snippet as its own program, as a notebook user would have it."""
+    env = {**os.environ, "FHEMB_STORE": str(folder / "demo" / "recording.zarr")}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def snippets(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+@pytest.mark.db
+@pytest.mark.parametrize("number", range(len(snippets("python"))))
+def test_readme__snippets_run_on_the_demo(demo, number):
+    done = run_python(snippets("python")[number], demo)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.db
+def test_examples__run_on_the_demo(demo):
+    command = [ROOT / "examples" / "first_look.py", "demo/recording.zarr", "results"]
+    done = subprocess.run([sys.executable, *command], cwd=demo, check=False)
+    assert done.returncode == 0
+    assert (demo / "results" / "dendrogram.svg").exists()
+
+
+@pytest.mark.db
+def test_demo__has_the_audience_as_it_was_asked_for(demo):
+    ds = fx.open_recording(demo / "demo" / "recording.zarr")
+    assert ds.attrs["title"] == "Don Giovanni"
+    assert ds.subject.values.tolist() == [*range(40, 47), *range(65, 70), 77]
+    assert (ds.frame.values[0], ds.frame.values[-1]) == (9000, 11249)
+    face = (ds.height > 0).mean("time").squeeze("session").compute()
+    assert face.sel(subject=[45, 46]).values.tolist() == [0, 0]
+    assert ((face.sel(subject=[40, 65]) > 0.9) & (face.sel(subject=[40, 65]) < 1)).all()
+    assert np.unique(ds.height.sel(subject=65)).size > 2
+
+
+@pytest.mark.db
+def test_demo__takes_the_clip_the_whole_way(demo, clip):
+    ds = fx.open_recording(demo / "demo" / "recording.zarr").sel(subject=[77])
+    pixels = np.load(clip)["face"].astype("f8").reshape(500, -1)
+    out = fx.features(ds.heatmap, ["mean", "skew", "kurtosis"]).squeeze()[:500]
+    # packing to 0.01 K moves a pixel by at most 5 mK, a mean by no more; with a spread of
+    # sigma the third and fourth moments move by at most about 3 and 4 times 5 mK / sigma
+    moved = 0.005 / np.nanstd(pixels, axis=1).min()
+    expected = scipy.stats.skew(pixels, axis=1, nan_policy="omit")
+    np.testing.assert_allclose(out.sel(feature="mean"), np.nanmean(pixels, axis=1), atol=0.005)
+    np.testing.assert_allclose(out.sel(feature="skew"), expected, atol=6 * moved)
+    expected = scipy.stats.kurtosis(pixels, axis=1, nan_policy="omit")
+    np.testing.assert_allclose(out.sel(feature="kurtosis"), expected, atol=24 * moved)
+    assert (ds.n_time.values == 500).all()
+
+
+@pytest.mark.db
+def test_demo__leaves_results_a_report_and_figures(demo):
+    out = demo / "demo"
+    found = fx.open_result(out / "similarity.zarr")
+    assert np.isfinite(found["relation"].sel(subject_0=65, subject_1=66)).all()
+    page = (out / "report" / "report.html").read_text()
+    assert "Don Giovanni" in page
+    assert {p.suffix for p in (out / "report" / "figures").iterdir()} == {".png", ".svg"}
+    assert not [p for p in out.iterdir() if "staging" in p.name]
+
+
+def test_readme__shell_commands_are_real():
+    """Each ``make`` target and each ``fhemb`` command with its options."""
+    makefile = (ROOT / "Makefile").read_text()
+    lines = [
+        line.split("#")[0].split() for block in snippets("sh") for line in block.splitlines()
+    ]
+    for program, *words in filter(None, lines):
+        if program == "make":
+            assert re.search(rf"^{words[0]}:", makefile, re.MULTILINE), words
+            continue
+        assert program == "fhemb"
+        name = words[:2] if words[0] == "ingest" else words[:1]
+        done = subprocess.run(
+            [sys.executable, "-m", "fhemb_xr.cli", *name, "--help"],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "COLUMNS": "200", "TERM": "dumb"},
+        )
+        assert done.returncode == 0, done.stderr
+        for option in (w for w in words if w.startswith("--")):
+            assert option in done.stdout, (name, option)
