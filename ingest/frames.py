@@ -1,0 +1,356 @@
+"""Frames out of the binary COPY format: runs of equal shape as numpy views, no loop per cell.
+
+PostgreSQL sends one CopyData message a row. Rows of equal length and equal head (all bytes but
+the clock's and the pixels') are one run: they are laid end to end once and seen as a strided
+big-endian view. An array cell carries its own head, which is compared for every row, so a shape
+that changes from frame to frame only makes the runs shorter.
+
+What is not a matrix is counted and left out, never guessed: a NULL cell, an empty array, a cell
+of another rank, bytes that do not fill their shape. NULL elements become NaN. Of rows that
+repeat a clock value the smallest by its bytes is kept, so that every reading keeps the same.
+
+Wire format: PostgreSQL manual, *COPY*, "Binary Format"; ``array_send`` in ``arrayfuncs.c``.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhemb_xr.errors import SourceError
+
+SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+TRAILER = b"\xff\xff"
+BATCH_BYTES = 2**21  # a batch, its float32 and its packed form stay in the second-level cache
+_CLOCK = slice(6, 14)  # after the number of fields and the length of the first, an int8
+
+Message = bytes | bytearray | memoryview
+
+
+@dataclass
+class Counts:
+    """What was met on the way; the totals of a run are the sum over its shards."""
+
+    rows: int = 0
+    faces: int = 0
+    null_cells: int = 0
+    empty_cells: int = 0
+    misshapen: int = 0
+    duplicates: int = 0
+    null_pixels: int = 0
+    out_of_range: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Counts)))
+
+    def doubts(self) -> list[str]:
+        """What ``--strict`` refuses."""
+        names = ("empty_cells", "misshapen", "duplicates", "out_of_range")
+        return [f"{getattr(self, n)} {n.replace('_', ' ')}" for n in names if getattr(self, n)]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """How one matrix is written: an array, or bytes after two columns of its shape."""
+
+    kind: str  # "array" or "bytes"
+    dtype: np.dtype[Any]  # of one element on the wire
+    oid: int = 0  # of an array's elements
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """``real[][]``, ``bytea <f4``."""
+        return _NAMES.get(self.oid, f"bytea {self.dtype.str}")
+
+    def degrees(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Elements as temperatures: native float32, contiguous."""
+        with np.errstate(over="ignore"):  # a double beyond float32 is counted as out of range
+            if (self.scale, self.offset) == (1.0, 0.0):
+                return np.ascontiguousarray(values, dtype=np.float32)
+            return np.asarray(values * self.scale + self.offset, dtype=np.float32)
+
+
+ARRAYS = {
+    700: Cell("array", np.dtype(">f4"), 700),
+    701: Cell("array", np.dtype(">f8"), 701),
+    21: Cell("array", np.dtype(">i2"), 21),
+    23: Cell("array", np.dtype(">i4"), 23),
+}
+"""Cells by the OID of an array's elements: real, double precision, smallint, integer."""
+_NAMES = {700: "real[][]", 701: "double precision[][]", 21: "smallint[][]", 23: "integer[][]"}
+
+
+@dataclass(frozen=True)
+class Run:
+    """Rows of one shape: their clock values, and their elements ``(n, *dims)`` or None."""
+
+    clock: NDArray[np.int64]
+    values: NDArray[Any] | None
+    why: str = ""  # the counter of rows without values
+    nulls: int = 0
+
+
+@dataclass(frozen=True)
+class _Head:
+    """Where the elements of a row start, and in what shape they lie; or why there are none."""
+
+    start: int
+    dims: tuple[int, ...] = ()
+    why: str = ""
+    nulls: bool = False
+
+
+def rows(messages: Iterable[Message]) -> Iterator[Message]:
+    """Rows of a binary COPY: without signature, header and trailer.
+
+    Raises
+    ------
+    SourceError
+        If the stream does not start as one, or ends before its trailer.
+    """
+    stream = iter(messages)
+    first = bytes(next(stream, b""))
+    if not first.startswith(SIGNATURE):
+        raise SourceError(f"the server sent no binary COPY: it starts with {first[:11]!r}")
+    skip = 19 + int.from_bytes(first[15:19], "big")
+    message: Message | None = first[skip:] or next(stream, None)
+    while message is not None and bytes(message[:2]) != TRAILER:
+        yield message
+        message = next(stream, None)
+    for _ in stream:  # a connection that is left before its end stays busy
+        pass
+    if message is None:
+        raise SourceError("the COPY ended before its trailer: the connection was lost")
+
+
+def distinct(messages: Iterable[Message], counts: Counts) -> Iterator[Message]:
+    """One row for each clock value; counts the rows and the repetitions."""
+    kept: Message | None = None
+    clock = b""
+    for message in messages:
+        counts.rows += 1
+        now = bytes(message[_CLOCK])
+        if kept is not None and now == clock:
+            counts.duplicates += 1
+            kept = min(bytes(kept), bytes(message))
+            continue
+        if kept is not None:
+            yield kept
+        kept, clock = message, now
+    if kept is not None:
+        yield kept
+
+
+def runs(messages: Iterable[Message], cell: Cell, batch: int = BATCH_BYTES) -> Iterator[Run]:
+    """Rows grouped by shape, a batch at a time.
+
+    Notes
+    -----
+    Memory: three times ``batch`` bytes, whatever the number of rows.
+    """
+    group: dict[int, list[Message]] = {}
+    size = 0
+    for message in messages:
+        group.setdefault(len(message), []).append(message)
+        size += len(message)
+        if size >= batch:
+            yield from _batch(group, cell)
+            group, size = {}, 0
+    yield from _batch(group, cell)
+
+
+def _batch(group: dict[int, list[Message]], cell: Cell) -> Iterator[Run]:
+    for length, messages in group.items():
+        table = np.frombuffer(b"".join(messages), dtype=np.uint8).reshape(-1, length)
+        yield from _same_length(table, cell)
+
+
+def _same_length(table: NDArray[np.uint8], cell: Cell) -> Iterator[Run]:
+    while len(table):
+        head = _parse(table[0].tobytes(), cell)
+        alike = np.ones(len(table), dtype=bool)
+        if len(table) > 1:  # each row's own head: equal lengths may hold other shapes
+            for part in (slice(0, _CLOCK.start), slice(_CLOCK.stop, head.start)):
+                alike &= (table[:, part] == table[0, part]).all(axis=1)
+        same = table if alike.all() else table[alike]
+        yield from _decode(same, head, cell)
+        table = table[~alike]
+
+
+def _decode(table: NDArray[np.uint8], head: _Head, cell: Cell) -> Iterator[Run]:
+    clock = table[:, _CLOCK].copy().view(">i8")[:, 0].astype(np.int64)
+    if head.why:
+        yield Run(clock, None, head.why)
+    elif head.nulls:
+        for i, row in enumerate(table):
+            values, nulls = _with_nulls(row[head.start :].tobytes(), head.dims, cell)
+            yield Run(clock[i : i + 1], values[None], nulls=nulls)
+    else:
+        yield Run(clock, _elements(table, head, cell))
+
+
+def _elements(table: NDArray[np.uint8], head: _Head, cell: Cell) -> NDArray[Any]:
+    """The elements of equal rows, seen in place: no byte is copied."""
+    size = cell.dtype.itemsize
+    gap = 4 if cell.kind == "array" else 0  # every element of an array has its length before it
+    count = int(np.prod(head.dims))
+    if table.shape[1] - head.start != count * (size + gap):
+        raise SourceError(
+            f"a cell of shape {head.dims} has {table.shape[1] - head.start} bytes, "
+            f"expected {count * (size + gap)}: the stream is damaged"
+        )
+    inner = np.cumprod([size + gap, *head.dims[:0:-1]])[::-1]
+    return np.ndarray(
+        (len(table), *head.dims),
+        dtype=cell.dtype,
+        buffer=table.data if table.flags.c_contiguous else np.ascontiguousarray(table).data,
+        offset=head.start + gap,
+        strides=(table.shape[1], *(int(s) for s in inner)),
+    )
+
+
+def _parse(row: bytes, cell: Cell) -> _Head:
+    return _parse_array(row, cell) if cell.kind == "array" else _parse_bytes(row, cell)
+
+
+def _parse_array(row: bytes, cell: Cell) -> _Head:
+    n_fields, clock_bytes, length = struct.unpack_from(">hi8xi", row)
+    if (n_fields, clock_bytes) != (2, 8):
+        raise SourceError(
+            f"a row has {n_fields} fields, the clock {clock_bytes} bytes: expected 2, 8"
+        )
+    if length == -1:
+        return _Head(18, why="null_cells")
+    n_dims, has_nulls, oid = struct.unpack_from(">iii", row, 18)
+    start = 30 + 8 * n_dims
+    if n_dims == 0:
+        return _Head(start, why="empty_cells")
+    if oid != cell.oid:
+        raise SourceError(f"an array has elements of type {oid}, the column was of {cell.oid}")
+    dims = struct.unpack_from(f">{2 * n_dims}i", row, 30)[::2]
+    return _Head(start, dims, nulls=bool(has_nulls))
+
+
+def _parse_bytes(row: bytes, cell: Cell) -> _Head:
+    if len(row) < 30:  # one of the three is NULL
+        return _Head(len(row), why="null_cells")
+    n_fields, clock, h_bytes, h, w_bytes, w, length = struct.unpack_from(">hi8xiiiii", row)
+    if (n_fields, clock, h_bytes, w_bytes) != (4, 8, 4, 4):
+        return _Head(len(row), why="null_cells")
+    if h <= 0 or w <= 0:
+        return _Head(34, why="empty_cells")
+    if length != h * w * cell.dtype.itemsize:
+        return _Head(34, why="misshapen")
+    return _Head(34, (h, w))
+
+
+def _with_nulls(body: bytes, dims: tuple[int, ...], cell: Cell) -> tuple[NDArray[Any], int]:
+    """Elements of one array that holds NULLs (4 bytes each), which become NaN."""
+    size, count = cell.dtype.itemsize, int(np.prod(dims))
+    out = np.full(count, np.nan, dtype=np.float64)
+    at = i = nulls = 0
+    while i < count:
+        n = _leading(body, at, size, 4 + size, count - i)
+        out[i : i + n] = np.ndarray((n,), cell.dtype, body, at + 4 if n else 0, (4 + size,))
+        at, i = at + n * (4 + size), i + n
+        k = _leading(body, at, -1, 4, count - i)
+        at, i, nulls = at + 4 * k, i + k, nulls + k
+        if n == k == 0:
+            raise SourceError(f"an array of shape {dims} is cut short or damaged at byte {at}")
+    return out.reshape(dims), nulls
+
+
+def _leading(body: bytes, at: int, length: int, stride: int, most: int) -> int:
+    """How many of the next elements, ``stride`` bytes apart, have this length."""
+    most = min(most, (len(body) - at) // stride)
+    if most <= 0:
+        return 0
+    other = np.ndarray((most,), ">i4", body, at, (stride,)) != length
+    first = int(other.argmax())
+    return first if other[first] else most
+
+
+@dataclass
+class Block:
+    """One shard being filled: frames centred on the grid, each with its own shape.
+
+    ``top = (H - h) // 2`` and ``left = (W - w) // 2``; the rest is missing, as is a frame
+    without a row or without a face.
+    """
+
+    session: str
+    subject: int | str
+    start: int
+    heat: NDArray[Any]  # (n, H, W), packed or float32, filled with the missing value
+    until: int  # where the session ends, in this block or behind it
+    height: NDArray[np.int16] = field(init=False)
+    width: NDArray[np.int16] = field(init=False)
+    position: NDArray[np.float32] = field(init=False)
+    counts: Counts = field(default_factory=Counts)
+
+    def __post_init__(self) -> None:
+        n = len(self.heat)
+        self.height, self.width = np.zeros((2, n), dtype=np.int16)
+        self.position = np.full((n, 2), np.nan, dtype=np.float32)
+
+    @property
+    def stop(self) -> int:
+        """One past the last frame number."""
+        return self.start + len(self.heat)
+
+    def place(self, run: Run, cell: Cell, pack: Any, limits: tuple[float, float]) -> None:
+        """Put a run of matrices where its clock says."""
+        index = self._index(run)
+        if run.values is None or run.values.ndim != 3:
+            why = run.why or "misshapen"
+            setattr(self.counts, why, getattr(self.counts, why) + len(index))
+            return
+        rows_, cols = run.values.shape[1:]
+        high, wide = self.heat.shape[1:]
+        if rows_ > high or cols > wide:
+            raise SourceError(
+                f"subject {self.subject} has a frame of {rows_}x{cols} pixels at frame "
+                f"{int(run.clock[0])}, the grid is {high}x{wide}: give a larger one (--grid)"
+            )
+        values = cell.degrees(run.values)
+        self._drop_impossible(values, limits)
+        top, left = (high - rows_) // 2, (wide - cols) // 2
+        self.heat[_as_slice(index), top : top + rows_, left : left + cols] = pack(values)
+        self.height[index], self.width[index] = rows_, cols
+        self.counts.faces += len(index)
+        self.counts.null_pixels += run.nulls
+
+    def place_position(self, run: Run, cell: Cell) -> None:
+        """Put a run of face centres ``(x, y)``; anything but two numbers stays NaN."""
+        if run.values is not None and run.values[0].size == 2:
+            self.position[self._index(run)] = cell.degrees(run.values).reshape(-1, 2)
+
+    def _index(self, run: Run) -> NDArray[np.int64]:
+        index = run.clock - self.start
+        if index.size and not (index.min() >= 0 and index.max() < len(self.heat)):
+            raise SourceError(
+                f"asked for the frames [{self.start}, {self.stop}), the source sent "
+                f"{int(run.clock.min())} to {int(run.clock.max())}"
+            )
+        return index
+
+    def _drop_impossible(
+        self, values: NDArray[np.float32], limits: tuple[float, float]
+    ) -> None:
+        wrong = (values < limits[0]) | (values > limits[1])  # infinite too; NaN is neither
+        n = int(np.count_nonzero(wrong))
+        if n:
+            values[wrong] = np.nan
+            self.counts.out_of_range += n
+
+
+def _as_slice(index: NDArray[np.int64]) -> Any:
+    """A slice where the frames follow each other: eight times faster than an index array."""
+    if index.size and (index == np.arange(index[0], index[0] + index.size)).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index

@@ -1,0 +1,211 @@
+"""What was read, shard by shard: the ledger in a store, and the lock on it.
+
+The ledger is a file of JSON lines in the folder of the heatmap (zarr looks for no arrays
+inside an array, so nothing warns). Its first line says what the store is of; every further line
+is one shard that is complete: which rows, how many, the checksum of what was written, whether
+there was anything to write. A line is on the disk before the shard counts, and one that was cut
+short does not count. So a missing chunk with a line that says ``empty`` is one that was never
+there, and any other missing chunk was lost.
+"""
+
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fhemb_xr import schema
+from fhemb_xr.errors import StoreError
+from ingest.frames import Counts
+from ingest.layouts import Subject
+
+NAME = "ledger.jsonl"
+Key = tuple[str, Subject, int]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One complete shard; frames are ``[start, stop)``."""
+
+    session: str
+    subject: Subject
+    start: int
+    stop: int
+    crc32: str
+    empty: bool
+    counts: Counts
+
+    @property
+    def key(self) -> Key:
+        """What tells shards apart."""
+        return self.session, self.subject, self.start
+
+    def line(self) -> str:
+        """As it stands in the file."""
+        return json.dumps(asdict(self), separators=(",", ":")) + "\n"
+
+    @classmethod
+    def of(cls, found: dict[str, Any]) -> "Entry":
+        """From a line of the file."""
+        return cls(**(found | {"counts": Counts(**found["counts"])}))
+
+
+class Ledger:
+    """The lines of one store; appending is safe from threads."""
+
+    def __init__(self, path: Path, header: dict[str, Any], entries: dict[Key, Entry]) -> None:
+        self.path, self.header, self.entries = path, header, entries
+        self._lock = threading.Lock()
+
+    @classmethod
+    def read(cls, store: Path) -> "Ledger":
+        """The ledger of a store.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        path = store / schema.HEATMAP / NAME
+        if not path.is_file():
+            raise StoreError(f"{str(store)!r} was not made by ingest: choose another name")
+        header, *found = _lines(path.read_bytes()) or [{}]
+        if not header:
+            raise StoreError(f"the ledger of {str(store)!r} is damaged: remove the store")
+        entries = [Entry.of(e) for e in found]
+        return cls(path, header, {e.key: e for e in entries})
+
+    @classmethod
+    def create(cls, store: Path, header: Mapping[str, Any]) -> "Ledger":
+        """A ledger without a shard."""
+        made = cls(store / schema.HEATMAP / NAME, dict(header), {})
+        made.rewrite()
+        return made
+
+    def append(self, entry: Entry) -> None:
+        """Mark a shard as complete, on the disk."""
+        with self._lock:
+            with self.path.open("ab") as file:
+                file.write(entry.line().encode())
+                file.flush()
+                os.fsync(file.fileno())
+            self.entries[entry.key] = entry
+
+    def rewrite(self) -> None:
+        """The same lines in the order of their keys, so that how they came leaves no trace."""
+        lines = [json.dumps(self.header, separators=(",", ":")) + "\n"]
+        order = {name: i for i, name in enumerate(self.header["subjects"])}
+        entries = sorted(
+            self.entries.values(), key=lambda e: (e.session, e.start, order[e.subject])
+        )
+        lines += [e.line() for e in entries]
+        replace_file(self.path, "".join(lines).encode())
+
+    def mend(self) -> None:
+        """Drop a last line that was cut short: the next one must start a line of its own."""
+        raw = self.path.read_bytes()
+        if raw[_whole(raw) :]:
+            self.rewrite()
+
+    def total(self) -> Counts:
+        """The counts of all shards together."""
+        return sum((e.counts for e in self.entries.values()), Counts())
+
+
+def _whole(raw: bytes) -> int:
+    """Length of the lines that are whole."""
+    at = 0
+    for line in raw.splitlines(keepends=True):
+        try:
+            json.loads(line)
+        except ValueError:
+            break
+        if not line.endswith(b"\n"):
+            break
+        at += len(line)
+    return at
+
+
+def _lines(raw: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in raw[: _whole(raw)].splitlines()]
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file to the side, to the disk, and put it in its place by one rename."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder last through a power loss."""
+    if sys.platform == "win32":  # folders cannot be opened there
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def locked(store: Path) -> Iterator[None]:
+    """Keep every other run away from a store; a dead run holds nothing.
+
+    Raises
+    ------
+    StoreError
+        If another run works on it, naming its process.
+    """
+    path = store.with_name(f".{store.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd = _acquire(path, store)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while still held: the next run makes its own
+        os.close(fd)
+
+
+def _acquire(path: Path, store: Path) -> int:
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        if not _try_lock(fd):
+            holder = os.read(fd, 200).decode(errors="replace").strip() or "another process"
+            os.close(fd)
+            raise StoreError(
+                f"{str(store)!r} is being written by {holder}: wait for it, or stop it"
+            )
+        try:
+            if path.stat().st_ino == os.fstat(fd).st_ino:
+                break
+        except FileNotFoundError:
+            pass
+        os.close(fd)  # its holder removed the file between our opening and locking
+    os.ftruncate(fd, 0)
+    os.write(fd, f"process {os.getpid()} on {socket.gethostname()}".encode())
+    return fd
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,320 @@
+"""What a run would read and write, and every doubt about it, before anything is written."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fhemb_xr.budget import human
+from fhemb_xr.errors import SourceError, UnknownNameError, nearest
+from ingest.layouts import Subject
+from ingest.source import Found, Reader, Session, Shapes, Source, in_threads
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+SAMPLE_FRAMES = 64
+"""Frames in each of three looks at a subject, when shapes are sampled and not counted."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One ingest: from where, whom, which frames, onto which grid."""
+
+    source: str
+    layout: str
+    cell: str
+    positions: str | None
+    sessions: tuple[Session, ...]  # cut to the frames asked for
+    subjects: tuple[Subject, ...]
+    faces: Mapping[str, Mapping[Subject, int]]  # frames with a cell, by session and subject
+    grid: tuple[int, int]
+    grid_from: str  # "given", "counted" or "sampled"
+    shapes: int  # how many different ones
+    pixels: float  # mean of a frame
+    rate_hz: float
+    asked_frames: tuple[int, int] | None = None
+    doubts: tuple[str, ...] = field(default=())
+    misshapen: tuple[str, ...] = field(default=())  # doubts that strict refuses
+
+    @property
+    def start(self) -> int:
+        """First frame number of the store's time axis."""
+        return min(s.start for s in self.sessions)
+
+    @property
+    def stop(self) -> int:
+        """One past its last."""
+        return max(s.stop for s in self.sessions)
+
+    @property
+    def n_frames(self) -> int:
+        """Length of the time axis."""
+        return self.stop - self.start
+
+    @property
+    def n_faces(self) -> int:
+        """Frames with a face, of everybody."""
+        return sum(n for people in self.faces.values() for n in people.values())
+
+    @property
+    def wire_bytes(self) -> int:
+        """What the server will send: an array has its length before each element."""
+        each = {"real[][]": 8, "double precision[][]": 12, "smallint[][]": 6, "integer[][]": 8}
+        size = each.get(self.cell, 4)
+        rows = self.n_frames * len(self.subjects)
+        return int(self.n_faces * self.pixels * size + rows * 40)
+
+    @property
+    def array_bytes(self) -> int:
+        """The recording in memory, as float32."""
+        high, wide = self.grid
+        return 4 * len(self.sessions) * len(self.subjects) * self.n_frames * high * wide
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        sizes = {"n_frames": self.n_frames, "n_faces": self.n_faces}
+        sizes |= {"wire_bytes": self.wire_bytes, "array_bytes": self.array_bytes}
+        faces = {s: {str(k): n for k, n in people.items()} for s, people in self.faces.items()}
+        return asdict(self) | sizes | {"faces": faces}
+
+    def tables(self) -> Group:
+        """Everything, for a terminal."""
+        from rich.console import Group
+        from rich.table import Table
+
+        table = Table("what", "found", title=f"ingest from {self.source}", show_header=False)
+        for what, found in self._lines():
+            table.add_row(what, found)
+        return Group(table, *(f"[yellow]doubt:[/] {d}" for d in self.doubts))
+
+    def _lines(self) -> list[tuple[str, str]]:
+        empty = [
+            str(s) for s in self.subjects if not any(p.get(s) for p in self.faces.values())
+        ]
+        seconds = self.n_frames / self.rate_hz
+        high, wide = self.grid
+        return [
+            ("layout", f"{self.layout}, cells {self.cell}"),
+            ("sessions", ", ".join(f"{s.name} [{s.start}, {s.stop})" for s in self.sessions)),
+            ("subjects", f"{len(self.subjects)}: {_compact(self.subjects)}"),
+            ("without a face", _compact(empty) or "none"),
+            ("time", f"{self.n_frames} frames, {seconds:.6g} s at {self.rate_hz:g} Hz"),
+            ("grid", f"{high} x {wide} ({self.grid_from}; {self.shapes} shapes)"),
+            ("positions", self.positions or "none"),
+            ("from the server", f"{human(self.wire_bytes)}, {self.n_faces} frames with a face"),
+            ("as an array", human(self.array_bytes)),
+        ]
+
+
+def plan(
+    source: Source,
+    *,
+    subjects: object = "all",
+    frames: tuple[int, int] | None = None,
+    grid: tuple[int, int] | None = None,
+    exact: bool = False,
+    workers: int = 2,
+    rate_hz: float = 25.0,
+) -> Plan:
+    """Look at a source and say what a run would do.
+
+    Parameters
+    ----------
+    source
+        Where the frames are.
+    subjects
+        ``"all"``, ids, or inclusive pairs: ``[(40, 44), 53]``.
+    frames
+        Half-open interval of frame numbers; None: all there are.
+    grid
+        Rows and columns of the store's frames; None: the largest found of each.
+    exact
+        Look at the shape of every frame (the server unpacks each, 14-57 us a cell) and not
+        only at three samples a subject.
+    workers
+        Connections.
+    rate_hz
+        Frames a second.
+
+    Returns
+    -------
+    The plan; printing it is up to the caller.
+
+    Raises
+    ------
+    SourceError
+        If the source cannot be read, or has no face in what was asked for.
+    UnknownNameError
+        A subject that is not there, with the nearest ones.
+    """
+    found = source.found()
+    people = choose(subjects, found.subjects)
+    sessions = _cut(found, frames)
+    with source.readers(max(1, workers)) as readers:
+        faces = {s.name: readers[0].faces(s.name, people, s.start, s.stop) for s in sessions}
+        if not any(n for each in faces.values() for n in each.values()):
+            raise SourceError(
+                f"{found.name} has no face in what was asked for: nothing to read"
+            )
+        shapes = _survey(readers, sessions, faces, exact and grid is None)
+    high, wide, odd = _largest(shapes)
+    total = sum(shapes.values())
+    return Plan(
+        source=found.name,
+        layout=found.layout,
+        cell=found.cell,
+        positions=found.positions,
+        sessions=sessions,
+        subjects=people,
+        faces=faces,
+        grid=grid or (high, wide),
+        grid_from="given" if grid else "counted" if exact else "sampled",
+        shapes=len(shapes),
+        pixels=sum(h * w * n for (h, w), n in _matrices(shapes)) / max(total, 1),
+        rate_hz=rate_hz,
+        asked_frames=frames,
+        doubts=(*found.doubts, *odd),
+        misshapen=tuple(odd),
+    )
+
+
+def choose(spec: object, there: Sequence[Subject]) -> tuple[Subject, ...]:
+    """Subjects by the original's grammar, in the order of the source.
+
+    Raises
+    ------
+    UnknownNameError
+        If one is not there, with the nearest ones.
+
+    Examples
+    --------
+    >>> choose([(40, 42), 53], [40, 41, 42, 43, 53])
+    (40, 41, 42, 53)
+    """
+    if isinstance(spec, str) and spec == "all":
+        return tuple(there)
+    pair = isinstance(spec, tuple) and len(spec) == 2
+    entries = [spec] if pair or not isinstance(spec, list | tuple) else list(spec)
+    wanted: set[object] = set()
+    for entry in entries:
+        found = {s for s in there if _matches(s, entry)}
+        if not found:
+            name = entry[0] if isinstance(entry, tuple | list) else entry
+            raise UnknownNameError(f"no subject {entry!r} in the source{nearest(name, there)}")
+        wanted |= found
+    return tuple(s for s in there if s in wanted)
+
+
+def _matches(subject: Subject, entry: Any) -> bool:
+    if isinstance(entry, tuple | list):
+        low, high = entry
+        return isinstance(subject, type(low)) and low <= subject <= high
+    return bool(subject == entry)
+
+
+def parse_subjects(text: str) -> object:
+    """``"40-44,53"`` as ``[(40, 44), 53]``; names that are not numbers stay as they are.
+
+    Examples
+    --------
+    >>> parse_subjects("40-44, 53"), parse_subjects("all"), parse_subjects("anna,b-2")
+    ([(40, 44), 53], 'all', ['anna', 'b-2'])
+    """
+    if text.strip() == "all":
+        return "all"
+    found: list[object] = []
+    for part in (p.strip() for p in text.split(",")):
+        if pair := re.fullmatch(r"(\d+)\s*-\s*(\d+)", part):
+            found.append((int(pair[1]), int(pair[2])))
+        elif part:
+            found.append(int(part) if part.isdigit() else part)
+    return found
+
+
+def _cut(found: Found, frames: tuple[int, int] | None) -> tuple[Session, ...]:
+    if frames is None:
+        return found.sessions
+    start, stop = frames
+    if not start < stop:
+        raise SourceError(f"frames are [start, stop) with start < stop, found {frames!r}")
+    kept = []
+    for s in found.sessions:
+        low, high = max(s.start, start), min(s.stop, stop)
+        if low < high:
+            kept.append(Session(s.name, low, high, s.rows, s.unique))
+    if not kept:
+        there = ", ".join(f"{s.name} [{s.start}, {s.stop})" for s in found.sessions)
+        raise SourceError(f"no frames in [{start}, {stop}): the source has {there}")
+    return tuple(kept)
+
+
+def _survey(
+    readers: Sequence[Reader],
+    sessions: Sequence[Session],
+    faces: Mapping[str, Mapping[Subject, int]],
+    exact: bool,
+) -> Shapes:
+    """Shapes of everybody who has a face, one reader a thread."""
+    looks = [
+        (s.name, who, *span)
+        for s in sessions
+        for who, n in faces[s.name].items()
+        if n
+        for span in ([(s.start, s.stop)] if exact else _samples(s))
+    ]
+    found, guard, stop = Shapes(), threading.Lock(), threading.Event()
+    left = iter(looks)
+
+    def work(reader: Reader) -> None:
+        while not stop.is_set():
+            with guard:
+                look = next(left, None)
+            if look is None:
+                return
+            shapes = reader.shapes(*look)
+            with guard:
+                found.update(shapes)
+
+    in_threads(work, readers, stop)
+    return found
+
+
+def _samples(session: Session) -> list[tuple[int, int]]:
+    length = session.stop - session.start
+    if length <= 3 * SAMPLE_FRAMES:
+        return [(session.start, session.stop)]
+    starts = [session.start + int(f * (length - SAMPLE_FRAMES)) for f in (0, 0.5, 1)]
+    return [(a, a + SAMPLE_FRAMES) for a in starts]
+
+
+def _matrices(shapes: Shapes) -> list[tuple[tuple[int, int], int]]:
+    return [((s[0], s[1]), n) for s, n in shapes.items() if len(s) == 2 and min(s) > 0]
+
+
+def _largest(shapes: Shapes) -> tuple[int, int, list[str]]:
+    matrices = _matrices(shapes)
+    odd = {s: n for s, n in shapes.items() if len(s) != 2 or min(s) <= 0}
+    doubts = [
+        f"{n} cells of shape {s} are no matrices and stay missing" for s, n in odd.items()
+    ]
+    high = max((s[0] for s, _ in matrices), default=1)
+    wide = max((s[1] for s, _ in matrices), default=1)
+    return high, wide, doubts
+
+
+def _compact(subjects: Sequence[object]) -> str:
+    """``40-44, 53`` for a run of numbers and one alone; a list is cut after twelve."""
+    parts: list[str] = []
+    first = last = None
+    for s in [*subjects, None]:
+        if isinstance(s, int) and isinstance(last, int) and s == last + 1:
+            last = s
+            continue
+        if last is not None:
+            parts.append(str(first) if first == last else f"{first}-{last}")
+        first = last = s
+    return ", ".join(parts[:12]) + (", ..." if len(parts) > 12 else "")

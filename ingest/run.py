@@ -1,0 +1,256 @@
+"""A source into a store: plan, read and write shard by shard, finish."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fhemb_xr.errors import FhembError, SourceError, StoreError
+from ingest import writer
+from ingest.frames import Block, Counts
+from ingest.ledger import locked
+from ingest.plan import choose, plan
+from ingest.source import ConnectionLost, Reader, Source, in_threads
+from ingest.writer import Options, Target, Task
+
+Progress = Callable[[int, int], None]
+ATTEMPTS = 3
+BACKOFF_S = 1.0
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run did, and what is in the store after it."""
+
+    store: str
+    subjects: int
+    frames: int  # length of the time axis
+    shards: int
+    shards_written: int
+    counts: Counts
+    missing: int  # frames of a person without a face
+    read_bytes: int
+    seconds: float
+    doubts: tuple[str, ...] = field(default=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return asdict(self)
+
+
+def ingest(
+    source: Source,
+    store: str | Path,
+    *,
+    subjects: object = "all",
+    frames: tuple[int, int] | None = None,
+    title: str | None = None,
+    grid: tuple[int, int] | None = None,
+    rate_hz: float = 25.0,
+    threshold: float = 25.0,
+    float32: bool | None = None,
+    shard_frames: int | None = None,
+    workers: int = 2,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Summary:
+    """Fill a store from a source; run it again to go on where it was stopped.
+
+    The first run decides whom, which frames and which grid; later ones take that from the store
+    and write only the shards that it lacks. A complete store is left as it is, to the byte.
+
+    Parameters
+    ----------
+    source
+        Where the frames are, e.g. a :class:`ingest.source.PostgresSource`.
+    store
+        Folder of the store, there or not.
+    subjects
+        ``"all"``, ids, or inclusive pairs: ``[(40, 44), 53]``. A person without any face keeps
+        the place and label, with NaN.
+    frames
+        Half-open interval of frame numbers; None: all there are.
+    grid
+        Rows and columns of the store's frames; None: the largest found of each, for which the
+        server has to look at every frame once.
+    title, rate_hz, threshold
+        Attributes of the store: its title (None: the source's name), frames a second, lowest
+        temperature of a face [°C].
+    float32
+        Store without packing; None: as the store is, packed where it is new.
+    shard_frames
+        Frames in one file; None: as the recording's encoding has it.
+    workers
+        Connections, and threads.
+    strict
+        Refuse cells that are no matrices, repeated frames and impossible temperatures, instead
+        of leaving them out and counting them.
+    progress
+        Called with the frames done and all frames, after each shard.
+
+    Returns
+    -------
+    What was read, what is missing, how long it took.
+
+    Raises
+    ------
+    SourceError
+        If the source cannot be read, or ``strict`` found something.
+    StoreError
+        If the store is another one than asked for, is being written by another run, or there is
+        no room.
+
+    Notes
+    -----
+    Memory: for each worker one shard as it is stored, and what zarr needs to compress it, under
+    two shards of float32 together. A shard that was read twice is never written twice.
+    """
+    path, started = Path(store), time.perf_counter()
+    with locked(path):
+        writer.sweep(path)
+        doubts: tuple[str, ...] = ()
+        if not path.exists():
+            made = plan(
+                source,
+                subjects=subjects,
+                frames=frames,
+                grid=grid,
+                exact=True,
+                workers=workers,
+                rate_hz=rate_hz,
+            )
+            _refuse(strict, made.misshapen)
+            writer.create(path, made, Options(title, threshold, bool(float32), shard_frames))
+            doubts = made.doubts
+        target = Target(path)
+        _agree(target, subjects, frames, grid, float32)
+        target.ledger.mend()
+        todo = target.missing()
+        n_bytes = _fill(source, target, todo, workers, strict, progress) if todo else 0
+        if not target.complete:
+            target.finish()
+    return _summary(target, len(todo), n_bytes, time.perf_counter() - started, doubts)
+
+
+def _agree(
+    target: Target,
+    subjects: object,
+    frames: tuple[int, int] | None,
+    grid: tuple[int, int] | None,
+    float32: bool | None,
+) -> None:
+    """A second run of other frames or people is another store."""
+    asked: dict[str, tuple[object, object]] = {}
+    if not (isinstance(subjects, str) and subjects == "all"):
+        asked["subjects"] = (choose(subjects, target.subjects), target.subjects)
+    if frames is not None:
+        held = (target.start, max(s.stop for s in target.sessions))
+        first = target.ledger.header["asked_frames"]  # may reach beyond what there was
+        same = list(frames) in (list(held), first)
+        asked["frames"] = (held if same else tuple(frames), held)
+    if grid is not None:
+        asked["grid"] = (tuple(grid), target.grid)
+    if float32 is not None:
+        asked["float32"] = (float32, target.ledger.header["float32"])
+    for what, (wanted, there) in asked.items():
+        if wanted != there:
+            raise StoreError(
+                f"{str(target.path)!r} holds the {what} {there!r}, asked for {wanted!r}: "
+                "choose another name for another store"
+            )
+
+
+def _fill(
+    source: Source,
+    target: Target,
+    todo: Sequence[Task],
+    workers: int,
+    strict: bool,
+    progress: Progress | None,
+) -> int:
+    """Read and write the shards that are missing; returns the bytes read."""
+    done = sum(e.stop - e.start for e in target.ledger.entries.values())
+    total = done + sum(t.stop - t.start for t in todo)
+    stop = threading.Event()
+    with source.readers(min(workers, len(todo))) as readers:
+        left = iter(todo)
+        guard = threading.Lock()
+
+        def work(reader: Reader) -> None:
+            nonlocal done
+            while not stop.is_set():
+                with guard:
+                    task = next(left, None)
+                if task is None:
+                    return
+                block = _read(reader, target, task, stop)
+                _refuse(strict, block.counts.doubts(), task)
+                _write(target, block)
+                with guard:
+                    done += task.stop - task.start
+                    if progress is not None:
+                        progress(done, total)
+
+        in_threads(work, readers, stop)
+        return sum(getattr(r, "n_bytes", 0) for r in readers)
+
+
+def _read(reader: Reader, target: Target, task: Task, stop: threading.Event) -> Block:
+    """One shard; a lost connection is made anew a few times."""
+    for attempt in range(1, ATTEMPTS + 1):
+        block = target.block(task)
+        try:
+            if attempt > 1:
+                reader.reconnect()
+            reader.read(block, lambda run, cell, b=block: target.place(b, run, cell))
+            return block
+        except SourceError as error:
+            lost = isinstance(error, ConnectionLost) or attempt > 1
+            if not lost or attempt == ATTEMPTS or stop.is_set():
+                raise
+            logger.debug("attempt %d of %s failed: %s", attempt, task, error)
+        stop.wait(BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1))
+    raise AssertionError("unreachable")
+
+
+def _write(target: Target, block: Block) -> None:
+    try:
+        target.write(block)
+    except FhembError:
+        raise
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StoreError(
+            f"cannot write to {str(target.path)!r}: {why}; what was written stays, and "
+            "the same command goes on from there"
+        ) from error
+
+
+def _refuse(strict: bool, doubts: Sequence[str], task: Task | None = None) -> None:
+    if strict and doubts:
+        where = f"subject {task.subject}, frames [{task.start}, {task.stop}): " if task else ""
+        raise SourceError(f"refused by --strict: {where}{'; '.join(doubts)}")
+
+
+def _summary(
+    target: Target, written: int, n_bytes: int, seconds: float, doubts: tuple[str, ...]
+) -> Summary:
+    total = target.ledger.total()
+    expected = len(target.subjects) * sum(s.stop - s.start for s in target.sessions)
+    return Summary(
+        store=str(target.path),
+        subjects=len(target.subjects),
+        frames=max(s.stop for s in target.sessions) - target.start,
+        shards=len(target.ledger.entries),
+        shards_written=written,
+        counts=total,
+        missing=expected - total.faces,
+        read_bytes=n_bytes,
+        seconds=round(seconds, 3),
+        doubts=doubts,
+    )
