@@ -1,1 +1,28 @@
-"""From PostgreSQL to a recording: plan, read, write, verify."""
+"""From the database to a recording: ``ingest.ingest(source, store)`` and ``fhemb ingest``."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ingest.introspection import Hints
+    from ingest.planning import plan
+    from ingest.run import ingest
+    from ingest.source import PostgresSource
+    from ingest.verification import verify
+
+_HOME = {
+    "Hints": "ingest.introspection",
+    "PostgresSource": "ingest.source",
+    "ingest": "ingest.run",
+    "plan": "ingest.planning",
+    "verify": "ingest.verification",
+}
+
+__all__ = ["Hints", "PostgresSource", "ingest", "plan", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ingest' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOME[name]), name)

@@ -5,14 +5,16 @@ names of columns) comes in as :class:`Hints`.
 """
 
 import re
+import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from psycopg import Connection, sql
 
-from fhemb_xr.errors import SourceError, nearest
+from fhemb_xr.errors import ConfigError, SourceError, nearest
 from ingest.frames import ARRAYS, Cell
 from ingest.layouts import Clock, Layout, Subject
 
@@ -222,3 +224,25 @@ def clock_is_unique(conn: Connection[Any], layout: Layout) -> bool:
     name = sql.Identifier(*layout.table).as_string(conn)
     row = conn.execute(_UNIQUE, (name, layout.clock.column)).fetchone()
     return bool(row and row[0])
+
+
+def read_hints(path: Path) -> Hints:
+    """Hints of a TOML file: ``bytes_dtype``, ``scale``, ``offset``, ``rate_hz``, ``[columns]``.
+
+    Raises
+    ------
+    ConfigError
+        If it is not there, is no TOML, or has a key that is not known.
+    """
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read the layout {str(path)!r}: {error}") from None
+    known = [f.name for f in fields(Hints)]
+    roles = ("clock", "subject", "session", "matrix", "height", "width", "y", "x", "value")
+    for name, allowed in [(n, known) for n in found] + [
+        (n, roles) for n in found.get("columns", {})
+    ]:
+        if name not in allowed:
+            raise ConfigError(f"{str(path)!r} has {name!r}{nearest(name, allowed)}")
+    return Hints(**found)

@@ -1,4 +1,4 @@
-"""What was read, shard by shard: the ledger in a store, and the lock on it.
+"""What was read, shard by shard: the ledger in a store.
 
 The ledger is a file of JSON lines in the folder of the heatmap (zarr looks for no arrays
 inside an array, so nothing warns). Its first line says what the store is of; every further line
@@ -10,17 +10,15 @@ there, and any other missing chunk was lost.
 
 import json
 import os
-import socket
-import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
+from fhemb_xr.io.files import sync_folder
 from ingest.frames import Counts
 from ingest.layouts import Subject
 
@@ -144,68 +142,3 @@ def replace_file(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
     aside.replace(path)
     sync_folder(path.parent)
-
-
-def sync_folder(path: Path) -> None:
-    """Make the names in a folder last through a power loss."""
-    if sys.platform == "win32":  # folders cannot be opened there
-        return
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextmanager
-def locked(store: Path) -> Iterator[None]:
-    """Keep every other run away from a store; a dead run holds nothing.
-
-    Raises
-    ------
-    StoreError
-        If another run works on it, naming its process.
-    """
-    path = store.with_name(f".{store.name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = _acquire(path, store)
-    try:
-        yield
-    finally:
-        path.unlink(missing_ok=True)  # while still held: the next run makes its own
-        os.close(fd)
-
-
-def _acquire(path: Path, store: Path) -> int:
-    while True:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not _try_lock(fd):
-            holder = os.read(fd, 200).decode(errors="replace").strip() or "another process"
-            os.close(fd)
-            raise StoreError(
-                f"{str(store)!r} is being written by {holder}: wait for it, or stop it"
-            )
-        try:
-            if path.stat().st_ino == os.fstat(fd).st_ino:
-                break
-        except FileNotFoundError:
-            pass
-        os.close(fd)  # its holder removed the file between our opening and locking
-    os.ftruncate(fd, 0)
-    os.write(fd, f"process {os.getpid()} on {socket.gethostname()}".encode())
-    return fd
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from fhemb_xr.errors import FhembError, SourceError, StoreError
+from fhemb_xr.io.files import locked
 from ingest import writer
 from ingest.frames import Block, Counts
-from ingest.ledger import locked
-from ingest.plan import choose, plan
+from ingest.planning import choose, plan
 from ingest.source import ConnectionLost, Reader, Source, in_threads
 from ingest.writer import Options, Target, Task
 

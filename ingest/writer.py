@@ -7,8 +7,6 @@ in between, the shard is simply not there for the next run. When all are there, 
 """
 
 import os
-import shutil
-import uuid
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xarray as xr
 import zarr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding
+from fhemb_xr.io import encoding, files, provenance
 from ingest.frames import Block, Cell, Run
 from ingest.layouts import Subject
-from ingest.ledger import Entry, Ledger, sync_folder
-from ingest.plan import Plan
+from ingest.ledger import Entry, Ledger
+from ingest.planning import Plan
 from ingest.source import Session
 
 
@@ -137,7 +136,8 @@ class Target:
                 f"{len(left)} shards of {str(self.path)!r} are missing: run it again"
             )
         self.ledger.rewrite()
-        self.group.attrs.update({encoding.STATUS: encoding.COMPLETE})
+        counts = encoding.count_files(self.path)
+        self.group.attrs.update({encoding.STATUS: encoding.COMPLETE, encoding.FILES: counts})
         _sync(self.path / "zarr.json", self.path)
 
     def _pack(self, values: Any) -> Any:
@@ -187,9 +187,10 @@ def create(path: Path, plan: Plan, options: Options) -> None:
     StoreError
         If the disk has too little room for it.
     """
-    _require_room(path, plan, options)
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.staging")
-    try:
+    # by measurement a packed pixel takes 7 bits, an unpacked one 18
+    files.require_room(path, int(plan.n_faces * plan.pixels * (2.5 if options.float32 else 1)))
+    with files.staging(path) as folder:
+        aside = folder / path.name
         group = encoding.create_recording(
             aside,
             subjects=list(plan.subjects),
@@ -203,19 +204,17 @@ def create(path: Path, plan: Plan, options: Options) -> None:
             shard_frames=options.shard_frames,
         )
         _set_axes(group, plan)
+        made = provenance.stamp(xr.Dataset(), f"ingest of {plan.source}").attrs
+        group.attrs.update({n: made[n] for n in (provenance.UUID, schema.HISTORY)})
         heat: Any = group[schema.HEATMAP]
         Ledger.create(aside, header(plan, options, (heat.shards or heat.chunks)[2]))
-        _sync_tree(aside)
-        aside.rename(path)
-        sync_folder(path.parent)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        files.sync_tree(aside)
+        files.publish(aside, path)
 
 
 def sweep(path: Path) -> None:
     """Remove what a killed run left; call it under the lock only."""
-    for left in path.parent.glob(f".{path.name}.*.staging"):
-        shutil.rmtree(left, ignore_errors=True)
+    files.sweep(path)
     if path.is_dir():
         for left in path.rglob("*.partial"):
             left.unlink(missing_ok=True)
@@ -264,35 +263,15 @@ def _set_axes(group: Any, plan: Plan) -> None:
     group[schema.N_TIME][:] = np.broadcast_to(n_time, (len(plan.subjects), len(n_time)))
 
 
-def _require_room(path: Path, plan: Plan, options: Options) -> None:
-    """Refuse what cannot fit: 7 bits a pixel packed, 18 as float32, by measurement."""
-    need = int(plan.n_faces * plan.pixels * (2.5 if options.float32 else 1.0))
-    free = shutil.disk_usage(path.parent).free
-    if need > 0.9 * free:
-        from fhemb_xr.budget import human
-
-        raise StoreError(
-            f"{str(path)!r} needs about {human(need)} and {human(free)} are free: make room, "
-            "choose another disk, or fewer subjects or frames"
-        )
-
-
 def _sync(file: Path, root: Path) -> None:
     """A file and the names that lead to it, down to ``root``; an absent one has no data."""
     if not file.exists():
         return
+    file.chmod(0o600)
     with file.open("rb") as opened:
         os.fsync(opened.fileno())
     folder = file.parent
     while folder != root.parent:
-        sync_folder(folder)
+        folder.chmod(0o700)
+        files.sync_folder(folder)
         folder = folder.parent
-
-
-def _sync_tree(root: Path) -> None:
-    for file in root.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as opened:
-                os.fsync(opened.fileno())
-        else:
-            sync_folder(file)

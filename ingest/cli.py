@@ -1,0 +1,281 @@
+"""``fhemb ingest``: plan, run, verify. Results go to stdout, talk goes to stderr.
+
+Exit codes: 0 done, 1 it failed or differs, 2 the command was misused.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fhemb_xr.errors import FhembError
+
+if TYPE_CHECKING:
+    from ingest.run import Progress, Summary
+    from ingest.source import PostgresSource
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback would print local variables
+    help="From the database to a recording, without losing or repeating a frame.",
+)
+talk = Console(stderr=True)
+
+Schema = Annotated[str, typer.Option(help="Schema, or several with commas: one session each.")]
+TableName = Annotated[str, typer.Option("--table", help="Table of the matrices.")]
+Positions = Annotated[str, typer.Option(help="Table of face centres, auto, or none.")]
+Layout = Annotated[
+    Path | None, typer.Option(help="TOML with columns, scale, bytes_dtype, rate_hz.")
+]
+Subjects = Annotated[str, typer.Option(help="Ids and first-last intervals, or all.")]
+Frames = Annotated[str | None, typer.Option(help="Frame numbers first:stop, stop not in it.")]
+Grid = Annotated[str | None, typer.Option(help="Rows x columns of the store's frames: 60x90.")]
+Workers = Annotated[int, typer.Option(min=1, help="Connections, and threads.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command("plan", epilog="Example: fhemb ingest plan --schema dg --table face_t")
+def plan_(
+    schema: Schema,
+    table: TableName = "face_t",
+    positions: Positions = "auto",
+    layout: Layout = None,
+    subjects: Subjects = "all",
+    frames: Frames = None,
+    grid: Grid = None,
+    exact: Annotated[bool, typer.Option(help="Look at the shape of every frame.")] = False,
+    workers: Workers = 2,
+    as_json: Json = False,
+) -> None:
+    """What is in the database, what a run would read, and every doubt about it."""
+    with _reporting(as_json):
+        from ingest.planning import parse_subjects, plan
+
+        with _source(schema, table, positions, layout) as source:
+            made = plan(
+                source,
+                subjects=parse_subjects(subjects),
+                frames=_frames(frames),
+                grid=_grid(grid),
+                exact=exact,
+                workers=workers,
+                rate_hz=source.hints.rate_hz,
+            )
+        if as_json:
+            print(json.dumps(made.as_dict(), default=str))
+        else:
+            Console().print(made.tables())
+
+
+@app.command(epilog="Example: fhemb ingest run don.zarr --schema dg --table face_t")
+def run(
+    store: Path,
+    schema: Schema,
+    table: TableName = "face_t",
+    positions: Positions = "auto",
+    layout: Layout = None,
+    title: Annotated[str | None, typer.Option(help="Title of the recording.")] = None,
+    threshold: Annotated[float, typer.Option(help="Lowest temperature of a face [°C].")] = 25,
+    subjects: Subjects = "all",
+    frames: Frames = None,
+    grid: Grid = None,
+    float32: Annotated[bool, typer.Option("--float32", help="Do not pack to 0.01 K.")] = False,
+    workers: Workers = 2,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse faults, not count.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Fill a store; run it again to go on where it was stopped."""
+    with _reporting(as_json):
+        from ingest.planning import parse_subjects
+        from ingest.run import ingest
+
+        with _source(schema, table, positions, layout) as source, _bar() as progress:
+            done = ingest(
+                source,
+                store,
+                subjects=parse_subjects(subjects),
+                frames=_frames(frames),
+                grid=_grid(grid),
+                title=title,
+                threshold=threshold,
+                float32=float32 or None,
+                rate_hz=source.hints.rate_hz,
+                workers=workers,
+                strict=strict,
+                progress=progress,
+            )
+        if as_json:
+            print(json.dumps(done.as_dict()))
+        else:
+            Console().print(_table(done))
+
+
+@app.command(epilog="Example: fhemb ingest verify don.zarr --schema dg --table face_t")
+def verify(
+    store: Path,
+    schema: Annotated[str | None, typer.Option(help="As in run; none: no database.")] = None,
+    table: TableName = "face_t",
+    positions: Positions = "auto",
+    layout: Layout = None,
+    as_json: Json = False,
+) -> None:
+    """Compare a store with its ledger and with the database; name the first difference."""
+    with _reporting(as_json):
+        from ingest.verification import verify as compare
+
+        if schema is None:
+            verdict = compare(store)
+        else:
+            with _source(schema, table, positions, layout) as source:
+                verdict = compare(store, source)
+        if as_json:
+            print(json.dumps(verdict.as_dict()))
+        elif verdict.equal:
+            talk.print(f"[green]equal[/] {verdict.checked} of {verdict.shards} shards")
+        else:
+            talk.print(f"[red]different[/] {verdict.difference}", soft_wrap=True)
+    if not verdict.equal:
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _source(
+    schema: str, table: str, positions: str, layout: Path | None
+) -> Iterator["PostgresSource"]:
+    """The database of the configuration, through its tunnel."""
+    from ingest import settings
+    from ingest.introspection import read_hints
+    from ingest.source import PostgresSource
+    from ingest.tunnel import tunnel
+
+    found = settings.database()
+    with tunnel(found) as (host, port):
+        where = found.connection()
+        if found.remote_host is not None:  # the real name stays, for .pgpass and certificates
+            where |= {"hostaddr": host, "port": port}
+        yield PostgresSource(
+            where,
+            [s.strip() for s in schema.split(",")],
+            table,
+            positions=None if positions == "none" else positions,
+            hints=read_hints(layout) if layout else None,
+        )
+
+
+def _frames(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    first, _, stop = text.partition(":")
+    if not (first.isdigit() and stop.isdigit()):
+        raise typer.BadParameter(f"frames are first:stop, e.g. 10000:10500, found {text!r}")
+    return int(first), int(stop)
+
+
+def _grid(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    rows, _, columns = text.lower().partition("x")
+    if not (rows.isdigit() and columns.isdigit()):
+        raise typer.BadParameter(f"a grid is rows x columns, e.g. 60x90, found {text!r}")
+    return int(rows), int(columns)
+
+
+def _table(done: "Summary") -> Table:
+    from fhemb_xr.budget import human
+
+    table = Table(show_header=False, title=f"recording in {done.store}")
+    counts = {n.replace("_", " "): n_ for n, n_ in vars(done.counts).items() if n_}
+    rows: dict[str, object] = {
+        "subjects": done.subjects,
+        "frames": done.frames,
+        "shards": f"{done.shards}, {done.shards_written} of them written now",
+        **counts,
+        "frames without a face": done.missing,
+        "read": human(done.read_bytes),
+        "on disk": human(_size(Path(done.store))),
+        "seconds": f"{done.seconds:.2f}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, str(value))
+    return table
+
+
+def _size(store: Path) -> int:
+    return sum(f.stat().st_size for f in store.rglob("*") if f.is_file())
+
+
+@contextmanager
+def _bar() -> Iterator["Progress | None"]:
+    """A bar on stderr, once a run has taken a second."""
+    if not talk.is_terminal:
+        yield None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    started = time.monotonic()
+    bar = Progress(
+        TextColumn("{task.completed}/{task.total} frames"),
+        BarColumn(),
+        TimeRemainingColumn(),
+        console=talk,
+        transient=True,
+    )
+    task = bar.add_task("")
+
+    def show(done: int, total: int) -> None:
+        bar.update(task, completed=done, total=total)
+        if time.monotonic() - started > 1 and not bar.live.is_started:
+            bar.start()
+
+    try:
+        yield show
+    finally:
+        bar.stop()
+
+
+@contextmanager
+def _reporting(as_json: bool) -> Iterator[None]:
+    """An error in one sentence and exit 1; nothing of it is chained or traced."""
+    try:
+        yield
+        return
+    except KeyboardInterrupt:
+        kind, text = "Interrupted", "stopped; the same command goes on from here"
+    except (FhembError, ValueError, KeyError, OSError, ImportError) as error:
+        kind, text = type(error).__name__, str(error)
+    if as_json:
+        print(json.dumps({"error": {"code": kind, "message": text}}))
+    else:
+        talk.print("[red]error[/]", end=" ")
+        talk.print(text, highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def checks() -> Iterator[tuple[str, str, str]]:
+    """Rows for ``fhemb doctor``: the configuration, and whether a database answers."""
+    from ingest import settings
+
+    for name, read in ((".env.db", settings.database), (".env.paths", settings.paths)):
+        try:
+            read()
+            yield name, "OK", str(settings.config_dir() / name)
+        except FhembError as error:
+            missing = not (settings.config_dir() / name).is_file()
+            yield name, "SKIP" if missing else "FAIL", str(error)
+    yield _database_answers()
+
+
+def _database_answers() -> tuple[str, str, str]:
+    try:
+        with _source("public", "face_t", "none", None) as source, source.connect() as conn:
+            return "database", "OK", f"PostgreSQL {conn.info.server_version // 10000} answers"
+    except FhembError as error:
+        missing = "create it" in str(error) and not os.environ.get("DB_NAME")
+        return "database", "SKIP" if missing else "FAIL", str(error)
