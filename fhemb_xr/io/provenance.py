@@ -1,0 +1,65 @@
+"""Where a result comes from: attributes without a path, a host or a person."""
+
+import datetime
+import importlib.metadata
+import uuid
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+
+UUID, KIND, ARRAY = "fhemb_uuid", "fhemb_kind", "fhemb_array"
+
+
+def kind(obj: xr.Dataset) -> str:
+    """What a Dataset is: recording, embedding, basis, relation, lagged or result."""
+    names, dims = set(obj.data_vars), set(map(str, obj.dims))
+    if schema.HEATMAP in names:
+        return "recording"
+    if schema.EMBEDDING in names:
+        return "embedding"
+    if {"components", "mean"} <= names:
+        return "basis"
+    if {schema.WINDOW, schema.LAG} <= dims:
+        return "lagged"
+    if any(d.endswith("_0") and f"{d[:-2]}_1" in dims for d in dims):
+        return "relation"
+    return "result"
+
+
+def stamp(ds: xr.Dataset, operation: str) -> xr.Dataset:
+    """``ds`` with a new uuid and one line more of history: time, version, what, from what."""
+    found = {**ds.attrs}
+    for var in ds.data_vars.values():
+        found = {**var.attrs, **found}
+    sources = [found[UUID]] if UUID in found else []
+    line = (
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ} "
+        f"fhemb_xr {importlib.metadata.version('fhemb_xr')} {operation}"
+        + (f" of {' '.join(sources)}" if sources else "")
+    )
+    earlier = [h for h in (found.get(schema.HISTORY),) if h]
+    return ds.assign_attrs(
+        {
+            **ds.attrs,
+            schema.SCHEMA: schema.VERSION,
+            KIND: kind(ds),
+            UUID: str(uuid.uuid4()),
+            schema.HISTORY: "\n".join([*earlier, line]),
+        }
+    )
+
+
+def plain(value: Any) -> Any:
+    """An attribute that JSON can hold; what it cannot, as text."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | range):
+        return [plain(v) for v in value]
+    if isinstance(value, str | int | float | bool):
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -1,0 +1,270 @@
+"""A simulated audience with a known truth, for examples and tests; its values mean nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import schema
+
+BLOCK = 250
+"""Frames that share one random generator, so that noise does not depend on chunks."""
+
+_DRIFTS = 6  # sinusoids in the slow drift that a group shares
+_COLUMNS = ("index", "face", "breath_hz", "breath", "pulse_hz", "pulse", "lag_s", "warmth", "box")
+
+
+def audience(
+    n_subjects: int = 12,
+    seconds: float = 90.0,
+    *,
+    subjects: Sequence[int] | None = None,
+    shape: tuple[int, int] = (40, 30),
+    rate_hz: float = schema.DEFAULT_RATE_HZ,
+    start_frame: int = 0,
+    sessions: Sequence[str] = ("dg",),
+    n_groups: int = 3,
+    lag_s: float = 1.2,
+    noise_k: float = 0.03,
+    faceless: Sequence[int] = (),
+    gap: tuple[int, int] | None = None,
+    dropout: float = 0.0,
+    seed: int = 0,
+    chunk_frames: int = 1000,
+    title: str = "Simulated audience",
+) -> xr.Dataset:
+    """Simulate a recording in pieces, so that it may be larger than memory.
+
+    Every face is an ellipse of skin with warm eyes and forehead in a box whose size drifts in
+    time, before a cool background. Breathing (0.2-0.4 Hz) cools and warms the nostrils, the
+    pulse (about 1.2 Hz) the skin; a slow drift is shared by the members of a group, each
+    following its first member by a further ``lag_s``. Sensor noise is white.
+
+    Parameters
+    ----------
+    n_subjects, subjects
+        How many people, with ids from 40 on; or their ids.
+    seconds, rate_hz, start_frame
+        Length [s], frames a second [Hz], number of the first frame.
+    shape
+        Rows and columns of the grid; boxes are a little smaller and change in time.
+    sessions
+        Names of the sessions.
+    n_groups, lag_s
+        Groups of people who share a drift, and how far each member follows the one before [s].
+    noise_k
+        Standard deviation of the sensor noise [K].
+    faceless
+        Ids of people who are never seen.
+    gap, dropout
+        Half-open interval of frame numbers that nobody has; share of frames lost at random.
+    seed
+        Same seed, same recording, whatever the chunks.
+    chunk_frames
+        Frames in a chunk.
+
+    Returns
+    -------
+    A recording by :mod:`fhemb_xr.schema`, lazy, with the truth in the coordinates
+    ``group(subject)`` and ``true_lag(subject)`` [s] (behind the first of the group).
+
+    Notes
+    -----
+    Memory: four times a float32 chunk for each running task. Tasks: one per chunk of each
+    variable. Computes at call: none.
+
+    Examples
+    --------
+    >>> import fhemb_xr as fx
+    >>> ds = fx.testing.audience(n_subjects=3, seconds=10, shape=(20, 16))
+    >>> dict(ds.heatmap.sizes)
+    {'subject': 3, 'session': 1, 'time': 250, 'y': 20, 'x': 16}
+    """
+    ids = list(range(40, 40 + n_subjects)) if subjects is None else list(subjects)
+    n_frames = round(seconds * rate_hz)
+    people = _people(ids, faceless, n_groups, lag_s, seed)
+    drifts = np.random.default_rng([seed, 2]).uniform(size=(n_groups, _DRIFTS, 2))
+    group = np.arange(len(ids)) % n_groups
+    frames = da.arange(start_frame, start_frame + n_frames, chunks=chunk_frames, dtype="int64")
+    arguments: list[Any] = [
+        da.from_array(people, chunks=(1, -1)), "sp",
+        da.from_array(drifts[group], chunks=(1, -1, -1)), "sdq",
+        da.arange(len(sessions), chunks=1), "n",
+        frames, "t",
+    ]  # fmt: skip
+    options = {
+        "grid": tuple(shape),
+        "rate_hz": rate_hz,
+        "noise_k": noise_k,
+        "gap": tuple(gap) if gap else None,
+        "dropout": dropout,
+        "seed": seed,
+    }
+
+    def pieces(function: Any, axes: str, dtype: str, **new_axes: int) -> da.Array:
+        return da.blockwise(
+            function, axes, *arguments, **options, new_axes=new_axes, concatenate=True,
+            dtype=dtype, meta=np.empty((0,) * len(axes), dtype),
+        )  # fmt: skip
+
+    boxes = pieces(_boxes, "sntb", "int16", b=2)
+    arrays = {
+        schema.HEATMAP: pieces(_faces, "sntyx", "float32", y=shape[0], x=shape[1]),
+        schema.HEIGHT: boxes[..., 0],
+        schema.WIDTH: boxes[..., 1],
+        schema.POSITION: pieces(_positions, "snta", "float32", a=2),
+        schema.N_TIME: np.full((len(ids), len(sessions)), n_frames, "int64"),
+    }
+    frame = np.arange(start_frame, start_frame + n_frames)
+    return xr.Dataset(
+        {n: (schema.VARIABLES[n].dims, a, schema.VARIABLES[n].attrs) for n, a in arrays.items()},
+        coords={
+            schema.SUBJECT: ids,
+            schema.SESSION: list(sessions),
+            schema.TIME: (schema.TIME, frame / rate_hz, {"units": "s", "axis": "T"}),
+            schema.FRAME: (schema.TIME, frame),
+            schema.AXIS: ["x", "y"],
+            "group": (schema.SUBJECT, group),
+            "true_lag": (schema.SUBJECT, people[:, _COLUMNS.index("lag_s")], {"units": "s"}),
+        },
+        attrs={
+            schema.SAMPLING_RATE: rate_hz,
+            schema.THRESHOLD: 25.0,
+            schema.SCHEMA: schema.VERSION,
+            "title": title,
+        },
+    )
+
+
+def _people(
+    ids: Sequence[int], faceless: Sequence[int], n_groups: int, lag_s: float, seed: int
+) -> NDArray[np.float64]:
+    """Physiology of each person: ``(subject, column)``; it depends on the id, not the place."""
+    rows = []
+    for place, person in enumerate(ids):
+        u = np.random.default_rng([seed, 1, int(person)]).uniform(size=6)
+        rows.append([
+            int(person), person not in set(faceless),
+            0.2 + 0.2 * u[0], u[1], 1.1 + 0.2 * u[2], u[3],
+            lag_s * (place // n_groups), 33.5 + u[4], u[5],
+        ])  # fmt: skip
+    return np.array(rows, dtype=np.float64).reshape(len(rows), len(_COLUMNS))
+
+
+def _present(
+    p: dict[str, float], session: int, frames: NDArray[np.int64], gap: Any, dropout: float, seed: int
+) -> NDArray[np.bool_]:
+    seen = np.full(frames.size, bool(p["face"]))
+    if gap:
+        seen &= (frames < gap[0]) | (frames >= gap[1])
+    if dropout:
+        seen &= _random(p, session, frames, seed, (), uniform=True) >= dropout
+    return seen
+
+
+def _random(
+    p: dict[str, float],
+    session: int,
+    frames: NDArray[np.int64],
+    seed: int,
+    shape: tuple[int, ...],
+    uniform: bool = False,
+) -> NDArray[np.float32]:
+    """Random numbers of these frames, ``(t, *shape)``, from a generator for each block."""
+    first, last = int(frames[0]) // BLOCK, int(frames[-1]) // BLOCK
+    parts = []
+    for block in range(first, last + 1):
+        rng = np.random.default_rng([seed, 3 + uniform, int(p["index"]), session, block])
+        draw = rng.random if uniform else rng.standard_normal
+        parts.append(draw((BLOCK, *shape), dtype=np.float32))
+    start = int(frames[0]) - first * BLOCK
+    return np.concatenate(parts)[start : start + frames.size]
+
+
+def _box(
+    p: dict[str, float], frames: NDArray[np.int64], grid: tuple[int, int], rate_hz: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows and columns of the box: 80-100 % of the grid, changing within seconds."""
+    t = frames / rate_hz
+    sway = np.sin(2 * np.pi * (t / 7.3 + p["box"])) + 0.5 * np.sin(2 * np.pi * t / 2.9)
+    return (
+        np.round(grid[0] * (0.9 + 0.06 * sway)).clip(1, grid[0]),
+        np.round(grid[1] * (0.9 - 0.05 * sway)).clip(1, grid[1]),
+    )
+
+
+def _boxes(
+    people: Any, drifts: Any, sessions: Any, frames: Any, *, grid: Any, rate_hz: float,
+    noise_k: float, gap: Any, dropout: float, seed: int,
+) -> NDArray[np.int16]:  # fmt: skip
+    p = dict(zip(_COLUMNS, people[0], strict=True))
+    seen = _present(p, int(sessions[0]), frames, gap, dropout, seed)
+    sizes = np.stack(_box(p, frames, grid, rate_hz), axis=-1)
+    return np.asarray(np.where(seen[:, None], sizes, 0)[None, None], dtype=np.int16)
+
+
+def _positions(
+    people: Any, drifts: Any, sessions: Any, frames: Any, *, grid: Any, rate_hz: float,
+    noise_k: float, gap: Any, dropout: float, seed: int,
+) -> NDArray[np.float32]:  # fmt: skip
+    p = dict(zip(_COLUMNS, people[0], strict=True))
+    seat = 60 * (p["index"] % 10) + 30, 150 + 40 * (p["index"] // 10 % 4)
+    sway = 2 * np.sin(2 * np.pi * (frames / rate_hz / 11 + p["box"]))
+    place = np.stack([seat[0] + sway, seat[1] + 0.5 * sway], axis=-1)
+    seen = _present(p, int(sessions[0]), frames, gap, dropout, seed)
+    return np.asarray(np.where(seen[:, None], place, np.nan)[None, None], dtype=np.float32)
+
+
+def _faces(
+    people: Any, drifts: Any, sessions: Any, frames: Any, *, grid: Any, rate_hz: float,
+    noise_k: float, gap: Any, dropout: float, seed: int,
+) -> NDArray[np.float32]:  # fmt: skip
+    p = dict(zip(_COLUMNS, people[0], strict=True))
+    session = int(sessions[0])
+    t = frames / rate_hz
+    drift = _drift(drifts[0], t - p["lag_s"])
+    breath = np.sin(2 * np.pi * (p["breath_hz"] * t + p["breath"]))
+    pulse = 0.05 * np.sin(2 * np.pi * (p["pulse_hz"] * t + p["pulse"]))
+    out = noise_k * _random(p, session, frames, seed, grid)
+    y, x = (np.arange(n) - (n - 1) / 2 for n in grid)
+    v, u = 2 * y[:, None] / grid[0], 2 * x[None, :] / grid[1]
+    skin, nostrils = _pattern(u, v, p)
+    out += (drift + pulse).astype("f4")[:, None, None]
+    out += breath.astype("f4")[:, None, None] * nostrils
+    out += skin
+    rows, columns = _box(p, frames, grid, rate_hz)
+    h, w = rows[:, None, None], columns[:, None, None]
+    outside = (2 * y[:, None] / h) ** 2 + (2 * x[None, :] / w) ** 2 > 1
+    np.copyto(out, np.float32(22), where=outside)
+    # the box of a frame is centred on the grid, an odd remainder going to the far side
+    top, left = (grid[0] - h) // 2, (grid[1] - w) // 2
+    i, j = np.arange(grid[0])[:, None], np.arange(grid[1])[None, :]
+    out[(i < top) | (i >= top + h) | (j < left) | (j >= left + w)] = np.nan
+    out[~_present(p, session, frames, gap, dropout, seed)] = np.nan
+    return out[None, None]
+
+
+def _drift(phases: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Slow wandering of a group [K]: periods of 3 to 40 s, from their own random phases."""
+    periods = np.geomspace(3, 40, _DRIFTS) * (0.9 + 0.2 * phases[:, 0])
+    waves = np.sin(2 * np.pi * (t[:, None] / periods + phases[:, 1]))
+    return np.asarray(0.25 * waves.sum(axis=1))
+
+
+def _pattern(
+    u: NDArray[np.float64], v: NDArray[np.float64], p: dict[str, float]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Skin temperature [°C] and the weight of breathing [K] on the unit face."""
+
+    def spot(cu: float, cv: float, su: float, sv: float) -> NDArray[np.float64]:
+        return np.asarray(np.exp(-(((u - cu) / su) ** 2) - ((v - cv) / sv) ** 2))
+
+    wide = 0.25 + 0.15 * p["box"]
+    skin = p["warmth"] - 1.5 * (u**2 + v**2)
+    skin = skin + 1.4 * spot(-wide, -0.25, 0.14, 0.09) + 1.4 * spot(wide, -0.25, 0.14, 0.09)
+    skin = skin + 0.8 * spot(0, -0.65, 0.5, 0.2) + 0.6 * spot(0, 0.5, 0.3, 0.08)
+    nose = spot(0, 0.18, 0.16, 0.18)
+    return (skin - 1.6 * nose).astype("f4"), (0.5 * nose).astype("f4")
