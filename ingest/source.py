@@ -315,7 +315,7 @@ _FINAL = (psycopg.errors.QueryCanceled, psycopg.errors.DiskFull)
 
 
 def _failure(error: psycopg.Error, clean: Callable[[str], str]) -> SourceError:
-    """An error of psycopg as ours; raise it outside the ``except``, so that nothing is chained."""
+    """An error of psycopg as ours; raised outside the ``except``, nothing is chained."""
     lost = isinstance(error, psycopg.OperationalError) and not isinstance(error, _FINAL)
     why = clean(" ".join(str(error).split())) or type(error).__name__
     return (ConnectionLost if lost else SourceError)(f"the database refused or failed: {why}")
