@@ -1,0 +1,195 @@
+"""Faces as pictures: eigenfaces, and frames side by side."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import schema
+from fhemb_xr.plot import theme
+
+COLUMNS = 6
+
+
+def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = None) -> Any:
+    """The mean face and the eigenfaces, each with the share of variance it explains.
+
+    Eigenfaces share one scale of colours, symmetric round zero: pixels of one colour move
+    together, pixels of the opposite colour move against them.
+
+    Parameters
+    ----------
+    basis
+        A basis of :func:`fhemb_xr.pca`.
+    subject
+        Whose, where the basis has several; the first by default.
+    n
+        How many, of the first; all by default.
+
+    Returns
+    -------
+    A HoloViews Overlay of Images, six in a row, y downward, square pixels.
+
+    Raises
+    ------
+    UnknownNameError
+        A subject that is not there.
+    BudgetError
+        If the basis does not fit the budget.
+
+    Notes
+    -----
+    Memory: the components that are drawn. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> basis = xr.Dataset({"components": (("component", "y", "x"), np.ones((2, 4, 3)))})
+    >>> len(plot.eigenfaces(basis))
+    3
+    """
+    names = [v for v in ("mean", "components", "explained_variance_ratio") if v in basis]
+    whole = theme.one(theme.one(basis[names], schema.SUBJECT, subject), schema.SESSION)
+    some = theme.loaded(whole.isel({schema.COMPONENT: slice(n)}), "eigenfaces")
+    faces = some["components"].transpose(schema.COMPONENT, schema.Y, schema.X)
+    clim = theme.symmetric(faces.values)
+    pictures = [
+        _Picture(face, label, theme.DIVERGING, clim)
+        for face, label in zip(faces.values, _labels(some), strict=True)
+    ]
+    if "mean" in some:
+        mean = some["mean"].transpose(schema.Y, schema.X).values
+        low, high = theme.limits(mean)
+        label = f"mean\n{low:.1f}–{high:.1f} °C"
+        pictures.insert(0, _Picture(mean, label, theme.TEMPERATURE, (low, high)))
+    return _montage(pictures, theme.title("Eigenfaces", theme.name_of(some)), "Loading")
+
+
+def _labels(basis: xr.Dataset) -> list[str]:
+    """``"PC 0"`` and what it explains."""
+    names = [f"PC {n}" for n in theme.ids(basis, schema.COMPONENT)]
+    if "explained_variance_ratio" not in basis:
+        return names
+    shares = basis["explained_variance_ratio"].values
+    return [f"{n}\n{theme.percent(float(s))}" for n, s in zip(names, shares, strict=True)]
+
+
+def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
+    """Frames of one face at even intervals, on one scale of temperature.
+
+    Parameters
+    ----------
+    heat
+        Heatmap ``(…, time, y, x)`` [°C].
+    subject
+        Whose face; the first by default.
+    n
+        How many frames.
+
+    Returns
+    -------
+    A HoloViews Overlay of Images.
+
+    Notes
+    -----
+    Memory: the frames that are drawn. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> from fhemb_xr.plot.faces import frames
+    >>> len(frames(xr.DataArray(np.ones((50, 4, 3)), dims=("time", "y", "x")), n=3))
+    4
+    """
+    face = theme.one(theme.one(heat, schema.SUBJECT, subject), schema.SESSION)
+    face = theme.require(face, "frames", schema.TIME, schema.Y, schema.X)
+    chosen = np.unique(np.linspace(0, face.sizes[schema.TIME] - 1, n).round().astype(int))
+    face = theme.loaded(face.isel({schema.TIME: chosen}), "frames")
+    clim = theme.limits(face.values)
+    rate = schema.sampling_rate(heat)
+    clock = face[schema.TIME].values if schema.TIME in face.coords else chosen / schema.sampling_rate(heat)
+    pictures = [
+        _Picture(values, f"{second:.2f} s", theme.TEMPERATURE, clim)
+        for values, second in zip(face.values, clock, strict=True)
+    ]
+    return _montage(pictures, theme.title("Face", theme.name_of(face)), "Temperature [°C]")
+
+
+@dataclass(frozen=True)
+class _Picture:
+    values: NDArray[np.floating[Any]]
+    label: str
+    cmap: str
+    clim: tuple[float, float]
+
+
+def _montage(pictures: Sequence[_Picture], heading: str, bar: str) -> Any:
+    """Pictures in one frame, left to right and down; the last one's scale of colours is shown."""
+    hv = theme.backends()
+    rows, columns = pictures[0].values.shape
+    wide, high = columns * 1.08, rows * 1.06 + 0.3 * columns  # a cell, with room for the label
+    drawn, words = [], []
+    for k, picture in enumerate(pictures):
+        left, top = (k % COLUMNS) * wide, (k // COLUMNS) * high
+        drawn.append(_picture(picture, left, top, bar if picture is pictures[-1] else ""))
+        words.append((left + columns / 2, top - 0.16 * columns, picture.label))
+    text = hv.Labels(words, ["x", "y"], "label")
+    drawn.append(theme.styled(text, bokeh={"text_color": theme.INK, "text_font_size": "11px"}, mpl={"color": theme.INK, "size": 7}))
+    across, down = min(COLUMNS, len(pictures)), -(-len(pictures) // COLUMNS)
+    width, height = wide * across, high * down
+    inches = 1.05 * across
+
+    def scale(plot: Any, element: Any) -> None:
+        # HoloViews places its own bar as if the axes filled their box, over the faces
+        axis = plot.handles["axis"]
+        if not axis.images:
+            return
+        shown = axis.figure.colorbar(axis.images[-1], ax=axis, fraction=0.03, pad=0.01)
+        shown.set_label(bar, size=theme.PT["clabel"])
+        shown.outline.set_visible(False)
+        shown.ax.tick_params(width=0.6, length=2, labelsize=theme.PT["cticks"])
+
+    return theme.panel(
+        hv.Overlay(drawn),
+        bokeh={"frame_width": 115 * across, "frame_height": round(115 * across * height / width)},
+        mpl={"fig_inches": (inches + 0.6, inches * height / width + 0.3), "aspect": "equal", "show_frame": False, "hooks": [theme.plain_mpl, scale]},
+        title=heading,
+        xlim=(-0.02 * columns, width),
+        ylim=(-0.34 * columns, height - 0.34 * columns),
+        invert_yaxis=True,
+        xaxis=None,
+        yaxis=None,
+        show_legend=False,
+    )
+
+
+def _picture(picture: _Picture, left: float, top: float, bar: str) -> Any:
+    """One picture with its upper left corner at a place; grey where it has no pixel."""
+    hv = theme.backends()
+    rows, columns = picture.values.shape
+    if not np.isfinite(picture.values).any():
+        box = hv.Rectangles([(left, top, left + columns, top + rows)], kdims=["x", "y", "x1", "y1"])
+        return theme.styled(
+            box,
+            bokeh={"line_color": None, "fill_color": theme.MISSING},
+            mpl={"linewidth": 0, "facecolor": theme.MISSING},
+        )
+    image = hv.Image(
+        picture.values[::-1],  # the axis points down, the first row of an Image is its top
+        bounds=(left, top, left + columns, top + rows),
+        kdims=["x", "y"],
+        vdims=[hv.Dimension("value", label=bar or "value")],
+    )
+    return theme.styled(
+        image,
+        bokeh={"colorbar": bool(bar), "clabel": bar},
+        mpl={},
+        cmap=picture.cmap,
+        clim=picture.clim,
+        clipping_colors={"NaN": theme.MISSING},
+    )

@@ -1,0 +1,210 @@
+"""Two-dimensional maps over time: lagged correlation, histograms of every frame."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import schema
+from fhemb_xr.plot import theme
+
+
+def lagged(
+    correlation: xr.DataArray, *, limit: float | None = None, title: str | None = None
+) -> Any:
+    """Correlation of two signals by window and lag, white where it is zero.
+
+    Parameters
+    ----------
+    correlation
+        A map of :func:`fhemb_xr.lagged_correlation`, ``(window, lag)``; other dimensions
+        must have length one.
+    limit
+        Colours run from ``-limit`` to ``limit``; by default to the largest magnitude shown.
+    title
+        Instead of who, which feature and which bands.
+
+    Returns
+    -------
+    A HoloViews Overlay: an Image of Pearson's r and a line at lag zero. A map without any
+    value is a frame that says so.
+
+    Raises
+    ------
+    SchemaError
+        If another dimension has more than one entry.
+    BudgetError
+        If the map does not fit the budget.
+
+    Notes
+    -----
+    Memory: the map. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> r = xr.DataArray(np.eye(3), dims=("window", "lag"), coords={"lag": [-1, 0, 1]})
+    >>> figure = plot.lagged(r)
+    """
+    hv = theme.backends()
+    r = theme.require(correlation, "a lagged correlation", schema.WINDOW, schema.LAG)
+    r = theme.loaded(r, "a lagged correlation")
+    heading = title if title is not None else _heading(r)
+    long = f" of {float(r.attrs['window_s']):g} s" if "window_s" in r.attrs else ""
+    xlabel, ylabel = "Lag [s]", f"Start of window{long} [s]"
+    if not np.isfinite(r.values).any():
+        text = "no value: no window with all its lags\nlies inside the series"
+        return theme.empty(text, heading, xlabel, ylabel)
+    starts, lags = _axis(r, schema.WINDOW), _axis(r, schema.LAG)
+    left, right = theme.span(lags)
+    bottom, top = theme.span(starts)
+    clim = theme.symmetric(r.values) if limit is None else (-limit, limit)
+    image = hv.Image(
+        r.values[::-1],  # the first row of an Image is its top
+        bounds=(left, bottom, right, top),
+        kdims=[hv.Dimension(schema.LAG, label=xlabel), hv.Dimension(schema.WINDOW, label=ylabel)],
+        vdims=[hv.Dimension("r")],
+    )
+    image = theme.panel(
+        image,
+        bokeh={"frame_width": 380, "frame_height": 340, "tools": ["hover"]},
+        mpl={"fig_inches": (theme.COLUMN_IN, 3.0), "aspect": 1.15},
+        cmap=theme.DIVERGING,
+        clim=clim,
+        colorbar=True,
+        clabel="Pearson r",
+        clipping_colors={"NaN": theme.MISSING},
+    )
+    drawn = [image]
+    if left < 0 < right:
+        zero = hv.Curve([(0.0, bottom), (0.0, top)], schema.LAG, schema.WINDOW)
+        drawn.append(
+            theme.styled(
+                zero,
+                bokeh={"line_width": 0.8, "line_dash": "dashed"},
+                mpl={"linewidth": 0.6, "linestyle": "--"},
+                color=theme.INK,
+            )
+        )
+    return theme.panel(
+        hv.Overlay(drawn),
+        bokeh={},
+        mpl={"fig_inches": (theme.COLUMN_IN, 3.0), "aspect": 1.15},
+        title=heading,
+        xlabel=xlabel,
+        ylabel=ylabel,
+        xlim=(left, right),
+        ylim=(bottom, top),
+        show_legend=False,
+    )
+
+
+def _axis(x: xr.DataArray, dim: str) -> NDArray[np.float64]:
+    found = x[dim].values if dim in x.coords else np.arange(x.sizes[dim])
+    return np.asarray(found, dtype=np.float64)
+
+
+def _heading(r: xr.DataArray) -> str:
+    """Who and who, which feature, which bands."""
+    pair = [r.coords.get(f"{schema.SUBJECT}_{i}") for i in (0, 1)]
+    who = theme.name_of(r)
+    if all(p is not None and p.ndim == 0 for p in pair):
+        who = "subjects " + " and ".join(str(p.item()) for p in pair if p is not None)
+    feature = r.coords.get(schema.FEATURE)
+    return theme.title(
+        "Lagged correlation",
+        who,
+        None if feature is None or feature.ndim else feature.item(),
+        below=theme.bands(r.attrs),
+        columns=52,
+    )
+
+
+def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = None) -> Any:
+    """Histograms of every frame, side by side in time.
+
+    Parameters
+    ----------
+    emb
+        An embedding with features ``bh0…`` and, where it has them, their edges in the
+        coordinate ``bin_edges`` [°C].
+    subject
+        Whose; the first by default.
+    title
+        Instead of the subject and the bands.
+
+    Returns
+    -------
+    A HoloViews Image of density over time and temperature (or number of the bin).
+
+    Raises
+    ------
+    SchemaError
+        If the embedding has no feature ``bh…``.
+    BudgetError
+        If the histograms do not fit the budget.
+
+    Notes
+    -----
+    Memory: the histograms of one subject. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> emb = xr.DataArray(
+    ...     np.ones((5, 2)), dims=("time", "feature"), coords={"feature": ["bh0", "bh1"]}
+    ... )
+    >>> figure = plot.histogram(emb)
+    """
+    hv = theme.backends()
+    bars = _bars(theme.one(theme.one(emb, schema.SUBJECT, subject), schema.SESSION))
+    bars = theme.loaded(theme.require(bars, "a histogram", schema.FEATURE, schema.TIME), "histograms")
+    edges = _edges(bars)
+    keep = np.isfinite(edges[:-1]) & np.isfinite(edges[1:])  # bins of others, padded with NaN
+    values, low, high = bars.values[keep], edges[:-1][keep], edges[1:][keep]
+    seconds = bars[schema.TIME].values if schema.TIME in bars.coords else np.arange(bars.sizes[schema.TIME]) / schema.sampling_rate(bars)
+    left, right = theme.span(seconds)
+    ylabel = "Temperature [°C]" if "bin_edges" in bars.coords else "Bin"
+    limits = theme.symmetric(values) if np.nanmin(values, initial=0) < 0 else (0.0, theme.limits(values)[1])
+    image = hv.Image(
+        values[::-1],
+        bounds=(left, float(low[0]), right, float(high[-1])),
+        kdims=[hv.Dimension(schema.TIME, label="Time [s]"), hv.Dimension("celsius", label=ylabel)],
+        vdims=[hv.Dimension("density", label="Density [1/°C]")],
+    )
+    heading = title if title is not None else theme.title("Histogram", theme.name_of(bars), theme.bands(emb.attrs))
+    return theme.panel(
+        image,
+        bokeh={"frame_width": 560, "frame_height": 240, "tools": ["hover"]},
+        mpl={"fig_inches": (theme.FULL_IN, 2.6), "aspect": 2.6},
+        title=heading,
+        cmap=theme.DIVERGING if limits[0] < 0 else theme.DISTANCE,
+        clim=limits,
+        colorbar=True,
+        clabel="Density [1/°C]",
+        clipping_colors={"NaN": theme.MISSING},
+    )
+
+
+def _bars(emb: xr.DataArray) -> xr.DataArray:
+    schema.require_dims(emb, schema.FEATURE, schema.TIME)
+    names = [n for n in theme.ids(emb, schema.FEATURE) if n[:2] == "bh" and n[2:].isdigit()]
+    if not names:
+        from fhemb_xr.errors import SchemaError
+
+        raise SchemaError(
+            f"no histogram among the features {theme.ids(emb, schema.FEATURE)[:8]}: "
+            "ask for ('bh0', 'bh19') in embed"
+        )
+    return emb.sel({schema.FEATURE: names})
+
+
+def _edges(bars: xr.DataArray) -> NDArray[np.float64]:
+    """Edges of the bins: one more than bins; their numbers where the embedding has no edges."""
+    if "bin_edges" not in bars.coords:
+        return np.arange(bars.sizes[schema.FEATURE] + 1) - 0.5
+    lower = bars["bin_edges"].values.astype(np.float64).reshape(-1)
+    return np.append(lower, 2 * lower[-1] - lower[-2] if lower.size > 1 else lower[-1] + 1)

@@ -1,0 +1,219 @@
+"""Relations: the matrix in the order of its tree, and the tree."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr.plot import theme, trees
+
+_NAMES = {
+    "dtw": "DTW distance",
+    "soft_dtw": "Soft-DTW",
+    "soft_dtw_divergence": "Soft-DTW divergence",
+    "fastdtw": "FastDTW distance",
+    "dcor": "Distance correlation",
+    "correlation": "Pearson r",
+    "max_lagged_correlation": "Largest lagged r",
+    "euclidean": "Euclidean distance",
+}
+
+
+def relation(d: xr.DataArray, *, method: str | None = "average", title: str | None = None) -> Any:
+    """A relation as a matrix, its rows and columns in the order of its dendrogram.
+
+    Parameters
+    ----------
+    d
+        ``(subject_0, subject_1)`` from :func:`fhemb_xr.pairwise`.
+    method
+        Linkage of the tree, as :func:`scipy.cluster.hierarchy.linkage`; ``None`` keeps the
+        order of the data. A relation with a missing pair keeps it too.
+    title
+        Instead of the metric.
+
+    Returns
+    -------
+    A HoloViews Image, the first row on top. Distances are drawn from zero in viridis, signed
+    correlations symmetric round zero; missing pairs are grey.
+
+    Raises
+    ------
+    SchemaError
+        If it is not one square matrix.
+    BudgetError
+        If the matrix does not fit the budget.
+
+    Notes
+    -----
+    Memory: two matrices. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> d = xr.DataArray(np.ones((3, 3)) - np.eye(3), dims=("subject_0", "subject_1"))
+    >>> figure = plot.relation(d)
+    """
+    hv = theme.backends()
+    values, labels = trees.square(d)
+    n, metric = len(labels), str(d.attrs.get("metric", ""))
+    tree = None if method is None else trees.links(values, metric, method)
+    rows = trees.order(tree, n)
+    shown = values[np.ix_(rows, rows)]
+    names = [labels[i] for i in rows]
+    bar = _scale(d)
+    heading = title if title is not None else theme.title(_NAMES.get(metric, metric or "Relation"), theme.bands(d.attrs), columns=56)
+    if not np.isfinite(shown).any():
+        return theme.empty("no value: no pair could be compared", heading, "Subject", "Subject")
+    image = hv.Image(
+        shown[::-1],  # the axis points down, the first row of an Image is its top
+        bounds=(-0.5, -0.5, n - 0.5, n - 0.5),
+        kdims=[hv.Dimension("column", label="Subject"), hv.Dimension("row", label="Subject ")],
+        vdims=[hv.Dimension("relation", label=bar)],
+    )
+    ticks = list(enumerate(names))
+    side = min(theme.FULL_IN - 1.4, max(2.4, 0.085 * n))
+    small = {k: min(v, 0.72 * 72 * side / n) if k in {"xticks", "yticks"} else v for k, v in theme.PT.items()}
+    px = round(min(640, max(320, 10 * n)))
+    tiny = {**theme.PX, **{k: f"{min(11, 0.85 * px / n):.1f}px" for k in ("xticks", "yticks")}}
+    return theme.panel(
+        image,
+        bokeh={"frame_width": px, "frame_height": px, "tools": ["hover"], "fontsize": tiny},
+        mpl={"fig_inches": (side + 1.2, side + 0.6), "aspect": 1, "fontsize": small},
+        title=heading,
+        xlabel="Subject",
+        ylabel="Subject",
+        cmap=theme.DIVERGING if _signed(shown) else theme.DISTANCE,
+        clim=theme.symmetric(shown) if _signed(shown) else (0.0, theme.limits(shown)[1]),
+        colorbar=True,
+        clabel=bar,
+        clipping_colors={"NaN": theme.MISSING},
+        invert_yaxis=True,
+        xticks=ticks,
+        yticks=ticks,
+        xrotation=90 if n > 12 else 0,
+    )
+
+
+def _signed(values: NDArray[np.float64]) -> bool:
+    return bool(np.nanmin(values) < 0)
+
+
+def _scale(d: xr.DataArray) -> str:
+    """``"DTW distance [°C]"``."""
+    metric = str(d.attrs.get("metric", ""))
+    return _NAMES.get(metric, metric or "Relation") + theme.unit(d.attrs.get("units"))
+
+
+def dendrogram(
+    d: xr.DataArray,
+    *,
+    method: str = "average",
+    clusters: xr.DataArray | None = None,
+    title: str | None = None,
+) -> Any:
+    """The tree of a relation: who joins whom, and at which distance.
+
+    Parameters
+    ----------
+    d
+        ``(subject_0, subject_1)`` from :func:`fhemb_xr.pairwise`; of a similarity the
+        distance is ``1 - value``.
+    method
+        Linkage, as :func:`scipy.cluster.hierarchy.linkage`.
+    clusters
+        Labels of :func:`fhemb_xr.clusters`: branches of one cluster take its colour.
+    title
+        Instead of the metric and the linkage.
+
+    Returns
+    -------
+    A HoloViews Overlay of Paths, a leaf per subject.
+
+    Raises
+    ------
+    SchemaError
+        If it is not one square matrix.
+    BudgetError
+        If the matrix does not fit the budget.
+
+    Notes
+    -----
+    Memory: two matrices. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> d = xr.DataArray(np.ones((3, 3)) - np.eye(3), dims=("subject_0", "subject_1"))
+    >>> figure = plot.dendrogram(d)
+    """
+    hv = theme.backends()
+    values, labels = trees.square(d)
+    metric = str(d.attrs.get("metric", ""))
+    tree = trees.links(values, metric, method)
+    ylabel = f"1 − {_scale(d)}" if metric in trees.SIMILARITIES else _scale(d)
+    heading = title if title is not None else theme.title(f"Tree by {method} linkage", below=theme.bands(d.attrs), columns=56)
+    if tree is None:
+        text = "no tree: a pair has no value" if len(labels) > 1 else "no tree: one subject"
+        return theme.empty(text, heading, "Subject", ylabel)
+    n = len(labels)
+    groups = _colours(tree, n, clusters)
+    paths: dict[str, list[NDArray[np.float64]]] = {}
+    for path, colour in zip(_brackets(tree, n), groups, strict=True):
+        paths.setdefault(colour, []).append(path)
+    drawn = [
+        theme.styled(
+            hv.Path(some, ["leaf", "height"]),
+            bokeh={"line_width": 1.2},
+            mpl={"linewidth": 0.9},
+            color=colour,
+        )
+        for colour, some in paths.items()
+    ]
+    names = [labels[i] for i in trees.order(tree, n)]
+    wide = min(theme.FULL_IN, max(theme.COLUMN_IN, 0.09 * n + 0.8))
+    tick = min(7.0, 0.7 * 72 * (wide - 0.8) / n) if n > 12 else 7.0
+    px = round(min(860, max(380, 11 * n)))
+    return theme.panel(
+        hv.Overlay(drawn),
+        bokeh={"frame_width": px, "frame_height": 240, "fontsize": {**theme.PX, "xticks": f"{tick * 1.55:.1f}px"}},
+        mpl={"fig_inches": (wide, 2.6), "aspect": wide / 2.6, "fontsize": {**theme.PT, "xticks": tick}},
+        title=heading,
+        xlabel="Subject",
+        ylabel=ylabel,
+        xticks=list(enumerate(names)),
+        xrotation=90 if n > 12 else 0,
+        xlim=(-0.6, n - 0.4),
+        ylim=(0, 1.04 * float(tree[-1, 2]) or 1.0),
+        show_legend=False,
+    )
+
+
+def _brackets(tree: NDArray[np.float64], n: int) -> list[NDArray[np.float64]]:
+    """Each link as a bracket ``(leaf, height)``; leaves stand at 0, 1, … in the tree's order."""
+    x = np.zeros(2 * n - 1)
+    x[trees.order(tree, n)] = np.arange(n)
+    y = np.concatenate([np.zeros(n), tree[:, 2]])
+    out = []
+    for k, (a, b) in enumerate(tree[:, :2].astype(int)):
+        top = y[n + k]
+        out.append(np.array([(x[a], y[a]), (x[a], top), (x[b], top), (x[b], y[b])]))
+        x[n + k] = (x[a] + x[b]) / 2
+    return out
+
+
+def _colours(tree: NDArray[np.float64], n: int, clusters: xr.DataArray | None) -> list[str]:
+    """A cluster's colour for each link inside it, ink for those that join clusters."""
+    if clusters is None:
+        return [theme.LINE] * len(tree)
+    label = [int(v) for v in np.asarray(clusters.values).reshape(-1)] + [0] * len(tree)
+    pure = [True] * n + [False] * len(tree)
+    out = []
+    for k, (a, b) in enumerate(tree[:, :2].astype(int)):
+        pure[n + k] = pure[a] and pure[b] and label[a] == label[b]
+        label[n + k] = label[a]
+        out.append(theme.cluster_colour(label[a]) if pure[n + k] else theme.QUIET)
+    return out

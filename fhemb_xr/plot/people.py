@@ -1,0 +1,195 @@
+"""People as points: in the plane of a projection, or where they sit."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError, UnknownNameError
+from fhemb_xr.plot import theme
+
+
+def projection(
+    points: xr.DataArray, *, clusters: xr.DataArray | None = None, title: str | None = None
+) -> Any:
+    """People as labelled points in the plane, near where they are alike.
+
+    Parameters
+    ----------
+    points
+        Coordinates from :func:`fhemb_xr.embed_relation`, ``(subject, …)``; the first two
+        are drawn.
+    clusters
+        Labels of :func:`fhemb_xr.clusters`, for the colours.
+    title
+        Instead of the method.
+
+    Returns
+    -------
+    A HoloViews Overlay of Scatters and Labels, on axes of one scale.
+
+    Raises
+    ------
+    SchemaError
+        If there is no dimension ``subject`` or less than two coordinates.
+
+    Notes
+    -----
+    Memory: the coordinates. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> figure = plot.projection(xr.DataArray(np.eye(3, 2), dims=("subject", "component")))
+    """
+    subject, axis = _dims(points)
+    points = theme.loaded(points.transpose(subject, axis), "a projection")
+    xy = points.values[:, :2].astype(np.float64)
+    method = str(points.attrs.get("method", "")).upper()
+    heading = title if title is not None else theme.title("Projection of the relation", method, columns=52)
+    units = theme.unit(points.attrs.get("units"))
+    names = (f"Axis 1{units}", f"Axis 2{units}")
+    if not np.isfinite(xy).all(axis=1).any():
+        return theme.empty("no subject has a place", heading, *names)
+    low, high = np.nanmin(xy, axis=0), np.nanmax(xy, axis=0)
+    reach = 0.58 * max(float((high - low).max()), 1e-12)
+    centre = (low + high) / 2
+    return theme.panel(
+        _scatter(xy, theme.ids(points, subject), clusters, 0.06 * reach),
+        bokeh={"frame_width": 400, "frame_height": 400, "legend_cols": 1},
+        mpl={"fig_inches": (theme.COLUMN_IN, theme.COLUMN_IN), "aspect": 1},
+        title=heading,
+        xlabel=names[0],
+        ylabel=names[1],
+        xlim=(centre[0] - reach, centre[0] + reach),
+        ylim=(centre[1] - reach, centre[1] + reach),
+        legend_position="right",
+    )
+
+
+def _dims(points: xr.DataArray) -> tuple[str, str]:
+    schema.require_dims(points, schema.SUBJECT)
+    rest = [str(d) for d in points.dims if d != schema.SUBJECT]
+    if len(rest) != 1 or points.sizes[rest[0]] < 2:
+        raise SchemaError(
+            f"a projection has a subject and at least two coordinates, found {dict(points.sizes)}"
+        )
+    return schema.SUBJECT, rest[0]
+
+
+def clusters_at(
+    labels: xr.DataArray,
+    position: xr.DataArray,
+    frame: int,
+    *,
+    title: str | None = None,
+) -> Any:
+    """Who belongs to which group, drawn where the camera saw them.
+
+    Parameters
+    ----------
+    labels
+        Labels of :func:`fhemb_xr.clusters`, ``(subject)``.
+    position
+        The recording's ``position``, ``(subject, …, time, axis)`` [pixel of the camera].
+    frame
+        Frame number on the session's clock.
+    title
+        Instead of the frame and its second.
+
+    Returns
+    -------
+    A HoloViews Overlay of Scatters and Labels, y downward, square pixels. People without a
+    position in that frame are counted in the title.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such frame.
+
+    Notes
+    -----
+    Memory: the positions of one frame. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> who = xr.DataArray([0, 1], dims="subject", coords={"subject": [65, 66]})
+    >>> where = xr.DataArray(
+    ...     np.ones((2, 5, 2)), dims=("subject", "time", "axis"), coords={"subject": [65, 66]}
+    ... )
+    >>> figure = plot.clusters_at(who, where, frame=3)
+    """
+    schema.require_dims(position, schema.SUBJECT, schema.TIME, schema.AXIS)
+    index, second = _moment(position, frame)
+    at = theme.one(position.isel({schema.TIME: index}), schema.SESSION)
+    labels = theme.loaded(labels, "clusters")
+    if schema.SUBJECT in labels.coords and schema.SUBJECT in at.coords:
+        at = at.sel({schema.SUBJECT: labels[schema.SUBJECT].values})
+    xy = theme.loaded(at.transpose(schema.SUBJECT, schema.AXIS), "positions").values.astype(float)
+    absent = int((~np.isfinite(xy).all(axis=1)).sum())
+    note = f"{absent} of {len(xy)} without a position" if absent else ""
+    heading = title if title is not None else theme.title(f"Groups at {second:.2f} s (frame {frame})", below=note)
+    if absent == len(xy):
+        return theme.empty("no subject has a position in this frame", heading, "x [pixel]", "y [pixel]")
+    low, high = np.nanmin(xy, axis=0), np.nanmax(xy, axis=0)
+    pad = 0.08 * max(float((high - low).max()), 10.0)
+    wide, tall = (float(v) for v in high - low + 2 * pad)
+    inches, px = 5.5, 600
+    ratio = min(max(tall / wide, 0.25), 1.4)
+    return theme.panel(
+        _scatter(xy, theme.ids(labels), labels, -0.02 * wide),
+        bokeh={"frame_width": px, "frame_height": round(px * ratio), "data_aspect": 1, "legend_cols": 1},
+        mpl={"fig_inches": (inches, inches * ratio + 0.4), "data_aspect": 1},
+        title=heading,
+        xlabel="x [pixel]",
+        ylabel="y [pixel]",
+        xlim=(low[0] - pad, high[0] + pad),
+        ylim=(low[1] - pad, high[1] + pad),
+        invert_yaxis=True,
+        legend_position="right",
+    )
+
+
+def _moment(position: xr.DataArray, frame: int) -> tuple[int, float]:
+    """Place along time, and second, of a frame number."""
+    rate = schema.sampling_rate(position)
+    if schema.TIME in position.indexes:
+        numbers = np.rint(np.asarray(position.indexes[schema.TIME], dtype=np.float64) * rate)
+    else:
+        numbers = np.arange(position.sizes[schema.TIME], dtype=np.float64)
+    found = np.flatnonzero(numbers == frame)
+    if not found.size:
+        raise UnknownNameError(f"no frame {frame!r}: there is {numbers.min():g} to {numbers.max():g}")
+    return int(found[0]), frame / rate
+
+
+def _scatter(xy: Any, names: list[str], labels: xr.DataArray | None, lift: float) -> Any:
+    """Points by group, and a name above each."""
+    hv = theme.backends()
+    groups = np.zeros(len(xy), dtype=int) if labels is None else np.asarray(labels.values).reshape(-1)
+    seen = np.isfinite(xy).all(axis=1)
+    drawn = []
+    for group in np.unique(groups[seen]).tolist():
+        some = hv.Scatter(xy[seen & (groups == group)], "x", "y", label="" if labels is None else f"group {group}")
+        drawn.append(
+            theme.styled(
+                some,
+                bokeh={"size": 8, "tools": ["hover"]},
+                mpl={"s": 22, "linewidth": 0},
+                color=theme.LINE if labels is None else theme.cluster_colour(int(group)),
+            )
+        )
+    words = [(x, y + lift, name) for (x, y), name, ok in zip(xy, names, seen, strict=True) if ok]
+    text = hv.Labels(words, ["x", "y"], "name")
+    drawn.append(
+        theme.styled(
+            text,
+            bokeh={"text_font_size": "10px", "text_baseline": "bottom", "text_color": theme.INK},
+            mpl={"size": 6, "verticalalignment": "bottom", "color": theme.INK},
+        )
+    )
+    return hv.Overlay(drawn)

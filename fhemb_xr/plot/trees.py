@@ -1,0 +1,71 @@
+"""The tree over a relation: which rows stand together."""
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError
+from fhemb_xr.plot import theme
+
+SIMILARITIES = {"correlation", "dcor", "max_lagged_correlation"}
+"""Metrics whose large values mean alike; their distance is ``1 - value``."""
+PAIR = (f"{schema.SUBJECT}_0", f"{schema.SUBJECT}_1")
+
+
+def square(d: xr.DataArray) -> tuple[NDArray[np.float64], list[str]]:
+    """A relation in memory with its labels.
+
+    Raises
+    ------
+    SchemaError
+        If it is not one square matrix over the same entries.
+    """
+    dims = _pair(d)
+    d = theme.loaded(theme.require(d, "a relation", *dims), "a relation")
+    rows, columns = (theme.ids(d, dim) for dim in dims)
+    if rows != columns:
+        raise SchemaError(
+            f"a relation is drawn over the same entries in rows and columns, found {len(rows)} rows "
+            f"and {len(columns)} columns: compare a set with itself"
+        )
+    return d.values.astype(np.float64), rows
+
+
+def _pair(d: xr.DataArray) -> tuple[str, str]:
+    """The two dimensions ``s_0`` and ``s_1``."""
+    for dim in map(str, d.dims):
+        stem, _, end = dim.rpartition("_")
+        if end == "0" and f"{stem}_1" in d.dims:
+            return dim, f"{stem}_1"
+    raise SchemaError(f"need the dimensions {PAIR}, found {d.dims}")
+
+
+def links(values: NDArray[np.float64], metric: str, method: str) -> NDArray[np.float64] | None:
+    """SciPy's linkage of the rows; None where a pair has no value, or there is but one row.
+
+    Notes
+    -----
+    Memory: one more matrix.
+    """
+    from scipy.cluster import hierarchy
+    from scipy.spatial.distance import squareform
+
+    distance = 1 - values if metric in SIMILARITIES else values.copy()
+    distance = (distance + distance.T) / 2
+    np.fill_diagonal(distance, 0)
+    if len(distance) < 2 or not np.isfinite(distance).all():
+        return None
+    found: NDArray[np.float64] = hierarchy.linkage(
+        squareform(np.maximum(distance, 0), checks=False), method, optimal_ordering=True
+    )
+    return found
+
+
+def order(tree: NDArray[np.float64] | None, n: int) -> NDArray[np.int64]:
+    """Rows in the order of the tree's leaves; as they are where there is no tree."""
+    if tree is None:
+        return np.arange(n)
+    from scipy.cluster import hierarchy
+
+    return np.asarray(hierarchy.leaves_list(tree), dtype=np.int64)
