@@ -9,6 +9,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.kernels import moments as kernel
+from fhemb_xr.ops import tree
 
 _UNITS = {"mean": "{}", "variance": "({})^2", "skewness": "1", "kurtosis": "1"}
 
@@ -82,54 +83,20 @@ def moments(heat: xr.DataArray, dim: Hashable | Iterable[Hashable] = "time") -> 
 def _moments(x: Any, n_core: int) -> Any:
     """``(..., a, b) -> (..., 4)`` on a numpy or a dask array; the last ``n_core`` axes go."""
     if not isinstance(x, da.Array):
-        return kernel.finish(_flat_state(x, n_core))
-    axes = tuple(range(x.ndim))
-    core = axes[-n_core:]
-    states = da.blockwise(
-        _block_state,
-        (*axes, x.ndim),
-        x,
-        axes,
-        n_core=n_core,
-        new_axes={x.ndim: 5},
-        adjust_chunks=dict.fromkeys(core, 1),
-        dtype=np.float64,
-        meta=np.empty((0,) * (x.ndim + 1)),  # else dask runs the kernel now
-    )
-    whole = da.reduction(
-        states,
-        chunk=_pass,
-        combine=_merge,
-        aggregate=_finish,
-        axis=core,
-        concatenate=True,
-        dtype=np.float64,
-        meta=np.empty((0,) * (x.ndim - n_core + 1)),
-    )
+        return kernel.finish(_state(x, n_core))
+    whole = tree.reduce_blocks(x, _state, _merge, _finish, n_core=n_core, width=(5,), n_flat=n_core)
     return whole[..., : len(kernel.MOMENTS)]
 
 
-def _flat_state(x: Any, n_core: int) -> Any:
-    return kernel.state(x.reshape(*x.shape[: x.ndim - n_core], -1))
+def _state(x: Any, n_flat: int) -> Any:
+    return kernel.state(x.reshape(*x.shape[: x.ndim - n_flat], -1))
 
 
-def _block_state(x: Any, n_core: int) -> Any:
-    state = _flat_state(x, n_core)
-    return state.reshape(*state.shape[:-1], *(1,) * n_core, 5)
+def _merge(states: Any) -> Any:
+    return kernel.merge(states.reshape(*states.shape[:-2], -1))
 
 
-def _pass(x: Any, axis: Any, keepdims: bool) -> Any:
-    return x
-
-
-def _merge(x: Any, axis: Any, keepdims: bool) -> Any:
-    rest = [i for i in range(x.ndim - 1) if i not in axis]
-    parts = x.transpose(*rest, *axis, x.ndim - 1)
-    merged = kernel.merge(parts.reshape(*parts.shape[: len(rest)], -1))
-    return np.expand_dims(merged, tuple(axis)) if keepdims else merged
-
-
-def _finish(x: Any, axis: Any, keepdims: bool) -> Any:
-    # one slot more than there are moments: the block keeps the width that dask expects
-    found = kernel.finish(_merge(x, axis, keepdims))
+def _finish(states: Any) -> Any:
+    # one slot more than there are moments: a block keeps the width that dask expects
+    found = kernel.finish(states)
     return np.concatenate([found, np.zeros_like(found[..., :1])], axis=-1)

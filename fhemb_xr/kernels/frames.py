@@ -1,0 +1,278 @@
+"""All features of a frame in one pass over its pixels.
+
+A frame's visible pixels (finite, not below the threshold) are gathered once; what is asked for
+is computed from them while they are in the cache, and nothing else. Percentiles sort only the
+neighbourhood of the ranks they need: pixels are counted into fine buckets, and the few buckets
+with a wanted rank are sorted.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhemb_xr.kernels._jit import fast_kernel, kernel
+
+STATISTICS = ("max", "min", "mean", "variance", "std", "median", "skew", "kurtosis", "entropy")
+PERCENTILE, HEIGHT, CELL = 9, 10, 11
+"""Kinds of a column beside the nine statistics: a percentile, a bin height, a grid cell."""
+
+_BUCKETS = 512
+
+
+def features(
+    x: NDArray[Any],
+    edges: NDArray[np.float64],
+    kinds: NDArray[np.int64],
+    arguments: NDArray[np.float64],
+    threshold: float,
+    density: bool,
+    entropy_bins: int,
+    cell: int,
+) -> NDArray[Any]:
+    """Features of frames: ``(t, y, x), (edge) -> (t, feature)``.
+
+    ``kinds`` and ``arguments`` say what each column is: an index into :data:`STATISTICS`; or
+    ``PERCENTILE`` with its percentage, ``HEIGHT`` with the number of its bin, ``CELL`` with the
+    number of its cell of ``cell`` × ``cell`` pixels. NaN edges at the end are not edges.
+    Frames without a visible pixel are NaN. float32 in, float32 out, float64 in between.
+
+    Peak memory: 13 bytes per pixel of one frame beside the result.
+    """
+    out = np.full((x.shape[0], kinds.size), np.nan, x.dtype)
+    n_edges = int(np.isfinite(edges).sum())
+    limit = -np.inf if np.isnan(threshold) else threshold
+    _features(
+        x, edges[:n_edges], kinds, arguments, limit, density, entropy_bins, cell, out
+    )
+    return out
+
+
+@fast_kernel
+def _moments(v, n, out):  # type: ignore[no-untyped-def]
+    """Mean, variance, skewness and excess kurtosis of ``v[:n]``; biased."""
+    total = 0.0
+    for i in range(n):
+        total += v[i]
+    mean = total / n
+    m2 = m3 = m4 = 0.0
+    for i in range(n):
+        d = v[i] - mean
+        m2 += d * d
+        m3 += d * d * d
+        m4 += d * d * d * d
+    variance = m2 / n
+    out[2], out[3], out[4] = mean, variance, np.sqrt(variance)
+    flat = variance <= (2.220446049250313e-16 * mean) ** 2
+    out[6] = np.nan if flat else m3 / n / variance**1.5
+    out[7] = np.nan if flat else m4 / n / variance**2 - 3
+
+
+@kernel
+def _bin(v, edges, first, scale):  # type: ignore[no-untyped-def]
+    """Bin of ``v``: ``edges[i] <= v < edges[i + 1]``, the last bin closed; by numpy's rule."""
+    last = edges.size - 2
+    i = min(max(int((v - first) * scale), 0), last)
+    while i > 0 and v < edges[i]:
+        i -= 1
+    while i < last and v >= edges[i + 1]:
+        i += 1
+    return i
+
+
+@kernel
+def _heights(v, n, edges, density, out):  # type: ignore[no-untyped-def]
+    """Histogram of ``v[:n]`` on any increasing edges; a density has area 1."""
+    bins = edges.size - 1
+    out[:bins] = 0
+    width = edges[bins] - edges[0]
+    scale = bins / width if width > 0 else 0.0
+    inside = 0
+    for i in range(n):
+        if edges[0] <= v[i] <= edges[bins]:
+            out[_bin(v[i], edges, edges[0], scale)] += 1
+            inside += 1
+    if density:
+        for i in range(bins):
+            w = edges[i + 1] - edges[i]
+            out[i] = out[i] / inside / w if inside and w > 0 else np.nan
+
+
+@kernel
+def _entropy(v, n, low, high, edges, counts):  # type: ignore[no-untyped-def]
+    """Shannon entropy in nats over equal bins from ``low`` to ``high``."""
+    if not high > low:
+        return 0.0
+    bins = counts.size
+    step = (high - low) / bins
+    for i in range(bins):
+        edges[i] = low + i * step
+    edges[bins] = high
+    counts[:] = 0
+    scale = bins / (high - low)
+    for i in range(n):
+        counts[_bin(v[i], edges, low, scale)] += 1
+    total = 0.0
+    for i in range(bins):
+        if counts[i] > 0:
+            share = counts[i] / n
+            total -= share * np.log(share)
+    return total
+
+
+@kernel
+def _gather(v, n, low, high, counts, where, ordered):  # type: ignore[no-untyped-def]
+    """Put ``v[:n]`` into ``ordered`` bucket by bucket; ``where[b]`` is where bucket b starts."""
+    scale = (counts.size - 1) / (high - low) if high > low else 0.0
+    counts[:] = 0
+    for i in range(n):
+        counts[int((v[i] - low) * scale)] += 1
+    where[0] = 0
+    for b in range(counts.size):
+        where[b + 1] = where[b] + counts[b]
+    counts[:] = 0
+    for i in range(n):
+        b = int((v[i] - low) * scale)
+        ordered[where[b] + counts[b]] = v[i]
+        counts[b] += 1
+    counts[:] = 0  # from here on: whether a bucket is sorted
+
+
+@kernel
+def _rank(k, counts, where, ordered):  # type: ignore[no-untyped-def]
+    """The k-th smallest; sorts the bucket that holds it, once."""
+    low, high = 0, counts.size
+    while high - low > 1:
+        middle = (low + high) // 2
+        if where[middle] <= k:
+            low = middle
+        else:
+            high = middle
+    if counts[low] == 0:
+        counts[low] = 1
+        ordered[where[low] : where[low + 1]] = np.sort(ordered[where[low] : where[low + 1]])
+    return ordered[k]
+
+
+@kernel
+def _percentile(share, n, counts, where, ordered):  # type: ignore[no-untyped-def]
+    """Linear interpolation between ranks, as numpy's default."""
+    at = share / 100 * (n - 1)
+    k = min(int(at), n - 1)
+    low = float(_rank(k, counts, where, ordered))
+    if k + 1 >= n or at == k:
+        return low
+    high = float(_rank(k + 1, counts, where, ordered))
+    t = at - k
+    # from the nearer end, as numpy: the result stays monotone and hits both ends
+    return high - (high - low) * (1 - t) if t >= 0.5 else low + (high - low) * t
+
+
+@kernel
+def _cells(frame, limit, cell, columns, sums, counts):  # type: ignore[no-untyped-def]
+    sums[:] = 0
+    counts[:] = 0
+    for y in range(frame.shape[0]):
+        for x in range(frame.shape[1]):
+            if np.isfinite(frame[y, x]) and frame[y, x] >= limit:
+                c = y // cell * columns + x // cell
+                sums[c] += frame[y, x]
+                counts[c] += 1
+
+
+@kernel
+def _features(  # type: ignore[no-untyped-def]
+    x, edges, kinds, arguments, limit, density, entropy_bins, cell, out
+):
+    size = x.shape[1] * x.shape[2]
+    v, ordered = np.empty(size, x.dtype), np.empty(size, x.dtype)
+    statistics = np.empty(9)
+    counts, where = np.empty(_BUCKETS, np.int64), np.empty(_BUCKETS + 1, np.int64)
+    bins = np.empty(max(edges.size - 1, 1))
+    own_edges, own_counts = np.empty(entropy_bins + 1), np.empty(entropy_bins, np.int64)
+    columns = -(-x.shape[2] // cell)
+    sums = np.empty(-(-x.shape[1] // cell) * columns)
+    in_cell = np.empty(sums.size, np.int64)
+    moments = ranks = entropy = heights = cells = False
+    for kind in kinds:
+        moments |= kind in (2, 3, 4, 6, 7)
+        ranks |= kind in (5, PERCENTILE)
+        entropy |= kind == 8
+        heights |= kind == HEIGHT
+        cells |= kind == CELL
+    for t in range(x.shape[0]):
+        n = 0
+        low, high = np.inf, -np.inf
+        for i in range(x.shape[1]):
+            for j in range(x.shape[2]):
+                value = x[t, i, j]
+                if np.isfinite(value) and value >= limit:
+                    v[n] = value
+                    n += 1
+                    low, high = min(low, value), max(high, value)
+        if n == 0:
+            continue
+        statistics[0], statistics[1] = high, low
+        if moments:
+            _moments(v, n, statistics)
+        if ranks:
+            _gather(v, n, low, high, counts, where, ordered)
+            statistics[5] = _percentile(50.0, n, counts, where, ordered)
+        if entropy:
+            statistics[8] = _entropy(v, n, low, high, own_edges, own_counts)
+        if heights and edges.size > 1:
+            _heights(v, n, edges, density, bins)
+        if cells:
+            _cells(x[t], limit, cell, columns, sums, in_cell)
+        for j in range(kinds.size):
+            kind, a = kinds[j], arguments[j]
+            if kind < 9:
+                out[t, j] = statistics[kind]
+            elif kind == PERCENTILE:
+                out[t, j] = _percentile(a, n, counts, where, ordered)
+            elif kind == HEIGHT:
+                if a < edges.size - 1:
+                    out[t, j] = bins[int(a)]
+            elif in_cell[int(a)] > 0:
+                out[t, j] = sums[int(a)] / in_cell[int(a)]
+
+
+def extent(x: NDArray[Any], threshold: float) -> NDArray[np.float64]:
+    """Smallest, largest and number of the visible pixels: ``(..., t, y, x) -> (..., 3)``.
+
+    Peak memory: 2 bytes per sample. Nothing visible: (inf, -inf, 0).
+    """
+    seen = np.isfinite(x)
+    if not np.isnan(threshold):
+        seen &= np.greater_equal(x, threshold, where=seen, out=np.zeros_like(seen))
+    axes = (-3, -2, -1)
+    return np.stack(
+        [
+            np.min(x, axis=axes, where=seen, initial=np.inf).astype(np.float64),
+            np.max(x, axis=axes, where=seen, initial=-np.inf).astype(np.float64),
+            seen.sum(axis=axes).astype(np.float64),
+        ],
+        axis=-1,
+    )
+
+
+def merge_extents(extents: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``(..., k, 3) -> (..., 3)``."""
+    low, high, n = np.moveaxis(extents, -1, 0)
+    return np.stack([low.min(axis=-1), high.max(axis=-1), n.sum(axis=-1)], axis=-1)
+
+
+def bin_edges(extents: NDArray[np.float64], bins: int | None, width: int) -> NDArray[np.float64]:
+    """Equal bins over each extent: ``(..., 3) -> (..., width)``, NaN beyond the last edge.
+
+    ``bins=None``: Sturges' number, ``ceil(log2(n) + 1)`` of the n visible samples.
+    """
+    out = np.full((*extents.shape[:-1], width), np.nan)
+    for where in np.ndindex(extents.shape[:-1]):
+        low, high, n = extents[where]
+        if n > 0:
+            k = bins or int(np.ceil(np.log2(n) + 1))
+            if low == high:  # numpy's rule for a constant
+                low, high = low - 0.5, high + 0.5
+            out[where][: k + 1] = np.linspace(low, high, k + 1)
+    return out
