@@ -1,0 +1,110 @@
+"""Faces of changing size on one grid."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError
+
+METHODS = ("area", "linear")
+
+
+def resize(
+    heat: xr.DataArray | xr.Dataset, shape: tuple[int, int], method: str = "area"
+) -> xr.DataArray:
+    """Resample each frame's own box onto one grid.
+
+    Parameters
+    ----------
+    heat
+        A recording, whose ``height`` and ``width`` say where each frame's box lies, centred on
+        the grid; or a heatmap ``(…, y, x)``, with them as coordinates or else the box of its
+        finite pixels.
+    shape
+        Rows and columns of the new grid.
+    method
+        ``"area"``: the mean over the area that a new pixel covers, which keeps the frame's
+        mean; ``"linear"``: interpolation between pixel centres.
+
+    Returns
+    -------
+    ``heatmap(…, y, x)`` of the new shape and the old dtype [°C], lazy where it was. NaN pixels
+    weigh nothing; a frame without a face is NaN.
+
+    Raises
+    ------
+    ValueError
+        An unknown method, or a shape that is not two positive numbers.
+    SchemaError
+        Not a recording, or pixels in several chunks.
+
+    Notes
+    -----
+    Memory: a chunk before and after, and 24 bytes per pixel of frames that share a size, for
+    each running task. Tasks: under three per chunk. Computes at call: none.
+
+    Examples
+    --------
+    >>> import fhemb_xr as fx
+    >>> ds = fx.testing.audience(n_subjects=1, seconds=2)
+    >>> ds.fhemb.resize((60, 40)).shape
+    (1, 1, 50, 60, 40)
+    """
+    if method not in METHODS:
+        raise ValueError(f"method is one of {', '.join(METHODS)}, found {method!r}")
+    if len(shape) != 2 or any(not isinstance(n, int | np.integer) or n < 1 for n in shape):
+        raise ValueError(f"shape is (rows, columns), two positive numbers, found {shape!r}")
+    face, sizes = _parts(heat)
+    core = [[schema.Y, schema.X], *([[]] * len(sizes))]
+    rows, columns = "new_y", "new_x"
+    out: xr.DataArray = xr.apply_ufunc(
+        _resized,
+        face,
+        *sizes,
+        kwargs={"shape": (int(shape[0]), int(shape[1])), "method": method},
+        input_core_dims=core,
+        output_core_dims=[[rows, columns]],
+        dask="parallelized",
+        output_dtypes=[face.dtype],
+        dask_gufunc_kwargs={"output_sizes": {rows: int(shape[0]), columns: int(shape[1])}},
+        keep_attrs=False,
+    )
+    out = out.rename({rows: schema.Y, columns: schema.X})
+    out.attrs = {**schema.VARIABLES[schema.HEATMAP].attrs}
+    if schema.TIME in face.dims:
+        out.attrs[schema.SAMPLING_RATE] = schema.sampling_rate(heat)
+    # the box of every frame is now the grid: what the old ones were says nothing any more
+    return out.drop_vars([schema.HEIGHT, schema.WIDTH], errors="ignore").rename(schema.HEATMAP)
+
+
+def _parts(heat: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, list[xr.DataArray]]:
+    """The heatmap, and height and width where they are known."""
+    if isinstance(heat, xr.Dataset):
+        if schema.HEATMAP not in heat:
+            raise SchemaError(f"no variable 'heatmap' among {sorted(map(str, heat.data_vars))}")
+        face = heat[schema.HEATMAP]
+    else:
+        face = heat
+    schema.require_dims(face, schema.Y, schema.X)
+    if max(len(face.chunksizes.get(d, (1,))) for d in (schema.Y, schema.X)) > 1:
+        raise SchemaError("a frame must be whole in its chunk: heat.chunk(y=-1, x=-1)")
+    drop = [d for d in (schema.Y, schema.X) if d in face.coords]
+    face = face.drop_vars(drop)
+    known = schema.HEIGHT in heat and schema.WIDTH in heat if isinstance(heat, xr.Dataset) else (
+        schema.HEIGHT in heat.coords and schema.WIDTH in heat.coords
+    )
+    if not known:
+        return face, []
+    return face, [heat[n].reset_coords(drop=True) for n in (schema.HEIGHT, schema.WIDTH)]
+
+
+def _resized(x: Any, *sizes: Any, shape: tuple[int, int], method: str) -> Any:
+    """``(..., y, x), (...), (...) -> (..., rows, columns)``."""
+    from fhemb_xr.kernels import resampling as kernel
+
+    frames = x.reshape(-1, *x.shape[-2:])
+    boxes = [np.broadcast_to(s, x.shape[:-2]).reshape(-1) for s in sizes]
+    height, width = boxes or kernel.boxes(frames)
+    return kernel.resize(frames, height, width, shape, method).reshape(*x.shape[:-2], *shape)
