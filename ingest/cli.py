@@ -279,3 +279,7 @@ def _database_answers() -> tuple[str, str, str]:
     except FhembError as error:
         missing = "create it" in str(error) and not os.environ.get("DB_NAME")
         return "database", "SKIP" if missing else "FAIL", str(error)
+
+
+if __name__ == "__main__":
+    app()

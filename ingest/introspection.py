@@ -148,7 +148,7 @@ def _role_name(role: str, hints: Hints) -> str | None:
 def _role(
     columns: list[_Column], role: str, names: tuple[str, ...], hints: Hints
 ) -> _Column | None:
-    by_name = {c.name: c for c in columns}
+    by_name = {c.name: c for c in columns if c.element not in ARRAYS}
     chosen = _role_name(role, hints)
     if chosen is not None and chosen not in by_name:
         raise SourceError(f"no column {chosen!r} for the {role}{nearest(chosen, by_name)}")

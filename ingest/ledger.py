@@ -140,5 +140,6 @@ def replace_file(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    aside.chmod(0o600)
     aside.replace(path)
     sync_folder(path.parent)

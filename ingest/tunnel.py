@@ -85,12 +85,21 @@ def _open(settings: Database, key: Any, host_key: Any) -> Any:
         forwarder.start()
         return forwarder
     except sshtunnel.BaseSSHTunnelForwarderError:
-        forwarder.stop(force=True)
+        _discard(forwarder)
     raise SourceError(
         f"the SSH server {settings.remote_host}:{settings.remote_port} does not let "
         f"{settings.ssh_username!r} in with this key: check SSH_USERNAME, SSH_PKEY and its "
         "authorized_keys"
     )
+
+
+def _discard(forwarder: Any) -> None:
+    """Close what a failed start left; its ``stop`` waits for ever for a server not begun."""
+    for server in forwarder._server_list:
+        server.server_close()
+    transport = getattr(forwarder, "_transport", None)
+    if transport is not None:
+        transport.close()
 
 
 def _silent() -> logging.Logger:
@@ -120,27 +129,23 @@ def _client_key(settings: Database) -> Any:
         raise ConfigError(f"SSH_PKEY is {str(path)!r}, which is not there")
     require_private(path, "the key")
     secret = settings.ssh_passphrase
-    phrase = (
-        secret.get_secret_value().encode() if secret and secret.get_secret_value() else None
-    )
-    return _load(path, phrase)
+    return _load(path, secret.get_secret_value() if secret else None)
 
 
-def _load(path: Path, phrase: bytes | None) -> Any:
+def _load(path: Path, phrase: str | None) -> Any:
+    """A private key of any kind; raised outside the ``except``, whose chain has the phrase."""
     import paramiko
 
-    try:
-        return paramiko.PKey.from_path(path, passphrase=phrase)
-    except paramiko.PasswordRequiredException:
-        why = "has a passphrase: set SSH_PASSPHRASE"
-    except (TypeError, ValueError, paramiko.SSHException, paramiko.UnknownKeyType) as error:
-        if phrase is not None and "not encrypted" in str(error):
-            return _load(path, None)
-        encrypted = phrase is not None or "encrypted" in str(error)
-        why = "cannot be opened: " + (
-            "SSH_PASSPHRASE is wrong" if encrypted else "no private key"
-        )
-    raise ConfigError(f"the key {str(path)!r} {why}")  # outside: the chain knows the passphrase
+    why = "is no private key"
+    for kind in (paramiko.Ed25519Key, paramiko.ECDSAKey, paramiko.RSAKey):
+        try:
+            return kind.from_private_key_file(str(path), password=phrase)
+        except paramiko.PasswordRequiredException:
+            why = "has a passphrase: set SSH_PASSPHRASE"
+        except (ValueError, IndexError, paramiko.SSHException):  # another kind, or not opened
+            if phrase is not None and b"PRIVATE KEY" in path.read_bytes():
+                why = "cannot be opened: wrong SSH_PASSPHRASE"
+    raise ConfigError(f"the key {str(path)!r} {why}")
 
 
 def fingerprint(key: Any) -> str:

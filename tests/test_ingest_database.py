@@ -1,0 +1,412 @@
+"""The whole way from a real PostgreSQL: layouts, values, faults, secrets."""
+
+import datetime
+import json
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+
+import numpy as np
+import psycopg
+import pytest
+from psycopg import sql
+from typer.testing import CliRunner
+
+import fhemb_xr as fx
+from fhemb_xr.errors import SourceError
+from ingest import cli
+from ingest import run as run_module
+from ingest import source as source_module
+from ingest.introspection import Hints
+from ingest.planning import plan
+from ingest.run import ingest
+from ingest.source import ConnectionLost, PostgresSource
+from ingest.verification import verify
+
+pytestmark = pytest.mark.db
+CANARY = "canary-3b9e"
+PACKING_C = 0.005001
+N, GAP = 60, range(20, 23)
+
+
+def audience():
+    """Frames of four people: changing shapes, missing faces, nobody in the second seat."""
+    rng = np.random.default_rng(3)
+    shapes = [(6, 5), (5, 6), (4, 4)]
+    people = {}
+    for who in (40, 41, 53, 54):
+        cut = [shapes[(i // 7) % 3] if who == 40 else (5, 5) for i in range(N)]
+        people[who] = [rng.normal(33, 2, s).astype("f4") for s in cut]
+    people[41] = [None] * N
+    people[53][4] = people[53][N - 1] = None
+    people[54][9][0, 0] = np.nan
+    return people
+
+
+def expected(people, grid=(6, 6)):
+    """The cube that they must become, as numpy makes it."""
+    cube = np.full((len(people), N, *grid), np.nan, "f4")
+    for k, frames in enumerate(people.values()):
+        for i, frame in enumerate(frames):
+            if frame is not None and i not in GAP:
+                (h, w), (high, wide) = frame.shape, grid
+                top, left = (high - h) // 2, (wide - w) // 2
+                cube[k, i, top : top + h, left : left + w] = frame
+    return cube
+
+
+@pytest.fixture
+def database(postgres):
+    """``database("don")`` is a connection with that schema, empty; gone at the end."""
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as conn:
+        for name in ("don", "tosca"):
+            conn.execute(
+                sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(name))
+            )
+            conn.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(name)))
+        yield conn
+        conn.execute("DROP SCHEMA don, tosca CASCADE")
+
+
+def nested(frame, kind=float):
+    return None if frame is None else [[kind(v) for v in line] for line in frame.tolist()]
+
+
+def insert(conn, table, rows):
+    marks = sql.SQL(", ").join([sql.Placeholder()] * len(rows[0]))
+    query = sql.SQL("INSERT INTO {} VALUES ({})").format(
+        sql.Identifier(*table.split(".")), marks
+    )
+    with conn.cursor() as cursor:
+        cursor.executemany(query, rows)
+
+
+def wide(conn, people, type_="real", schema="don", kind=float, primary="PRIMARY KEY"):
+    columns = ", ".join(f"subj{who} {type_}[]" for who in people)
+    places = ", ".join(f"subj{who} real[]" for who in people)
+    conn.execute(f"CREATE TABLE {schema}.face_t (frame_number integer {primary}, {columns})")
+    conn.execute(f"CREATE TABLE {schema}.faceposition_t (frame_number integer, {places})")
+    frames, positions = [], []
+    for i in reversed([i for i in range(N) if i not in GAP]):  # the order must not matter
+        cells = [person[i] for person in people.values()]
+        frames.append((i, *(nested(c, kind) for c in cells)))
+        at = [
+            c if c is None else [float(who), float(i)]
+            for who, c in zip(people, cells, strict=True)
+        ]
+        positions.append((i, *at))
+    insert(conn, f"{schema}.face_t", frames)
+    insert(conn, f"{schema}.faceposition_t", positions)
+
+
+@pytest.fixture
+def people():
+    return audience()
+
+
+@pytest.fixture
+def source(postgres, database, people):
+    wide(database, people)
+    return PostgresSource(postgres.conninfo(), "don")
+
+
+def check(store, people, atol=PACKING_C):
+    ds = fx.open_recording(store)
+    assert ds.subject.values.tolist() == list(people)
+    np.testing.assert_allclose(ds.heatmap[:, 0].values, expected(people), atol=atol)
+    return ds
+
+
+def test_wide__every_value_is_what_was_loaded(source, people, tmp_path):
+    done = ingest(source, tmp_path / "a.zarr", shard_frames=25)
+    ds = check(tmp_path / "a.zarr", people)
+    assert ds.height[0, 0].values[[0, 7, 14, 20]].tolist() == [6, 5, 4, 0]
+    assert ds.width[0, 0].values[[0, 7, 14, 20]].tolist() == [5, 6, 4, 0]
+    assert not ds.height.sel(subject=41).any()
+    assert ds.position.sel(subject=53, session="don").values[8].tolist() == [53, 8]
+    assert np.isnan(ds.position.sel(subject=53, session="don").values[4]).all()
+    faces = sum(
+        f is not None for who in people.values() for i, f in enumerate(who) if i not in GAP
+    )
+    assert done.counts.faces == faces
+    assert done.counts.rows == 4 * 57
+    assert done.missing == 4 * N - faces
+    assert verify(tmp_path / "a.zarr", source).equal
+
+
+def test_wide__people_and_frames_can_be_chosen(source, people, tmp_path):
+    ingest(source, tmp_path / "a.zarr", subjects=[(40, 41), 54], frames=(5, 30), grid=(6, 6))
+    ds = fx.open_recording(tmp_path / "a.zarr")
+    assert ds.subject.values.tolist() == [40, 41, 54]
+    cube = expected(people)[[0, 1, 3], 5:30]
+    np.testing.assert_allclose(ds.heatmap[:, 0].values, cube, atol=PACKING_C)
+    assert ds.frame.values[[0, -1]].tolist() == [5, 29]
+
+
+@pytest.mark.parametrize(
+    ("type_", "kind", "scale"), [("double precision", float, None), ("smallint", int, 0.01)]
+)
+def test_wide__other_numbers(postgres, database, people, tmp_path, type_, kind, scale):
+    if scale:
+        people = {
+            who: [f if f is None else np.nan_to_num(np.round(f, 2), nan=0) for f in frames]
+            for who, frames in people.items()
+        }
+        stored = {
+            who: [f if f is None else np.rint(f / scale).astype(int) for f in frames]
+            for who, frames in people.items()
+        }
+        wide(database, stored, type_, kind=kind)
+    else:
+        wide(database, people, type_)
+    made = PostgresSource(postgres.conninfo(), "don", hints=Hints(scale=scale))
+    ingest(made, tmp_path / "a.zarr")
+    check(tmp_path / "a.zarr", people)
+
+
+@pytest.mark.parametrize("clock", ["integer", "timestamptz"])
+@pytest.mark.parametrize("layout", ["tall", "bytea", "long"])
+def test_layouts__all_give_the_same_recording(
+    postgres, database, people, tmp_path, layout, clock
+):
+    start = datetime.datetime(2024, 3, 1, 20, tzinfo=datetime.UTC)
+    cells = {
+        "tall": "frame real[]",
+        "bytea": "h integer, w integer, data bytea",
+        "long": "y smallint, x smallint, value real",
+    }
+    database.execute(f"CREATE TABLE don.face_t (t {clock}, subject integer, {cells[layout]})")
+    rows = []
+    for who, frames in people.items():
+        for i, frame in enumerate(frames):
+            at = start + datetime.timedelta(seconds=i / 25) if clock != "integer" else i
+            if i in GAP or (frame is None and layout == "long"):
+                continue
+            if layout == "long":
+                rows += [(at, who, y, x, float(v)) for (y, x), v in np.ndenumerate(frame)]
+            elif layout == "tall":
+                rows.append((at, who, nested(frame)))
+            elif frame is None:
+                rows.append((at, who, None, None, None))
+            else:
+                rows.append((at, who, *frame.shape, frame.tobytes()))
+    insert(database, "don.face_t", rows)
+    made = PostgresSource(postgres.conninfo(), "don")
+    ingest(made, tmp_path / "a.zarr", shard_frames=25, subjects="all")
+    if layout == "long":  # somebody without a row is nobody to a long table
+        people.pop(41)
+        ds = fx.open_recording(tmp_path / "a.zarr")
+        np.testing.assert_allclose(
+            ds.heatmap[:, 0].values[:, : N - 1], expected(people)[:, : N - 1], atol=PACKING_C
+        )
+    else:
+        check(tmp_path / "a.zarr", people)
+
+
+def test_sessions__one_for_each_schema(postgres, database, people, tmp_path):
+    wide(database, people)
+    wide(database, {who: people[who] for who in (53, 54)}, schema="tosca")
+    ingest(PostgresSource(postgres.conninfo(), ["don", "tosca"]), tmp_path / "a.zarr")
+    ds = fx.open_recording(tmp_path / "a.zarr")
+    assert ds.session.values.tolist() == ["don", "tosca"]
+    cube = expected(people)
+    np.testing.assert_allclose(ds.heatmap[:, 0].values, cube, atol=PACKING_C)
+    np.testing.assert_allclose(ds.heatmap[2:, 1].values, cube[2:], atol=PACKING_C)
+    assert np.isnan(ds.heatmap[:2, 1].values).all()
+
+
+def test_wide__repeated_frames_are_counted(postgres, database, people, tmp_path):
+    wide(database, people, primary="")
+    database.execute("INSERT INTO don.face_t SELECT * FROM don.face_t WHERE frame_number = 30")
+    made = PostgresSource(postgres.conninfo(), "don")
+    assert any("nothing forbids two rows" in d for d in plan(made).doubts)
+    assert ingest(made, tmp_path / "a.zarr").counts.duplicates == 4
+    check(tmp_path / "a.zarr", people)
+    with pytest.raises(SourceError, match="1 duplicates"):
+        ingest(made, tmp_path / "b.zarr", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("schema", "table", "text"),
+    [
+        ("don", "face", r"no table 'don\.face' .* nearest are don\.face_t"),
+        ("donx", "face_t", r"no table 'donx\.face_t'.*don\.face_t"),
+        ("don", 'face_t"; DROP TABLE don.face_t; --', "no table"),
+        ("pg_catalog", "pg_class", "holds no matrices"),
+    ],
+)
+def test_find__says_what_is_there(source, postgres, schema, table, text):
+    with pytest.raises(SourceError, match=text):
+        PostgresSource(postgres.conninfo(), schema, table).found()
+    assert source.found().subjects == (40, 41, 53, 54)
+
+
+def test_snapshot__a_change_meanwhile_is_not_seen(source, database, people, tmp_path):
+    def change(done, total):
+        database.execute("UPDATE don.face_t SET subj54 = NULL")
+
+    ingest(source, tmp_path / "a.zarr", shard_frames=10, workers=2, progress=change)
+    check(tmp_path / "a.zarr", people)
+    verdict = verify(tmp_path / "a.zarr", source)
+    assert "subject 54" in verdict.difference
+
+
+def test_readers__cannot_write(source):
+    with source.readers(2) as readers, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        readers[1]._open().execute("DELETE FROM don.face_t")
+
+
+def test_backend__killed_while_reading_is_read_again(
+    source, database, people, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(run_module, "BACKOFF_S", 0.01)
+    killed = []
+
+    def kill(done, total):
+        if not killed:
+            killed.append(True)
+            database.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'fhemb_xr ingest'"
+            )
+
+    ingest(source, tmp_path / "a.zarr", shard_frames=10, workers=2, progress=kill)
+    assert killed
+    check(tmp_path / "a.zarr", people)
+
+
+def test_watchdog__breaks_a_connection_that_sends_nothing(postgres, database, people):
+    wide(database, people)
+    made = PostgresSource(postgres.conninfo(), "don", stall_s=0.5)
+    with made.readers(1) as readers:
+        reader = readers[0]
+        reader.beat = time.monotonic()
+        started = time.monotonic()
+        with pytest.raises(ConnectionLost):
+            reader._all(sql.SQL("SELECT pg_sleep(20)").format())
+    assert time.monotonic() - started < 8
+
+
+def test_cancel__stops_a_statement_soon(source):
+    with source.readers(1) as readers:
+        threading.Timer(0.3, readers[0].cancel).start()
+        started = time.monotonic()
+        with pytest.raises(SourceError, match="cancel"):
+            readers[0]._all(sql.SQL("SELECT pg_sleep(20)").format())
+    assert time.monotonic() - started < 5
+
+
+@pytest.fixture
+def configured(postgres, source, tmp_path, monkeypatch):
+    """A configuration folder that leads to the database, with a password to look for."""
+    folder = tmp_path / "config"
+    folder.mkdir()
+    path = folder / ".env.db"
+    path.write_text(
+        f"DB_HOST={postgres.host}\nDB_PORT={postgres.port}\nDB_NAME={postgres.dbname}\n"
+        f"DB_USERNAME={postgres.user}\nDB_PASSWORD={postgres.password}\nREMOTE_HOST=\n"
+    )
+    path.chmod(0o600)
+    return {**os.environ, "FHEMB_CONFIG_DIR": str(folder)}
+
+
+def fhemb(environment, *args):
+    return CliRunner().invoke(cli.app, [str(a) for a in args], env=environment)
+
+
+def test_cli__plan_run_verify(configured, people, tmp_path):
+    store = tmp_path / "a.zarr"
+    planned = fhemb(configured, "plan", "--schema", "don", "--json")
+    assert json.loads(planned.stdout)["subjects"] == [40, 41, 53, 54], planned.stderr
+    ran = fhemb(
+        configured, "run", store, "--schema", "don", "--title", "Don Giovanni", "--json"
+    )
+    assert json.loads(ran.stdout)["shards_written"] == 4, ran.stderr
+    assert check(store, people).attrs["title"] == "Don Giovanni"
+    assert fhemb(configured, "verify", store, "--schema", "don").exit_code == 0
+    again = fhemb(configured, "run", store, "--schema", "don")
+    assert "0 of them written now" in again.stdout
+    wrong = fhemb(configured, "run", tmp_path / "b.zarr", "--schema", "don", "--table", "face")
+    assert wrong.exit_code == 1
+    assert re.search(r"no table 'don.face'.*don.face_t", wrong.stderr)
+    assert "Traceback" not in wrong.stderr
+    assert fhemb(configured, "run", store, "--schema", "don", "--frames", "a:b").exit_code == 2
+    assert fhemb(configured, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
+def test_cli__stopped_anywhere_it_goes_on(configured, people, tmp_path, sign):
+    store = tmp_path / "a.zarr"
+    command = [sys.executable, "-c", SLOW, str(store)]
+    process = subprocess.Popen(command, env=configured, stderr=subprocess.PIPE, text=True)
+    ledger = store / "heatmap" / "ledger.jsonl"
+    while not (ledger.exists() and ledger.read_bytes().count(b"\n") > 3):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+    process.send_signal(sign)
+    _, talk = process.communicate(timeout=20)
+    assert process.returncode in (1, -signal.SIGKILL), talk
+    assert "Traceback" not in talk
+    with pytest.raises(fx.errors.StoreError):
+        fx.open_recording(store)
+    done = fhemb(configured, "run", store, "--schema", "don", "--json")
+    assert 0 < json.loads(done.stdout)["shards_written"] < 24
+    check(store, people)
+
+
+SLOW = """
+import sys, time
+from ingest import run, cli, writer
+read = run._read
+def slowly(*args):
+    time.sleep(0.05)
+    return read(*args)
+run._read = slowly
+run.Options = lambda title, threshold, float32, shard: writer.Options(title, threshold, float32, 10)
+sys.argv = ["ingest", "run", sys.argv[1], "--schema", "don"]
+cli.app()
+"""
+
+
+def test_secrets__reach_nothing_that_is_shown(postgres, source, tmp_path, caplog, capfd):
+    caplog.set_level("DEBUG")
+    given = {"host": postgres.host, "port": postgres.port, "dbname": "no-such-db"}
+    given |= {"user": postgres.user, "password": CANARY}
+    made = PostgresSource(given, "don")
+    shown = [repr(made), str(made)]
+    for broken in (
+        made,
+        PostgresSource({**given, "port": 1}, "don"),
+        PostgresSource("host=127.0.0.1 port=1 password=" + CANARY, "don"),
+    ):
+        with pytest.raises(SourceError) as caught:
+            broken.found()
+        assert caught.value.__context__ is None
+        shown.append("".join(traceback.format_exception(caught.value)))
+        frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+        ours = [f for f in frames.stack if "/psycopg/" in f.filename]
+        assert not ours  # whose local variables hold the password
+    with pytest.raises(TypeError, match="password"):
+        pickle.dumps(made)
+    good = PostgresSource(
+        given | {"dbname": postgres.dbname, "password": postgres.password}, "don"
+    )
+    ingest(good, tmp_path / "a.zarr")
+    out, err = capfd.readouterr()
+    stored = b"".join(p.read_bytes() for p in tmp_path.rglob("*") if p.is_file())
+    for secret in (CANARY, postgres.password):
+        if secret:
+            assert secret not in "".join(shown) + caplog.text + out + err
+            assert secret.encode() not in stored
+
+
+def test_connection__unreachable_is_one_sentence(postgres):
+    with pytest.raises(SourceError, match="cannot connect to the database"):
+        PostgresSource("host=127.0.0.1 port=1 dbname=x", "don").found()
+    assert source_module.PostgresSource("", "don").schemas == ("don",)
