@@ -9,6 +9,7 @@ we ended.
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -44,9 +45,7 @@ folder=$1; shift
 server=$!
 cat >/dev/null
 kill -INT "$server" 2>/dev/null
-( sleep 10; kill -QUIT "$server" 2>/dev/null ) & late=$!
 wait "$server"
-kill "$late" 2>/dev/null
 cd /; rm -rf "$folder"
 """
 
@@ -246,7 +245,11 @@ def _stop(guardian: subprocess.Popen[bytes]) -> None:
     assert guardian.stdin is not None
     with suppress(BrokenPipeError):
         guardian.stdin.close()
-    guardian.wait(30)
+    try:
+        guardian.wait(30)
+    except subprocess.TimeoutExpired:
+        os.killpg(guardian.pid, signal.SIGKILL)  # its backends end with the server
+        guardian.wait()
 
 
 def _last_line(text: str) -> str:
