@@ -41,3 +41,12 @@ def heat() -> xr.DataArray:
         attrs={"units": "degC", "valid_min": 20.0, "sampling_rate": 25.0},
         name="heatmap",
     )
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A real PostgreSQL server of our own."""
+    from ingest.embedded import serve
+
+    with serve() as server:
+        yield server

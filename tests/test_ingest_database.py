@@ -257,6 +257,13 @@ def test_snapshot__a_change_meanwhile_is_not_seen(source, database, people, tmp_
     assert "subject 54" in verdict.difference
 
 
+def test_snapshot__is_one_for_all_readers(source, database):
+    with source.readers(2) as readers:
+        database.execute("UPDATE don.face_t SET subj54 = NULL")
+        counts = [r.faces("don", [54], 0, N)[54] for r in readers]
+    assert counts == [57, 57]
+
+
 def test_readers__cannot_write(source):
     with source.readers(2) as readers, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         readers[1]._open().execute("DELETE FROM don.face_t")
@@ -368,7 +375,9 @@ def slowly(*args):
     time.sleep(0.05)
     return read(*args)
 run._read = slowly
-run.Options = lambda title, threshold, float32, shard: writer.Options(title, threshold, float32, 10)
+def ten(title, threshold, float32, shard):
+    return writer.Options(title, threshold, float32, 10)
+run.Options = ten
 sys.argv = ["ingest", "run", sys.argv[1], "--schema", "don"]
 cli.app()
 """

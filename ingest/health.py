@@ -1,0 +1,48 @@
+"""What ``fhemb doctor`` asks of ingest: is the configuration there, is it safe, who answers."""
+
+from collections.abc import Iterator
+
+from fhemb_xr.errors import FhembError
+from ingest import settings
+
+Check = tuple[str, str, str]
+
+
+def checks() -> Iterator[Check]:
+    """Name, state (``OK WARN FAIL SKIP``) and finding; no secret in any of them."""
+    folder = settings.config_dir()
+    if not (folder / ".env.db").exists():
+        yield "configuration", "SKIP", f"no .env.db in {str(folder)!r}"
+        return
+    try:
+        found = settings.database()
+    except FhembError as error:
+        yield "configuration", "FAIL", str(error)
+        return
+    yield "configuration", "OK", f"{str(folder)!r}, readable by its owner only"
+    yield from _database(found)
+
+
+def _database(found: settings.Database) -> Iterator[Check]:
+    """Whether the database answers, through its tunnel, and whether it could be written."""
+    import psycopg
+
+    from ingest.tunnel import tunnel
+
+    try:
+        with tunnel(found) as (host, port):
+            where = found.connection()
+            if found.remote_host is not None:
+                where |= {"hostaddr": host, "port": port}
+            with psycopg.connect(**where, connect_timeout=5) as connection:  # type: ignore[arg-type]
+                version = connection.info.server_version // 10000
+                scale = connection.execute(
+                    "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"
+                ).fetchone()
+    except FhembError as error:
+        yield "database", "FAIL", str(error)
+    except psycopg.Error as error:
+        yield "database", "FAIL", f"no answer ({type(error).__name__}): is it running?"
+    else:
+        extra = f" with TimescaleDB {scale[0]}" if scale else ""
+        yield "database", "OK", f"PostgreSQL {version}{extra} answers"
