@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 it failed or differs, 2 the command was misused.
 """
 
 import json
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -256,29 +255,6 @@ def _reporting(as_json: bool) -> Iterator[None]:
         talk.print("[red]error[/]", end=" ")
         talk.print(text, highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(1)
-
-
-def checks() -> Iterator[tuple[str, str, str]]:
-    """Rows for ``fhemb doctor``: the configuration, and whether a database answers."""
-    from ingest import settings
-
-    for name, read in ((".env.db", settings.database), (".env.paths", settings.paths)):
-        try:
-            read()
-            yield name, "OK", str(settings.config_dir() / name)
-        except FhembError as error:
-            missing = not (settings.config_dir() / name).is_file()
-            yield name, "SKIP" if missing else "FAIL", str(error)
-    yield _database_answers()
-
-
-def _database_answers() -> tuple[str, str, str]:
-    try:
-        with _source("public", "face_t", "none", None) as source, source.connect() as conn:
-            return "database", "OK", f"PostgreSQL {conn.info.server_version // 10000} answers"
-    except FhembError as error:
-        missing = "create it" in str(error) and not os.environ.get("DB_NAME")
-        return "database", "SKIP" if missing else "FAIL", str(error)
 
 
 if __name__ == "__main__":
