@@ -176,7 +176,7 @@ def test_features__graph_is_linear_and_pixels_are_read_once(n):
     heat = frames(n=n * 2).chunk(time=2, subject=1)
     out = fx.features(heat, [*STATISTICS, ("p0", "p100")])
     chunks = 2 * n
-    assert len(out.__dask_graph__()) - len(heat.__dask_graph__()) < 2 * chunks + 10
+    assert len(out.__dask_graph__()) - len(heat.__dask_graph__()) <= 3 * chunks + 10
 
 
 @pytest.mark.parametrize(

@@ -101,13 +101,13 @@ def _components(state: Floats, k: int, scaler: str) -> NDArray[np.float64]:
     pixels = np.flatnonzero(inside)
     if not pixels.size or n < 2:
         return out
-    mean, scale = _scale(state, n, scaler)
-    out[k, :p], out[k + 1, :p] = np.where(inside, mean, np.nan), np.where(inside, scale, np.nan)
-    shift = (state[MEAN] - mean)[pixels]
-    gram = state[np.ix_(pixels, pixels)] + n * np.outer(shift, shift)
+    scale = _scale(state, n, scaler)
+    out[k, :p] = np.where(inside, state[MEAN], np.nan)
+    out[k + 1, :p] = np.where(inside, scale, np.nan)
+    gram = state[np.ix_(pixels, pixels)]
     gram /= np.outer(scale[pixels], scale[pixels]) * (n - 1)
     total = float(np.trace(gram))
-    rank = min(k, pixels.size, int(n) - (scaler != "none"))
+    rank = min(k, pixels.size, int(n) - 1)
     span = (pixels.size - rank, pixels.size - 1)
     variances, vectors = eigh(gram, subset_by_index=span, overwrite_a=True, check_finite=False)
     for i in range(rank):
@@ -120,16 +120,13 @@ def _components(state: Floats, k: int, scaler: str) -> NDArray[np.float64]:
     return out
 
 
-def _scale(state: Floats, n: float, scaler: str) -> tuple[Floats, Floats]:
-    """What is subtracted from each pixel, and what it is divided by; a flat pixel by 1."""
+def _scale(state: Floats, n: float, scaler: str) -> Floats:
+    """What each pixel is divided by; a flat pixel by 1."""
     p = state.shape[-1]
-    ones, centre = np.ones(p), state[MEAN]
-    if scaler == "none":
-        return np.zeros(p), ones
     if scaler == "standard":
-        deviation = np.sqrt(np.einsum("ii->i", state[:p]) / n)
-        return centre, np.where(deviation > 0, deviation, 1.0)
-    if scaler == "minmax":
-        span = state[HIGH] - state[LOW]
-        return state[LOW], np.where(span > 0, span, 1.0)
-    return centre, ones
+        scale = np.sqrt(np.einsum("ii->i", state[:p]) / n)
+    elif scaler == "minmax":
+        scale = state[HIGH] - state[LOW]
+    else:
+        return np.ones(p)
+    return np.where(scale > 0, scale, 1.0)

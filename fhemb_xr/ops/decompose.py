@@ -42,8 +42,10 @@ def pca(
     method
         ``"covariance"``: exact.
     scaler
-        What is done to each pixel first: ``"none"``; ``"center"``: less its mean;
-        ``"standard"``: also over its standard deviation (ddof = 0); ``"minmax"``: to [0, 1].
+        What each pixel is divided by, after its mean was subtracted: ``"none"`` and
+        ``"center"``: nothing; ``"standard"``: its standard deviation (ddof = 0);
+        ``"minmax"``: its range. Principal components are always those of centred pixels, as
+        in scikit-learn.
     per
         ``"subject"``: a basis for each stack (each subject in each session); ``"pooled"``: one
         for all of them together.

@@ -79,7 +79,7 @@ def features(
     Notes
     -----
     Memory: the chunk, its features and 13 bytes per pixel of a frame for each running task.
-    Tasks: two per chunk. Passes over the pixels: one; one before it for the range where ``bh``
+    Tasks: three per chunk. Passes over the pixels: one; one before it for the range where ``bh``
     is asked for without edges; one for ``pc``. Computes at call: none.
 
     References
@@ -254,7 +254,7 @@ def _stack_dims(heat: xr.DataArray) -> list[Any]:
 
 
 def _no_edges(heat: xr.DataArray) -> xr.DataArray:
-    return xr.DataArray(np.zeros(0), dims="edge")
+    return xr.DataArray(np.full(1, np.nan), dims="edge")  # dask divides by its length
 
 
 def _edges(heat: xr.DataArray, threshold: float | None, bins: Bins) -> xr.DataArray:
