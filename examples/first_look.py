@@ -17,7 +17,11 @@ def main(recording: str, folder: str) -> None:
     ds = fx.open_recording(recording)
     part = ds.fhemb.select(subjects=[(40, 44), 65, 66], seconds=(400, 440))
     emb = part.fhemb.embed(
-        ["skew", "kurtosis", ("p5", "p95")], threshold=25, wavelet="db4", level=7, bands=[2, 3, 5]
+        ["skew", "kurtosis", ("p5", "p95")],
+        threshold=25,
+        wavelet="db4",
+        level=7,
+        bands=[2, 3, 5],
     )
     emb.fhemb.save(out / "emb.zarr", mode="w")
     emb = fx.open_embedding(out / "emb.zarr")

@@ -23,7 +23,9 @@ def main(folder: str, gib: float) -> None:
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",
     ):
-        emb = ds.fhemb.embed(["mean", "skew", "p95"], threshold=25, wavelet="db4", bands=[2, 3, 5])
+        emb = ds.fhemb.embed(
+            ["mean", "skew", "p95"], threshold=25, wavelet="db4", bands=[2, 3, 5]
+        )
         emb.fhemb.save(Path(folder) / "emb.zarr", mode="w")
     print(fx.open_embedding(Path(folder) / "emb.zarr"))
 

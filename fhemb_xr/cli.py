@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 it failed or a check did, 2 the command was misused.
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -322,4 +321,4 @@ def _expanded(text: str, emb: Any) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -68,7 +68,8 @@ for name in ("numpy", "scipy.linalg", "numba", "sklearn", "torch"):
     with contextlib.suppress(ImportError):
         importlib.import_module(name)
 import threadpoolctl
-print(*sorted({i["prefix"] for i in threadpoolctl.threadpool_info() if i["user_api"] == "openmp"}))
+found = threadpoolctl.threadpool_info()
+print(*sorted({i["prefix"] for i in found if i["user_api"] == "openmp"}))
 """
 
 
@@ -88,6 +89,6 @@ def _openmp() -> Check:
     )
     found = done.stdout.split()
     if len(found) > 1:
-        text = f"{' and '.join(found)} are loaded together: keep torch in an environment of its own"
+        text = f"{' and '.join(found)} are loaded together: keep torch in its own environment"
         return "OpenMP", "WARN", text
     return "OpenMP", "OK", f"one runtime: {found[0]}" if found else "no runtime is loaded"

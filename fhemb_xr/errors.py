@@ -3,7 +3,7 @@
 Every message is one sentence: what was asked, what was found, what is allowed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -49,7 +49,7 @@ def nearest(name: object, allowed: Iterable[object], n: int = 3) -> str:
     """
     options = list(allowed)
     numbers = [o for o in options if isinstance(o, int | float)]
-    found: list[object]
+    found: Sequence[object]
     if isinstance(name, int | float) and len(numbers) == len(options):
         asked = float(name)
         found = sorted(sorted(numbers, key=lambda o: (abs(o - asked), o))[:n])

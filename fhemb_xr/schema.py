@@ -59,7 +59,7 @@ VARIABLES = {
 
 
 def sampling_rate(obj: xr.DataArray | xr.Dataset) -> float:
-    """Frames a second [Hz]: of ``attrs["sampling_rate"]``, else of a loaded ``time`` axis, else 25."""
+    """Frames a second [Hz]: of ``attrs["sampling_rate"]``, else of the time axis, else 25."""
     if SAMPLING_RATE in obj.attrs:
         return float(obj.attrs[SAMPLING_RATE])
     if TIME in obj.indexes and obj.sizes[TIME] > 1:
@@ -103,7 +103,8 @@ def check_version(attrs: dict[str, object]) -> str | None:
     mine = tuple(int(p) for p in VERSION.split("."))
     if major > mine[0]:
         raise SchemaError(
-            f"the store has schema {found}, this version reads up to {mine[0]}.x: update fhemb_xr"
+            f"the store has schema {found}, this version reads up to {mine[0]}.x: "
+            "update fhemb_xr"
         )
     newer = (major, minor) > mine
     return (
@@ -135,7 +136,7 @@ def validate(ds: xr.Dataset) -> None:
 
 
 def _positive(value: object) -> bool:
-    return isinstance(value, int | float | np.number) and bool(np.isfinite(value)) and value > 0
+    return isinstance(value, int | float | np.number) and bool(np.isfinite(value) and value > 0)
 
 
 def _faults(ds: xr.Dataset, v: Variable) -> list[str]:

@@ -14,7 +14,17 @@ BLOCK = 250
 """Frames that share one random generator, so that noise does not depend on chunks."""
 
 _DRIFTS = 6  # sinusoids in the slow drift that a group shares
-_COLUMNS = ("index", "face", "breath_hz", "breath", "pulse_hz", "pulse", "lag_s", "warmth", "box")
+_COLUMNS = (
+    "index",
+    "face",
+    "breath_hz",
+    "breath",
+    "pulse_hz",
+    "pulse",
+    "lag_s",
+    "warmth",
+    "box",
+)
 
 
 def audience(
@@ -120,7 +130,10 @@ def audience(
     }
     frame = np.arange(start_frame, start_frame + n_frames)
     return xr.Dataset(
-        {n: (schema.VARIABLES[n].dims, a, schema.VARIABLES[n].attrs) for n, a in arrays.items()},
+        {
+            n: (schema.VARIABLES[n].dims, a, schema.VARIABLES[n].attrs)
+            for n, a in arrays.items()
+        },
         coords={
             schema.SUBJECT: ids,
             schema.SESSION: list(sessions),
@@ -155,7 +168,12 @@ def _people(
 
 
 def _present(
-    p: dict[str, float], session: int, frames: NDArray[np.int64], gap: Any, dropout: float, seed: int
+    p: dict[str, float],
+    session: int,
+    frames: NDArray[np.int64],
+    gap: Any,
+    dropout: float,
+    seed: int,
 ) -> NDArray[np.bool_]:
     seen = np.full(frames.size, bool(p["face"]))
     if gap:

@@ -17,7 +17,11 @@ def faces(n=60, shape=(5, 4), subjects=(40, 41), seed=0):
     rng = np.random.default_rng(seed)
     patterns = rng.normal(size=(6, *shape)) * np.array([5, 3, 2, 1, 0.5, 0.2])[:, None, None]
     weights = rng.normal(size=(len(subjects), 1, n, 6))
-    data = 33 + np.tensordot(weights, patterns, 1) + 0.1 * rng.normal(size=(len(subjects), 1, n, *shape))
+    data = (
+        33
+        + np.tensordot(weights, patterns, 1)
+        + 0.1 * rng.normal(size=(len(subjects), 1, n, *shape))
+    )
     data[..., 0, 0] = np.nan
     data[0, 0, 7, 2, 2] = np.nan
     data[0, 0, 9] = np.nan
@@ -79,7 +83,9 @@ def test_pca__pooled_is_that_of_all_frames_together():
     reference = PCA(3, svd_solver="full").fit(x)
     assert basis.components.dims == ("component", "y", "x")
     np.testing.assert_array_equal(basis.mask.values.ravel(), mask)
-    np.testing.assert_allclose(basis.explained_variance, reference.explained_variance_, rtol=1e-10)
+    np.testing.assert_allclose(
+        basis.explained_variance, reference.explained_variance_, rtol=1e-10
+    )
 
 
 @given(cuts=st.sets(st.integers(1, 59)))
@@ -185,11 +191,14 @@ def test_errors__say_what_is_allowed():
         fx.pca(heat, method="tsne")
     with pytest.raises(ValueError, match="scaler is one of none, center"):
         fx.pca(heat, scaler="zscore")
-    with pytest.raises(ValueError, match="from 1 to 20 components .* asked for 21"):
+    with pytest.raises(ValueError, match=r"from 1 to 20 components .* asked for 21"):
         fx.pca(heat, 21)
     with pytest.raises(ValueError, match=r"heat\.chunk\(y=-1, x=-1\)"):
         fx.pca(heat.chunk(y=2))
-    with fx.set_options(budget=10_000), pytest.raises(BudgetError, match=r"20 pixels needs .* KiB"):
+    with (
+        fx.set_options(budget=10_000),
+        pytest.raises(BudgetError, match=r"20 pixels needs .* KiB"),
+    ):
         fx.pca(heat, 3)
     with pytest.raises(SchemaError, match=r"5 × 4 pixels, the basis has 6 × 4"):
         fx.project(heat, fx.pca(faces(shape=(6, 4)), 3))

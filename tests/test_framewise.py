@@ -91,7 +91,9 @@ def test_features__percentiles_of_ties_and_outliers_match_numpy():
 @pytest.mark.parametrize("density", [True, False])
 def test_features__sturges_histogram_matches_numpy_per_subject(density):
     heat = frames()
-    out = fx.features(heat.chunk(time=8), [("bh0", "bh15")], threshold=31, density=density).compute()
+    out = fx.features(
+        heat.chunk(time=8), [("bh0", "bh15")], threshold=31, density=density
+    ).compute()
     for s in range(2):
         stack = heat.values[s].astype("f8")
         pooled = stack[stack >= 31]
@@ -148,7 +150,9 @@ def test_features__are_lazy_and_keep_the_promised_dtype(computes):
         assert out.dims == ("subject", "session", "time", "feature")
         assert out.attrs == {"long_name": "features of each frame", "sampling_rate": 25.0}
     ints = (frames().fillna(0) * 1).astype("i4").chunk(time=9)
-    assert fx.features(ints, ["mean"]).dtype == fx.features(ints, ["mean"]).compute().dtype == "f4"
+    assert (
+        fx.features(ints, ["mean"]).dtype == fx.features(ints, ["mean"]).compute().dtype == "f4"
+    )
 
 
 def test_features__work_on_a_single_stack_and_on_a_single_frame():
@@ -195,7 +199,9 @@ def test_names__follow_the_originals_grammar_and_keep_the_order(names, found):
 
 def test_errors__say_what_is_allowed():
     heat = frames()
-    with pytest.raises(UnknownNameError, match=r"no feature 'kurtois'; the nearest are kurtosis"):
+    with pytest.raises(
+        UnknownNameError, match=r"no feature 'kurtois'; the nearest are kurtosis"
+    ):
         fx.features(heat, ["kurtois"])
     with pytest.raises(UnknownNameError, match=r"no feature 'p101'"):
         fx.features(heat, ["p101"])

@@ -42,14 +42,12 @@ def features(
     out = np.full((x.shape[0], kinds.size), np.nan, x.dtype)
     n_edges = int(np.isfinite(edges).sum())
     limit = -np.inf if np.isnan(threshold) else threshold
-    _features(
-        x, edges[:n_edges], kinds, arguments, limit, density, entropy_bins, cell, out
-    )
+    _features(x, edges[:n_edges], kinds, arguments, limit, density, entropy_bins, cell, out)
     return out
 
 
 @fast_kernel
-def _moments(v, n, out):  # type: ignore[no-untyped-def]
+def _moments(v, n, out):
     """Mean, variance, skewness and excess kurtosis of ``v[:n]``; biased."""
     total = 0.0
     for i in range(n):
@@ -69,8 +67,8 @@ def _moments(v, n, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _bin(v, edges, first, scale):  # type: ignore[no-untyped-def]
-    """Bin of ``v``: ``edges[i] <= v < edges[i + 1]``, the last bin closed; by numpy's rule."""
+def _bin(v, edges, first, scale):
+    """Bin of ``v``: ``edges[i] <= v < edges[i + 1]``, the last closed; by numpy's rule."""
     last = edges.size - 2
     i = min(max(int((v - first) * scale), 0), last)
     while i > 0 and v < edges[i]:
@@ -81,7 +79,7 @@ def _bin(v, edges, first, scale):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _heights(v, n, edges, density, out):  # type: ignore[no-untyped-def]
+def _heights(v, n, edges, density, out):
     """Histogram of ``v[:n]`` on any increasing edges; a density has area 1."""
     bins = edges.size - 1
     out[:bins] = 0
@@ -99,7 +97,7 @@ def _heights(v, n, edges, density, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _entropy(v, n, low, high, edges, counts):  # type: ignore[no-untyped-def]
+def _entropy(v, n, low, high, edges, counts):
     """Shannon entropy in nats over equal bins from ``low`` to ``high``."""
     if not high > low:
         return 0.0
@@ -121,7 +119,7 @@ def _entropy(v, n, low, high, edges, counts):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _gather(v, n, low, high, counts, where, ordered):  # type: ignore[no-untyped-def]
+def _gather(v, n, low, high, counts, where, ordered):
     """Put ``v[:n]`` into ``ordered`` bucket by bucket; ``where[b]`` is where bucket b starts."""
     scale = (counts.size - 1) / (high - low) if high > low else 0.0
     counts[:] = 0
@@ -139,7 +137,7 @@ def _gather(v, n, low, high, counts, where, ordered):  # type: ignore[no-untyped
 
 
 @kernel
-def _rank(k, counts, where, ordered):  # type: ignore[no-untyped-def]
+def _rank(k, counts, where, ordered):
     """The k-th smallest; sorts the bucket that holds it, once."""
     low, high = 0, counts.size
     while high - low > 1:
@@ -155,7 +153,7 @@ def _rank(k, counts, where, ordered):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _percentile(share, n, counts, where, ordered):  # type: ignore[no-untyped-def]
+def _percentile(share, n, counts, where, ordered):
     """Linear interpolation between ranks, as numpy's default."""
     at = share / 100 * (n - 1)
     k = min(int(at), n - 1)
@@ -169,7 +167,7 @@ def _percentile(share, n, counts, where, ordered):  # type: ignore[no-untyped-de
 
 
 @kernel
-def _cells(frame, limit, cell, columns, sums, counts):  # type: ignore[no-untyped-def]
+def _cells(frame, limit, cell, columns, sums, counts):
     sums[:] = 0
     counts[:] = 0
     for y in range(frame.shape[0]):
@@ -181,7 +179,7 @@ def _cells(frame, limit, cell, columns, sums, counts):  # type: ignore[no-untype
 
 
 @kernel
-def _features(  # type: ignore[no-untyped-def]
+def _features(  # noqa: C901  (one loop over a frame's pixels: that is its point)
     x, edges, kinds, arguments, limit, density, entropy_bins, cell, out
 ):
     size = x.shape[1] * x.shape[2]
@@ -262,7 +260,9 @@ def merge_extents(extents: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.stack([low.min(axis=-1), high.max(axis=-1), n.sum(axis=-1)], axis=-1)
 
 
-def bin_edges(extents: NDArray[np.float64], bins: int | None, width: int) -> NDArray[np.float64]:
+def bin_edges(
+    extents: NDArray[np.float64], bins: int | None, width: int
+) -> NDArray[np.float64]:
     """Equal bins over each extent: ``(..., 3) -> (..., width)``, NaN beyond the last edge.
 
     ``bins=None``: Sturges' number, ``ceil(log2(n) + 1)`` of the n visible samples.

@@ -147,7 +147,7 @@ def project(heat: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
             f"the frames have {grid['y'][0]} × {grid['x'][0]} pixels, the basis has "
             f"{grid['y'][1]} × {grid['x'][1]}: fx.resize(ds, shape) brings them together"
         )
-    whole = {d: -1 for d in _PIXELS}
+    whole = dict.fromkeys(_PIXELS, -1)
     out: xr.DataArray = xr.apply_ufunc(
         _scores,
         heat.chunk(whole) if heat.chunks else heat,
@@ -238,7 +238,9 @@ def _check_size(heat: xr.DataArray, k: int) -> int:
         n for d, n in heat.sizes.items() if d not in (schema.TIME, *_PIXELS)
     ))  # fmt: skip
     if not 1 <= k <= most:
-        raise ValueError(f"from 1 to {most} components (frames, pixels) are there, asked for {k}")
+        raise ValueError(
+            f"from 1 to {most} components (frames, pixels) are there, asked for {k}"
+        )
     budget.check(
         4 * 8 * (p + kernel.ROWS) * p,
         f"the covariance of {p} pixels",
@@ -337,10 +339,14 @@ def _parts(basis: xr.Dataset) -> list[xr.DataArray]:
     names = ("components", "mean", "scale")
     missing = [n for n in names if n not in basis]
     if missing:
-        raise SchemaError(f"not a basis of fx.pca: no {missing} among {sorted(basis.data_vars)}")
+        raise SchemaError(
+            f"not a basis of fx.pca: no {missing} among {sorted(map(str, basis.data_vars))}"
+        )
     parts = [basis[n] for n in names]
-    return [p.chunk({d: -1 for d in p.dims if d in (*_PIXELS, schema.COMPONENT)}) if p.chunks else p
-            for p in parts]  # fmt: skip
+    whole = (*_PIXELS, schema.COMPONENT)
+    return [
+        p.chunk(dict.fromkeys(set(whole) & set(p.dims), -1)) if p.chunks else p for p in parts
+    ]
 
 
 def _core(parts: list[xr.DataArray]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""Features of each frame: statistics, percentiles, histograms, coarse grids, eigenface scores."""
+"""Features of each frame: statistics, percentiles, histograms, grids, eigenface scores."""
 
 import math
 import re
@@ -38,9 +38,9 @@ def features(
     """Features of every frame, all that are asked for in one pass over the pixels.
 
     Names: ``max min mean variance std median skew kurtosis entropy``; percentiles ``p0`` to
-    ``p100``; bin heights ``bh0``, …; eigenface scores ``pc0``, …; means ``g<row>_<column>`` of a
-    grid of 5 × 5 pixels. A pair is an inclusive interval: ``("p5", "p95")`` goes by fives where
-    both ends are multiples of five, everything else by ones.
+    ``p100``; bin heights ``bh0``, …; eigenface scores ``pc0``, …; means ``g<row>_<column>`` of
+    a grid of 5 × 5 pixels. A pair is an inclusive interval: ``("p5", "p95")`` goes by fives
+    where both ends are multiples of five, everything else by ones.
 
     Parameters
     ----------
@@ -64,8 +64,8 @@ def features(
     Returns
     -------
     ``embedding(…, time, feature)`` of the dtype of ``heat``, lazy where it is. Variance, skew
-    and kurtosis are biased, kurtosis is Fisher's; percentiles interpolate linearly; entropy is
-    in nats. A frame without a visible pixel is NaN, so is a bin beyond a stack's number of
+    and kurtosis are biased, kurtosis is Fisher's; percentiles interpolate linearly; entropy
+    is in nats. A frame without a visible pixel is NaN, so is a bin beyond a stack's number of
     bins. Coordinates ``bin_edges`` and ``bin_upper`` ``(…, feature)`` are the lower and upper
     edges of the bins [°C].
 
@@ -112,8 +112,10 @@ def features(
     out.attrs = {"long_name": "features of each frame"}
     if schema.TIME in heat.dims:
         out.attrs[schema.SAMPLING_RATE] = schema.sampling_rate(heat)
-    return _with_edges(out, edges, wanted).rename(schema.EMBEDDING) if heights else out.rename(
-        schema.EMBEDDING
+    return (
+        _with_edges(out, edges, wanted).rename(schema.EMBEDDING)
+        if heights
+        else out.rename(schema.EMBEDDING)
     )
 
 
@@ -139,7 +141,7 @@ def expand(names: Names) -> list[str]:
 
 def _checked(name: str) -> str:
     number = _NUMBERED.match(name)
-    known = name in STATISTICS or _GRID.match(name)
+    known = name in STATISTICS or _GRID.match(name) is not None
     if number:
         family, value = number.groups()
         known = float(value) <= 100 if family == "p" else value.isdigit()
@@ -154,7 +156,9 @@ def _interval(pair: Any) -> list[str]:
         raise ValueError(f"a feature is a name or a pair (first, last), found {pair!r}")
     first, last = (_NUMBERED.match(_checked(str(name))) for name in pair)
     if not first or not last or first[1] != last[1]:
-        raise ValueError(f"an interval is of one numbered family such as ('p5', 'p95'): {pair!r}")
+        raise ValueError(
+            f"an interval is of one numbered family such as ('p5', 'p95'): {pair!r}"
+        )
     low, high = float(first[2]), float(last[2])
     step = 5 if first[1] == "p" and low % 5 == high % 5 == 0 else 1
     if low > high or low % 1 or high % 1:
@@ -179,7 +183,8 @@ def _check_basis(wanted: list[str], pca: xr.Dataset | None) -> None:
         raise ValueError("pc features need a basis: pca=fx.pca(heat), or use fx.embed(...)")
     if numbers and pca is not None and max(numbers) >= pca.sizes[schema.COMPONENT]:
         raise UnknownNameError(
-            f"no feature 'pc{max(numbers)}': the basis has {pca.sizes[schema.COMPONENT]} components"
+            f"no feature 'pc{max(numbers)}': the basis has "
+            f"{pca.sizes[schema.COMPONENT]} components"
         )
 
 
@@ -290,7 +295,7 @@ def _edges(heat: xr.DataArray, threshold: float | None, bins: Bins) -> xr.DataAr
 
 
 def _edges_of(x: Any, threshold: float, n_stack: int, bins: int | None, width: int) -> Any:
-    options = {"threshold": threshold, "n_stack": n_stack}
+    options: dict[str, Any] = {"threshold": threshold, "n_stack": n_stack}
     if not isinstance(x, da.Array):
         return _finish_edges(_extent(x, **options), bins=bins, width=width)
     extents = tree.reduce_blocks(
@@ -348,6 +353,9 @@ def _with_edges(out: xr.DataArray, edges: xr.DataArray, names: list[str]) -> xr.
     is_bin = xr.DataArray([i < last for i in number], dims=schema.FEATURE)
     for name, index in (("bin_edges", lower), ("bin_upper", upper)):
         found = edges.isel(edge=xr.DataArray(index, dims=schema.FEATURE)).where(is_bin)
-        found.attrs = {"units": "degC", "long_name": f"{name.replace('_', ' ')} of the histogram"}
+        found.attrs = {
+            "units": "degC",
+            "long_name": f"{name.replace('_', ' ')} of the histogram",
+        }
         out = out.assign_coords({name: found})
     return out

@@ -84,7 +84,9 @@ def _moments(x: Any, n_core: int) -> Any:
     """``(..., a, b) -> (..., 4)`` on a numpy or a dask array; the last ``n_core`` axes go."""
     if not isinstance(x, da.Array):
         return kernel.finish(_state(x, n_core))
-    whole = tree.reduce_blocks(x, _state, _merge, _finish, n_core=n_core, width=(5,), n_flat=n_core)
+    whole = tree.reduce_blocks(
+        x, _state, _merge, _finish, n_core=n_core, width=(5,), n_flat=n_core
+    )
     return whole[..., : len(kernel.MOMENTS)]
 
 

@@ -44,7 +44,7 @@ def reduce_blocks(
         dtype=np.float64,
         meta=np.empty((0,) * (x.ndim + len(width))),  # else dask runs the kernel now
     )
-    steps = {"core": core, "merge": merge}
+    steps: dict[str, Any] = {"core": core, "merge": merge}
     return da.reduction(
         states,
         chunk=_pass,

@@ -17,8 +17,8 @@ COLUMNS = 6
 def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = None) -> Any:
     """The mean face and the eigenfaces, each with the share of variance it explains.
 
-    Eigenfaces share one scale of colours, symmetric round zero: pixels of one colour move
-    together, pixels of the opposite colour move against them.
+    Each eigenface is drawn as a share of its own largest loading, symmetric round zero: pixels
+    of one colour move together, pixels of the opposite colour move against them.
 
     Parameters
     ----------
@@ -56,9 +56,8 @@ def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = Non
     whole = theme.one(theme.one(basis[names], schema.SUBJECT, subject), schema.SESSION)
     some = theme.loaded(whole.isel({schema.COMPONENT: slice(n)}), "eigenfaces")
     faces = some["components"].transpose(schema.COMPONENT, schema.Y, schema.X)
-    clim = theme.symmetric(faces.values)
     pictures = [
-        _Picture(face, label, theme.DIVERGING, clim)
+        _Picture(face / theme.symmetric(face)[1], label, theme.DIVERGING, (-1.0, 1.0))
         for face, label in zip(faces.values, _labels(some), strict=True)
     ]
     if "mean" in some:
@@ -66,7 +65,9 @@ def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = Non
         low, high = theme.limits(mean)
         label = f"mean\n{low:.1f}–{high:.1f} °C"
         pictures.insert(0, _Picture(mean, label, theme.TEMPERATURE, (low, high)))
-    return _montage(pictures, theme.title("Eigenfaces", theme.name_of(some)), "Loading")
+    return _montage(
+        pictures, theme.title("Eigenfaces", theme.name_of(some)), "Loading, share of largest"
+    )
 
 
 def _labels(basis: xr.Dataset) -> list[str]:
@@ -111,8 +112,11 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
     chosen = np.unique(np.linspace(0, face.sizes[schema.TIME] - 1, n).round().astype(int))
     face = theme.loaded(face.isel({schema.TIME: chosen}), "frames")
     clim = theme.limits(face.values)
-    rate = schema.sampling_rate(heat)
-    clock = face[schema.TIME].values if schema.TIME in face.coords else chosen / schema.sampling_rate(heat)
+    clock = (
+        face[schema.TIME].values
+        if schema.TIME in face.coords
+        else chosen / schema.sampling_rate(heat)
+    )
     pictures = [
         _Picture(values, f"{second:.2f} s", theme.TEMPERATURE, clim)
         for values, second in zip(face.values, clock, strict=True)
@@ -129,7 +133,9 @@ class _Picture:
 
 
 def _montage(pictures: Sequence[_Picture], heading: str, bar: str) -> Any:
-    """Pictures in one frame, left to right and down; the last one's scale of colours is shown."""
+    """Pictures in one frame, left to right and down; the last one's scale of colours is "
+    "shown.
+    """
     hv = theme.backends()
     rows, columns = pictures[0].values.shape
     wide, high = columns * 1.08, rows * 1.06 + 0.3 * columns  # a cell, with room for the label
@@ -139,7 +145,13 @@ def _montage(pictures: Sequence[_Picture], heading: str, bar: str) -> Any:
         drawn.append(_picture(picture, left, top, bar if picture is pictures[-1] else ""))
         words.append((left + columns / 2, top - 0.16 * columns, picture.label))
     text = hv.Labels(words, ["x", "y"], "label")
-    drawn.append(theme.styled(text, bokeh={"text_color": theme.INK, "text_font_size": "11px"}, mpl={"color": theme.INK, "size": 7}))
+    drawn.append(
+        theme.styled(
+            text,
+            bokeh={"text_color": theme.INK, "text_font_size": "11px"},
+            mpl={"color": theme.INK, "size": 7},
+        )
+    )
     across, down = min(COLUMNS, len(pictures)), -(-len(pictures) // COLUMNS)
     width, height = wide * across, high * down
     inches = 1.05 * across
@@ -156,8 +168,16 @@ def _montage(pictures: Sequence[_Picture], heading: str, bar: str) -> Any:
 
     return theme.panel(
         hv.Overlay(drawn),
-        bokeh={"frame_width": 115 * across, "frame_height": round(115 * across * height / width)},
-        mpl={"fig_inches": (inches + 0.6, inches * height / width + 0.3), "aspect": "equal", "show_frame": False, "hooks": [theme.plain_mpl, scale]},
+        bokeh={
+            "frame_width": 115 * across,
+            "frame_height": round(115 * across * height / width),
+        },
+        mpl={
+            "fig_inches": (inches + 0.6, inches * height / width + 0.3),
+            "aspect": "equal",
+            "show_frame": False,
+            "hooks": [theme.plain_mpl, scale],
+        },
         title=heading,
         xlim=(-0.02 * columns, width),
         ylim=(-0.34 * columns, height - 0.34 * columns),
@@ -173,7 +193,9 @@ def _picture(picture: _Picture, left: float, top: float, bar: str) -> Any:
     hv = theme.backends()
     rows, columns = picture.values.shape
     if not np.isfinite(picture.values).any():
-        box = hv.Rectangles([(left, top, left + columns, top + rows)], kdims=["x", "y", "x1", "y1"])
+        box = hv.Rectangles(
+            [(left, top, left + columns, top + rows)], kdims=["x", "y", "x1", "y1"]
+        )
         return theme.styled(
             box,
             bokeh={"line_color": None, "fill_color": theme.MISSING},

@@ -7,6 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import theme
 
 
@@ -64,7 +65,10 @@ def lagged(
     image = hv.Image(
         r.values[::-1],  # the first row of an Image is its top
         bounds=(left, bottom, right, top),
-        kdims=[hv.Dimension(schema.LAG, label=xlabel), hv.Dimension(schema.WINDOW, label=ylabel)],
+        kdims=[
+            hv.Dimension(schema.LAG, label=xlabel),
+            hv.Dimension(schema.WINDOW, label=ylabel),
+        ],
         vdims=[hv.Dimension("r")],
     )
     image = theme.panel(
@@ -161,21 +165,38 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
     """
     hv = theme.backends()
     bars = _bars(theme.one(theme.one(emb, schema.SUBJECT, subject), schema.SESSION))
-    bars = theme.loaded(theme.require(bars, "a histogram", schema.FEATURE, schema.TIME), "histograms")
+    bars = theme.loaded(
+        theme.require(bars, "a histogram", schema.FEATURE, schema.TIME), "histograms"
+    )
     edges = _edges(bars)
     keep = np.isfinite(edges[:-1]) & np.isfinite(edges[1:])  # bins of others, padded with NaN
     values, low, high = bars.values[keep], edges[:-1][keep], edges[1:][keep]
-    seconds = bars[schema.TIME].values if schema.TIME in bars.coords else np.arange(bars.sizes[schema.TIME]) / schema.sampling_rate(bars)
+    seconds = (
+        bars[schema.TIME].values
+        if schema.TIME in bars.coords
+        else np.arange(bars.sizes[schema.TIME]) / schema.sampling_rate(bars)
+    )
     left, right = theme.span(seconds)
     ylabel = "Temperature [°C]" if "bin_edges" in bars.coords else "Bin"
-    limits = theme.symmetric(values) if np.nanmin(values, initial=0) < 0 else (0.0, theme.limits(values)[1])
+    limits = (
+        theme.symmetric(values)
+        if np.nanmin(values, initial=0) < 0
+        else (0.0, theme.limits(values)[1])
+    )
     image = hv.Image(
         values[::-1],
         bounds=(left, float(low[0]), right, float(high[-1])),
-        kdims=[hv.Dimension(schema.TIME, label="Time [s]"), hv.Dimension("celsius", label=ylabel)],
+        kdims=[
+            hv.Dimension(schema.TIME, label="Time [s]"),
+            hv.Dimension("celsius", label=ylabel),
+        ],
         vdims=[hv.Dimension("density", label="Density [1/°C]")],
     )
-    heading = title if title is not None else theme.title("Histogram", theme.name_of(bars), theme.bands(emb.attrs))
+    heading = (
+        title
+        if title is not None
+        else theme.title("Histogram", theme.name_of(bars), theme.bands(emb.attrs))
+    )
     return theme.panel(
         image,
         bokeh={"frame_width": 560, "frame_height": 240, "tools": ["hover"]},
@@ -193,8 +214,6 @@ def _bars(emb: xr.DataArray) -> xr.DataArray:
     schema.require_dims(emb, schema.FEATURE, schema.TIME)
     names = [n for n in theme.ids(emb, schema.FEATURE) if n[:2] == "bh" and n[2:].isdigit()]
     if not names:
-        from fhemb_xr.errors import SchemaError
-
         raise SchemaError(
             f"no histogram among the features {theme.ids(emb, schema.FEATURE)[:8]}: "
             "ask for ('bh0', 'bh19') in embed"
@@ -206,5 +225,8 @@ def _edges(bars: xr.DataArray) -> NDArray[np.float64]:
     """Edges of the bins: one more than bins; their numbers where the embedding has no edges."""
     if "bin_edges" not in bars.coords:
         return np.arange(bars.sizes[schema.FEATURE] + 1) - 0.5
-    lower = bars["bin_edges"].values.astype(np.float64).reshape(-1)
+    lower: NDArray[Any] = bars["bin_edges"].values.astype(np.float64).reshape(-1)
+    if "bin_upper" in bars.coords:
+        lower = np.append(lower, bars["bin_upper"].values.reshape(-1)[-1])
+        return np.asarray(lower, dtype=np.float64)
     return np.append(lower, 2 * lower[-1] - lower[-2] if lower.size > 1 else lower[-1] + 1)

@@ -20,7 +20,9 @@ _NAMES = {
 }
 
 
-def relation(d: xr.DataArray, *, method: str | None = "average", title: str | None = None) -> Any:
+def relation(
+    d: xr.DataArray, *, method: str | None = "average", title: str | None = None
+) -> Any:
     """A relation as a matrix, its rows and columns in the order of its dendrogram.
 
     Parameters
@@ -63,8 +65,14 @@ def relation(d: xr.DataArray, *, method: str | None = "average", title: str | No
     rows = trees.order(tree, n)
     shown = values[np.ix_(rows, rows)]
     names = [labels[i] for i in rows]
-    bar = _scale(d)
-    heading = title if title is not None else theme.title(_NAMES.get(metric, metric or "Relation"), theme.bands(d.attrs), columns=56)
+    bar = scale(d)
+    heading = (
+        title
+        if title is not None
+        else theme.title(
+            _NAMES.get(metric, metric or "Relation"), theme.bands(d.attrs), columns=56
+        )
+    )
     if not np.isfinite(shown).any():
         return theme.empty("no value: no pair could be compared", heading, "Subject", "Subject")
     image = hv.Image(
@@ -75,7 +83,10 @@ def relation(d: xr.DataArray, *, method: str | None = "average", title: str | No
     )
     ticks = list(enumerate(names))
     side = min(theme.FULL_IN - 1.4, max(2.4, 0.085 * n))
-    small = {k: min(v, 0.72 * 72 * side / n) if k in {"xticks", "yticks"} else v for k, v in theme.PT.items()}
+    small = {
+        k: min(v, 0.72 * 72 * side / n) if k in {"xticks", "yticks"} else v
+        for k, v in theme.PT.items()
+    }
     px = round(min(640, max(320, 10 * n)))
     tiny = {**theme.PX, **{k: f"{min(11, 0.85 * px / n):.1f}px" for k in ("xticks", "yticks")}}
     return theme.panel(
@@ -101,7 +112,7 @@ def _signed(values: NDArray[np.float64]) -> bool:
     return bool(np.nanmin(values) < 0)
 
 
-def _scale(d: xr.DataArray) -> str:
+def scale(d: xr.DataArray) -> str:
     """``"DTW distance [°C]"``."""
     metric = str(d.attrs.get("metric", ""))
     return _NAMES.get(metric, metric or "Relation") + theme.unit(d.attrs.get("units"))
@@ -154,8 +165,12 @@ def dendrogram(
     values, labels = trees.square(d)
     metric = str(d.attrs.get("metric", ""))
     tree = trees.links(values, metric, method)
-    ylabel = f"1 − {_scale(d)}" if metric in trees.SIMILARITIES else _scale(d)
-    heading = title if title is not None else theme.title(f"Tree by {method} linkage", below=theme.bands(d.attrs), columns=56)
+    ylabel = f"1 − {scale(d)}" if metric in trees.SIMILARITIES else scale(d)
+    heading = (
+        title
+        if title is not None
+        else theme.title(f"Tree by {method} linkage", below=theme.bands(d.attrs), columns=56)
+    )
     if tree is None:
         text = "no tree: a pair has no value" if len(labels) > 1 else "no tree: one subject"
         return theme.empty(text, heading, "Subject", ylabel)
@@ -179,8 +194,16 @@ def dendrogram(
     px = round(min(860, max(380, 11 * n)))
     return theme.panel(
         hv.Overlay(drawn),
-        bokeh={"frame_width": px, "frame_height": 240, "fontsize": {**theme.PX, "xticks": f"{tick * 1.55:.1f}px"}},
-        mpl={"fig_inches": (wide, 2.6), "aspect": wide / 2.6, "fontsize": {**theme.PT, "xticks": tick}},
+        bokeh={
+            "frame_width": px,
+            "frame_height": 240,
+            "fontsize": {**theme.PX, "xticks": f"{tick * 1.55:.1f}px"},
+        },
+        mpl={
+            "fig_inches": (wide, 2.6),
+            "aspect": wide / 2.6,
+            "fontsize": {**theme.PT, "xticks": tick},
+        },
         title=heading,
         xlabel="Subject",
         ylabel=ylabel,
@@ -193,7 +216,9 @@ def dendrogram(
 
 
 def _brackets(tree: NDArray[np.float64], n: int) -> list[NDArray[np.float64]]:
-    """Each link as a bracket ``(leaf, height)``; leaves stand at 0, 1, … in the tree's order."""
+    """Each link as a bracket ``(leaf, height)``; leaves stand at 0, 1, … in the tree's "
+    "order.
+    """
     x = np.zeros(2 * n - 1)
     x[trees.order(tree, n)] = np.arange(n)
     y = np.concatenate([np.zeros(n), tree[:, 2]])

@@ -48,7 +48,11 @@ def projection(
     points = theme.loaded(points.transpose(subject, axis), "a projection")
     xy = points.values[:, :2].astype(np.float64)
     method = str(points.attrs.get("method", "")).upper()
-    heading = title if title is not None else theme.title("Projection of the relation", method, columns=52)
+    heading = (
+        title
+        if title is not None
+        else theme.title("Projection of the relation", method, columns=52)
+    )
     units = theme.unit(points.attrs.get("units"))
     names = (f"Axis 1{units}", f"Axis 2{units}")
     if not np.isfinite(xy).all(axis=1).any():
@@ -74,7 +78,8 @@ def _dims(points: xr.DataArray) -> tuple[str, str]:
     rest = [str(d) for d in points.dims if d != schema.SUBJECT]
     if len(rest) != 1 or points.sizes[rest[0]] < 2:
         raise SchemaError(
-            f"a projection has a subject and at least two coordinates, found {dict(points.sizes)}"
+            "a projection has a subject and at least two coordinates, found "
+            f"{dict(points.sizes)}"
         )
     return schema.SUBJECT, rest[0]
 
@@ -129,12 +134,20 @@ def clusters_at(
     labels = theme.loaded(labels, "clusters")
     if schema.SUBJECT in labels.coords and schema.SUBJECT in at.coords:
         at = at.sel({schema.SUBJECT: labels[schema.SUBJECT].values})
-    xy = theme.loaded(at.transpose(schema.SUBJECT, schema.AXIS), "positions").values.astype(float)
+    xy = theme.loaded(at.transpose(schema.SUBJECT, schema.AXIS), "positions").values.astype(
+        float
+    )
     absent = int((~np.isfinite(xy).all(axis=1)).sum())
     note = f"{absent} of {len(xy)} without a position" if absent else ""
-    heading = title if title is not None else theme.title(f"Groups at {second:.2f} s (frame {frame})", below=note)
+    heading = (
+        title
+        if title is not None
+        else theme.title(f"Groups at {second:.2f} s (frame {frame})", below=note)
+    )
     if absent == len(xy):
-        return theme.empty("no subject has a position in this frame", heading, "x [pixel]", "y [pixel]")
+        return theme.empty(
+            "no subject has a position in this frame", heading, "x [pixel]", "y [pixel]"
+        )
     low, high = np.nanmin(xy, axis=0), np.nanmax(xy, axis=0)
     pad = 0.08 * max(float((high - low).max()), 10.0)
     wide, tall = (float(v) for v in high - low + 2 * pad)
@@ -142,7 +155,12 @@ def clusters_at(
     ratio = min(max(tall / wide, 0.25), 1.4)
     return theme.panel(
         _scatter(xy, theme.ids(labels), labels, -0.02 * wide),
-        bokeh={"frame_width": px, "frame_height": round(px * ratio), "data_aspect": 1, "legend_cols": 1},
+        bokeh={
+            "frame_width": px,
+            "frame_height": round(px * ratio),
+            "data_aspect": 1,
+            "legend_cols": 1,
+        },
         mpl={"fig_inches": (inches, inches * ratio + 0.4), "data_aspect": 1},
         title=heading,
         xlabel="x [pixel]",
@@ -163,18 +181,27 @@ def _moment(position: xr.DataArray, frame: int) -> tuple[int, float]:
         numbers = np.arange(position.sizes[schema.TIME], dtype=np.float64)
     found = np.flatnonzero(numbers == frame)
     if not found.size:
-        raise UnknownNameError(f"no frame {frame!r}: there is {numbers.min():g} to {numbers.max():g}")
+        raise UnknownNameError(
+            f"no frame {frame!r}: there is {numbers.min():g} to {numbers.max():g}"
+        )
     return int(found[0]), frame / rate
 
 
 def _scatter(xy: Any, names: list[str], labels: xr.DataArray | None, lift: float) -> Any:
     """Points by group, and a name above each."""
     hv = theme.backends()
-    groups = np.zeros(len(xy), dtype=int) if labels is None else np.asarray(labels.values).reshape(-1)
+    groups = (
+        np.zeros(len(xy), dtype=int)
+        if labels is None
+        else np.asarray(labels.values).reshape(-1)
+    )
     seen = np.isfinite(xy).all(axis=1)
     drawn = []
     for group in np.unique(groups[seen]).tolist():
-        some = hv.Scatter(xy[seen & (groups == group)], "x", "y", label="" if labels is None else f"group {group}")
+        mine = np.flatnonzero(seen & (groups == group))
+        points = [(*xy[i], names[i]) for i in mine]  # the name is what hovering shows
+        label = "" if labels is None else f"group {group}"
+        some = hv.Scatter(points, "x", ["y", "name"], label=label)
         drawn.append(
             theme.styled(
                 some,
@@ -183,13 +210,27 @@ def _scatter(xy: Any, names: list[str], labels: xr.DataArray | None, lift: float
                 color=theme.LINE if labels is None else theme.cluster_colour(int(group)),
             )
         )
-    words = [(x, y + lift, name) for (x, y), name, ok in zip(xy, names, seen, strict=True) if ok]
+    words = [(xy[i, 0], xy[i, 1] + lift, names[i]) for i in _apart(xy, seen, abs(lift))]
     text = hv.Labels(words, ["x", "y"], "name")
     drawn.append(
         theme.styled(
             text,
-            bokeh={"text_font_size": "10px", "text_baseline": "bottom", "text_color": theme.INK},
+            bokeh={
+                "text_font_size": "10px",
+                "text_baseline": "bottom",
+                "text_color": theme.INK,
+            },
             mpl={"size": 6, "verticalalignment": "bottom", "color": theme.INK},
         )
     )
     return hv.Overlay(drawn)
+
+
+def _apart(xy: Any, seen: Any, high: float) -> list[int]:
+    """Whose names can be written without touching one another, the first come first."""
+    kept: list[int] = []
+    for i in np.flatnonzero(seen).tolist():
+        near = np.abs(xy[kept] - xy[i]) < (2.2 * high, 1.4 * high)
+        if not near.all(axis=1).any():
+            kept.append(i)
+    return kept

@@ -1,4 +1,4 @@
-"""Curves: features over time, distributions of pixels, explained variance."""
+"""Curves: features over time, a row per person."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -10,12 +10,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
-from fhemb_xr.errors import UnknownNameError
 from fhemb_xr.plot import theme
 
 MOST_POINTS = 4000
 """Samples that one curve shows; a screen or a column of print has fewer pixels."""
-MOST_ROWS = 12
+MOST_ROWS = 8
 """More rows than this are drawn into one frame, one above the other."""
 _CURVES = (schema.FEATURE, schema.COMPONENT, schema.BAND)
 
@@ -31,7 +30,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
     """Features over time, a row per person, on shared axes.
 
     Curves with the same unit share a row, up to eight; features of different units have
-    rows of their own. More than twelve rows stand in one frame, one above the other. A long
+    rows of their own. More than eight rows stand in one frame, one above the other. A long
     series is thinned to the extremes of 2 000 intervals: its envelope stays.
 
     Parameters
@@ -44,7 +43,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
 
     Returns
     -------
-    A HoloViews Layout of Curves or Overlays; above twelve rows one Overlay.
+    A HoloViews Layout of Curves or Overlays; above eight rows one Overlay.
 
     Raises
     ------
@@ -67,7 +66,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
     """
     schema.require_dims(x, schema.TIME)
     x = theme.loaded(x, "signals")
-    seconds = _seconds(x)
+    seconds = seconds_of(x)
     rows = list(_rows(x))
     heading = title if title is not None else _heading(x)
     if len(rows) > MOST_ROWS:
@@ -75,7 +74,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
     return _multiples(seconds, rows, heading)
 
 
-def _seconds(x: xr.DataArray) -> NDArray[np.float64]:
+def seconds_of(x: xr.DataArray) -> NDArray[np.float64]:
     if schema.TIME in x.coords:
         return np.asarray(x[schema.TIME].values, dtype=np.float64)
     return np.arange(x.sizes[schema.TIME]) / schema.sampling_rate(x)
@@ -85,7 +84,9 @@ def _heading(x: xr.DataArray) -> str:
     named = ""
     if schema.FEATURE in x.coords and x[schema.FEATURE].size == 1:
         named = str(x[schema.FEATURE].values.reshape(-1)[0])
-    return theme.title(theme.capital(named) or x.attrs.get("long_name"), theme.name_of(x), theme.bands(x.attrs))
+    return theme.title(
+        theme.capital(named) or x.attrs.get("long_name"), theme.name_of(x), theme.bands(x.attrs)
+    )
 
 
 def _rows(x: xr.DataArray) -> Iterator[_Row]:
@@ -103,7 +104,9 @@ def _rows(x: xr.DataArray) -> Iterator[_Row]:
 def _place(x: xr.DataArray, dims: Sequence[str], position: Sequence[int]) -> str:
     """``"Subject 65"``, with the session where there are several."""
     shown = [d for d in dims if x.sizes[d] > 1 or d == schema.SUBJECT]
-    return " · ".join(f"{d.capitalize()} {theme.ids(x, d)[position[dims.index(d)]]}" for d in shown)
+    return " · ".join(
+        f"{d.capitalize()} {theme.ids(x, d)[position[dims.index(d)]]}" for d in shown
+    )
 
 
 def _by_unit(x: xr.DataArray, dim: str | None) -> dict[str, list[tuple[int, str]]]:
@@ -129,7 +132,9 @@ def _quantity(names: Sequence[Any], units: str) -> str:
     return ("Temperature" if units == "degC" else "Value") + theme.unit(units)
 
 
-def _thin(t: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _thin(
+    t: NDArray[np.float64], v: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The smallest and largest sample of each of 2 000 intervals, in the order of time."""
     size = -(-v.size // (MOST_POINTS // 2))
     if size <= 2:
@@ -137,26 +142,27 @@ def _thin(t: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[NDArray[np.fl
     padded = np.concatenate([v, np.full(-v.size % size, np.nan)]).reshape(-1, size)
     low = np.where(np.isnan(padded), np.inf, padded).argmin(axis=1)
     high = np.where(np.isnan(padded), -np.inf, padded).argmax(axis=1)
-    keep = np.sort(np.stack([low, high], axis=1), axis=1) + np.arange(len(padded))[:, None] * size
+    keep = (
+        np.sort(np.stack([low, high], axis=1), axis=1) + np.arange(len(padded))[:, None] * size
+    )
     keep = np.minimum(keep.reshape(-1), v.size - 1)
     return t[keep], v[keep]
 
 
-def _overlay(
-    seconds: NDArray[np.float64], row: _Row, extent: tuple[float, float]
-) -> Any:
+def _overlay(seconds: NDArray[np.float64], row: _Row, extent: tuple[float, float]) -> Any:
     """The curves of a row, over grey where all of them are missing."""
     hv = theme.backends()
     if len(row.curves) > len(theme.CYCLE):
         raise ValueError(
-            f"{len(row.curves)} curves in one row, at most {len(theme.CYCLE)} can be told apart: "
+            f"{len(row.curves)} curves in one row, at most {len(theme.CYCLE)} can be told "
+            "apart: "
             "choose with .sel(feature=[...])"
         )
     several = len(row.curves) > 1
     drawn = []
     for (name, values), colour in zip(row.curves.items(), theme.CYCLE, strict=False):
         drawn.append(_curve(seconds, values, row.quantity, colour, name if several else ""))
-    gaps = _gaps(seconds, np.isnan(np.stack(list(row.curves.values()))).all(axis=0))
+    gaps = _gaps(seconds, np.asarray(np.isnan(np.stack(list(row.curves.values()))).all(axis=0)))
     if gaps:
         low, high = extent
         # named as the curves' axes are, else rows of different units would share limits
@@ -186,7 +192,9 @@ def _curve(seconds: Any, values: Any, quantity: str, colour: str, label: str = "
     )
 
 
-def _gaps(seconds: NDArray[np.float64], missing: NDArray[np.bool_]) -> list[tuple[float, float]]:
+def _gaps(
+    seconds: NDArray[np.float64], missing: NDArray[np.bool_]
+) -> list[tuple[float, float]]:
     """Intervals without a value, as ``(start, stop)`` in seconds."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]]).astype(np.int8)))
     end = [*seconds, seconds[-1] + (seconds[-1] - seconds[0]) / max(seconds.size - 1, 1)]
@@ -197,7 +205,9 @@ def _multiples(seconds: NDArray[np.float64], rows: Sequence[_Row], heading: str)
     hv = theme.backends()
     single = len(rows) == 1
     high = 2.0 if single else 1.1
-    extent = {q: _extent([r for r in rows if r.quantity == q]) for q in {r.quantity for r in rows}}
+    extent = {
+        q: _extent([r for r in rows if r.quantity == q]) for q in {r.quantity for r in rows}
+    }
     panels = []
     for i, row in enumerate(rows):
         last = i == len(rows) - 1
@@ -218,7 +228,10 @@ def _multiples(seconds: NDArray[np.float64], rows: Sequence[_Row], heading: str)
             theme.panel(
                 _overlay(seconds, row, extent[row.quantity]),
                 bokeh={"frame_width": 620, "frame_height": 190 if single else 100},
-                mpl={"fig_inches": (theme.FULL_IN, high), "aspect": theme.FULL_IN / high * 0.85},
+                mpl={
+                    "fig_inches": (theme.FULL_IN, high),
+                    "aspect": theme.FULL_IN / high * 0.85,
+                },
                 **shared,
             )
         )
@@ -248,7 +261,8 @@ def _stack(seconds: NDArray[np.float64], rows: Sequence[_Row], heading: str) -> 
     quantities = {r.quantity for r in rows}
     if len(quantities) > 1 or any(len(r.curves) > 1 for r in rows):
         raise ValueError(
-            f"{len(rows)} rows of {sorted(quantities)}, more than {MOST_ROWS} share one frame and "
+            f"{len(rows)} rows of {sorted(quantities)}, more than {MOST_ROWS} share one frame "
+            "and "
             "must be of one feature: choose with .sel(feature=...)"
         )
     hv = theme.backends()
@@ -287,171 +301,3 @@ def _round(value: float) -> float:
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
     return float(next(m for m in (1, 2, 5, 10) if m * power >= value * (1 - 1e-9)) * power)
-
-
-def scree(basis: xr.Dataset, subject: object = None) -> Any:
-    """Share of the variance that each eigenface explains, and the sum so far.
-
-    Parameters
-    ----------
-    basis
-        A basis of :func:`fhemb_xr.pca`, with ``explained_variance_ratio``.
-    subject
-        Whose, where the basis has several; the first by default.
-
-    Returns
-    -------
-    A HoloViews Overlay of two Curves with markers.
-
-    Notes
-    -----
-    Memory: the ratios. Computes at call: one, if lazy.
-
-    Examples
-    --------
-    >>> import xarray as xr
-    >>> from fhemb_xr import plot
-    >>> basis = xr.Dataset({"explained_variance_ratio": ("component", [0.6, 0.3])})
-    >>> len(plot.scree(basis))
-    4
-    """
-    hv = theme.backends()
-    whole = basis[["explained_variance_ratio"]]
-    whole = theme.one(theme.one(whole, schema.SUBJECT, subject), schema.SESSION)
-    shares = 100 * theme.loaded(whole, "explained variance")["explained_variance_ratio"]
-    number = np.arange(1, shares.size + 1)
-    drawn = []
-    for values, label, colour in (
-        (np.cumsum(shares.values), "sum so far", theme.CYCLE[1]),
-        (shares.values, "one component", theme.CYCLE[0]),
-    ):
-        line = hv.Curve((number, values), "component", "share", label=label)
-        dots = hv.Scatter((number, values), "component", "share", label=label)
-        drawn.append(theme.styled(line, bokeh={"line_width": 1.1}, mpl={"linewidth": 0.8}, color=colour))
-        drawn.append(theme.styled(dots, bokeh={"size": 5, "tools": ["hover"]}, mpl={"s": 10}, color=colour))
-    step = max(1, -(-shares.size // 10))
-    return theme.panel(
-        hv.Overlay(drawn),
-        bokeh={"frame_width": 300, "frame_height": 220},
-        mpl={"fig_inches": (theme.COLUMN_IN, 2.6), "aspect": 1.35},
-        title=theme.title("Explained variance", theme.name_of(shares), columns=44),
-        xlabel="Number of components",
-        ylabel="Variance explained [%]",
-        xticks=number[::step].tolist(),
-        xlim=(0.5, shares.size + 0.5),
-        ylim=(0, 104),
-        legend_position="right",
-    )
-
-
-def pdf(
-    heat: xr.DataArray,
-    seconds: float | Sequence[float],
-    *,
-    subject: object = None,
-    bins: int = 30,
-    bw_method: str | float = "scott",
-) -> Any:
-    """Distribution of a face's temperatures at one or more moments.
-
-    A histogram of density one, and over it a Gaussian kernel density estimate on 200 points
-    between the coldest and the hottest pixel. The legend gives skewness, excess kurtosis
-    (both biased) and the entropy of the histogram of 30 bins in nats.
-
-    Parameters
-    ----------
-    heat
-        Heatmap ``(…, time, y, x)`` [°C].
-    seconds
-        The moments [s], on the session's clock; the nearest frame is taken.
-    subject
-        Whose face; the first by default.
-    bins
-        Number of bins of the histogram.
-    bw_method
-        Bandwidth of the estimate, as :class:`scipy.stats.gaussian_kde`; the original library
-        used ``1``, which is smoother.
-
-    Returns
-    -------
-    A HoloViews Overlay of Histograms and Curves.
-
-    Raises
-    ------
-    UnknownNameError
-        A subject that is not there, or a moment outside the recording.
-
-    Notes
-    -----
-    Memory: the frames asked for. Computes at call: one, if lazy.
-
-    Examples
-    --------
-    >>> import fhemb_xr as fx
-    >>> ds = fx.testing.audience(n_subjects=1, seconds=2)
-    >>> figure = fx.plot.pdf(fx.mask(ds.heatmap, 25), [0.5, 1.5])
-    """
-    hv = theme.backends()
-    moments = [float(s) for s in np.atleast_1d(np.asarray(seconds, dtype=np.float64))]
-    if len(moments) > len(theme.CYCLE):
-        raise ValueError(f"asked for {len(moments)} moments, at most {len(theme.CYCLE)} can be told apart")
-    face = theme.one(theme.one(heat, schema.SUBJECT, subject), schema.SESSION)
-    face = theme.require(face, "a distribution", schema.TIME, schema.Y, schema.X)
-    face = theme.loaded(_at(face, moments), "distributions")
-    drawn = []
-    for k, (frame, colour) in enumerate(zip(face.values, theme.CYCLE, strict=False)):
-        second = float(_seconds(face)[k]) if schema.TIME in face.coords else moments[k]
-        drawn += _density(frame[np.isfinite(frame)].astype(np.float64), second, colour, bins, bw_method)
-    heading = theme.title("Face temperatures", theme.name_of(face), columns=60)
-    if not drawn:
-        return theme.empty("no pixel at these moments", heading, "Temperature [°C]", "Density [1/°C]")
-    return theme.panel(
-        hv.Overlay(drawn),
-        bokeh={"frame_width": 560, "frame_height": 240},
-        mpl={
-            "fig_inches": (5.0, 3.2),
-            "aspect": 1.6,
-            "legend_opts": {"bbox_to_anchor": (0.0, -0.2), "loc": "upper left"},
-        },
-        title=heading,
-        xlabel="Temperature [°C]",
-        ylabel="Density [1/°C]",
-        legend_position="bottom",
-        legend_cols=1,
-    )
-
-
-def _at(face: xr.DataArray, moments: Sequence[float]) -> xr.DataArray:
-    clock = _seconds(face)
-    outside = [s for s in moments if not clock[0] - 1 <= s <= clock[-1] + 1]
-    if outside:
-        raise UnknownNameError(f"no second {outside[0]:g}: there is [{clock[0]:g}, {clock[-1]:g}]")
-    return face.isel({schema.TIME: [int(np.abs(clock - s).argmin()) for s in moments]})
-
-
-def _density(
-    pixels: NDArray[np.float64], second: float, colour: str, bins: int, bw_method: str | float
-) -> list[Any]:
-    """Histogram and kernel estimate of one frame; nothing where it has no pixel."""
-    if pixels.size < 2 or np.ptp(pixels) == 0:
-        return []
-    from scipy import stats
-
-    hv = theme.backends()
-    density, edges = np.histogram(pixels, bins, density=True)
-    share = np.histogram(pixels, 30)[0] / pixels.size
-    label = (
-        f"{second:.2f} s: skewness {stats.skew(pixels):.2f}, kurtosis {stats.kurtosis(pixels):.2f}, "
-        f"entropy {stats.entropy(share):.2f}"
-    ).replace("-", "−")
-    grid = np.linspace(edges[0], edges[-1], 200)
-    curve = hv.Curve((grid, stats.gaussian_kde(pixels, bw_method)(grid)), "celsius", "density", label=label)
-    bars = hv.Histogram((edges, density), kdims="celsius", vdims="density")
-    return [
-        theme.styled(
-            bars,
-            bokeh={"fill_color": colour, "fill_alpha": 0.25, "line_color": None},
-            mpl={"facecolor": colour, "alpha": 0.25, "edgecolor": "none"},
-        ),
-        theme.styled(curve, bokeh={"line_width": 1.6}, mpl={"linewidth": 1.1}, color=colour),
-    ]

@@ -23,10 +23,24 @@ CYCLE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f6
 TEMPERATURE, DIVERGING, DISTANCE = "inferno", "RdBu_r", "viridis"
 FULL_IN, COLUMN_IN = 7.0, 3.5
 """Widths of a page and of a column of print [inch]."""
-PT = {"title": 8.5, "labels": 8, "xticks": 7, "yticks": 7, "legend": 7, "legend_title": 7, "cticks": 7, "clabel": 8}
-PX = {**{k: f"{round(v * 1.55)}px" for k, v in PT.items() if k[0] != "c"}, "clabel": "12px", "cticks": "11px"}
+PT = {
+    "title": 8.5,
+    "labels": 8,
+    "xticks": 7,
+    "yticks": 7,
+    "legend": 7,
+    "legend_title": 7,
+    "cticks": 7,
+    "clabel": 8,
+}
+PX = {
+    **{k: f"{round(v * 1.55)}px" for k, v in PT.items() if k[0] != "c"},
+    "clabel": "12px",
+    "cticks": "11px",
+}
 
 _UNITS = {"degC": "°C", "(degC)^2": "°C²", "degC^2": "°C²", "1": "", "": "", "pixel": "pixel"}
+_DEGREES = {"max", "min", "mean", "std", "median"}
 _STATISTICS = {"skew": "1", "kurtosis": "1", "entropy": "1", "variance": "(degC)^2"}
 
 
@@ -38,9 +52,16 @@ def backends() -> Any:
     if not hv.Store.loaded_backends():
         hv.extension("bokeh", "matplotlib", logo=False)  # in a notebook: what displays figures
     import holoviews.plotting.bokeh
-    import holoviews.plotting.mpl  # noqa: F401
+    import holoviews.plotting.mpl
 
     return hv
+
+
+def bokeh_models() -> Any:
+    """``bokeh.models``; untyped, since its annotations lag behind what it takes."""
+    import bokeh.models
+
+    return bokeh.models
 
 
 def styled(
@@ -51,27 +72,28 @@ def styled(
     return element.opts(backend="matplotlib", **shared, **mpl)
 
 
-def panel(element: Any, *, bokeh: Mapping[str, Any], mpl: Mapping[str, Any], **shared: Any) -> Any:
+def panel(
+    element: Any, *, bokeh: Mapping[str, Any], mpl: Mapping[str, Any], **shared: Any
+) -> Any:
     """As :func:`styled`, for an element with axes: with the house's look."""
     return styled(element, bokeh={**BOKEH, **bokeh}, mpl={**MPL, **mpl}, **shared)
 
 
 def plain_bokeh(plot: Any, element: Any) -> None:
     """A hook: upright labels, no frame, no grid, no minor ticks, no logo."""
-    from bokeh.models import Axis, ColorBar, Legend
-
+    models = bokeh_models()
     figure = plot.state
     figure.sizing_mode = None  # HoloViews sets "fixed", which bokeh then warns about
     figure.outline_line_color = None
     figure.toolbar.logo = None
-    for axis in figure.select(Axis):
+    for axis in figure.select(models.Axis):
         axis.axis_label_text_font_style = "normal"
         axis.minor_tick_line_color = None
         axis.axis_line_color = axis.major_tick_line_color = INK
-    for bar in figure.select(ColorBar):
+    for bar in figure.select(models.ColorBar):
         bar.title_text_font_style = "normal"
         bar.bar_line_color = None
-    for legend in figure.select(Legend):
+    for legend in figure.select(models.Legend):
         legend.border_line_color = None
         legend.spacing = 0
 
@@ -93,7 +115,12 @@ def plain_mpl(plot: Any, element: Any) -> None:
         legend.set_frame_on(False)
 
 
-BOKEH = {"fontsize": PX, "hooks": [plain_bokeh], "autohide_toolbar": True, "default_tools": ["pan", "box_zoom", "save", "reset"]}
+BOKEH = {
+    "fontsize": PX,
+    "hooks": [plain_bokeh],
+    "autohide_toolbar": True,
+    "default_tools": ["pan", "box_zoom", "save", "reset"],
+}
 MPL = {"fontsize": PT, "hooks": [plain_mpl]}
 
 
@@ -106,7 +133,12 @@ def unit(units: object) -> str:
 def capital(name: object) -> str:
     """First letter large, where the name is a word: ``mean`` but not ``p5`` or ``pc0``."""
     text = str(name)
-    return text[:1].upper() + text[1:] if text.isalpha() else text
+    return capital_first(text) if text.isalpha() else text
+
+
+def capital_first(text: str) -> str:
+    """``"subject 65"`` → ``"Subject 65"``."""
+    return text[:1].upper() + text[1:]
 
 
 def units_of(x: xr.DataArray, feature: object = None) -> str:
@@ -116,7 +148,7 @@ def units_of(x: xr.DataArray, feature: object = None) -> str:
     if "units" in x.coords and feature is not None and x["units"].dims == (schema.FEATURE,):
         return str(x["units"].sel(feature=feature).item())
     name = str(feature or "")
-    if name in {"max", "min", "mean", "std", "median"} or name[:1] in {"p", "g"} and name[1:2].isdigit():
+    if name in _DEGREES or (name[:1] in {"p", "g"} and name[1:2].isdigit()):
         return "degC"
     return _STATISTICS.get(name, "")
 
@@ -140,6 +172,8 @@ def bands(attrs: Mapping[Any, Any]) -> str:
 
 def percent(share: float) -> str:
     """``0.4321`` → ``"43 %"``; below ten percent with one decimal."""
+    if share < 0.0005:
+        return "< 0.1 %"
     return f"{100 * share:.0f} %" if share >= 0.0995 else f"{100 * share:.1f} %"
 
 
@@ -153,7 +187,9 @@ def _span(pair: tuple[float, float | None]) -> str:
 def title(*parts: object, below: str = "", columns: int = 96) -> str:
     """Parts that say something, joined; lines are broken before they overflow the figure."""
     lines = [", ".join(str(p) for p in parts if p not in (None, "")), below]
-    return "\n".join(t for line in lines for t in textwrap.wrap(line, columns, break_long_words=False))
+    return "\n".join(
+        t for line in lines for t in textwrap.wrap(line, columns, break_long_words=False)
+    )
 
 
 def loaded(x: Labelled, what: str) -> Labelled:
@@ -165,7 +201,9 @@ def loaded(x: Labelled, what: str) -> Labelled:
         With the sizes, the bytes and the cure.
     """
     sizes = " × ".join(f"{dim} {n}" for dim, n in x.sizes.items())
-    budget.check(x.nbytes, f"drawing {what} of {sizes}", "draw less, chosen with .fhemb.select(...)")
+    budget.check(
+        x.nbytes, f"drawing {what} of {sizes}", "draw less, chosen with .fhemb.select(...)"
+    )
     return x.compute()
 
 
@@ -181,7 +219,9 @@ def one(x: Labelled, dim: str, asked: object = None) -> Labelled:
         return x
     labels = list(x[dim].values.tolist()) if dim in x.coords else list(range(x.sizes[dim]))
     if asked is not None and asked not in labels:
-        raise UnknownNameError(f"no {dim} {asked!r} among {len(labels)}{nearest(asked, labels)}")
+        raise UnknownNameError(
+            f"no {dim} {asked!r} among {len(labels)}{nearest(asked, labels)}"
+        )
     return x.isel({dim: 0 if asked is None else labels.index(asked)})
 
 
@@ -208,14 +248,20 @@ def require(x: xr.DataArray, what: str, *dims: str) -> xr.DataArray:
     rest = {d: n for d, n in x.sizes.items() if d not in dims}
     many = {d: n for d, n in rest.items() if n != 1}
     if many:
-        raise SchemaError(f"{what} is drawn over {dims}, found also {many}: choose one of each with .sel(...)")
+        raise SchemaError(
+            f"{what} is drawn over {dims}, found also {many}: choose one of each with .sel(...)"
+        )
     return x.isel(dict.fromkeys(rest, 0)).transpose(*dims)
 
 
 def span(values: Any, step: float | None = None) -> tuple[float, float]:
     """Outer edges of evenly spaced cells with these centres."""
     v = np.asarray(values, dtype=np.float64)
-    width = step if step is not None else (float(v[-1] - v[0]) / (v.size - 1) if v.size > 1 else 1.0)
+    width = (
+        step
+        if step is not None
+        else (float(v[-1] - v[0]) / (v.size - 1) if v.size > 1 else 1.0)
+    )
     return float(v[0]) - width / 2, float(v[-1]) + width / 2
 
 
@@ -246,7 +292,12 @@ def empty(text: str, heading: str, xlabel: str, ylabel: str) -> Any:
     note = backends().Labels([(0.5, 0.5, text)], ["nothing_x", "nothing_y"], "why")
     return panel(
         note,
-        bokeh={"text_color": INK, "text_font_size": "13px", "frame_width": 380, "frame_height": 160},
+        bokeh={
+            "text_color": INK,
+            "text_font_size": "13px",
+            "frame_width": 380,
+            "frame_height": 160,
+        },
         mpl={"color": INK, "size": 8, "fig_inches": (COLUMN_IN, 2.0), "aspect": 2},
         title=heading,
         xlabel=xlabel,

@@ -1,0 +1,168 @@
+"""Figures as files: PNG, SVG and PDF for print, HTML that asks the network for nothing."""
+
+import io
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from fhemb_xr.plot import theme
+
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
+)
+"""What a page may do: run what is in it, load nothing. Bokeh evaluates the player's "
+"callbacks."""
+DPI = 300
+_PRINT = {
+    ".png": {"Software": None},
+    ".svg": {"Date": None, "Creator": None},
+    ".pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+_RC: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "fhemb",
+    "pdf.fonttype": 42,
+    "figure.max_open_warning": 0,
+}
+
+
+def save_figure(obj: Any, path: str | os.PathLike[str], *, dpi: int = DPI) -> Path:
+    """Write a figure; the ending of ``path`` says how.
+
+    ``.png``, ``.svg`` and ``.pdf`` are drawn by matplotlib, text stays text; ``.html`` is
+    one self-contained page whose Content-Security-Policy forbids every request. The same
+    figure gives the same bytes. The file appears whole or not at all, readable by its owner.
+
+    Parameters
+    ----------
+    obj
+        A HoloViews object, or a bokeh model (HTML only).
+    path
+        The file; one that exists is replaced.
+    dpi
+        Resolution of pixels in print.
+
+    Returns
+    -------
+    The path.
+
+    Raises
+    ------
+    ValueError
+        Another ending, or a bokeh model that is to be printed.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> d = xr.DataArray(np.ones((3, 3)) - np.eye(3), dims=("subject_0", "subject_1"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = plot.files.save_figure(plot.relation(d), pathlib.Path(folder) / "d.svg")
+    ...     "Subject" in path.read_text()
+    True
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind == ".html":
+        publish(path, page({"figure": model(obj)}, "{figure}", "Figure").encode())
+    elif kind not in _PRINT:
+        raise ValueError(
+            f"cannot write {path.name!r}: the endings are .png, .svg, .pdf and .html"
+        )
+    elif _is_bokeh(obj):
+        raise ValueError(f"a player moves and {kind} does not: save it as .html")
+    else:
+        publish(path, printed(obj, kind, dpi))
+    return path
+
+
+def _is_bokeh(obj: Any) -> bool:
+    from bokeh.model import Model
+
+    return isinstance(obj, Model)
+
+
+def model(obj: Any) -> Any:
+    """A bokeh model of a HoloViews object; a bokeh model as it is."""
+    drawn = obj if _is_bokeh(obj) else theme.backends().render(obj, backend="bokeh")
+    for toolbar in drawn.select({"type": theme.bokeh_models().Toolbar}):
+        toolbar.logo = None  # it links to a site
+        toolbar.autohide = True
+    return drawn
+
+
+def printed(obj: Any, kind: str, dpi: int = DPI) -> bytes:
+    """The figure as the bytes of a file of this kind."""
+    import matplotlib as mpl
+    from matplotlib import pyplot as plt
+
+    out = io.BytesIO()
+    with mpl.rc_context(_RC):
+        fig = theme.backends().render(obj, backend="matplotlib")
+        try:
+            fig.savefig(
+                out,
+                format=kind[1:],
+                dpi=dpi,
+                bbox_inches="tight",
+                pad_inches=0.04,
+                metadata=_PRINT[kind],
+            )
+        finally:
+            plt.close(fig)
+    return out.getvalue()
+
+
+def page(models: Mapping[str, Any], body: str, title: str, style: str = "") -> str:
+    """A self-contained page: ``{name}`` in ``body`` becomes the figure of that name."""
+    from bokeh.embed import components
+    from bokeh.resources import Resources
+
+    scripts = "\n".join(Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).js_raw)
+    script, divs = components(dict(models)) if models else ("", {})
+    script, *figures = _stable(script, *divs.values())
+    for name, div in zip(divs, figures, strict=True):
+        body = body.replace("{" + name + "}", div)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{style}</style>\n"
+        f"<script>{scripts}</script>\n</head>\n<body>\n{body}\n{script}\n</body>\n</html>\n"
+    )
+
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_MODEL = re.compile(r'(?<=")p\d{4,}(?=[\\"])')
+
+
+def _stable(*texts: str) -> list[str]:
+    """Texts with their random and counted ids numbered by appearance, so that files compare."""
+    names: dict[str, str] = {}
+
+    def number(found: re.Match[str]) -> str:
+        kind = "m" if found[0][0] == "p" else "f"
+        return names.setdefault(found[0], f"{kind}{len(names):05d}")
+
+    return [_MODEL.sub(number, _UUID.sub(number, text)) for text in texts]
+
+
+def publish(path: Path, data: bytes) -> None:
+    """Write beside ``path`` and rename: the file is the old one or the whole new one; mode "
+    "0600.
+    """
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(staged, path)
+    finally:
+        staged.unlink(missing_ok=True)
