@@ -68,7 +68,7 @@ def _moments(v, n, out):
 
 @kernel
 def _bin(v, edges, first, scale):
-    """Bin of ``v``: ``edges[i] <= v < edges[i + 1]``, the last closed; by numpy's rule."""
+    """Bin of ``v``: ``edges[i] <= v < edges[i + 1]``, last closed; by numpy's rule."""
     last = edges.size - 2
     i = min(max(int((v - first) * scale), 0), last)
     while i > 0 and v < edges[i]:
@@ -120,7 +120,7 @@ def _entropy(v, n, low, high, edges, counts):
 
 @kernel
 def _gather(v, n, low, high, counts, where, ordered):
-    """Put ``v[:n]`` into ``ordered`` bucket by bucket; ``where[b]`` is where bucket b starts."""
+    """Put ``v[:n]`` into ``ordered`` bucket by bucket; bucket b starts at ``where[b]``."""
     scale = (counts.size - 1) / (high - low) if high > low else 0.0
     counts[:] = 0
     for i in range(n):

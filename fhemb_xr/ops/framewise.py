@@ -79,8 +79,8 @@ def features(
     Notes
     -----
     Memory: the chunk, its features and 13 bytes per pixel of a frame for each running task.
-    Tasks: three per chunk. Passes over the pixels: one; one before it for the range where ``bh``
-    is asked for without edges; one for ``pc``. Computes at call: none.
+    Tasks: three per chunk. Passes over the pixels: one; one before it for the range where
+    ``bh`` is asked for without edges; one for ``pc``. Computes at call: none.
 
     References
     ----------
