@@ -1,0 +1,211 @@
+import json
+import warnings
+
+import dask
+import numpy as np
+import pytest
+import pywt
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhemb_xr.errors import UnknownNameError
+from fhemb_xr.kernels import wavelets as kernel
+from fhemb_xr.ops.bands import label, wavelet_bands, wavelet_filter
+
+WAVELETS = ["haar", "db2", "db4", "db10", "sym2", "sym10", "coif1", "coif5", "bior1.3", "bior4.4"]
+
+
+def signal(n, channels=2, seed=0, dtype="f8"):
+    x = np.random.default_rng(seed).normal(size=(n, channels)).astype(dtype)
+    return xr.DataArray(x, dims=("time", "k"), attrs={"units": "degC", "sampling_rate": 25.0})
+
+
+def by_pywt(x, bands, wavelet, level, mode):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        c = pywt.wavedec(x, wavelet, mode, level, axis=0)
+    kept = [a if i in bands else np.zeros_like(a) for i, a in enumerate(c)]
+    return pywt.waverec(kept, wavelet, mode, axis=0)[: len(x)]
+
+
+def cut(n, sizes):
+    """Irregular chunks of these sizes in turn, up to n."""
+    out = []
+    while sum(out) < n:
+        out.append(sizes[len(out) % len(sizes)])
+    out[-1] -= sum(out) - n
+    return tuple(out)
+
+
+@given(
+    n=st.integers(2, 2500),
+    sizes=st.lists(st.integers(1, 700), min_size=1, max_size=5),
+    wavelet=st.sampled_from(WAVELETS),
+    level=st.integers(1, 9),
+    mode=st.sampled_from(kernel.LOCAL_MODES),
+    dtype=st.sampled_from(["f4", "f8"]),
+    data=st.data(),
+)
+@pytest.mark.filterwarnings("ignore:level")
+def test_filter__equals_pywt_over_the_whole_series(n, sizes, wavelet, level, mode, dtype, data):
+    bands = data.draw(st.sets(st.integers(0, level), min_size=1))
+    x = signal(n, dtype=dtype)
+    sizes = [max(s, n // 60) for s in sizes]  # at most some hundred chunks
+    out = wavelet_filter(x.chunk(time=cut(n, sizes), k=1), sorted(bands), wavelet, level, mode)
+    expected = by_pywt(x.values.astype("f8"), bands, wavelet, level, mode)
+    assert out.dtype == dtype
+    scale = max(np.abs(expected).max(), np.abs(x.values).max())
+    tolerance = (1e-12 if dtype == "f8" else 1e-5) * scale
+    np.testing.assert_allclose(out, expected, rtol=0, atol=tolerance)
+
+
+def test_filter__takes_chunks_of_one_and_any_position_of_time():
+    x = signal(300)
+    expected = by_pywt(x.values, {1, 3}, "db4", 3, "symmetric")
+    out = wavelet_filter(x.chunk(time=1), [1, 3], "db4", 3)
+    np.testing.assert_allclose(out, expected, atol=1e-12)
+    turned = wavelet_filter(x.transpose("k", "time").chunk(time=40), [1, 3], "db4", 3)
+    np.testing.assert_allclose(turned.transpose("time", "k"), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", kernel.CIRCULAR_MODES)
+def test_filter__circular_modes_are_exact_in_one_chunk_and_refused_in_several(mode):
+    x = signal(512)
+    out = wavelet_filter(x.chunk(time=-1), [2], "db4", 4, mode)
+    np.testing.assert_allclose(out, by_pywt(x.values, {2}, "db4", 4, mode), atol=1e-12)
+    with pytest.raises(ValueError, match=r"joins both ends, .* x\.chunk\(time=-1\), 512 samples"):
+        wavelet_filter(x.chunk(time=100), [2], "db4", 4, mode)
+
+
+@pytest.mark.parametrize("transform", ["dwt", "modwt"])
+def test_bands__sum_to_the_signal_and_each_is_the_filter_of_its_own(transform):
+    x = signal(3000).chunk(time=700)
+    bands = wavelet_bands(x, "db4", 5, transform=transform)
+    assert bands.dims == ("time", "k", "band")
+    np.testing.assert_allclose(bands.sum("band"), x, atol=1e-12)
+    for b in range(6):
+        alone = wavelet_filter(x, b, "db4", 5, transform=transform)
+        np.testing.assert_allclose(bands.isel(band=b), alone, atol=1e-12)
+
+
+def test_bands__carry_the_originals_table_of_hertz_and_seconds():
+    bands = wavelet_bands(signal(4000), "db4", 8)
+    hz = [(0, 0.05), (0.05, 0.1), (0.1, 0.2), (0.2, 0.39), (0.39, 0.78), (0.78, 1.56),
+          (1.56, 3.12), (3.12, 6.25), (6.25, 12.5)]  # fmt: skip
+    seconds = [(20.48, np.inf), (10.24, 20.48), (5.12, 10.24), (2.56, 5.12), (1.28, 2.56),
+               (0.64, 1.28), (0.32, 0.64), (0.16, 0.32), (0.08, 0.16)]  # fmt: skip
+    found = np.stack([bands.frequency_low, bands.frequency_high], -1)
+    np.testing.assert_allclose(found, hz, atol=0.0051)  # the original's labels are rounded
+    found = np.stack([bands.period_low, bands.period_high], -1)
+    np.testing.assert_allclose(found, seconds, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("bands", "hz", "seconds"),
+    [
+        ([1, 2], "0.05–0.20 Hz", "5.12–20.48 s"),
+        ([2, 3, 5], "0.10–0.39, 0.78–1.56 Hz", "2.56–10.24, 0.64–1.28 s"),
+        ([2, 3, 4], "0.10–0.78 Hz", "1.28–10.24 s"),
+        ([0], "0.00–0.05 Hz", "20.48–∞ s"),
+    ],
+)
+def test_filter__says_what_is_left_with_adjacent_bands_merged(bands, hz, seconds):
+    out = wavelet_filter(signal(4000), bands)
+    assert label(out.attrs) == hz
+    assert label(out.attrs, "s") == seconds
+    assert json.loads(out.attrs["fhemb_bands"])["bands"] == bands
+    assert out.attrs["units"] == "degC"
+    assert label({}) == ""
+
+
+def test_modwt__equals_pywt_and_moves_with_the_signal():
+    x = signal(1024, 1)
+    bands = wavelet_bands(x, "db4", 5, "periodic", transform="modwt")
+    expected = np.stack(pywt.mra(x.values[:, 0], "db4", 5, transform="swt"), -1)
+    np.testing.assert_allclose(bands.isel(k=0), expected, atol=1e-12)
+    moved = wavelet_bands(x.roll(time=37), "db4", 5, "periodic", transform="modwt")
+    np.testing.assert_allclose(moved, bands.roll(time=37), atol=1e-12)
+
+
+def test_dwt__does_not_move_with_the_signal():
+    x = signal(1024, 1)
+    band = wavelet_filter(x, 3, "db4", 5, "periodization")
+    moved = wavelet_filter(x.roll(time=1), 3, "db4", 5, "periodization")
+    assert float(xr.corr(band.roll(time=1), moved, "time").min()) < 0.99
+
+
+@given(
+    holes=st.lists(st.tuples(st.integers(0, 5999), st.integers(1, 2500)), max_size=5),
+    size=st.integers(150, 3000),
+    transform=st.sampled_from(["dwt", "modwt"]),
+)
+def test_gaps__are_bridged_whatever_the_chunks(holes, size, transform):
+    x = signal(6000)
+    for start, length in holes:
+        x[start : start + length, 0] = np.nan
+    whole = wavelet_filter(x, [2, 3], "db4", 5, transform=transform)
+    parts = wavelet_filter(x.chunk(time=size), [2, 3], "db4", 5, transform=transform)
+    np.testing.assert_allclose(parts, whole, atol=1e-12)
+    np.testing.assert_array_equal(np.isnan(whole), np.isnan(x))
+
+
+def test_gaps__touch_nothing_beyond_the_filters_reach():
+    x = signal(6000)
+    clean = wavelet_filter(x, [3], "db4", 5)
+    x[3000:3010] = np.nan
+    out = wavelet_filter(x.chunk(time=1000), [3], "db4", 5)
+    reach = kernel.reach("db4", kernel.depth([3], 5))
+    far = np.abs(np.arange(6000) - 3005) > reach + 10
+    np.testing.assert_allclose(out[far], clean[far], atol=1e-12)
+
+
+def test_gaps__of_a_person_without_a_face_stay_gaps():
+    x = xr.full_like(signal(2000), np.nan).chunk(time=300)
+    assert wavelet_filter(x, [1], "db4", 5).isnull().all()
+
+
+def test_gaps__spread_or_raise_where_asked():
+    x = signal(2000)
+    x[1000] = np.nan
+    spread = wavelet_filter(x, [1], "db4", 5, gaps="propagate")
+    assert int(spread.isnull().sum("time").max()) > 100
+    with pytest.raises(ValueError, match="gaps='fill' bridges it"):
+        wavelet_filter(x.chunk(time=500), [1], "db4", 5, gaps="raise").compute()
+
+
+def test_filter__is_lazy_linear_and_two_calls_stay_apart(computes):
+    x = signal(40_000, 1).chunk(time=4000)
+    with computes(0):
+        calls = [wavelet_filter(x, [2, 3]), wavelet_filter(x, [5]), wavelet_bands(x, level=4)]
+    for together, alone in zip(dask.compute(*calls), calls, strict=True):
+        xr.testing.assert_identical(together, alone.compute())
+    for n in (10, 80):
+        x = signal(4000 * n, 1).chunk(time=4000)
+        (out,) = dask.optimize(wavelet_filter(x, [2, 3, 5]))
+        assert len(out.__dask_graph__()) < 10 * n
+
+
+def test_filter__of_nothing_and_of_a_constant():
+    assert wavelet_filter(signal(4000).isel(k=slice(0, 0)), [1]).shape == (4000, 0)
+    flat = xr.full_like(signal(4000), 33.0)
+    np.testing.assert_allclose(wavelet_filter(flat, [0]), 33, rtol=1e-12)
+    np.testing.assert_allclose(wavelet_filter(flat, [3]), 0, atol=1e-10)
+
+
+def test_errors__say_what_is_allowed():
+    x = signal(4000)
+    with pytest.raises(UnknownNameError, match=r"no discrete wavelet 'db44'; the nearest are db4"):
+        wavelet_filter(x, [1], "db44")
+    with pytest.raises(ValueError, match=r"numbers from 0 to 8, found \[9\]"):
+        wavelet_filter(x, [9])
+    with pytest.raises(ValueError, match=r"numbers from 0 to 8, none was asked for"):
+        wavelet_filter(x, [])
+    with pytest.raises(ValueError, match=r"mode is one of symmetric, .* found 'mirror'"):
+        wavelet_filter(x, [1], mode="mirror")
+    with pytest.raises(ValueError, match=r"transform is one of dwt, modwt, found 'cwt'"):
+        wavelet_filter(x, [1], transform="cwt")
+    with pytest.raises(ValueError, match=r"modwt needs an orthogonal wavelet"):
+        wavelet_filter(x, [1], "bior1.3", transform="modwt")
+    with pytest.warns(UserWarning, match=r"level 8 .* 500 samples: .* sound level is 6"):
+        wavelet_filter(x[:500], [1])
