@@ -4,7 +4,7 @@ import io
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ def save_figure(obj: Any, path: str | os.PathLike[str], *, dpi: int = DPI) -> Pa
     elif _is_bokeh(obj):
         raise ValueError(f"a player moves and {kind} does not: save it as .html")
     else:
-        publish(path, printed(obj, kind, dpi))
+        publish(path, printed(obj, [kind], dpi)[kind])
     return path
 
 
@@ -96,26 +96,29 @@ def model(obj: Any) -> Any:
     return drawn
 
 
-def printed(obj: Any, kind: str, dpi: int = DPI) -> bytes:
-    """The figure as the bytes of a file of this kind."""
+def printed(obj: Any, kinds: Iterable[str], dpi: int = DPI) -> dict[str, bytes]:
+    """The figure as the bytes of a file of each kind, drawn once."""
     import matplotlib as mpl
     from matplotlib import pyplot as plt
 
-    out = io.BytesIO()
+    made = {}
     with mpl.rc_context(_RC):
         fig = theme.backends().render(obj, backend="matplotlib")
         try:
-            fig.savefig(
-                out,
-                format=kind[1:],
-                dpi=dpi,
-                bbox_inches="tight",
-                pad_inches=0.04,
-                metadata=_PRINT[kind],
-            )
+            for kind in kinds:
+                out = io.BytesIO()
+                fig.savefig(
+                    out,
+                    format=kind[1:],
+                    dpi=dpi,
+                    bbox_inches="tight",
+                    pad_inches=0.04,
+                    metadata=_PRINT[kind],
+                )
+                made[kind] = out.getvalue()
         finally:
             plt.close(fig)
-    return out.getvalue()
+    return made
 
 
 def page(models: Mapping[str, Any], body: str, title: str, style: str = "") -> str:

@@ -225,8 +225,9 @@ def _edges(bars: xr.DataArray) -> NDArray[np.float64]:
     """Edges of the bins: one more than bins; their numbers where the embedding has no edges."""
     if "bin_edges" not in bars.coords:
         return np.arange(bars.sizes[schema.FEATURE] + 1) - 0.5
-    lower: NDArray[Any] = bars["bin_edges"].values.astype(np.float64).reshape(-1)
+    lower = np.asarray(bars["bin_edges"].values, dtype=np.float64).reshape(-1)
     if "bin_upper" in bars.coords:
-        lower = np.append(lower, bars["bin_upper"].values.reshape(-1)[-1])
-        return np.asarray(lower, dtype=np.float64)
-    return np.append(lower, 2 * lower[-1] - lower[-2] if lower.size > 1 else lower[-1] + 1)
+        last = float(bars["bin_upper"].values.reshape(-1)[-1])
+    else:
+        last = float(2 * lower[-1] - lower[-2]) if lower.size > 1 else float(lower[-1]) + 1
+    return np.append(lower, np.float64(last)).astype(np.float64)

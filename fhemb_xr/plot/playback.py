@@ -133,7 +133,7 @@ def _layout(
     models = theme.bokeh_models()
     levels, low, high = pack(values)
     source = models.ColumnDataSource({"image": [levels[0].copy()]})
-    packed = models.ColumnDataSource({"level": levels.reshape(-1)})
+    packed = models.ColumnDataSource({"level": levels.reshape(-1)}, name="packed")
     clock = models.ColumnDataSource({"second": seconds, "mean": _mean(values)})
     face = _face_figure(source, values.shape[1:], low, high, f"{heading}{seconds[0]:.2f} s")
     curve, cursor = _curve_figure(clock, float(seconds[0]))

@@ -121,8 +121,8 @@ def _write(
     folder = path.parent / "figures"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for i, figure in enumerate(figures, 1):
-        for kind in (".png", ".svg"):
-            files.save_figure(figure.drawn, folder / f"{i}_{figure.name}{kind}")
+        for kind, data in files.printed(figure.drawn, (".png", ".svg")).items():
+            files.publish(folder / f"{i}_{figure.name}{kind}", data)
     title = str(recording.attrs.get("title") or "Recording")
     body = [
         f"<h1>{escape(title)}</h1>",
@@ -168,7 +168,8 @@ def _subjects(recording: xr.Dataset, embedding: xr.DataArray) -> str:
         there, missing = _presence(recording, embedding, name)
         share = "–" if missing is None else f"{100 * missing:.1f} %"
         rows.append(
-            f"<tr><td>{escape(str(name))}</td><td>{there:,}</td><td>{there / rate:,.1f}</td><td>{share}</td></tr>"
+            f"<tr><td>{escape(str(name))}</td><td>{there:,}</td>"
+            f"<td>{there / rate:,.1f}</td><td>{share}</td></tr>"
         )
     head = "<tr><th>Subject</th><th>Frames</th><th>Seconds</th><th>Without a face</th></tr>"
     return f'<div class="tall"><table>{head}{"".join(rows)}</table></div>'

@@ -75,6 +75,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
 
 
 def seconds_of(x: xr.DataArray) -> NDArray[np.float64]:
+    """Seconds of the frames: the coordinate, else from the sampling rate."""
     if schema.TIME in x.coords:
         return np.asarray(x[schema.TIME].values, dtype=np.float64)
     return np.arange(x.sizes[schema.TIME]) / schema.sampling_rate(x)
@@ -211,7 +212,7 @@ def _multiples(seconds: NDArray[np.float64], rows: Sequence[_Row], heading: str)
     panels = []
     for i, row in enumerate(rows):
         last = i == len(rows) - 1
-        # a row of a figure names its axis; only the last carries the ticks of the time that all share
+        # all rows share the time: only the last one carries its ticks
         shared = {
             "xlim": (float(seconds[0]), float(seconds[-1])),
             "ylim": extent[row.quantity],

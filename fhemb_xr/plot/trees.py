@@ -1,5 +1,7 @@
 """The tree over a relation: which rows stand together."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -26,8 +28,8 @@ def square(d: xr.DataArray) -> tuple[NDArray[np.float64], list[str]]:
     rows, columns = (theme.ids(d, dim) for dim in dims)
     if rows != columns:
         raise SchemaError(
-            f"a relation is drawn over the same entries in rows and columns, found {len(rows)} rows "
-            f"and {len(columns)} columns: compare a set with itself"
+            f"a relation is drawn over the same entries in rows and columns, found {len(rows)} "
+            f"rows and {len(columns)} columns: compare a set with itself"
         )
     return d.values.astype(np.float64), rows
 
@@ -41,7 +43,7 @@ def _pair(d: xr.DataArray) -> tuple[str, str]:
     raise SchemaError(f"need the dimensions {PAIR}, found {d.dims}")
 
 
-def links(values: NDArray[np.float64], metric: str, method: str) -> NDArray[np.float64] | None:
+def links(values: NDArray[np.float64], metric: str, method: Any) -> NDArray[np.float64] | None:
     """SciPy's linkage of the rows; None where a pair has no value, or there is but one row.
 
     Notes

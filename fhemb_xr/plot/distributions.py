@@ -1,0 +1,195 @@
+"""How values spread: pixels of a moment, variance over eigenfaces."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import UnknownNameError
+from fhemb_xr.plot import signals, theme
+
+
+def scree(basis: xr.Dataset, subject: object = None) -> Any:
+    """Share of the variance that each eigenface explains, and the sum so far.
+
+    Parameters
+    ----------
+    basis
+        A basis of :func:`fhemb_xr.pca`, with ``explained_variance_ratio``.
+    subject
+        Whose, where the basis has several; the first by default.
+
+    Returns
+    -------
+    A HoloViews Overlay of two Curves with markers.
+
+    Notes
+    -----
+    Memory: the ratios. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from fhemb_xr import plot
+    >>> basis = xr.Dataset({"explained_variance_ratio": ("component", [0.6, 0.3])})
+    >>> len(plot.scree(basis))
+    4
+    """
+    hv = theme.backends()
+    whole = basis[["explained_variance_ratio"]]
+    whole = theme.one(theme.one(whole, schema.SUBJECT, subject), schema.SESSION)
+    shares = 100 * theme.loaded(whole, "explained variance")["explained_variance_ratio"]
+    number = np.arange(1, shares.size + 1)
+    drawn = []
+    for values, label, colour in (
+        (np.cumsum(shares.values), "sum so far", theme.CYCLE[1]),
+        (shares.values, "one component", theme.CYCLE[0]),
+    ):
+        line = hv.Curve((number, values), "component", "share", label=label)
+        dots = hv.Scatter((number, values), "component", "share", label=label)
+        drawn.append(
+            theme.styled(line, bokeh={"line_width": 1.1}, mpl={"linewidth": 0.8}, color=colour)
+        )
+        drawn.append(
+            theme.styled(
+                dots, bokeh={"size": 5, "tools": ["hover"]}, mpl={"s": 10}, color=colour
+            )
+        )
+    step = max(1, -(-shares.size // 10))
+    return theme.panel(
+        hv.Overlay(drawn),
+        bokeh={"frame_width": 300, "frame_height": 220},
+        mpl={"fig_inches": (theme.COLUMN_IN, 2.6), "aspect": 1.35},
+        title=theme.title("Explained variance", theme.name_of(shares), columns=44),
+        xlabel="Number of components",
+        ylabel="Variance explained [%]",
+        xticks=number[::step].tolist(),
+        xlim=(0.5, shares.size + 0.5),
+        ylim=(0, 104),
+        legend_position="right",
+    )
+
+
+def pdf(
+    heat: xr.DataArray,
+    seconds: float | Sequence[float],
+    *,
+    subject: object = None,
+    bins: int = 30,
+    bw_method: str | float = "scott",
+) -> Any:
+    """Distribution of a face's temperatures at one or more moments.
+
+    A histogram of density one, and over it a Gaussian kernel density estimate on 200 points
+    between the coldest and the hottest pixel. The legend gives skewness, excess kurtosis
+    (both biased) and the entropy of the histogram of 30 bins in nats.
+
+    Parameters
+    ----------
+    heat
+        Heatmap ``(…, time, y, x)`` [°C].
+    seconds
+        The moments [s], on the session's clock; the nearest frame is taken.
+    subject
+        Whose face; the first by default.
+    bins
+        Number of bins of the histogram.
+    bw_method
+        Bandwidth of the estimate, as :class:`scipy.stats.gaussian_kde`; the original library
+        used ``1``, which is smoother.
+
+    Returns
+    -------
+    A HoloViews Overlay of Histograms and Curves.
+
+    Raises
+    ------
+    UnknownNameError
+        A subject that is not there, or a moment outside the recording.
+
+    Notes
+    -----
+    Memory: the frames asked for. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import fhemb_xr as fx
+    >>> ds = fx.testing.audience(n_subjects=1, seconds=2)
+    >>> figure = fx.plot.pdf(fx.mask(ds.heatmap, 25), [0.5, 1.5])
+    """
+    hv = theme.backends()
+    moments = [float(s) for s in np.atleast_1d(np.asarray(seconds, dtype=np.float64))]
+    if len(moments) > len(theme.CYCLE):
+        raise ValueError(
+            f"asked for {len(moments)} moments, at most {len(theme.CYCLE)} can be told apart"
+        )
+    face = theme.one(theme.one(heat, schema.SUBJECT, subject), schema.SESSION)
+    face = theme.require(face, "a distribution", schema.TIME, schema.Y, schema.X)
+    face = theme.loaded(_at(face, moments), "distributions")
+    drawn = []
+    for k, (frame, colour) in enumerate(zip(face.values, theme.CYCLE, strict=False)):
+        second = (
+            float(signals.seconds_of(face)[k]) if schema.TIME in face.coords else moments[k]
+        )
+        drawn += _density(
+            frame[np.isfinite(frame)].astype(np.float64), second, colour, bins, bw_method
+        )
+    heading = theme.title("Face temperatures", theme.name_of(face), columns=60)
+    if not drawn:
+        return theme.empty(
+            "no pixel at these moments", heading, "Temperature [°C]", "Density [1/°C]"
+        )
+    return theme.panel(
+        hv.Overlay(drawn),
+        bokeh={"frame_width": 560, "frame_height": 240},
+        mpl={
+            "fig_inches": (5.0, 3.2),
+            "aspect": 1.6,
+            "legend_opts": {"bbox_to_anchor": (0.0, -0.2), "loc": "upper left"},
+        },
+        title=heading,
+        xlabel="Temperature [°C]",
+        ylabel="Density [1/°C]",
+        legend_position="bottom",
+        legend_cols=1,
+    )
+
+
+def _at(face: xr.DataArray, moments: Sequence[float]) -> xr.DataArray:
+    clock = signals.seconds_of(face)
+    outside = [s for s in moments if not clock[0] - 1 <= s <= clock[-1] + 1]
+    if outside:
+        raise UnknownNameError(
+            f"no second {outside[0]:g}: there is [{clock[0]:g}, {clock[-1]:g}]"
+        )
+    return face.isel({schema.TIME: [int(np.abs(clock - s).argmin()) for s in moments]})
+
+
+def _density(pixels: Any, second: float, colour: str, bins: int, bw_method: Any) -> list[Any]:
+    """Histogram and kernel estimate of one frame; nothing where it has no pixel."""
+    if pixels.size < 2 or np.ptp(pixels) == 0:
+        return []
+    from scipy import stats
+
+    hv = theme.backends()
+    density, edges = np.histogram(pixels, bins, density=True)
+    share = np.histogram(pixels, 30)[0] / pixels.size
+    label = (
+        f"{second:.2f} s: skewness {stats.skew(pixels):.2f}, "
+        f"kurtosis {stats.kurtosis(pixels):.2f}, entropy {stats.entropy(share):.2f}"
+    ).replace("-", "−")
+    grid = np.linspace(edges[0], edges[-1], 200)
+    curve = hv.Curve(
+        (grid, stats.gaussian_kde(pixels, bw_method)(grid)), "celsius", "density", label=label
+    )
+    bars = hv.Histogram((edges, density), kdims="celsius", vdims="density")
+    return [
+        theme.styled(
+            bars,
+            bokeh={"fill_color": colour, "fill_alpha": 0.25, "line_color": None},
+            mpl={"facecolor": colour, "alpha": 0.25, "edgecolor": "none"},
+        ),
+        theme.styled(curve, bokeh={"line_width": 1.6}, mpl={"linewidth": 1.1}, color=colour),
+    ]
