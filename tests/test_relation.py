@@ -1,0 +1,339 @@
+import dask
+import numpy as np
+import pytest
+import scipy.spatial.distance
+import xarray as xr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
+from fhemb_xr.kernels import dtw as kernel
+from fhemb_xr.kernels import pairs
+from fhemb_xr.ops.relation import POINT_METRICS, pairwise
+from fhemb_xr.options import set_options
+
+LENGTHS = np.array([1, 2, 5, 9, 30, 40, 40])
+
+
+def people(n=11, n_time=60, n_features=3, sessions=("a", "b"), seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, len(sessions), n_time, n_features)).cumsum(axis=2)
+    return xr.DataArray(
+        x,
+        dims=("subject", "session", "time", "feature"),
+        coords={
+            "subject": np.arange(40, 40 + n),
+            "session": list(sessions),
+            "time": np.arange(n_time) / 25,
+            "feature": [f"p{i}" for i in range(n_features)],
+            "group": ("subject", np.arange(n) % 3),
+        },
+        attrs={"sampling_rate": 25.0, "units": "degC", "fhemb_spec": "{}"},
+        name="embedding",
+    )
+
+
+def ragged(n_features, seed=0):
+    """Series of :data:`LENGTHS`, as tslearn wants them and as the kernel does."""
+    rng = np.random.default_rng(seed)
+    series = [rng.normal(size=(n, n_features)) for n in LENGTHS]
+    block = np.full((len(LENGTHS), n_features, max(LENGTHS)), np.nan)
+    for row, x in zip(block, series, strict=True):
+        row[:, : len(x)] = x.T
+    return series, block
+
+
+def by_definition(x, y, local, p):
+    """The table, cell by cell."""
+    if local == "jaccard":  # scipy's takes truth values only, by now
+        cost = (x[:, None] != y).sum(-1) / ((x[:, None] != 0) | (y != 0)).sum(-1)
+    elif local == "minkowski":
+        cost = scipy.spatial.distance.cdist(x, y, local, p=p)
+    else:
+        cost = scipy.spatial.distance.cdist(x, y, local)
+    table = np.full((len(x) + 1, len(y) + 1), np.inf)
+    table[0, 0] = 0
+    for i, j in np.ndindex(cost.shape):
+        best = min(table[i, j], table[i, j + 1], table[i + 1, j])
+        table[i + 1, j + 1] = cost[i, j] + best
+    return table[-1, -1]
+
+
+@pytest.mark.parametrize("n_features", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [
+        ({}, {}),
+        ({"window": 0}, {"sakoe_chiba_radius": 0}),
+        ({"window": 3}, {"sakoe_chiba_radius": 3}),
+        ({"itakura": 2.0}, {"itakura_max_slope": 2.0}),
+        ({"itakura": 1.3}, {"itakura_max_slope": 1.3}),
+    ],
+)
+def test_dtw__is_that_of_tslearn(n_features, mine, theirs):
+    from tslearn.metrics import dtw
+
+    series, block = ragged(n_features)
+    got = kernel.distances(block, block, LENGTHS, LENGTHS, **mine)
+    for i, j in np.ndindex(got.shape):
+        short, long = sorted((series[i], series[j]), key=len)
+        try:
+            expected = dtw(short, long, **theirs)
+        except RuntimeWarning:  # no path satisfies the constraint
+            expected = np.nan
+        expected = np.nan if np.isinf(expected) else expected
+        np.testing.assert_allclose(got[i, j], expected, rtol=0, atol=1e-12)
+
+
+@given(
+    n=st.integers(1, 90),
+    m=st.integers(1, 90),
+    n_features=st.integers(1, 3),
+    window=st.none() | st.integers(0, 30) | st.floats(0, 1),
+    seed=st.integers(0, 9),
+)
+def test_dtw__is_symmetric_and_at_most_the_distance_without_warping(
+    n, m, n_features, window, seed
+):
+    rng = np.random.default_rng(seed)
+    x, y = (rng.normal(size=(1, n_features, k)) for k in (n, m))
+    d = kernel.distances(x, y, np.array([n]), np.array([m]), window=window)
+    e = kernel.distances(y, x, np.array([m]), np.array([n]), window=window)
+    np.testing.assert_allclose(d, e, rtol=1e-12)
+    assert np.isfinite(d).all()
+    if n == m:
+        assert d <= np.sqrt(((x - y) ** 2).sum()) + 1e-12
+
+
+def test_dtw__window_as_a_fraction_is_rounded_down_of_the_longer_series():
+    _, block = ragged(1)
+    share = kernel.distances(block, block, LENGTHS, LENGTHS, window=0.1)
+    i, j = 3, 6  # 9 and 40 samples
+    samples = kernel.distances(block, block, LENGTHS, LENGTHS, window=4)
+    assert share[i, j] == samples[i, j] == share[j, i]
+
+
+@pytest.mark.parametrize("local", [m for m in POINT_METRICS if m != "euclidean"])
+def test_dtw__takes_every_point_metric(local):
+    series, block = ragged(4)
+    series, block = series[3:], block[3:]
+    n = LENGTHS[3:]
+    if local in ("hamming", "jaccard"):
+        series, block = [np.round(s) + 5 for s in series], np.round(block) + 5
+    got = kernel.distances(block, block, n, n, local=local, p=2.5)
+    for i, j in np.ndindex(got.shape):
+        expected = by_definition(series[i], series[j], local, 2.5)
+        np.testing.assert_allclose(got[i, j], expected, atol=1e-9)
+
+
+def test_dtw__single_precision_is_close_and_stays_float32():
+    x = people().values[:, 0].transpose(0, 2, 1)
+    n = np.full(11, 60)
+    got = kernel.distances(*[x.astype("float32")] * 2, n, n)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, kernel.distances(x, x, n, n), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("metric", pairs.METRICS)
+@given(cuts=st.sets(st.integers(1, 59)), subjects=st.integers(1, 11))
+def test_pairwise__does_not_depend_on_chunks(metric, cuts, subjects):
+    x = people(n_features=1)
+    x[3], x[4, :, 40:] = np.nan, np.nan
+    chunks = tuple(np.diff([0, *sorted(cuts), 60]).tolist())
+    whole, lazy = pairwise(x, metric), pairwise(x.chunk(time=chunks, subject=subjects), metric)
+    xr.testing.assert_allclose(lazy.compute(), whole, rtol=1e-9, atol=1e-12)
+    assert lazy.attrs == whole.attrs
+
+
+@pytest.mark.parametrize("metric", pairs.METRICS)
+def test_pairwise__is_lazy_symmetric_and_keeps_the_promised_dtype(metric, computes):
+    x = people()
+    with computes(0):
+        d = pairwise(x.astype("float32").chunk(subject=1, time=7), metric)
+    assert d.dims == ("session", "subject_0", "subject_1")
+    assert d.dtype == d.compute().dtype == np.float64
+    np.testing.assert_array_equal(d, d.transpose("session", "subject_1", "subject_0"))
+    assert (
+        d.subject_0.values.tolist() == d.subject_1.values.tolist() == x.subject.values.tolist()
+    )
+    diagonal = d.isel(session=0).values.diagonal()
+    if metric in ("dtw", "euclidean"):
+        np.testing.assert_allclose(diagonal, 0)
+    if metric in ("correlation", "dcor"):
+        np.testing.assert_allclose(diagonal, 1)
+
+
+def test_pairwise__says_what_it_is():
+    d = pairwise(people(), "dtw", window=5)
+    assert d.name == "relation"
+    assert d.attrs["metric"] == "dtw"
+    assert d.attrs["window"] == 5
+    assert d.attrs["units"] == "degC"
+    assert "fhemb_spec" not in d.attrs
+    assert pairwise(people(), "dtw", normalize="zscore").attrs["units"] == "1"
+    assert pairwise(people(), "correlation").attrs["units"] == "1"
+
+
+def test_pairwise__correlation_is_that_of_numpy():
+    x = people(n_features=2).isel(session=0)
+    expected = np.mean([np.corrcoef(x.isel(feature=f)) for f in range(2)], axis=0)
+    np.testing.assert_allclose(pairwise(x, "correlation"), expected, atol=1e-12)
+    univariate = pairwise(x.isel(feature=0), "correlation")
+    np.testing.assert_allclose(univariate, np.corrcoef(x.isel(feature=0)), atol=1e-12)
+
+
+def test_pairwise__correlation_leaves_out_gaps_pairwise():
+    import pandas as pd
+
+    x = people(n_features=1).isel(session=0, feature=0) + 1e4
+    x = x.where(np.random.default_rng(1).random(x.shape) > 0.2)
+    got = pairwise(x, "correlation", nan="drop")
+    np.testing.assert_allclose(got, pd.DataFrame(x.values.T).corr(), atol=1e-9)
+
+
+def test_pairwise__euclidean_is_that_of_scipy():
+    x = people().isel(session=1)
+    flat = x.values.reshape(11, -1)
+    expected = scipy.spatial.distance.cdist(flat, flat)
+    np.testing.assert_allclose(pairwise(x, "euclidean"), expected, atol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore:h5py not installed")
+@pytest.mark.parametrize("how", ["zscore", "meanvar", "minmax"])
+def test_pairwise__normalizes_as_tslearn(how):
+    from tslearn.metrics import cdist_dtw
+    from tslearn.preprocessing import TimeSeriesScalerMeanVariance, TimeSeriesScalerMinMax
+
+    x = people(n_features=2).isel(session=0)
+    x[2, :, 0] = 30.0  # a constant
+    scaler = TimeSeriesScalerMinMax() if how == "minmax" else TimeSeriesScalerMeanVariance()
+    expected = cdist_dtw(scaler.fit_transform(x.values))
+    np.testing.assert_allclose(pairwise(x, "dtw", normalize=how), expected, atol=1e-9)
+
+
+def test_pairwise__a_subject_without_a_face_keeps_its_label():
+    x = people()
+    x.loc[{"subject": [45, 46]}] = np.nan
+    d = pairwise(x.chunk(subject=2), "dtw").compute()
+    assert np.isnan(d.sel(subject_0=[45, 46])).all()
+    others = [s for s in x.subject.values if s not in (45, 46)]
+    expected = pairwise(x.sel(subject=others), "dtw")
+    np.testing.assert_array_equal(d.sel(subject_0=others, subject_1=others), expected)
+
+
+@pytest.mark.parametrize("metric", pairs.METRICS)
+def test_pairwise__a_gap_spoils_its_row_or_is_dropped(metric):
+    x = people(n=4).isel(session=0)
+    x[1, 20:30, 0] = np.nan
+    spoilt = pairwise(x, metric)
+    assert np.isnan(spoilt[1]).all()
+    assert np.isfinite(spoilt[[0, 2, 3]][:, [0, 2, 3]]).all()
+    assert np.isfinite(pairwise(x, metric, nan="drop")).all()
+
+
+def test_pairwise__dtw_drops_a_gap_by_closing_it():
+    x = people(n=3).isel(session=0)
+    short = x.isel(time=np.r_[:20, 30:60]).copy()
+    x[1, 20:30, 1] = np.nan
+    dropped = pairwise(x, "dtw", nan="drop")
+    by_hand = pairwise(x.isel(subject=[0]), "dtw", other=short.isel(subject=[1]))
+    np.testing.assert_allclose(dropped[0, 1], by_hand[0, 0])
+
+
+def test_pairwise__with_others_is_a_part_of_the_whole():
+    x = people().chunk(subject=3)
+    d = pairwise(x, "dtw")
+    part = pairwise(x.isel(subject=slice(3)), "dtw", other=x.isel(subject=slice(2, None)))
+    assert part.shape == (2, 3, 9)
+    np.testing.assert_allclose(part, d[:, :3, 2:], rtol=1e-12)
+    np.testing.assert_array_equal(part.subject_1, x.subject[2:])
+
+
+def test_pairwise__compares_members_of_any_dimension():
+    x = people(n=2).isel(session=0, drop=True)
+    d = pairwise(x.chunk(time=20), "correlation", dim="feature")
+    assert d.dims == ("subject", "feature_0", "feature_1")
+    np.testing.assert_allclose(d[1], np.corrcoef(x[1].values.T), atol=1e-12)
+    assert d.feature_0.values.tolist() == ["p0", "p1", "p2"]
+
+
+def test_pairwise__of_two_calls_stay_apart():
+    x = people().chunk(time=30, subject=2)
+    calls = [
+        pairwise(x, "dtw"),
+        pairwise(x, "dtw", window=2),
+        pairwise(x, "euclidean"),
+        pairwise(x**2, "dtw"),
+        pairwise(x, "dtw", other=x),
+    ]
+    for together, alone in zip(dask.compute(*calls), calls, strict=True):
+        xr.testing.assert_identical(together, alone.compute())
+    assert not np.allclose(calls[0], calls[1])
+
+
+@pytest.mark.parametrize(("n", "chunks"), [(16, 8), (16, 64), (64, 8)])
+def test_pairwise__graph_is_blocks_and_chunks(n, chunks):
+    x = xr.DataArray(np.zeros((n, chunks * 5)), dims=("subject", "time"))
+    x = x.chunk(time=5, subject=1)
+    d = pairwise(x, "dtw")
+    assert d.data.numblocks == (8, 8)
+    assert len(d.__dask_graph__()) - len(x.__dask_graph__()) < 64 + 5 * n * chunks + 20
+
+
+def test_pairwise__works_each_pair_out_once(monkeypatch):
+    seen = []
+    original = pairs._KERNELS["dtw"]
+
+    def counting(a, na, b, nb, *, upper, **options):
+        n, m = len(a), len(b)
+        seen.append(n * (n + 1) // 2 if upper else n * m)
+        return original(a, na, b, nb, upper=upper, **options)
+
+    monkeypatch.setitem(pairs._KERNELS, "dtw", counting)
+    x = people(sessions="a").chunk(subject=1)
+    pairwise(x, "dtw").compute(scheduler="sync")
+    assert sum(seen) == 11 * 12 // 2
+
+
+def test_pairwise__refuses_what_is_larger_than_the_budget():
+    x = people(n=100).chunk(subject=1)
+    with set_options(budget=5_000), pytest.raises(BudgetError, match="select less time"):
+        pairwise(x, "dtw")
+    with set_options(budget=20_000), pytest.raises(BudgetError, match="fewer series"):
+        pairwise(x, "dtw")
+    with set_options(budget=100_000):  # smaller blocks instead
+        assert pairwise(people(n=20, n_time=600).chunk(), "dtw").data.numblocks == (2, 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"metric": "dwt"}, UnknownNameError, "no metric 'dwt'.*nearest are dtw"),
+        ({"normalize": "zscor"}, UnknownNameError, "no normalization 'zscor'.*zscore"),
+        ({"local": "euclid"}, UnknownNameError, "no point metric 'euclid'.*euclidean"),
+        ({"nan": "omit"}, UnknownNameError, "no treatment of NaN 'omit'"),
+        ({"window": -1}, ValueError, "window is a number of samples"),
+        ({"window": 1.5}, ValueError, "found 1.5"),
+        ({"itakura": 0.5}, ValueError, "itakura is the largest slope"),
+        ({"itakura": 2, "window": 3}, ValueError, "give one of the two"),
+        ({"dim": "person"}, SchemaError, "'person'"),
+        ({"dim": "time"}, ValueError, "cannot compare along 'time'"),
+    ],
+)
+def test_pairwise__names_what_is_wrong(options, error, text):
+    with pytest.raises(error, match=text):
+        pairwise(people(n=2), **{"metric": "dtw"} | options)
+
+
+def test_pairwise__refuses_others_with_other_features():
+    x = people(n=2)
+    with pytest.raises(ValueError, match="different labels along 'feature'"):
+        pairwise(x, "dtw", other=x.assign_coords(feature=["a", "b", "c"]))
+    with pytest.raises(ValueError, match="other has the dimensions"):
+        pairwise(x, "dtw", other=x.isel(session=0))
+
+
+def test_pairwise__of_nobody_and_of_one():
+    x = people().isel(session=0)
+    assert pairwise(x.isel(subject=slice(0)).chunk(), "dtw").compute().shape == (0, 0)
+    assert pairwise(x.isel(subject=slice(1)).chunk(), "dtw").compute().item() == 0
