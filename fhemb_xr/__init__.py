@@ -1,40 +1,46 @@
 """Lazy, out-of-core analysis of time series of facial heatmaps."""
 
-from importlib import import_module
-from typing import Any
+from fhemb_xr import accessor as _accessor  # noqa: F401  (registers .fhemb)
+from fhemb_xr import legacy, plot, testing
+from fhemb_xr.diagnosis import show_versions
+from fhemb_xr.io.recording import open_embedding, open_recording, open_result
+from fhemb_xr.io.store import save
+from fhemb_xr.ops.bands import wavelet_bands, wavelet_filter
+from fhemb_xr.ops.decompose import pca, project, reconstruct
+from fhemb_xr.ops.framewise import features
+from fhemb_xr.ops.grouping import clusters, embed_relation, silhouette
+from fhemb_xr.ops.pipeline import embed, replay
+from fhemb_xr.ops.relation import normalize_relation, pairwise
+from fhemb_xr.ops.resizing import resize
+from fhemb_xr.ops.selection import mask, select
+from fhemb_xr.ops.similarity import lagged_correlation
+from fhemb_xr.ops.statistics import moments
+from fhemb_xr.options import set_options
 
-_HOME = {
-    "select": "ops.selection",
-    "mask": "ops.selection",
-    "resize": "ops.resizing",
-    "moments": "ops.statistics",
-    "features": "ops.framewise",
-    "pca": "ops.decompose",
-    "project": "ops.decompose",
-    "reconstruct": "ops.decompose",
-    "wavelet_bands": "ops.bands",
-    "wavelet_filter": "ops.bands",
-    "lagged_correlation": "ops.similarity",
-    "pairwise": "ops.relation",
-    "normalize_relation": "ops.relation",
-    "clusters": "ops.grouping",
-    "silhouette": "ops.grouping",
-    "embed_relation": "ops.grouping",
-    "embed": "ops.pipeline",
-    "replay": "ops.pipeline",
-    "open_recording": "io.recording",
-    "open_embedding": "io.recording",
-    "open_result": "io.recording",
-    "save": "io.store",
-    "show_versions": "diagnosis",
-    "set_options": "options",
-    "options": "options",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module("fhemb_xr." + _HOME[name]), name)
-    if name in {"testing", "plot", "legacy", "schema", "errors", "accessor"}:
-        return import_module("fhemb_xr." + name)
-    raise AttributeError(name)
+__version__ = "0.1.0"
+__all__ = [
+    "clusters",
+    "embed",
+    "embed_relation",
+    "features",
+    "lagged_correlation",
+    "mask",
+    "moments",
+    "normalize_relation",
+    "open_embedding",
+    "open_recording",
+    "open_result",
+    "pairwise",
+    "pca",
+    "project",
+    "reconstruct",
+    "replay",
+    "resize",
+    "save",
+    "select",
+    "set_options",
+    "show_versions",
+    "silhouette",
+    "wavelet_bands",
+    "wavelet_filter",
+]

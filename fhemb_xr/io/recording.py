@@ -121,11 +121,12 @@ def _open(store: Any, chunks: Any) -> xr.Dataset:
         _check_files(local, attrs)
     options = {"consolidated": False, "chunks": chunks}
     ds = xr.open_zarr(store, **options)
+    labels = xr.open_zarr(store, consolidated=False, chunks=None).coords
     if schema.HEATMAP in ds and ds[schema.HEATMAP].dtype == np.float64 and chunks is not None:
         raw = xr.open_zarr(store, mask_and_scale=False, **options)[schema.HEATMAP]
         if raw.dtype == np.int16:
             ds = ds.assign({schema.HEATMAP: _unpacked(raw)})
-    return _named(ds)
+    return _named(ds, labels)
 
 
 def _unpacked(raw: xr.DataArray) -> xr.DataArray:
@@ -138,9 +139,9 @@ def _unpacked(raw: xr.DataArray) -> xr.DataArray:
     return out
 
 
-def _named(ds: xr.Dataset) -> xr.Dataset:
+def _named(ds: xr.Dataset, coords: Any) -> xr.Dataset:
     """Labels loaded, and as numpy text: pandas, JSON and plots know it better than Zarr's."""
-    labels = {n: (c.dims, _label(c.values), c.attrs) for n, c in ds.coords.items() if c.ndim < 2}
+    labels = {n: (c.dims, _label(c.values), c.attrs) for n, c in coords.items() if c.ndim < 2}
     private = (encoding.STATUS, encoding.FILES)
     out = ds.assign_coords(labels)
     out.attrs = {k: v for k, v in ds.attrs.items() if k not in private}

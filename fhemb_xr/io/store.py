@@ -69,7 +69,7 @@ def save(obj: xr.Dataset | xr.DataArray, store: Any, *, mode: str = "w-") -> Non
         files.sweep(target)
         files.require_room(target, ds.nbytes)
         with files.staging(target) as aside:
-            _write(ds, aside, "w")
+            _write(ds, aside, "w-")  # "w" would make the folder anew, open to others
             _check(aside)
             files.sync_tree(aside)
             files.publish(aside, target)
