@@ -256,10 +256,19 @@ def test_relation__of_correlations_is_symmetric_round_zero():
     assert option(figure, "cmap") == theme.DIVERGING
 
 
-def test_relation__with_a_missing_pair_keeps_the_order_given():
+def test_relation__who_has_no_value_stands_last_and_outside_the_tree():
     d = relation_of()
-    d[0, 1] = d[1, 0] = np.nan
-    assert [n for _, n in option(plot.relation(d), "yticks")] == [str(i) for i in range(40, 46)]
+    d[2], d[:, 2] = np.nan, np.nan
+    names = [n for _, n in option(plot.relation(d), "yticks")]
+    assert names[-1] == "42"
+    tree = plot.dendrogram(d, clusters=labels())
+    assert [n for _, n in option(tree, "xticks")] == names[:-1]
+    assert "1 of 6 without a value" in option(tree, "title")
+
+
+def test_relation__keeps_the_order_given_without_a_method():
+    names = [n for _, n in option(plot.relation(relation_of(), method=None), "yticks")]
+    assert names == [str(i) for i in range(40, 46)]
 
 
 def test_relation__refuses_other_rows_than_columns():

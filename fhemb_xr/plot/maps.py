@@ -56,9 +56,11 @@ def lagged(
     long = f" of {float(r.attrs['window_s']):g} s" if "window_s" in r.attrs else ""
     xlabel, ylabel = "Lag [s]", f"Start of window{long} [s]"
     if not np.isfinite(r.values).any():
-        text = "no value: no window with all its lags\nlies inside the series"
+        text = "no value: the series are shorter than\nwindow and lag, or have no face"
         return theme.empty(text, heading, xlabel, ylabel)
-    starts, lags = _axis(r, schema.WINDOW), _axis(r, schema.LAG)
+    # where the windows know the session's clock, the axis agrees with that of the signals
+    clock = schema.TIME if schema.TIME in r.coords and r[schema.TIME].ndim else schema.WINDOW
+    starts, lags = _axis(r, clock), _axis(r, schema.LAG)
     left, right = theme.span(lags)
     bottom, top = theme.span(starts)
     clim = theme.symmetric(r.values) if limit is None else (-limit, limit)
@@ -224,10 +226,10 @@ def _bars(emb: xr.DataArray) -> xr.DataArray:
 def _edges(bars: xr.DataArray) -> NDArray[np.float64]:
     """Edges of the bins: one more than bins; their numbers where the embedding has no edges."""
     if "bin_edges" not in bars.coords:
-        return np.arange(bars.sizes[schema.FEATURE] + 1) - 0.5
+        return np.arange(bars.sizes[schema.FEATURE] + 1, dtype=np.float64) - 0.5
     lower = np.asarray(bars["bin_edges"].values, dtype=np.float64).reshape(-1)
     if "bin_upper" in bars.coords:
         last = float(bars["bin_upper"].values.reshape(-1)[-1])
     else:
         last = float(2 * lower[-1] - lower[-2]) if lower.size > 1 else float(lower[-1]) + 1
-    return np.append(lower, np.float64(last)).astype(np.float64)
+    return np.asarray([*lower, last], dtype=np.float64)

@@ -31,7 +31,7 @@ def relation(
         ``(subject_0, subject_1)`` from :func:`fhemb_xr.pairwise`.
     method
         Linkage of the tree, as :func:`scipy.cluster.hierarchy.linkage`; ``None`` keeps the
-        order of the data. A relation with a missing pair keeps it too.
+        order of the data. Who has no value with the others stands last.
     title
         Instead of the metric.
 
@@ -61,8 +61,7 @@ def relation(
     hv = theme.backends()
     values, labels = trees.square(d)
     n, metric = len(labels), str(d.attrs.get("metric", ""))
-    tree = None if method is None else trees.links(values, metric, method)
-    rows = trees.order(tree, n)
+    rows = trees.order(values, metric, method)
     shown = values[np.ix_(rows, rows)]
     names = [labels[i] for i in rows]
     bar = scale(d)
@@ -164,16 +163,19 @@ def dendrogram(
     hv = theme.backends()
     values, labels = trees.square(d)
     metric = str(d.attrs.get("metric", ""))
-    tree = trees.links(values, metric, method)
+    rows = trees.comparable(values)
+    absent = len(labels) - len(rows)
+    note = f"{absent} of {len(labels)} without a value" if absent else ""
     ylabel = f"1 − {scale(d)}" if metric in trees.SIMILARITIES else scale(d)
-    heading = (
-        title
-        if title is not None
-        else theme.title(f"Tree by {method} linkage", below=theme.bands(d.attrs), columns=56)
-    )
-    if tree is None:
-        text = "no tree: a pair has no value" if len(labels) > 1 else "no tree: one subject"
-        return theme.empty(text, heading, "Subject", ylabel)
+    below = " · ".join(t for t in (theme.bands(d.attrs), note) if t)
+    drawn_as = theme.title(f"Tree by {method} linkage", below=below, columns=56)
+    heading = title if title is not None else drawn_as
+    if len(rows) < 2:
+        return theme.empty("no tree: no two subjects have a value", heading, "Subject", ylabel)
+    tree = trees.links(values[np.ix_(rows, rows)], metric, method)
+    labels = [labels[i] for i in rows]
+    if clusters is not None:
+        clusters = clusters.isel({clusters.dims[0]: rows})
     n = len(labels)
     groups = _colours(tree, n, clusters)
     paths: dict[str, list[NDArray[np.float64]]] = {}
@@ -188,7 +190,7 @@ def dendrogram(
         )
         for colour, some in paths.items()
     ]
-    names = [labels[i] for i in trees.order(tree, n)]
+    names = [labels[i] for i in trees.leaves(tree)]
     wide = min(theme.FULL_IN, max(theme.COLUMN_IN, 0.09 * n + 0.8))
     tick = min(7.0, 0.7 * 72 * (wide - 0.8) / n) if n > 12 else 7.0
     px = round(min(860, max(380, 11 * n)))
@@ -220,7 +222,7 @@ def _brackets(tree: NDArray[np.float64], n: int) -> list[NDArray[np.float64]]:
     "order.
     """
     x = np.zeros(2 * n - 1)
-    x[trees.order(tree, n)] = np.arange(n)
+    x[trees.leaves(tree)] = np.arange(n)
     y = np.concatenate([np.zeros(n), tree[:, 2]])
     out = []
     for k, (a, b) in enumerate(tree[:, :2].astype(int)):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -220,6 +221,7 @@ def _provenance(recording: xr.Dataset, embedding: xr.DataArray, relation: xr.Dat
 
 _RELATION = (
     "metric",
+    "scale",
     "units",
     "normalize",
     "window",
@@ -242,10 +244,11 @@ def _plain(value: Any) -> Any:
 
 def _pretty(spec: str | Mapping[str, Any]) -> str:
     try:
-        return json.dumps(
-            json.loads(spec) if isinstance(spec, str) else dict(spec),
-            indent=1,
-            ensure_ascii=False,
-        )
+        found = json.loads(spec) if isinstance(spec, str) else dict(spec)
     except ValueError:
         return str(spec)
+    text = json.dumps(found, indent=1, ensure_ascii=False)
+    lists = re.compile(r"\[[^\[\]{}]*\]")  # a list of names on one line
+    return lists.sub(
+        lambda m: " ".join(m[0].split()).replace("[ ", "[").replace(" ]", "]"), text
+    )

@@ -1,5 +1,6 @@
 """What the report shows: its figures, and in words what each of them is."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
@@ -64,15 +65,15 @@ def face(recording: xr.Dataset, embedding: xr.DataArray, who: object) -> Iterato
     clip = _clip(recording, embedding, who, max(2, min(500, PLAYER_BYTES // pixels))).compute()
     n, rate = clip.sizes[schema.TIME], schema.sampling_rate(recording)
     threshold = recording.attrs.get(schema.THRESHOLD)
-    below = "" if threshold is None else f" or the pixel is below {float(threshold):g} °C"
+    below = "" if threshold is None else f" or the pixel is below {float(threshold):g}\u00a0°C"
     yield Figure(
         "face",
         "A face",
-        f"The face of subject {who}: {n} frames, {n / rate:g} s at {rate:g} frames a second, "
-        "in °C; grey "
-        f"where there is no face{below}. The curve is the mean temperature over the pixels of "
-        "each "
-        "frame; gaps are frames without a face. The printed figure shows six of these frames.",
+        f"The face of subject {who}: {n} frames, {n / rate:g}\u00a0s at {rate:g} frames a "
+        "second, "
+        f"in °C; grey where there is no face{below}. The curve is the mean temperature over the "
+        "pixels of each frame; gaps are frames without a face. The printed figure shows six of "
+        "these frames.",
         faces.frames(clip),
         playback.player(clip),
     )
@@ -124,7 +125,7 @@ def eigenfaces(
         f"The mean face [°C] and the eigenfaces PC 0… of {source}: the directions in which "
         "the pixels vary most "
         "together, with the share of the total variance that each explains; together "
-        f"{kept:.1f} %. Pixels of one "
+        f"{kept:.1f}\u00a0%. Pixels of one "
         "colour rise and fall together, against those of the other colour; white does not "
         "take part. Each is drawn as "
         "a share of its largest loading.",
@@ -168,7 +169,8 @@ def following(
         "the lag [s] of the second "
         "window behind the first. White is zero, red alike, blue opposite; grey where a "
         "window leaves the series. "
-        f"A peak at a positive lag means that {follows}.",
+        f"A peak at a positive lag means that {follows}. "
+        + escape(str(found.attrs.get("caveat", ""))),
         maps.lagged(found),
     )
 
@@ -195,10 +197,13 @@ def _closest(embedding: xr.DataArray, relation: xr.DataArray) -> xr.DataArray | 
         round(s * rate) / rate
         for s in (min(10.0, long / 5), max(1 / rate, long / 150), min(8.0, long / 5))
     )
-    found = similarity.lagged_correlation(a, b, window_s=window, step_s=step, max_lag_s=lag)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        found = similarity.lagged_correlation(a, b, window_s=window, step_s=step, max_lag_s=lag)
     found = found.assign_coords(dict(zip(trees.PAIR, ids, strict=True)))
     keep = {k: v for k, v in embedding.attrs.items() if k == "fhemb_bands"}
-    return found.assign_attrs({"window_s": window, **keep})
+    caveat = " ".join(f"Note: {w.message}." for w in caught)
+    return found.assign_attrs({"window_s": window, "caveat": caveat, **keep})
 
 
 def alike(relation: xr.DataArray, clusters: xr.DataArray) -> Iterator[Figure]:

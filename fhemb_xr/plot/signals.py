@@ -166,18 +166,19 @@ def _overlay(seconds: NDArray[np.float64], row: _Row, extent: tuple[float, float
     gaps = _gaps(seconds, np.asarray(np.isnan(np.stack(list(row.curves.values()))).all(axis=0)))
     if gaps:
         low, high = extent
-        # named as the curves' axes are, else rows of different units would share limits
-        edges = [schema.TIME, f"y_{row.quantity}", "gap_stop", f"gap_{row.quantity}"]
-        grey = hv.Rectangles([(start, low, stop, high) for start, stop in gaps], kdims=edges)
-        drawn.insert(
-            0,
-            theme.styled(
-                grey,
-                bokeh={"line_color": None, "fill_color": theme.MISSING},
-                mpl={"linewidth": 0, "facecolor": theme.MISSING},
-            ),
-        )
+        drawn.insert(0, _grey([(start, low, stop, high) for start, stop in gaps], row.quantity))
     return hv.Overlay(drawn)
+
+
+def _grey(boxes: Sequence[tuple[float, ...]], quantity: str) -> Any:
+    """Boxes ``(start, low, stop, high)`` of time without a value."""
+    # named as the curves' axes are, else rows of different units would share limits
+    edges = [schema.TIME, f"y_{quantity}", "gap_stop", f"gap_{quantity}"]
+    return theme.styled(
+        theme.backends().Rectangles(boxes, kdims=edges),
+        bokeh={"line_color": None, "fill_color": theme.MISSING},
+        mpl={"linewidth": 0, "facecolor": theme.MISSING},
+    )
 
 
 def _curve(seconds: Any, values: Any, quantity: str, colour: str, label: str = "") -> Any:
@@ -279,6 +280,13 @@ def _stack(seconds: NDArray[np.float64], rows: Sequence[_Row], heading: str) -> 
         _curve(seconds, v - m + b, rows[0].quantity, theme.CYCLE[0])
         for v, m, b in zip(series, middle, base, strict=True)
     ]
+    gaps = [
+        (start, b - 0.3 * step, stop, b + 0.3 * step)
+        for v, b in zip(series, base, strict=True)
+        for start, stop in _gaps(seconds, np.isnan(v))
+    ]
+    if gaps:
+        curves.insert(0, _grey(gaps, rows[0].quantity))
     units = rows[0].quantity.partition(" [")[2].rstrip("]")
     names = [r.label.removeprefix("Subject ") for r in rows]
     high_in = 0.6 + 0.16 * len(rows)

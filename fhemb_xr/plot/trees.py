@@ -43,8 +43,8 @@ def _pair(d: xr.DataArray) -> tuple[str, str]:
     raise SchemaError(f"need the dimensions {PAIR}, found {d.dims}")
 
 
-def links(values: NDArray[np.float64], metric: str, method: Any) -> NDArray[np.float64] | None:
-    """SciPy's linkage of the rows; None where a pair has no value, or there is but one row.
+def links(values: NDArray[np.float64], metric: str, method: Any) -> NDArray[np.float64]:
+    """SciPy's linkage of two rows or more, every pair with a value.
 
     Notes
     -----
@@ -56,18 +56,38 @@ def links(values: NDArray[np.float64], metric: str, method: Any) -> NDArray[np.f
     distance = 1 - values if metric in SIMILARITIES else values.copy()
     distance = (distance + distance.T) / 2
     np.fill_diagonal(distance, 0)
-    if len(distance) < 2 or not np.isfinite(distance).all():
-        return None
     found: NDArray[np.float64] = hierarchy.linkage(
         squareform(np.maximum(distance, 0), checks=False), method, optimal_ordering=True
     )
     return found
 
 
-def order(tree: NDArray[np.float64] | None, n: int) -> NDArray[np.int64]:
-    """Rows in the order of the tree's leaves; as they are where there is no tree."""
-    if tree is None:
+def comparable(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rows that all have a value with one another: those with most missing go first.
+
+    A person who is never seen has no value with anybody, and must not cost the others
+    their tree.
+    """
+    missing = ~np.isfinite(values)
+    np.fill_diagonal(missing, False)
+    rows = np.arange(len(values))
+    while missing[np.ix_(rows, rows)].any():
+        rows = np.delete(rows, missing[np.ix_(rows, rows)].sum(axis=1).argmax())
+    return rows
+
+
+def order(values: NDArray[np.float64], metric: str, method: str | None) -> NDArray[np.int64]:
+    """Rows in the order of the tree's leaves, those outside the tree last."""
+    n = len(values)
+    rows = comparable(values)
+    if method is None or len(rows) < 2:
         return np.arange(n)
+    tree = links(values[np.ix_(rows, rows)], metric, method)
+    return np.concatenate([rows[leaves(tree)], np.setdiff1d(np.arange(n), rows)])
+
+
+def leaves(tree: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rows in the order in which the tree's leaves stand."""
     from scipy.cluster import hierarchy
 
     return np.asarray(hierarchy.leaves_list(tree), dtype=np.int64)
