@@ -14,8 +14,8 @@ from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
-from fhemb_xr.errors import UnknownNameError, nearest
-from fhemb_xr.kernels import pairs
+from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.kernels import pairs, scales
 from fhemb_xr.options import options as settings
 
 F64 = NDArray[np.float64]
@@ -40,7 +40,7 @@ def pairwise(
     itakura: float | None = None,
     local: str = "euclidean",
     p: float = 3.0,
-    nan: str = "propagate",
+    nan: str = "drop",
     precision: str = "double",
 ) -> xr.DataArray:
     """Relation of every two series along ``dim``, block by block, the upper half once.
@@ -74,9 +74,9 @@ def pairwise(
         the path: ``sqeuclidean cityblock chebyshev minkowski`` (exponent ``p``) ``canberra
         braycurtis cosine correlation hamming jaccard``.
     nan
-        What a gap inside a series does: ``"propagate"`` makes its row and column NaN,
-        ``"drop"`` leaves its samples out (of the pair, where samples are compared one by
-        one). A series without samples keeps its label and is NaN.
+        What a gap inside a series does: ``"drop"`` leaves its samples out (of the pair, where
+        samples are compared one by one), ``"propagate"`` makes its row and column NaN. A
+        series without samples keeps its label and is NaN.
     precision
         Of the work in ``"dtw"``: ``"double"``, or ``"single"``, twice as fast, to 1e-4.
 
@@ -116,10 +116,10 @@ def pairwise(
     >>> float(fx.pairwise(x.chunk(), "dtw").sel(subject_0=40, subject_1=41))
     1.0
     """
-    _among("metric", metric, pairs.METRICS)
-    _among("normalization", normalize, pairs.NORMALIZATIONS)
-    _among("treatment of NaN", nan, ("propagate", "drop"))
-    _among("precision", precision, ("double", "single"))
+    among("metric", metric, pairs.METRICS)
+    among("normalization", normalize, pairs.NORMALIZATIONS)
+    among("treatment of NaN", nan, ("propagate", "drop"))
+    among("precision", precision, ("double", "single"))
     options: dict[str, Any] = {"normalize": normalize, "nan": nan, "precision": precision}
     options |= _of_metric(metric, window=window, itakura=itakura, local=local, p=p)
     left = _arranged(x, dim)
@@ -131,7 +131,14 @@ def pairwise(
     return _labelled(out[0], left, right, dim, metric, options)
 
 
-def _among(what: str, name: str, allowed: tuple[str, ...]) -> None:
+def among(what: str, name: str, allowed: tuple[str, ...]) -> None:
+    """Check a name.
+
+    Raises
+    ------
+    UnknownNameError
+        With the nearest of those ``allowed``.
+    """
     if name not in allowed:
         raise UnknownNameError(
             f"no {what} {name!r}: there are {', '.join(allowed)}{nearest(name, allowed)}"
@@ -154,7 +161,7 @@ def _of_metric(metric: str, **given: Any) -> dict[str, Any]:
         raise ValueError(f"itakura is the largest slope, 1 or more, found {itakura!r}")
     if window is not None and itakura is not None:
         raise ValueError("asked for window and for itakura: give one of the two")
-    _among("point metric", given["local"], POINT_METRICS)
+    among("point metric", given["local"], POINT_METRICS)
     return given
 
 
@@ -267,10 +274,12 @@ def _labelled(
     options: dict[str, Any],
 ) -> xr.DataArray:
     lead = a.dims[:-3]
-    coords = {k: v for k, v in a.coords.items() if set(v.dims) <= set(lead)}
+    coords: dict[Hashable, Any] = {
+        k: v for k, v in a.coords.items() if set(v.dims) <= set(lead)
+    }
     for side, x in (("_0", a), ("_1", b)):
         if dim in x.indexes:
-            coords[f"{dim}{side}"] = (f"{dim}{side}", x.indexes[dim])
+            coords[f"{dim}{side}"] = (f"{dim}{side}", x[dim].values)
     out = xr.DataArray(
         data, dims=(*lead, f"{dim}_0", f"{dim}_1"), coords=coords, name="relation"
     )
@@ -281,3 +290,96 @@ def _labelled(
     if units:
         out.attrs["units"] = units
     return out
+
+
+def normalize_relation(d: xr.DataArray, how: str) -> xr.DataArray:
+    """A finished matrix on another scale.
+
+    Parameters
+    ----------
+    d
+        Matrix ``(…, dim_0, dim_1)`` of :func:`pairwise`; other dimensions are matrices apart.
+    how
+        ``"max"``: over the largest absolute value. ``"minmax"``: from 0 to 1. ``"zscore"``:
+        mean 0, standard deviation 1 (ddof 0). ``"l1"``, ``"l2"``: rows of norm 1.
+        ``"softmax"``: of each row. ``"sym"``: ``D^-½ M D^-½`` with the sums of the rows in
+        ``D``. ``"log"``: ``log(1 + M)``. ``"none"``: as it is.
+
+    Returns
+    -------
+    Matrix of the same shape, float64, lazy where ``d`` is. NaN are left out of every sum and
+    stay NaN; where a scale would be 0, the result is 0.
+
+    Raises
+    ------
+    UnknownNameError
+        No such scale (a ``KeyError``).
+    SchemaError
+        If ``d`` is not a relation.
+
+    Notes
+    -----
+    Memory: one task holds the matrix four times. Tasks: one per matrix, and two per block to
+    gather it. Computes at call: none.
+
+    Examples
+    --------
+    >>> import xarray as xr, fhemb_xr as fx
+    >>> d = xr.DataArray([[0.0, 4], [4, 0]], dims=("subject_0", "subject_1"))
+    >>> fx.normalize_relation(d, "max").values.tolist()
+    [[0.0, 1.0], [1.0, 0.0]]
+    """
+    among("scale", how, tuple(scales.SCALES))
+    rows, columns = pair_dims(d)
+    out: xr.DataArray = xr.apply_ufunc(
+        _scaled,
+        whole(d),
+        input_core_dims=[[rows, columns]],
+        output_core_dims=[[rows, columns]],
+        kwargs={"how": how},
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        keep_attrs=False,
+    )
+    out.attrs = dict(d.attrs) if how == "none" else {**d.attrs, "units": "1", "scale": how}
+    return out.rename(d.name)
+
+
+def _scaled(d: F64, how: str) -> F64:
+    out = np.empty(d.shape)
+    for i in np.ndindex(d.shape[:-2]):
+        out[i] = scales.SCALES[how](d[i].astype(np.float64))
+    return out
+
+
+def whole(d: xr.DataArray) -> xr.DataArray:
+    """A relation in one piece, its pairs last.
+
+    Raises
+    ------
+    BudgetError
+        If four of them are larger than the budget of a task.
+    """
+    rows, columns = pair_dims(d)
+    n_bytes = 4 * 8 * d.sizes[rows] ** 2
+    budget.check(n_bytes, "a matrix of all pairs in one piece", "select fewer series")
+    d = d.transpose(..., rows, columns)
+    return d.chunk({rows: -1, columns: -1}) if d.chunks else d
+
+
+def pair_dims(d: xr.DataArray) -> tuple[Hashable, Hashable]:
+    """The two dimensions of a relation, e.g. ``subject_0`` and ``subject_1``.
+
+    Raises
+    ------
+    SchemaError
+        If there is no such pair of the same length.
+    """
+    for name in d.dims:
+        partner = f"{str(name)[:-2]}_1"
+        if str(name).endswith("_0") and d.sizes.get(partner) == d.sizes[name]:
+            return name, partner
+    raise SchemaError(
+        f"need a square relation with dimensions such as ('subject_0', 'subject_1'), "
+        f"found {dict(d.sizes)}: make one with fx.pairwise"
+    )

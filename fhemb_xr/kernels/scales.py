@@ -1,0 +1,64 @@
+"""A finished relation on another scale: ``(n, n) -> (n, n)``, NaN left out and kept."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+
+
+def _over(m: F64, scale: F64) -> F64:
+    return np.asarray(m / np.where(scale > 0, scale, 1))
+
+
+def _largest(m: F64, *, rows: bool = False) -> F64:
+    axis = -1 if rows else None
+    top = np.max(m, axis=axis, keepdims=True, initial=-np.inf, where=np.isfinite(m))
+    return np.asarray(np.where(np.isfinite(top), top, 0))
+
+
+def _max(m: F64) -> F64:
+    return _over(m, _largest(np.abs(m)))
+
+
+def _minmax(m: F64) -> F64:
+    low = -_largest(-m)
+    return _over(m - low, _largest(m) - low)
+
+
+def _zscore(m: F64) -> F64:
+    n = max(1, int(np.isfinite(m).sum()))
+    m = m - np.nansum(m) / n
+    return _over(m, np.sqrt(np.nansum(m**2) / n))
+
+
+def _l1(m: F64) -> F64:
+    return _over(m, np.nansum(np.abs(m), axis=-1, keepdims=True))
+
+
+def _l2(m: F64) -> F64:
+    return _over(m, np.sqrt(np.nansum(m**2, axis=-1, keepdims=True)))
+
+
+def _softmax(m: F64) -> F64:
+    e = np.exp(m - _largest(m, rows=True))
+    return _over(e, np.nansum(e, axis=-1, keepdims=True))
+
+
+def _sym(m: F64) -> F64:
+    root = np.sqrt(np.abs(np.nansum(m, axis=-1)) + 1e-8)  # the original's guard
+    return np.asarray(m / root[:, None] / root)
+
+
+SCALES: dict[str, Callable[[F64], F64]] = {
+    "none": lambda m: m,
+    "max": _max,
+    "minmax": _minmax,
+    "zscore": _zscore,
+    "l1": _l1,
+    "l2": _l2,
+    "softmax": _softmax,
+    "sym": _sym,
+    "log": lambda m: np.asarray(np.log1p(m)),
+}

@@ -1,0 +1,192 @@
+"""Groups of the members of a relation; those without data belong to none.
+
+A relation is ``(n, n)``. Its *members* are those that have a value with anybody else; among
+members every value must be there.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+F64 = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LINKAGES = ("average", "complete", "single", "ward", "weighted")
+METHODS = (*LINKAGES, "kmedoids")
+
+
+def members(d: F64) -> Ints:
+    """Who has data: ``(n, n) -> (m,)``.
+
+    Whoever misses most is left out first, until no value is missing between the others.
+    """
+    there = np.isfinite(d) & np.isfinite(d.T)
+    left = np.arange(len(d))
+    while left.size and not there[np.ix_(left, left)].all():
+        missing = (~there[np.ix_(left, left)]).sum(axis=1)
+        left = np.delete(left, missing.size - 1 - np.argmax(missing[::-1]))
+    return left
+
+
+def condensed(d: F64) -> F64:
+    """Upper half of a symmetric matrix, row by row: ``(n, n) -> (n (n - 1) / 2,)``."""
+    i, j = np.triu_indices(len(d), 1)
+    return np.asarray((d[i, j] + d[j, i]) / 2)
+
+
+def linkage(d: F64, method: Any) -> F64:
+    """Tree of the members, as scipy's: ``(n, n) -> (m - 1, 4)``."""
+    from scipy.cluster import hierarchy
+
+    inside = members(d)
+    if inside.size < 2:
+        return np.empty((0, 4))
+    square = d[np.ix_(inside, inside)]
+    return np.asarray(hierarchy.linkage(condensed(square), method), dtype=np.float64)
+
+
+def leaf_order(d: F64, method: Any) -> Ints:
+    """Members so that neighbours are alike, then those without data: ``(n, n) -> (n,)``."""
+    from scipy.cluster import hierarchy
+
+    inside = members(d)
+    outside = np.setdiff1d(np.arange(len(d)), inside)
+    if inside.size > 2:
+        square = condensed(d[np.ix_(inside, inside)])
+        tree = hierarchy.linkage(square, method)
+        inside = inside[hierarchy.leaves_list(hierarchy.optimal_leaf_ordering(tree, square))]
+    return np.concatenate([inside, outside])
+
+
+def labels(d: F64, n_clusters: int, method: str, seed: int | None) -> Ints:
+    """Group of each, numbered as they first appear, -1 without data: ``(n, n) -> (n,)``.
+
+    Fewer members than groups: each is a group of its own.
+    """
+    out = np.full(len(d), -1, np.int64)
+    inside = members(d)
+    if not inside.size:
+        return out
+    n_clusters = min(n_clusters, inside.size)
+    square = d[np.ix_(inside, inside)]
+    if method == "kmedoids":
+        found = kmedoids((square + square.T) / 2, n_clusters, np.random.default_rng(seed))
+    else:
+        from scipy.cluster import hierarchy
+
+        tree = linkage(square, method)
+        found = (
+            hierarchy.cut_tree(tree, [n_clusters])[:, 0] if len(tree) else np.zeros(1, np.int64)
+        )
+    out[inside] = renumbered(found)
+    return out
+
+
+def renumbered(found: NDArray[Any]) -> Ints:
+    """Numbers from 0 in order of first appearance."""
+    _, first, which = np.unique(found, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first))[which], dtype=np.int64)
+
+
+def kmedoids(d: F64, k: int, rng: np.random.Generator, *, restarts: int = 10) -> Ints:
+    """Partition around medoids: the best of several random beginnings, ``(n, n) -> (n,)``."""
+    best, lowest = np.zeros(len(d), np.int64), np.inf
+    for _ in range(restarts):
+        medoids = _spread(d, k, rng)
+        for _ in range(100):
+            nearest = np.argmin(d[:, medoids], axis=1)
+            nearest[medoids] = np.arange(k)
+            moved = np.array([_centre(d, np.flatnonzero(nearest == c)) for c in range(k)])
+            if (moved == medoids).all():
+                break
+            medoids = moved
+        cost = d[np.arange(len(d)), medoids[nearest]].sum()
+        if cost < lowest - 1e-12 * abs(lowest if np.isfinite(lowest) else 0):
+            best, lowest = nearest, cost
+    return np.asarray(best, dtype=np.int64)
+
+
+def _spread(d: F64, k: int, rng: np.random.Generator) -> Ints:
+    """Beginnings that are far from each other, as k-means++ draws them."""
+    chosen = [int(rng.integers(len(d)))]
+    while len(chosen) < k:
+        weight = np.maximum(d[:, chosen].min(axis=1), 0) ** 2
+        weight[chosen] = 0
+        if not weight.any():
+            weight = np.ones(len(d))
+            weight[chosen] = 0
+        chosen.append(int(rng.choice(len(d), p=weight / weight.sum())))
+    return np.array(chosen)
+
+
+def _centre(d: F64, group: Ints) -> int:
+    return int(group[np.argmin(d[np.ix_(group, group)].sum(axis=1))])
+
+
+def silhouette(d: F64, groups: Ints) -> float:
+    """Mean silhouette of the members; NaN for one group, or one each: ``(n, n), (n,) -> ()``.
+
+    Rousseeuw (1987), J. Comput. Appl. Math. 20, 53-65, doi:10.1016/0377-0427(87)90125-7.
+    """
+    inside = np.flatnonzero(groups >= 0)
+    square, mine = d[np.ix_(inside, inside)], renumbered(groups[inside])
+    square = (square + square.T) / 2
+    k = mine.max(initial=-1) + 1
+    if not 1 < k < inside.size:
+        return float("nan")
+    member = np.eye(k)[mine]
+    sizes = member.sum(axis=0)
+    sums = square @ member - np.diag(square)[:, None] * member
+    rows = np.arange(inside.size)
+    within = sums[rows, mine] / np.maximum(sizes[mine] - 1, 1)
+    sums[rows, mine] = np.inf
+    between = (sums / sizes).min(axis=1)
+    scale = np.maximum(within, between)
+    score = np.where(scale > 0, (between - within) / np.where(scale > 0, scale, 1), 0)
+    return float(np.where(sizes[mine] > 1, score, 0).mean())
+
+
+def mds(d: F64, n_dims: int) -> F64:
+    """Classical scaling of distances: ``(n, n) -> (n, n_dims)``, NaN without data.
+
+    The largest coordinate of each axis is positive. Torgerson (1952), Psychometrika 17,
+    401-419, doi:10.1007/BF02288916.
+    """
+    from scipy.linalg import eigh
+
+    out = np.full((len(d), n_dims), np.nan)
+    inside = members(d)
+    if not inside.size:
+        return out
+    square = d[np.ix_(inside, inside)]
+    b = _double_centred(-(((square + square.T) / 2) ** 2) / 2)
+    out[inside] = _axes(*eigh(b), n_dims)
+    return out
+
+
+def principal(d: F64, n_dims: int) -> F64:
+    """Principal components of the rows as points: ``(n, n) -> (n, n_dims)``."""
+    out = np.full((len(d), n_dims), np.nan)
+    inside = members(d)
+    if not inside.size:
+        return out
+    rows = d[np.ix_(inside, inside)]
+    u, s, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
+    out[inside] = _axes(s[::-1] ** 2, u[:, ::-1], n_dims)
+    return out
+
+
+def _double_centred(x: F64) -> F64:
+    return np.asarray(x - x.mean(axis=0) - x.mean(axis=1, keepdims=True) + x.mean())
+
+
+def _axes(values: F64, vectors: F64, n_dims: int) -> F64:
+    """Coordinates from eigenpairs in ascending order; axes that are not there are 0."""
+    top = values[::-1][:n_dims], vectors[:, ::-1][:, :n_dims]
+    axes = top[1] * np.sqrt(np.maximum(top[0], 0))
+    largest = np.argmax(np.abs(axes), axis=0)
+    axes = axes * np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1, 1)
+    out = np.zeros((len(axes), n_dims))
+    out[:, : axes.shape[1]] = axes
+    return out
