@@ -333,6 +333,13 @@ def test_histogram__runs_over_degrees():
     assert image[568.0, 32.5] == pytest.approx(histograms().values[0, 0, 0, 2], nan_ok=True)
 
 
+def test_histogram__of_fewer_bins_than_others_ends_at_its_own():
+    emb = histograms()
+    own = np.where(np.arange(5) < 3, 1.0, np.nan)
+    emb = emb.assign_coords(bin_edges=emb.bin_edges * own, bin_upper=emb.bin_upper * own)
+    assert plot.histogram(emb).bounds.lbrt()[1::2] == (30.0, 33.0)
+
+
 def test_histogram__needs_bins():
     with pytest.raises(SchemaError, match="no histogram"):
         plot.histogram(embedding())

@@ -170,9 +170,9 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
     bars = theme.loaded(
         theme.require(bars, "a histogram", schema.FEATURE, schema.TIME), "histograms"
     )
-    edges = _edges(bars)
-    keep = np.isfinite(edges[:-1]) & np.isfinite(edges[1:])  # bins of others, padded with NaN
-    values, low, high = bars.values[keep], edges[:-1][keep], edges[1:][keep]
+    low, high = _edges(bars)
+    keep = np.isfinite(low) & np.isfinite(high)  # bins that only others have are NaN
+    values, low, high = bars.values[keep], low[keep], high[keep]
     seconds = (
         bars[schema.TIME].values
         if schema.TIME in bars.coords
@@ -223,13 +223,14 @@ def _bars(emb: xr.DataArray) -> xr.DataArray:
     return emb.sel({schema.FEATURE: names})
 
 
-def _edges(bars: xr.DataArray) -> NDArray[np.float64]:
-    """Edges of the bins: one more than bins; their numbers where the embedding has no edges."""
+def _edges(bars: xr.DataArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower and upper edge of each bin; their numbers where the embedding has no edges."""
+    n = bars.sizes[schema.FEATURE]
     if "bin_edges" not in bars.coords:
-        return np.arange(bars.sizes[schema.FEATURE] + 1, dtype=np.float64) - 0.5
+        number = np.arange(n, dtype=np.float64)
+        return number - 0.5, number + 0.5
     lower = np.asarray(bars["bin_edges"].values, dtype=np.float64).reshape(-1)
     if "bin_upper" in bars.coords:
-        last = float(bars["bin_upper"].values.reshape(-1)[-1])
-    else:
-        last = float(2 * lower[-1] - lower[-2]) if lower.size > 1 else float(lower[-1]) + 1
-    return np.asarray([*lower, last], dtype=np.float64)
+        return lower, np.asarray(bars["bin_upper"].values, dtype=np.float64).reshape(-1)
+    width = float(lower[1] - lower[0]) if n > 1 else 1.0
+    return lower, lower + width

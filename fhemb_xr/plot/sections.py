@@ -71,8 +71,8 @@ def face(recording: xr.Dataset, embedding: xr.DataArray, who: object) -> Iterato
         "A face",
         f"The face of subject {who}: {n} frames, {n / rate:g}\u00a0s at {rate:g} frames a "
         "second, "
-        f"in °C; grey where there is no face{below}. The curve is the mean temperature over the "
-        "pixels of each frame; gaps are frames without a face. The printed figure shows six of "
+        f"in °C; grey where there is no face{below}. The curve is the mean temperature over "
+        "the pixels of each frame; gaps are frames without a face. The printed figure shows six of "
         "these frames.",
         faces.frames(clip),
         playback.player(clip),
