@@ -94,12 +94,13 @@ def report(
     """
     path = Path(path)
     embedding = embedding.transpose(..., schema.TIME, schema.FEATURE)
+    relation = theme.one(relation, schema.SESSION)  # the first: a page is of one session
     who = theme.one(embedding, schema.SUBJECT, subject)[schema.SUBJECT].item()
     if clusters is None:
         from fhemb_xr.ops import grouping
 
         clusters = grouping.clusters(relation, min(3, relation.sizes[relation.dims[0]]))
-    clusters = theme.loaded(clusters, "clusters")
+    clusters = theme.loaded(theme.one(clusters, schema.SESSION), "clusters")
     relation = theme.loaded(relation, "a relation")
     figures = [
         *sections.face(recording, embedding, who),

@@ -72,8 +72,8 @@ def face(recording: xr.Dataset, embedding: xr.DataArray, who: object) -> Iterato
         f"The face of subject {who}: {n} frames, {n / rate:g}\u00a0s at {rate:g} frames a "
         "second, "
         f"in °C; grey where there is no face{below}. The curve is the mean temperature over "
-        "the pixels of each frame; gaps are frames without a face. The printed figure shows six of "
-        "these frames.",
+        "the pixels of each frame; gaps are frames without a face. The printed figure shows six "
+        "of these frames.",
         faces.frames(clip),
         playback.player(clip),
     )
