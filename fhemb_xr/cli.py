@@ -113,6 +113,7 @@ def report(
     embedding: Path,
     relation: Path,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
+    subject: Annotated[str | None, typer.Option(help="Whose face is shown; the first.")] = None,
     as_json: Json = False,
 ) -> None:
     """One self-contained HTML page, and its figures as PNG and SVG."""
@@ -120,13 +121,17 @@ def report(
         import fhemb_xr as fx
         from fhemb_xr.plot import report as page
 
-        opened = (
-            fx.open_recording(recording),
-            fx.open_embedding(embedding),
-            fx.open_result(relation),
-        )
+        ds, emb = fx.open_recording(recording), fx.open_embedding(embedding)
+        found = fx.open_result(relation)
         with _progress("Drawing", 0):
-            path = page.report(opened[0], opened[1], opened[2]["relation"], out / "report.html")
+            path = page.report(
+                ds,
+                emb,
+                found["relation"],
+                out / "report.html",
+                subject=None if subject is None else _ids(subject)[0],
+                clusters=found["cluster"],
+            )
         say(report=str(path))
 
 

@@ -47,7 +47,8 @@ _FLOAT4 = 700  # PostgreSQL's number of the type real
 def demo(
     out: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("demo"),
     clip: Annotated[
-        Path | None, typer.Option(help="A .npz with an array (time, y, x) in °C: one more face.")
+        Path | None,
+        typer.Option(help="A .npz with an array (time, y, x) in °C: one more face."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=30, help="Length of the recording [s].")] = 90.0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: threads of one.")] = 0,
@@ -86,24 +87,27 @@ def _whole_way(
         load_audience(server.connection(), ds, clip=frames, progress=step)
         times.append(("load the audience into PostgreSQL", time.perf_counter() - started))
         step(0, 0)
-        for arguments in _commands(out, workers):
+        for arguments in _commands(out, workers, CLIP_SUBJECT if frames else SUBJECTS[0]):
             started = time.perf_counter()
-            talk.print(f"[bold]fhemb {shlex.join(arguments)}[/]", highlight=False, soft_wrap=True)
+            talk.print(
+                f"[bold]fhemb {shlex.join(arguments)}[/]", highlight=False, soft_wrap=True
+            )
             command = [sys.executable, "-m", "fhemb_xr.cli", *arguments]
             subprocess.run(command, check=True, env=env)
             times.append((f"fhemb {' '.join(arguments[:2])}", time.perf_counter() - started))
     return times
 
 
-def _commands(out: Path, workers: int) -> list[list[str]]:
+def _commands(out: Path, workers: int, shown: int) -> list[list[str]]:
     recording, embedding, similarity, report = (str(out / name) for name in _RESULTS)
     more = ["--workers", str(workers)] if workers else []
     return [
-        ["ingest", "run", recording, "--schema", SCHEMA, "--table", FACES, "--title", "Don Giovanni"],
+        ["ingest", "run", recording, "--schema", SCHEMA, "--table", FACES,
+         "--title", "Don Giovanni"],
         ["embed", recording, embedding, "--features", "mean,skew,kurtosis,p5:p95,pc0:pc4",
          "--bands", "2,3,5", *more],
         ["similarity", embedding, similarity, "--features", "mean,skew", "--metric", "dtw", *more],
-        ["report", recording, embedding, similarity, "--out", report],
+        ["report", recording, embedding, similarity, "--out", report, "--subject", str(shown)],
     ]  # fmt: skip
 
 
@@ -187,7 +191,10 @@ def read_clip(path: Path) -> list["Floats"]:
     if sizes is None:
         return [_box(face) for face in faces]
     if sizes.shape != (len(faces), 2) or (sizes > faces.shape[1:]).any():
-        raise ValueError(f"face_size has shape {sizes.shape}, expected ({len(faces)}, 2) in the frame")
+        raise ValueError(
+            f"face_size is (rows, columns) of each of {len(faces)} frames, none beyond "
+            f"{faces.shape[1:]}: found shape {sizes.shape}"
+        )
     return [face[:h, :w] for face, (h, w) in zip(faces, sizes, strict=True)]
 
 
@@ -274,7 +281,9 @@ def _copy(
     """Append rows by binary COPY; a row without any value is a gap and is left out."""
     from psycopg import sql
 
-    command = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(sql.Identifier(SCHEMA, table))
+    command = sql.SQL("COPY {} FROM STDIN (FORMAT binary)").format(
+        sql.Identifier(SCHEMA, table)
+    )
     with db.cursor().copy(command) as copy:
         copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
         for number, row in zip(frames, rows, strict=True):

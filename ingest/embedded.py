@@ -158,7 +158,10 @@ class _Identity:
         # a user namespace in which root has another number: no account, no rights changed
         mapped = ("unshare", "--user", "--map-user=65534")
         with suppress(OSError):
-            if subprocess.run([*mapped, "true"], capture_output=True, check=False).returncode == 0:
+            if (
+                subprocess.run([*mapped, "true"], capture_output=True, check=False).returncode
+                == 0
+            ):
                 return cls(found, mapped)
         return cls._as_nobody(folder, found)
 
@@ -178,7 +181,9 @@ class _Identity:
             [found / "postgres", "--version"], user=user, capture_output=True, check=False
         )
         if reachable.returncode != 0:  # under a folder that only root can enter
-            found = Path(shutil.copytree(found.parent, folder / "install", symlinks=True)) / "bin"
+            found = (
+                Path(shutil.copytree(found.parent, folder / "install", symlinks=True)) / "bin"
+            )
         return cls(found, user=user)
 
     def command(self, program: str, *arguments: str) -> list[str]:
@@ -231,7 +236,9 @@ def _wait(server: Server, folder: Path, guardian: subprocess.Popen[bytes]) -> No
         try:
             where = server.connection() | {"dbname": "postgres", "connect_timeout": 5}
             with psycopg.connect(**where, autocommit=True) as connection:  # type: ignore[arg-type]
-                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+                connection.execute(
+                    sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE))
+                )
                 return
         except psycopg.OperationalError:
             log = folder / "log"

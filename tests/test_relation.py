@@ -1,5 +1,6 @@
 import dask
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.spatial.distance
 import xarray as xr
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels import dtw as kernel
-from fhemb_xr.kernels import pairs
+from fhemb_xr.kernels import pairs, soft
 from fhemb_xr.ops.relation import POINT_METRICS, pairwise
 from fhemb_xr.options import set_options
 
@@ -134,13 +135,97 @@ def test_dtw__single_precision_is_close_and_stays_float32():
     np.testing.assert_allclose(got, kernel.distances(x, x, n, n), rtol=1e-4, atol=1e-4)
 
 
+LAGGED = {"max_lagged_correlation": {"max_lag_s": 0.4}}
+
+
+def of(metric):
+    """The arguments that a metric cannot do without."""
+    return {"metric": metric, **LAGGED.get(metric, {})}
+
+
+@pytest.mark.parametrize("gamma", [0.1, 1.0, 10.0])
+@pytest.mark.parametrize("window", [None, 4])
+def test_soft_dtw__is_that_of_tslearn(gamma, window):
+    from tslearn.metrics import soft_dtw, soft_dtw_normalized
+
+    series, block = ragged(2)
+    theirs = {"gamma": gamma} | ({} if window is None else {"sakoe_chiba_radius": window})
+    mine = {"gamma": gamma, "window": window}
+    got = soft.values(block, block, LENGTHS, LENGTHS, **mine)
+    apart = soft.divergences(block, block, LENGTHS, LENGTHS, **mine)
+    for i, j in np.ndindex(got.shape):
+        short, long = sorted((series[i], series[j]), key=len)
+        np.testing.assert_allclose(got[i, j], soft_dtw(short, long, **theirs), atol=1e-9)
+        expected = soft_dtw_normalized(short, long, **theirs)
+        np.testing.assert_allclose(apart[i, j], expected, atol=1e-9)
+
+
+def test_soft_dtw__without_smoothing_is_the_square_of_dtw():
+    x = people()
+    soft_, hard = pairwise(x, "soft_dtw", gamma=1e-6), pairwise(x, "dtw")
+    np.testing.assert_allclose(soft_, hard**2, atol=1e-2)
+    divergence = pairwise(x, "soft_dtw_divergence").isel(session=0).values
+    np.testing.assert_allclose(np.diag(divergence), 0, atol=1e-9)
+
+
+def test_dcor__is_the_definition():
+    x = people().isel(session=0)
+
+    def centred(y):
+        d = scipy.spatial.distance.cdist(y, y)
+        return d - d.mean(0) - d.mean(1, keepdims=True) + d.mean()
+
+    for features in (slice(1), slice(None)):
+        a = [
+            centred(s.T)
+            for s in x.isel(feature=features).transpose(..., "feature", "time").values
+        ]
+        cov = np.array([[(p * q).mean() for q in a] for p in a])
+        expected = np.sqrt(cov / np.sqrt(np.outer(np.diag(cov), np.diag(cov))))
+        got = pairwise(x.isel(feature=features), "dcor")
+        np.testing.assert_allclose(got, expected, atol=1e-9)
+
+
+def test_dcor__sees_what_correlation_does_not():
+    t = np.linspace(-1, 1, 101)
+    x = xr.DataArray([t, t**2], dims=("subject", "time"))
+    assert abs(pairwise(x, "correlation")[0, 1]) < 1e-9
+    assert pairwise(x, "dcor")[0, 1] > 0.4
+
+
+def test_max_lagged_correlation__is_the_best_of_a_loop():
+    x = people(n=4, n_features=1).isel(session=0, feature=0)
+    x[1, 10:15] = np.nan
+    got = pairwise(x, "max_lagged_correlation", max_lag_s=0.4, nan="drop")
+    for i, j in np.ndindex(4, 4):
+        a, b = pd.Series(x[i].values), pd.Series(x[j].values)
+        r = {lag: a.corr(b.shift(-lag)) for lag in range(-10, 11)}
+        np.testing.assert_allclose(got[i, j], max(r.values()), atol=1e-9)
+        np.testing.assert_allclose(got.lag_at_max[i, j], max(r, key=r.get) / 25)
+    assert got.lag_at_max.attrs["units"] == "s"
+
+
+def test_max_lagged_correlation__says_who_follows(computes):
+    wave = np.random.default_rng(0).normal(size=300)
+    x = xr.DataArray([wave[8:], wave[:-8], wave[5:-3]], dims=("subject", "time")).chunk(
+        subject=1
+    )
+    with computes(0):
+        r = pairwise(x, "max_lagged_correlation", max_lag_s=1)
+    r = r.compute()
+    np.testing.assert_allclose(r, 1)
+    np.testing.assert_allclose(r.lag_at_max[0], [0, 8 / 25, 3 / 25])
+    np.testing.assert_allclose(r.lag_at_max, -r.lag_at_max.values.T)
+
+
 @pytest.mark.parametrize("metric", pairs.METRICS)
 @given(cuts=st.sets(st.integers(1, 59)), subjects=st.integers(1, 11))
 def test_pairwise__does_not_depend_on_chunks(metric, cuts, subjects):
     x = people(n_features=1)
     x[3], x[4, :, 40:] = np.nan, np.nan
     chunks = tuple(np.diff([0, *sorted(cuts), 60]).tolist())
-    whole, lazy = pairwise(x, metric), pairwise(x.chunk(time=chunks, subject=subjects), metric)
+    whole = pairwise(x, **of(metric))
+    lazy = pairwise(x.chunk(time=chunks, subject=subjects), **of(metric))
     xr.testing.assert_allclose(lazy.compute(), whole, rtol=1e-9, atol=1e-12)
     assert lazy.attrs == whole.attrs
 
@@ -149,7 +234,7 @@ def test_pairwise__does_not_depend_on_chunks(metric, cuts, subjects):
 def test_pairwise__is_lazy_symmetric_and_keeps_the_promised_dtype(metric, computes):
     x = people()
     with computes(0):
-        d = pairwise(x.astype("float32").chunk(subject=1, time=7), metric)
+        d = pairwise(x.astype("float32").chunk(subject=1, time=7), **of(metric))
     assert d.dims == ("session", "subject_0", "subject_1")
     assert d.dtype == d.compute().dtype == np.float64
     np.testing.assert_array_equal(d, d.transpose("session", "subject_1", "subject_0"))
@@ -157,9 +242,9 @@ def test_pairwise__is_lazy_symmetric_and_keeps_the_promised_dtype(metric, comput
         d.subject_0.values.tolist() == d.subject_1.values.tolist() == x.subject.values.tolist()
     )
     diagonal = d.isel(session=0).values.diagonal()
-    if metric in ("dtw", "euclidean"):
-        np.testing.assert_allclose(diagonal, 0)
-    if metric in ("correlation", "dcor"):
+    if metric in ("dtw", "euclidean", "soft_dtw_divergence"):
+        np.testing.assert_allclose(diagonal, 0, atol=1e-9)
+    elif metric != "soft_dtw":
         np.testing.assert_allclose(diagonal, 1)
 
 
@@ -183,8 +268,6 @@ def test_pairwise__correlation_is_that_of_numpy():
 
 
 def test_pairwise__correlation_leaves_out_gaps_pairwise():
-    import pandas as pd
-
     x = people(n_features=1).isel(session=0, feature=0) + 1e4
     x = x.where(np.random.default_rng(1).random(x.shape) > 0.2)
     got = pairwise(x, "correlation", nan="drop")
@@ -225,10 +308,10 @@ def test_pairwise__a_subject_without_a_face_keeps_its_label():
 def test_pairwise__a_gap_spoils_its_row_or_is_dropped(metric):
     x = people(n=4).isel(session=0)
     x[1, 20:30, 0] = np.nan
-    spoilt = pairwise(x, metric)
+    spoilt = pairwise(x, metric, nan="propagate")
     assert np.isnan(spoilt[1]).all()
     assert np.isfinite(spoilt[[0, 2, 3]][:, [0, 2, 3]]).all()
-    assert np.isfinite(pairwise(x, metric, nan="drop")).all()
+    assert np.isfinite(pairwise(x, **of(metric), nan="drop")).all()
 
 
 def test_pairwise__dtw_drops_a_gap_by_closing_it():
@@ -315,6 +398,13 @@ def test_pairwise__refuses_what_is_larger_than_the_budget():
         ({"window": -1}, ValueError, "window is a number of samples"),
         ({"window": 1.5}, ValueError, "found 1.5"),
         ({"itakura": 0.5}, ValueError, "itakura is the largest slope"),
+        ({"metric": "soft_dtw", "gamma": 0}, ValueError, "gamma is a positive number, found 0"),
+        ({"metric": "max_lagged_correlation"}, ValueError, "max_lag_s is a number of seconds"),
+        (
+            {"metric": "max_lagged_correlation", "max_lag_s": 9},
+            ValueError,
+            r"less than the series \(2.4 s\), found 9",
+        ),
         ({"itakura": 2, "window": 3}, ValueError, "give one of the two"),
         ({"dim": "person"}, SchemaError, "'person'"),
         ({"dim": "time"}, ValueError, "cannot compare along 'time'"),

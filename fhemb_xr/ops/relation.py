@@ -25,6 +25,13 @@ POINT_METRICS = (
     "braycurtis", "cosine", "correlation", "hamming", "jaccard",
 )  # fmt: skip
 
+_LAGGED = "max_lagged_correlation"
+_PARAMETERS = {
+    "dtw": ("window", "itakura", "local", "p", "precision"),
+    "soft_dtw": ("gamma", "window", "itakura"),
+    "soft_dtw_divergence": ("gamma", "window", "itakura"),
+    _LAGGED: ("max_lag",),
+}
 _ALONE = "fhemb_alone"  # the feature axis of what has none
 _SIDE = 8  # blocks along one side of the grid: 36 tasks of equal work, for any cluster at hand
 
@@ -40,6 +47,8 @@ def pairwise(
     itakura: float | None = None,
     local: str = "euclidean",
     p: float = 3.0,
+    gamma: float = 1.0,
+    max_lag_s: float | None = None,
     nan: str = "drop",
     precision: str = "double",
 ) -> xr.DataArray:
@@ -55,7 +64,12 @@ def pairwise(
     metric
         ``"dtw"``: root of the summed squared differences along the best warping path.
         ``"euclidean"``: the same without warping, over the samples that both have.
+        ``"soft_dtw"``: the soft minimum over paths of the summed squares, not rooted, and
+        ``"soft_dtw_divergence"``: that less half of each series with itself.
         ``"correlation"``: Pearson, over the samples that both have; the mean over features.
+        ``"max_lagged_correlation"``: the largest over all lags up to ``max_lag_s``, with the
+        coordinate ``lag_at_max`` [s], positive where the second of the pair follows.
+        ``"dcor"``: distance correlation (biased), of all features at once.
     dim
         The dimension whose members are compared.
     other
@@ -64,15 +78,19 @@ def pairwise(
         Of each series and feature first: ``"none"``, ``"zscore"`` or ``"meanvar"`` (mean 0,
         standard deviation 1, ddof 0, as tslearn), ``"minmax"`` (0 to 1). A constant gives 0.
     window
-        Half-width of the Sakoe-Chiba band of ``"dtw"``: samples if an int, else a fraction
-        of the longer series, rounded down. A shorter series may also stay behind by the
+        Half-width of the Sakoe-Chiba band of warping: samples if an int, else a fraction of
+        the longer series, rounded down. A shorter series may also stay behind by the
         difference in length.
     itakura
-        Largest slope of the Itakura parallelogram of ``"dtw"``, 1 or more.
+        Largest slope of the Itakura parallelogram of warping, 1 or more.
     local, p
         Distance of two points in ``"dtw"``: ``"euclidean"``, or without root, summed along
         the path: ``sqeuclidean cityblock chebyshev minkowski`` (exponent ``p``) ``canberra
         braycurtis cosine correlation hamming jaccard``.
+    gamma
+        Smoothing of the soft metrics, above 0: towards 0 they become the square of ``"dtw"``.
+    max_lag_s
+        Largest lag of ``"max_lagged_correlation"`` [s].
     nan
         What a gap inside a series does: ``"drop"`` leaves its samples out (of the pair, where
         samples are compared one by one), ``"propagate"`` makes its row and column NaN. A
@@ -104,6 +122,7 @@ def pairwise(
     References
     ----------
     Sakoe & Chiba (1978), IEEE Trans. ASSP 26, 43-49, doi:10.1109/TASSP.1978.1163055.
+    Székely, Rizzo & Bakirov (2007), Ann. Stat. 35, 2769-2794, doi:10.1214/009053607000000505.
 
     Examples
     --------
@@ -120,15 +139,23 @@ def pairwise(
     among("normalization", normalize, pairs.NORMALIZATIONS)
     among("treatment of NaN", nan, ("propagate", "drop"))
     among("precision", precision, ("double", "single"))
-    options: dict[str, Any] = {"normalize": normalize, "nan": nan, "precision": precision}
-    options |= _of_metric(metric, window=window, itakura=itakura, local=local, p=p)
+    rate = schema.sampling_rate(x)
+    options: dict[str, Any] = {"normalize": normalize, "nan": nan}
+    options |= _of_metric(
+        metric, window=window, itakura=itakura, local=local, p=p, gamma=gamma,
+        precision=precision, max_lag=_in_samples(max_lag_s, x, metric, rate),
+    )  # fmt: skip
     left = _arranged(x, dim)
     right = left if other is None else _arranged(other, dim)
     if other is not None:
         _check_partner(left, right, dim)
     function = partial(_relation, metric=metric, **options)
-    out = _related(left, right, other is None, function, n_parts=1)
-    return _labelled(out[0], left, right, dim, metric, options)
+    parts = _related(left, right, other is None, function, 2 if metric == _LAGGED else 1)
+    out = _labelled(parts[0], left, right, dim, metric, options)
+    if metric == _LAGGED:
+        lag = (out.dims, parts[1] / rate, {"long_name": "lag at the maximum", "units": "s"})
+        out = out.assign_coords(lag_at_max=lag)
+    return out
 
 
 def among(what: str, name: str, allowed: tuple[str, ...]) -> None:
@@ -147,9 +174,8 @@ def among(what: str, name: str, allowed: tuple[str, ...]) -> None:
 
 def _of_metric(metric: str, **given: Any) -> dict[str, Any]:
     """The parameters that ``metric`` has, checked."""
-    if metric != "dtw":
-        return {}
-    window, itakura = given["window"], given["itakura"]
+    given = {name: given[name] for name in _PARAMETERS.get(metric, ())}
+    window, itakura = given.get("window"), given.get("itakura")
     if window is not None:
         if isinstance(window, bool) or not window >= 0 or (_is_share(window) and window > 1):
             raise ValueError(
@@ -161,8 +187,23 @@ def _of_metric(metric: str, **given: Any) -> dict[str, Any]:
         raise ValueError(f"itakura is the largest slope, 1 or more, found {itakura!r}")
     if window is not None and itakura is not None:
         raise ValueError("asked for window and for itakura: give one of the two")
-    among("point metric", given["local"], POINT_METRICS)
+    if not given.get("gamma", 1) > 0:
+        raise ValueError(f"gamma is a positive number, found {given['gamma']!r}")
+    among("point metric", given.get("local", "euclidean"), POINT_METRICS)
     return given
+
+
+def _in_samples(max_lag_s: float | None, x: xr.DataArray, metric: str, rate: float) -> int:
+    if metric != _LAGGED:
+        return 0
+    schema.require_dims(x, schema.TIME)
+    n = x.sizes[schema.TIME]
+    if max_lag_s is None or not 0 <= max_lag_s * rate < n:
+        raise ValueError(
+            f"max_lag_s is a number of seconds from 0 to less than the series "
+            f"({n / rate:g} s), found {max_lag_s!r}"
+        )
+    return round(max_lag_s * rate)
 
 
 def _is_share(window: float) -> bool:
