@@ -4,7 +4,9 @@ Exit codes: 0 done, 1 it failed or a check did, 2 the command was misused.
 """
 
 import json
+import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import entry_points
@@ -215,6 +217,8 @@ def _absent(name: str, missing: str) -> Callable[[], NoReturn]:
 def _reporting(as_json: bool) -> Iterator[Callable[..., None]]:
     """Print what a command found, or its error in one sentence and exit 1."""
     started = time.perf_counter()
+    if not sys.warnoptions:
+        warnings.showwarning = _note
 
     def say(**found: Any) -> None:
         found["seconds"] = round(time.perf_counter() - started, 2)
@@ -233,6 +237,11 @@ def _reporting(as_json: bool) -> Iterator[Callable[..., None]]:
         else:
             talk.print(f"[red]error[/] {text}", highlight=False, markup=True, soft_wrap=True)
         raise typer.Exit(1) from None
+
+
+def _note(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as a sentence, without the place in the code that gave it."""
+    talk.print(f"[yellow]note[/] {message}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

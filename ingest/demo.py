@@ -106,7 +106,8 @@ def _commands(out: Path, workers: int, shown: int) -> list[list[str]]:
          "--title", "Don Giovanni"],
         ["embed", recording, embedding, "--features", "mean,skew,kurtosis,p5:p95,pc0:pc4",
          "--bands", "2,3,5", *more],
-        ["similarity", embedding, similarity, "--features", "mean,skew", "--metric", "dtw", *more],
+        ["similarity", embedding, similarity, "--features", "mean,skew", "--metric", "dtw",
+         *more],
         ["report", recording, embedding, similarity, "--out", report, "--subject", str(shown)],
     ]  # fmt: skip
 

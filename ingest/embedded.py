@@ -243,7 +243,7 @@ def _wait(server: Server, folder: Path, guardian: subprocess.Popen[bytes]) -> No
         except psycopg.OperationalError:
             log = folder / "log"
             text = log.read_text(errors="replace") if log.exists() else ""
-            if "FATAL" in text and "shut down" in text or time.monotonic() > until:
+            if ("FATAL" in text and "shut down" in text) or time.monotonic() > until:
                 raise SourceError(f"PostgreSQL did not start: {_last_line(text)}") from None
             time.sleep(0.05)
 

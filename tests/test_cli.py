@@ -23,15 +23,17 @@ def fhemb(*args, env=None, cwd=None):
     )
 
 
+SHORT = ["--level", "4", "--bands", "2,3"]
+
+
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
     """A recording and what two commands made of it."""
     folder = tmp_path_factory.mktemp("cli")
     recording = folder / "don.zarr"
     fx.save(fx.testing.audience(n_subjects=4, seconds=12, shape=(20, 16)), recording)
-    first = fhemb(
-        "embed", recording, folder / "emb.zarr", "-f", "skew,p5:p15", "--level", 4, "--json"
-    )
+    asked = ["-f", "skew,p5:p15", *SHORT, "--json"]
+    first = fhemb("embed", recording, folder / "emb.zarr", *asked)
     second = fhemb(
         "similarity", folder / "emb.zarr", folder / "dtw.zarr", "--clusters", 2, "--json"
     )
@@ -77,12 +79,12 @@ def test_info__says_what_is_there_without_reading_it(stores):
     ("args", "code", "text"),
     [
         (["embed", "{}/absent.zarr", "{}/x.zarr"], 1, "absent.zarr"),
-        (["embed", "{}/don.zarr", "{}/emb.zarr"], 1, "emb.zarr"),
+        (["embed", "{}/don.zarr", "{}/emb.zarr", *SHORT], 1, "'emb.zarr' is there already"),
         (["embed", "{}/don.zarr", "{}/x.zarr", "-f", "skwe"], 1, "skew"),
         (["embed", "{}/don.zarr", "{}/x.zarr", "--bands", "2;3"], 1, "commas between"),
         (["embed", "{}/don.zarr", "{}/x.zarr", "--subjects", "99"], 1, "no subject 99 among 4"),
         (["similarity", "{}/emb.zarr", "{}/x.zarr", "--metric", "dwt"], 1, "dtw"),
-        (["embed", "--level"], 2, "Usage"),
+        (["embed", "--level"], 2, "requires an argument"),
         (["embde"], 2, "No such command"),
     ],
 )
