@@ -218,3 +218,15 @@ def test_net_log__sees_a_page_that_asks(tmp_path):
     page = tmp_path / "asks.html"
     page.write_text('<img src="http://127.0.0.1:9/a.png">')
     assert opened(page, tmp_path)[1] == {"http://127.0.0.1:9/a.png"}
+
+
+@pytest.mark.slow
+def test_report__computes_what_it_is_not_given(tmp_path):
+    ds = fx.testing.audience(n_subjects=6, seconds=12, shape=(16, 12), faceless=[43])
+    heat = ds.heatmap.assign_attrs(ds.attrs)
+    emb = fx.features(heat, ["mean", "skew"], threshold=25)
+    relation = fx.pairwise(emb.isel(session=0).sel(feature=["mean"]), "correlation")
+    page = report(ds, emb, relation, tmp_path / "report.html").read_text()
+    assert [int(n) for n in re.findall(r"<b>Figure (\d+)\.</b>", page)] == list(range(1, 9))
+    assert "subject 41 and subject 44" in page  # of one group
+    assert "1 of 6 without a value" in page

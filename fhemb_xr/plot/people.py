@@ -1,5 +1,6 @@
 """People as points: in the plane of a projection, or where they sit."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -47,12 +48,9 @@ def projection(
     subject, axis = _dims(points)
     points = theme.loaded(points.transpose(subject, axis), "a projection")
     xy = points.values[:, :2].astype(np.float64)
-    method = str(points.attrs.get("method", "")).upper()
-    heading = (
-        title
-        if title is not None
-        else theme.title("Projection of the relation", method, columns=52)
-    )
+    method = str(points.attrs.get("method") or points.attrs.get("long_name", ""))
+    method = re.sub(r"\b(mds|dtw|umap|tsne)\b", lambda word: word[0].upper(), method)
+    heading = title if title is not None else theme.title("Projection", method, columns=52)
     units = theme.unit(points.attrs.get("units"))
     names = (f"Axis 1{units}", f"Axis 2{units}")
     if not np.isfinite(xy).all(axis=1).any():

@@ -25,7 +25,7 @@ from fhemb_xr.plot import (
 PLAYER_BYTES = 1_200_000
 """Pixels of the film, so that the page stays below 5 MB."""
 BASIS_FRAMES = 2000
-SHOWN_SUBJECTS = 6
+SHOWN_SUBJECTS = signals.MOST_ROWS // 2  # with two features each
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def face(recording: xr.Dataset, embedding: xr.DataArray, who: object) -> Iterato
         f"The face of subject {who}: {n} frames, {n / rate:g}\u00a0s at {rate:g} frames a "
         "second, "
         f"in °C; grey where there is no face{below}. The curve is the mean temperature over "
-        "the pixels of each frame; gaps are frames without a face. The printed figure shows six "
-        "of these frames.",
+        "the pixels of each frame; gaps are frames without a face. The printed figure shows "
+        "six of these frames.",
         faces.frames(clip),
         playback.player(clip),
     )
