@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import scipy.spatial.distance
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
@@ -220,6 +220,7 @@ def test_max_lagged_correlation__says_who_follows(computes):
 
 @pytest.mark.parametrize("metric", pairs.METRICS)
 @given(cuts=st.sets(st.integers(1, 59)), subjects=st.integers(1, 11))
+@settings(max_examples=6)
 def test_pairwise__does_not_depend_on_chunks(metric, cuts, subjects):
     x = people(n_features=1)
     x[3], x[4, :, 40:] = np.nan, np.nan
@@ -308,7 +309,7 @@ def test_pairwise__a_subject_without_a_face_keeps_its_label():
 def test_pairwise__a_gap_spoils_its_row_or_is_dropped(metric):
     x = people(n=4).isel(session=0)
     x[1, 20:30, 0] = np.nan
-    spoilt = pairwise(x, metric, nan="propagate")
+    spoilt = pairwise(x, **of(metric), nan="propagate")
     assert np.isnan(spoilt[1]).all()
     assert np.isfinite(spoilt[[0, 2, 3]][:, [0, 2, 3]]).all()
     assert np.isfinite(pairwise(x, **of(metric), nan="drop")).all()

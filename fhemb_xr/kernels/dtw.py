@@ -63,10 +63,15 @@ def distances(
         padded(a, lengths_a, backwards=False),
         padded(b, lengths_b, backwards=True),
     )
-    share = isinstance(window, float)
-    constraint = (-1.0 if window is None else float(window), share, float(itakura or 0))
+    constraint = constraint_of(window, itakura)
     _block(forwards, backwards, lengths_a, lengths_b, upper, constraint, code, p, out)
     return np.sqrt(out) if local == "euclidean" else out
+
+
+def constraint_of(window: float | None, itakura: float | None) -> tuple[float, bool, float]:
+    """Half-width, whether it is a fraction, and slope, as :func:`band` takes them."""
+    share = isinstance(window, float)
+    return -1.0 if window is None else float(window), share, float(itakura or 0)
 
 
 @kernel
@@ -188,7 +193,7 @@ def _multivariate(
         first, last = low[d], high[d]
         cells = (last - first + PAD) // PAD * PAD
         if code <= 1:
-            _squares(x, y, first, m - 1 - d + first, cells, cost)
+            squares(x, y, first, m - 1 - d + first, cells, cost)
         else:
             for k in range(last - first + 1):
                 cost[k] = _points.distance(x, y, first + k, m - 1 - d + first + k, code, p)
@@ -199,7 +204,7 @@ def _multivariate(
 
 
 @kernel
-def _squares(x: Floats, y: Floats, i0: int, j0: int, cells: int, cost: Floats) -> None:
+def squares(x: Floats, y: Floats, i0: int, j0: int, cells: int, cost: Floats) -> None:
     """Squared distances of the points on one diagonal, two features at a time."""
     i, j = np.uint64(i0), np.uint64(j0)
     n_features = x.shape[0]

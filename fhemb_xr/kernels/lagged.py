@@ -59,6 +59,23 @@ def pearson(a: Floats, b: Floats, window: int, step: int, max_lag: int) -> F64:
     return out
 
 
+def overlap(a: F64, b: F64, max_lag: int) -> F64:
+    """Correlation of ``a[t]`` and ``b[t + lag]`` where both are: ``(t), (t) -> (lag)``.
+
+    Fewer than two pairs, or a constant, give NaN. Peak memory: 9 samples per sample.
+    """
+    seen = [np.isfinite(x) for x in (a, b)]
+    x, y = (np.where(there, s, 0.0) for there, s in zip(seen, (a, b), strict=True))
+    mask_a, mask_b = (there.astype(np.float64) for there in seen)
+    n_lags = 2 * max_lag + 1
+    group = _new_group(a.size, n_lags)
+    _load(x, y, mask_a, mask_b, 0, -max_lag, group)
+    sums, out = np.zeros((6, n_lags)), np.empty(n_lags)
+    _six_products(group, 0, a.size, sums)
+    _correlations(sums, group.ref, out)
+    return out
+
+
 def count(n_samples: int, window: int, step: int) -> int:
     """How many windows fit."""
     return max(0, (n_samples - window) // step + 1)
@@ -331,3 +348,10 @@ def _from_sums(p: F64, q: F64, ref1: F64, ref2: F64) -> tuple[float, bool]:
         return np.nan, False
     root = np.sqrt(aa * bb)
     return min(1.0, max(-1.0, ab / root)), spread < _LIMIT * root
+
+
+@kernel
+def _correlations(sums: F64, ref: F64, out: F64) -> None:
+    nothing = np.zeros(6)
+    for k in range(out.size):
+        out[k] = _from_sums(sums[:, k], nothing, ref, ref)[0]

@@ -14,7 +14,7 @@ Floats = NDArray[np.floating[Any]]
 F64 = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-WARPING = ("dtw",)
+WARPING = ("dtw", "soft_dtw", "soft_dtw_divergence")
 
 
 def relation(a: Floats, b: Floats, metric: str, *, upper: bool, **options: Any) -> F64:
@@ -103,6 +103,39 @@ def _dtw(a: Floats, na: Ints, b: Floats, nb: Ints, **options: Any) -> Floats:
     return dtw.distances(a, b, na, nb, **options)
 
 
+def _soft(a: F64, na: Ints, b: F64, nb: Ints, **options: Any) -> F64:
+    from fhemb_xr.kernels import soft
+
+    return soft.values(a, b, na, nb, **options)
+
+
+def _soft_divergence(a: F64, na: Ints, b: F64, nb: Ints, **options: Any) -> F64:
+    from fhemb_xr.kernels import soft
+
+    return soft.divergences(a, b, na, nb, **options)
+
+
+def _dcor(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool) -> F64:
+    from fhemb_xr.kernels import dependence
+
+    return dependence.distance_correlations(a, na, b, nb, upper=upper)
+
+
+def _max_lagged(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool, max_lag: int) -> F64:
+    """Largest correlation over the lags, and its lag in samples; the nearest to 0 of equals."""
+    from fhemb_xr.kernels import lagged
+
+    out = np.full((2, len(a), len(b)), np.nan)
+    order = np.argsort(np.abs(np.arange(-max_lag, max_lag + 1) - 0.25), kind="stable")
+    for i, j in _pairs(len(a), len(b), upper):
+        each = [lagged.overlap(x, y, max_lag) for x, y in zip(a[i], b[j], strict=True)]
+        r = np.mean(each, axis=0)[order]
+        if np.isfinite(r).any():
+            best = int(np.nanargmax(r))
+            out[:, i, j] = r[best], order[best] - max_lag
+    return out
+
+
 def _correlation(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool) -> F64:
     """Pearson correlation of the samples that both have, its mean over the features."""
     each = [_pearson(a[:, f], b[:, f]) for f in range(a.shape[1])]
@@ -149,7 +182,11 @@ def _pairs(n: int, m: int, upper: bool) -> list[tuple[int, int]]:
 
 _KERNELS: dict[str, Callable[..., Any]] = {
     "dtw": _dtw,
+    "soft_dtw": _soft,
+    "soft_dtw_divergence": _soft_divergence,
+    "dcor": _dcor,
     "correlation": _correlation,
+    "max_lagged_correlation": _max_lagged,
     "euclidean": _euclidean,
 }
 METRICS = tuple(_KERNELS)

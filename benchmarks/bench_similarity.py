@@ -1,0 +1,162 @@
+"""Warping and lagged correlation against their peers, in one run: seconds and ratios.
+
+python benchmarks/bench_similarity.py [--full]
+
+Peers that are not installed are left out. Where a peer would take minutes, a part of its work
+is timed and extrapolated, and the table says so. Results are compared before times are.
+"""
+
+import argparse
+import importlib
+import time
+from collections.abc import Callable
+
+import dask
+import numpy as np
+
+from fhemb_xr.kernels import dtw, lagged
+
+SHORT = (("12 x 500", 12, 500, 1, None), ("50 x 1 000, 10 %", 50, 1000, 1, 0.1))
+FULL = (
+    ("50 x 1 000", 50, 1000, 1, None),
+    ("50 x 1 000, 10 %", 50, 1000, 1, 0.1),
+    ("12 x 5 000", 12, 5000, 1, None),
+    ("4 x 25 000, 2 %", 4, 25000, 1, 0.02),
+    ("30 x 1 000 x 6", 30, 1000, 6, None),
+    ("30 x 1 000 x 6, 10 %", 30, 1000, 6, 0.1),
+)
+
+
+def seconds(function: Callable[[], object], repeats: int = 3) -> float:
+    """The best of some runs."""
+    best = np.inf
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def walks(n: int, n_time: int, n_features: int) -> np.ndarray:
+    """Random walks ``(n, feature, time)``."""
+    return np.random.default_rng(0).normal(size=(n, n_features, n_time)).cumsum(axis=2)
+
+
+def ours(x: np.ndarray, window: float | None, dtype: str) -> np.ndarray:
+    x = x.astype(dtype)
+    n = np.full(len(x), x.shape[-1])
+    return dtw.distances(x, x, n, n, upper=True, window=window)
+
+
+def tslearn_pairs(x: np.ndarray, window: float | None) -> Callable[[int, int], float]:
+    from tslearn.metrics import dtw as peer
+
+    series = np.ascontiguousarray(x.transpose(0, 2, 1))
+    how = {} if window is None else {"sakoe_chiba_radius": int(window * x.shape[-1] + 1e-9)}
+    return lambda i, j: peer(series[i], series[j], **how)
+
+
+def aeon_pairs(x: np.ndarray, window: float | None) -> Callable[[int, int], float]:
+    peer = importlib.import_module("aeon.distances").dtw_distance
+    return lambda i, j: float(np.sqrt(peer(x[i], x[j], window=window)))
+
+
+def dtaidistance_pairs(x: np.ndarray, window: float | None) -> Callable[[int, int], float]:
+    peer = importlib.import_module("dtaidistance.dtw").distance_fast
+    width = None if window is None else int(window * x.shape[-1] + 1e-9) + 1
+    if x.shape[1] > 1:
+        raise ImportError("one variable only")
+    return lambda i, j: peer(x[i, 0], x[j, 0], window=width)
+
+
+PEERS = {"tslearn": tslearn_pairs, "aeon": aeon_pairs, "dtaidistance": dtaidistance_pairs}
+
+
+def warping(
+    cases: tuple[tuple[str, int, int, int, float | None], ...], budget_s: float
+) -> None:
+    """One table row per case."""
+    print("\nWarping, all pairs, one core [s]")
+    for name, n, n_time, n_features, window in cases:
+        x = walks(n, n_time, n_features)
+        d = ours(x, window, "float64")  # compiles
+        ours(x[:2, :, :50], window, "float32")
+        mine = {t: seconds(lambda t=t: ours(x, window, t)) for t in ("float64", "float32")}  # noqa: B023
+        pairs = n * (n + 1) // 2
+        print(
+            f"  {name:22}",
+            *(f"fhemb_xr {t} {s:.3f}" for t, s in mine.items()),
+            sep="  ",
+            end="",
+        )
+        for peer, make in PEERS.items():
+            try:
+                one = make(x, window)
+            except ImportError:
+                continue
+            np.testing.assert_allclose(one(0, 1), d[0, 1], rtol=1e-9)
+            done, start = 0, time.perf_counter()
+            while done < pairs and time.perf_counter() - start < budget_s:
+                one(done % n, (done + 1) % n)
+                done += 1
+            whole = (time.perf_counter() - start) / done * pairs
+            part = "" if done == pairs else f" ({done} of {pairs} pairs)"
+            print(f"  {peer} {whole:.2f}{part} = {whole / mine['float64']:.0f}x", end="")
+        print()
+
+
+def looped(
+    a: np.ndarray, b: np.ndarray, window: int, step: int, lags: int, n: int
+) -> np.ndarray:
+    """The first ``n`` windows by numpy."""
+    out = np.full((n, 2 * lags + 1), np.nan)
+    for i, k in np.ndindex(out.shape):
+        s, t = i * step, i * step + k - lags
+        if 0 <= t <= b.size - window:
+            out[i, k] = np.corrcoef(a[s : s + window], b[t : t + window])[0, 1]
+    return out
+
+
+def maps(lengths: tuple[int, ...], n_rows: int) -> None:
+    """Window 250, step 25, lags to 250 either way."""
+    print("\nLagged correlation, window 250, step 25, lags -250 to 250, one core [s]")
+    for n_time in lengths:
+        a, b = walks(2, n_time, 1)[:, 0]
+        holes = np.where(np.random.default_rng(1).random(n_time // 100) < 0.02, np.nan, 0.0)
+        gaps = a + np.repeat(holes, 100)
+        r = lagged.pearson(a, b, 250, 25, 250)
+        lagged.pearson(gaps[:2000], b[:2000], 250, 25, 250)
+        mine = seconds(lambda: lagged.pearson(a, b, 250, 25, 250))  # noqa: B023
+        with_gaps = seconds(lambda: lagged.pearson(gaps, b, 250, 25, 250))  # noqa: B023
+        start = time.perf_counter()
+        expected = looped(a, b, 250, 25, 250, n_rows)
+        loop = (time.perf_counter() - start) / n_rows * len(r)
+        error = np.nanmax(np.abs(r[:n_rows] - expected))
+        print(
+            f"  T = {n_time:7}  fhemb_xr {mine:.4f}  2 % gaps {with_gaps:.4f}  numpy loop "
+            f"{loop:.1f} ({n_rows} of {len(r)} windows) = {loop / mine:.0f}x, error {error:.0e}"
+        )
+
+
+def threads(n: int, n_time: int) -> None:
+    """The pair grid on one and on two threads."""
+    import xarray as xr
+
+    from fhemb_xr.ops.relation import pairwise
+
+    x = xr.DataArray(walks(n, n_time, 1)[:, 0], dims=("subject", "time")).chunk(subject=1)
+    d = pairwise(x, "dtw")
+    with dask.config.set(scheduler="threads"):
+        one, two = (seconds(lambda k=k: d.compute(num_workers=k), 2) for k in (1, 2))
+    print(
+        f"\npairwise {n} x {n_time}, 1 and 2 threads: {one:.2f} {two:.2f} s = {one / two:.2f}x"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--full", action="store_true", help="the sizes of the goals, minutes")
+    full = parser.parse_args().full
+    warping(FULL if full else SHORT, 20.0 if full else 2.0)
+    maps((25_000, 270_000) if full else (25_000,), 10 if full else 3)
+    threads(70 if full else 24, 2000 if full else 1000)
