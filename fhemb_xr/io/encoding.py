@@ -8,7 +8,9 @@ bits go unseen. Heatmaps are packed to 16 bits at 0.01 K around 75 °C, which sp
 ``benchmarks/bench_layout.py`` measures the layout.
 """
 
-from collections.abc import Sequence
+import math
+import os
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,9 @@ SCALE_K, OFFSET_C, MISSING = 0.01, 75.0, -32768
 LIMITS = (-250.0, 400.0)
 """Temperatures that can be stored [°C]."""
 CHUNK_FRAMES, SHARD_FRAMES = 1000, 5000
+CHUNK_BYTES = 2**25
+"""No result has a longer chunk: that is what a reader must hold, and codecs end at 2 GiB."""
+_COMPILED = 2**20  # samples from which compiling a loop pays
 PACKING: dict[str, Any] = {
     "scale_factor": SCALE_K,
     "add_offset": OFFSET_C,
@@ -52,7 +57,7 @@ def pack(x: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
         )
     out *= np.float32(1 / SCALE_K)
     np.rint(out, out=out)
-    packed = out.astype(np.int16)
+    packed: NDArray[np.int16] = out.astype(np.int16)
     packed[missing] = MISSING
     return packed
 
@@ -60,8 +65,12 @@ def pack(x: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
 def unpack(packed: NDArray[np.int16]) -> NDArray[np.float32]:
     """16 bits to °C, float32: ``(...) -> (...)``; the missing value to NaN.
 
-    Peak memory: 5 bytes per sample.
+    Peak memory: 4 bytes per sample, which are the result; a small array takes 5.
     """
+    if packed.size >= _COMPILED:
+        from fhemb_xr.kernels import packing
+
+        return packing.unpack(packed, SCALE_K, OFFSET_C, MISSING)
     out = packed.astype(np.float32)
     out *= np.float32(SCALE_K)
     out += np.float32(OFFSET_C)
@@ -74,9 +83,9 @@ def compressors(dtype: Any) -> list[Any]:
     from zarr.codecs import BloscCodec, Crc32cCodec
 
     kind = np.dtype(dtype)
-    if kind.kind not in "iufb":
-        return [Crc32cCodec()]
-    shuffle = "bitshuffle" if kind.kind == "i" and kind.itemsize == 2 else "shuffle"
+    if kind.kind not in "iufbcmM":
+        return [Crc32cCodec()]  # text, which Zarr encodes itself
+    shuffle: Any = "bitshuffle" if kind.kind == "i" and kind.itemsize == 2 else "shuffle"
     blosc = BloscCodec(cname="zstd", clevel=3, shuffle=shuffle, typesize=kind.itemsize)
     return [blosc, Crc32cCodec()]
 
@@ -108,7 +117,8 @@ def create_recording(
     float32
         Store temperatures unpacked.
     chunk_frames, shard_frames
-        Frames decompressed, and frames written, together.
+        Frames decompressed, and frames written, together; a shard is rounded up to equal
+        chunks.
 
     Returns
     -------
@@ -116,8 +126,10 @@ def create_recording(
     """
     import zarr
 
-    shard = max(1, min(shard_frames or SHARD_FRAMES, n_frames))
-    chunk = divisor(shard, chunk_frames or CHUNK_FRAMES)
+    chunk, pieces = split(
+        min(shard_frames or SHARD_FRAMES, n_frames), chunk_frames or CHUNK_FRAMES
+    )
+    shard = chunk * pieces
     lengths = {
         schema.SUBJECT: len(subjects),
         schema.SESSION: len(sessions),
@@ -129,7 +141,9 @@ def create_recording(
     Path(path).mkdir(mode=0o700)
     group = zarr.create_group(str(path), zarr_format=3)
     for v in schema.VARIABLES.values():
-        _create(group, v, lengths, (chunk, shard), packed=v.name == schema.HEATMAP and not float32)
+        _create(
+            group, v, lengths, (chunk, shard), packed=v.name == schema.HEATMAP and not float32
+        )
     for name, values in _axes(subjects, sessions).items():
         _create_axis(group, name, name, values)
     for name, dtype, attrs in (
@@ -155,15 +169,56 @@ def create_recording(
 def count_files(store: Path) -> dict[str, int]:
     """Data files of each array of a local store."""
     return {
-        folder.name: sum(f.is_file() for f in (folder / "c").rglob("*"))
+        folder.name: _count(str(folder / "c"))
         for folder in sorted(store.iterdir())
         if (folder / "zarr.json").is_file()
     }
 
 
-def divisor(shard: int, at_most: int) -> int:
-    """The longest chunk that divides a shard: zarr takes no other."""
-    return next(c for c in range(min(at_most, shard), 0, -1) if shard % c == 0)
+def _count(path: str) -> int:
+    """Files of a chunk grid; not what killed writers left, which zarr calls ``.partial``."""
+    if os.path.isfile(path):
+        return 1  # the only chunk of a single number
+    if not os.path.isdir(path):
+        return 0
+    n = 0
+    with os.scandir(path) as entries:
+        for entry in entries:
+            n += _count(entry.path) if entry.is_dir() else entry.name.isdigit()
+    return n
+
+
+def split(length: int, at_most: int) -> tuple[int, int]:
+    """Length and number of the equal pieces, of ``at_most`` each, that cover ``length``.
+
+    Shards must be whole chunks; a divisor of the shard would be 1 where its length is prime.
+    """
+    length = max(length, 1)
+    pieces = -(-length // max(at_most, 1))
+    return -(-length // pieces), pieces
+
+
+def layout(
+    dims: Sequence[Hashable], block: Sequence[int], itemsize: int
+) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+    """Chunks, and shards where several chunks are written together, for blocks of a result.
+
+    A block is cut along time where there is one, else along its longest axis, until a chunk
+    has :data:`CHUNK_BYTES` at most, and frames :data:`CHUNK_FRAMES`. The last chunk may reach
+    beyond the block by less than the number of chunks.
+    """
+    block = tuple(max(n, 1) for n in block)
+    if not block:
+        return (), None
+    axis = dims.index(schema.TIME) if schema.TIME in dims else block.index(max(block))
+    row = math.prod(block) // block[axis] * itemsize
+    at_most = max(1, CHUNK_BYTES // row)
+    if schema.Y in dims:
+        at_most = min(at_most, CHUNK_FRAMES)
+    length, pieces = split(block[axis], at_most)
+    chunks = (*block[:axis], length, *block[axis + 1 :])
+    shards = (*block[:axis], length * pieces, *block[axis + 1 :])
+    return chunks, shards if pieces > 1 else None
 
 
 def _axes(subjects: Sequence[int | str], sessions: Sequence[str]) -> dict[str, Any]:
@@ -172,7 +227,11 @@ def _axes(subjects: Sequence[int | str], sessions: Sequence[str]) -> dict[str, A
 
 
 def _create(
-    group: Any, v: schema.Variable, lengths: dict[str, int], frames: tuple[int, int], packed: bool
+    group: Any,
+    v: schema.Variable,
+    lengths: dict[str, int],
+    frames: tuple[int, int],
+    packed: bool,
 ) -> None:
     size = tuple(lengths[d] for d in v.dims)
     one = {schema.SUBJECT: 1, schema.SESSION: 1}

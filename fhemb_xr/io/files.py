@@ -2,17 +2,55 @@
 
 import ctypes
 import os
+import re
 import shutil
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from fhemb_xr.errors import StoreError
 
 _AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
+_EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+
+
+def local_path(store: Any) -> Path | None:
+    """Folder of a store on this machine, links followed; None for a store of any other kind."""
+    if isinstance(store, str) and store.startswith("file://"):
+        store = url2pathname(urlsplit(store).path)
+    if not isinstance(store, str | Path):
+        from zarr.storage import LocalStore
+
+        if not isinstance(store, LocalStore):
+            return None
+        store = store.root
+    if "://" in str(store) or "::" in str(store):
+        return None
+    return Path(store).expanduser().resolve()
+
+
+def require_place(target: Path, *, replace: bool) -> None:
+    """Refuse to touch what is there, or what is not a store.
+
+    Raises
+    ------
+    StoreError
+        A store is there and is not to be replaced; or there is something else, never replaced.
+    """
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    if not any((target / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray")):
+        raise StoreError(
+            f"{target.name!r} is there and is not a Zarr store: choose another name"
+        )
+    if not replace:
+        raise StoreError(f"{target.name!r} is there already: mode='w' replaces it")
 
 
 def sync_folder(path: Path) -> None:
@@ -46,14 +84,31 @@ def staging(target: Path) -> Iterator[Path]:
     aside.mkdir(mode=0o700)
     try:
         yield aside
+    except (Exception, KeyboardInterrupt):
+        # threads that were writing when one of them failed make the folder again
+        for pause_s in (0.02, 0.1, 0.4):
+            shutil.rmtree(aside, ignore_errors=True)
+            time.sleep(pause_s)
+        raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def sweep(target: Path) -> None:
-    """Remove what killed writers left beside ``target``; call it under the lock only."""
-    for left in target.parent.glob(f".{target.name}.*.staging"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Mend and remove what killed writers left beside ``target``; only under its lock."""
+    left = leavings(target)
+    for old in (p for p in left if p.suffix == ".old" and not target.exists()):
+        old.rename(target)
+    for path in (p for p in left if p.exists()):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def leavings(target: Path) -> list[Path]:
+    """What killed writers of this store, and of no other, left beside it."""
+    ours = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.(staging|old)")
+    if not target.parent.is_dir():
+        return []
+    return sorted(p for p in target.parent.iterdir() if ours.fullmatch(p.name))
 
 
 def publish(aside: Path, target: Path) -> None:
@@ -70,16 +125,29 @@ def publish(aside: Path, target: Path) -> None:
 
 
 def _exchange(a: Path, b: Path) -> None:
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is not None:
-        names = os.fsencode(a), os.fsencode(b)
-        if not rename(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE):
-            return
-    # no exchange on this system or file system: two renames, the old one kept in between
-    old = a.with_name(f".{b.name}.{uuid.uuid4().hex[:8]}.old.staging")
+    if _swapped(os.fsencode(a), os.fsencode(b)):
+        return
+    # no exchange on this system or file system: for a moment nothing is there, and whoever
+    # dies in it leaves the old one for `sweep` to put back
+    old = b.with_name(f".{b.name}.{uuid.uuid4().hex[:8]}.old")
     b.rename(old)
-    a.rename(b)
+    try:
+        a.rename(b)
+    except OSError:
+        old.rename(b)
+        raise
     old.rename(a)
+
+
+def _swapped(a: bytes, b: bytes) -> bool:
+    if sys.platform == "win32":
+        return False
+    system = ctypes.CDLL(None, use_errno=True)
+    if (linux := getattr(system, "renameat2", None)) is not None:
+        return not linux(_AT_FDCWD, a, _AT_FDCWD, b, _EXCHANGE)
+    if (darwin := getattr(system, "renamex_np", None)) is not None:
+        return not darwin(a, b, _EXCHANGE)
+    return False
 
 
 @contextmanager

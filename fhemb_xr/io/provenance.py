@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError
 
 UUID, KIND, ARRAY = "fhemb_uuid", "fhemb_kind", "fhemb_array"
 
@@ -16,7 +17,7 @@ UUID, KIND, ARRAY = "fhemb_uuid", "fhemb_kind", "fhemb_array"
 def kind(obj: xr.Dataset) -> str:
     """What a Dataset is: recording, embedding, basis, relation, lagged or result."""
     names, dims = set(obj.data_vars), set(map(str, obj.dims))
-    if schema.HEATMAP in names:
+    if schema.HEATMAP in names and _is_recording(obj):
         return "recording"
     if schema.EMBEDDING in names:
         return "embedding"
@@ -27,6 +28,14 @@ def kind(obj: xr.Dataset) -> str:
     if any(d.endswith("_0") and f"{d[:-2]}_1" in dims for d in dims):
         return "relation"
     return "result"
+
+
+def _is_recording(ds: xr.Dataset) -> bool:
+    try:
+        schema.validate(ds)
+    except SchemaError:
+        return False
+    return True
 
 
 def stamp(ds: xr.Dataset, operation: str) -> xr.Dataset:
@@ -60,6 +69,8 @@ def plain(value: Any) -> Any:
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | range):
         return [plain(v) for v in value]
-    if isinstance(value, str | int | float | bool):
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if value is None or isinstance(value, str | int | float | bool):
         return value
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

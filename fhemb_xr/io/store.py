@@ -29,22 +29,28 @@ def save(obj: xr.Dataset | xr.DataArray, store: Any, *, mode: str = "w-") -> Non
         A recording, an embedding, a relation, a basis, or any other result.
     store
         A path; or anything :meth:`xarray.Dataset.to_zarr` takes, which is then written in
-        place and marked as complete at the end.
+        place and marked as complete at the end, so that it cannot replace what it reads.
     mode
-        ``"w-"`` refuses to overwrite, ``"w"`` exchanges what is there for the new one.
+        ``"w-"`` refuses to overwrite, ``"w"`` exchanges the store there for the new one.
 
     Raises
     ------
     StoreError
-        The store is there already, is being written by another process, or finds no room.
+        The store is there already, is being written by another process, or finds no room; or
+        something is there that is not a store, which no mode replaces.
     ValueError
-        An unknown mode, or a recording with temperatures that cannot be packed.
+        An unknown mode, a name that cannot be stored, or a recording with temperatures that
+        cannot be packed.
 
     Notes
     -----
-    Memory: a few chunks, or 4 MiB where chunks are smaller, for each running task. Tasks: under
-    three per chunk. Computes at call: one, of everything. Files are readable by their owner
-    only; plain ``xr.open_zarr`` opens them.
+    Memory: three times a chunk, or 12 MiB where chunks are smaller, for each running task.
+    Tasks: under three per chunk. Computes at call: one, of everything.
+
+    A Dataset that is a whole recording in °C is packed to 16 bits (error 5 mK at most); all
+    else, a heatmap by itself too, keeps every bit. Files are readable by their owner only;
+    plain ``xr.open_zarr`` opens them. What was opened lazily before its store was replaced
+    reads the new values: open it anew.
 
     Examples
     --------
@@ -58,69 +64,84 @@ def save(obj: xr.Dataset | xr.DataArray, store: Any, *, mode: str = "w-") -> Non
     """
     if mode not in ("w-", "w"):
         raise ValueError(f"mode is 'w-' (refuse to overwrite) or 'w' (replace), found {mode!r}")
-    ds = _prepared(obj)
-    if not isinstance(store, str | Path) or "://" in str(store):
-        _write(ds, store, mode)
+    ds, packed = _prepared(obj)
+    target = files.local_path(store)
+    if target is None:
+        _write_in_place(ds, store, mode, packed)
         return
-    target = Path(store).absolute()
     with files.locked(target):
-        if mode == "w-" and target.exists():
-            raise StoreError(f"{target.name!r} is there already: mode='w' replaces it")
         files.sweep(target)
+        files.require_place(target, replace=mode == "w")
         files.require_room(target, ds.nbytes)
         with files.staging(target) as aside:
-            _write(ds, aside, "w-")  # "w" would make the folder anew, open to others
+            _write(ds, aside, "w-", packed)  # "w" would make the folder anew, open to others
             _check(aside)
             files.sync_tree(aside)
             files.publish(aside, target)
 
 
-def _prepared(obj: xr.Dataset | xr.DataArray) -> xr.Dataset:
-    """What goes to disk: stamped, with plain attributes, aligned chunks, stale encoding gone."""
-    attrs: dict[str, Any] = {}
-    if isinstance(obj, xr.DataArray):
-        name = str(obj.name or "result")
-        obj, attrs = obj.to_dataset(name=name), {provenance.ARRAY: name}
-    else:
-        # a Dataset read from a DataArray's store and added to is a Dataset
-        obj = obj.assign_attrs({k: v for k, v in obj.attrs.items() if k != provenance.ARRAY})
-        obj.attrs.pop(provenance.ARRAY, None)
-    ds = provenance.stamp(obj.drop_encoding(), "save").assign_attrs(attrs)
-    ds.attrs = provenance.plain({k: v for k, v in ds.attrs.items() if k != encoding.STATUS})
-    ds.attrs.pop(encoding.FILES, None)
+def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, bool]:
+    """What goes to disk, and whether its heatmap is packed.
+
+    Stamped, with plain attributes and aligned chunks, stale encoding gone.
+    """
+    array = str(obj.name or "result") if isinstance(obj, xr.DataArray) else None
+    _check_names(obj, array)
+    ds = obj.to_dataset(name=array) if isinstance(obj, xr.DataArray) else obj
+    ds = provenance.stamp(ds.drop_encoding(), "save")
+    ds.attrs = _plain(ds.attrs) | ({} if array is None else {provenance.ARRAY: array})
     for var in ds.variables.values():
-        var.attrs = provenance.plain({k: v for k, v in var.attrs.items() if v is not None})
-    recording = ds.attrs[provenance.KIND] == "recording"
-    return ds.map(_aligned, keep_attrs=True).assign_coords(
-        {n: _text(_aligned(c)) for n, c in ds.coords.items()}
-    ).pipe(_packed if recording else _same)
+        var.attrs = _plain(var.attrs)
+    packed = array is None and _is_packable(ds)
+    if packed:
+        ds = _packed(ds)
+    ds = ds.map(_stored, keep_attrs=True)
+    return ds.assign_coords({n: _stored(c) for n, c in ds.coords.items()}), packed
 
 
-def _same(ds: xr.Dataset) -> xr.Dataset:
-    return ds
+_PRIVATE = (encoding.STATUS, encoding.FILES, provenance.ARRAY)
 
 
-def _text(var: xr.DataArray) -> xr.DataArray:
-    """Text of any length: fixed-length text has no Zarr v3 specification."""
-    return var.astype(object) if var.dtype.kind in "UT" else var
+def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:
+    kept = {k: v for k, v in attrs.items() if v is not None and k not in _PRIVATE}
+    plain: dict[str, Any] = provenance.plain(kept)
+    return plain
 
 
-def _aligned(var: xr.DataArray) -> xr.DataArray:
-    """Equal chunks, gathered along time so that a file is worth its name."""
-    if not isinstance(var.data, da.Array):
-        return var
-    cut = {d: max(c) for d, c in var.variable.chunksizes.items()}
-    n_bytes = math.prod(cut.values()) * var.dtype.itemsize
-    if schema.TIME in cut and 0 < n_bytes < SHARD_BYTES:
-        pieces = min(SHARD_BYTES // n_bytes, -(-var.sizes[schema.TIME] // cut[schema.TIME]))
-        cut[schema.TIME] *= max(1, pieces)
-    return var.chunk(cut)
+def _check_names(obj: xr.Dataset | xr.DataArray, array: str | None) -> None:
+    """Refuse before any work what would fail after it."""
+    if array is not None and array in obj.coords:
+        raise ValueError(
+            f"the array has the name of its coordinate {array!r}: give it another one with "
+            ".rename(...)"
+        )
+    names = [array, *obj.coords] if isinstance(obj, xr.DataArray) else [*obj.variables]
+    for name in map(str, names):
+        # a variable is a folder of the store
+        if not name or set(name) & set("/\\") or name.startswith((".", "__")):
+            raise ValueError(
+                f"a variable cannot be stored as {name!r}: names have no slash and do not "
+                "start with '.' or '__'"
+            )
+    for name, index in obj.indexes.items():
+        if index.nlevels > 1:
+            raise ValueError(
+                f"the coordinate {name!r} has several levels, which Zarr cannot store: save "
+                f".reset_index({name!r})"
+            )
+
+
+def _is_packable(ds: xr.Dataset) -> bool:
+    """A recording of temperatures; differences and bands of them are kept to the last bit."""
+    if ds.attrs[provenance.KIND] != "recording":
+        return False
+    heat = ds[schema.HEATMAP]
+    degrees = heat.attrs.get("units") == schema.VARIABLES[schema.HEATMAP].units
+    return heat.dtype.kind == "f" and degrees and "fhemb_bands" not in heat.attrs
 
 
 def _packed(ds: xr.Dataset) -> xr.Dataset:
     heat = ds[schema.HEATMAP]
-    if heat.dtype.kind != "f":
-        return ds
     data = heat.data
     if isinstance(data, da.Array):
         # meta given: else dask runs the kernel now
@@ -131,49 +152,84 @@ def _packed(ds: xr.Dataset) -> xr.Dataset:
     return ds.assign({schema.HEATMAP: (heat.dims, data, heat.attrs)})
 
 
-def _write(ds: xr.Dataset, store: Any, mode: str) -> None:
-    recording = ds.attrs[provenance.KIND] == "recording"
-    ds = ds.assign_attrs({encoding.STATUS: encoding.WRITING})
-    ds.to_zarr(
+def _stored(var: xr.DataArray) -> xr.DataArray:
+    """Equal chunks that are whole shards; text of any length."""
+    if var.dtype.kind in "UT":
+        var = var.astype(object)  # text of a fixed length has no Zarr 3 specification
+    if not isinstance(var.data, da.Array):
+        return var
+    chunks, shards = encoding.layout(var.dims, _block(var.variable), var.dtype.itemsize)
+    return var.chunk(dict(zip(var.dims, shards or chunks, strict=True)))
+
+
+def _block(var: xr.Variable) -> tuple[int, ...]:
+    """What one task writes: the longest chunks, gathered along time to be worth a file."""
+    cut = dict(var.sizes)
+    if var.chunks:
+        cut = {d: max(c) for d, c in var.chunksizes.items()}
+    elif var.nbytes > SHARD_BYTES:
+        cut |= {d: 1 for d in (schema.SUBJECT, schema.SESSION) if d in cut}
+    n_bytes = math.prod(cut.values()) * var.dtype.itemsize
+    if schema.TIME in cut and 0 < n_bytes < SHARD_BYTES:
+        pieces = min(SHARD_BYTES // n_bytes, -(-var.sizes[schema.TIME] // cut[schema.TIME]))
+        cut[schema.TIME] *= max(1, pieces)
+    return tuple(cut.values())
+
+
+def _write_in_place(ds: xr.Dataset, store: Any, mode: str, packed: bool) -> None:
+    from zarr.errors import ContainsArrayError, ContainsGroupError
+
+    try:
+        _write(ds, store, mode, packed)
+    except (FileExistsError, ContainsArrayError, ContainsGroupError):
+        raise StoreError("the store holds something already: mode='w' replaces it") from None
+
+
+def _write(ds: xr.Dataset, store: Any, mode: str, packed: bool) -> None:
+    how: Any = mode
+    ds.assign_attrs({encoding.STATUS: encoding.WRITING}).to_zarr(
         store,
-        mode=mode,
+        mode=how,
         zarr_format=3,
         consolidated=False,  # not part of the Zarr 3 format
-        encoding={n: _codecs(v) for n, v in ds.variables.items()},
+        encoding={
+            n: _codecs(v, packed and n == schema.HEATMAP) for n, v in ds.variables.items()
+        },
         # a recording's frames that are all missing cost nothing; in a result a missing chunk
         # is a lost one
-        write_empty_chunks=not recording,
+        write_empty_chunks=ds.attrs[provenance.KIND] != "recording",
         safe_chunks=True,
     )
-    _finish(store, ds, recording)
+    _finish(store, packed)
 
 
-def _codecs(var: xr.Variable) -> dict[str, Any]:
-    out: dict[str, Any] = {"compressors": encoding.compressors(var.dtype)}
-    chunks = tuple(max(c) for c in var.chunks) if var.chunks else tuple(var.shape)
-    out["chunks"] = tuple(max(c, 1) for c in chunks)
-    if var.dtype == np.int16 and var.ndim > 3:
-        out |= {"fill_value": encoding.MISSING, **_sharded(var, out["chunks"])}
+_CLOCK = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian"}
+
+
+def _codecs(var: xr.Variable, packed: bool) -> dict[str, Any]:
+    chunks, shards = encoding.layout(var.dims, _block(var), var.dtype.itemsize)
+    out: dict[str, Any] = {"compressors": encoding.compressors(var.dtype), "chunks": chunks}
+    if shards and var.chunks:
+        out["shards"] = shards
+    if packed:
+        out["fill_value"] = encoding.MISSING
+    if var.dtype.kind == "M":  # xarray would count in the coarsest unit that fits
+        out |= {**_CLOCK, "dtype": "int64"}
     return out
 
 
-def _sharded(var: xr.Variable, whole: tuple[int, ...]) -> dict[str, Any]:
-    """Inner chunks of a heatmap: a shard is too long to decompress for a single frame."""
-    time = var.dims.index(schema.TIME)
-    inner = encoding.divisor(whole[time], encoding.CHUNK_FRAMES)
-    return {"chunks": (*whole[:time], inner, *whole[time + 1 :]), "shards": whole}
-
-
-def _finish(store: Any, ds: xr.Dataset, recording: bool) -> None:
+def _finish(store: Any, packed: bool) -> None:
     """Say that the store is complete, and how to read what is packed."""
     import zarr
 
     group = zarr.open_group(str(store) if isinstance(store, Path) else store, mode="r+")
-    if recording and ds[schema.HEATMAP].dtype == np.int16:
+    if packed:
         # set here, not in xarray: it would take them for work that it has to do
         group[schema.HEATMAP].attrs.update(encoding.PACKING)
     done: dict[str, Any] = {encoding.STATUS: encoding.COMPLETE}
     if isinstance(store, Path):
+        for left in store.rglob("*.partial"):  # of a worker that was killed, its task redone
+            left.unlink()
         done[encoding.FILES] = encoding.count_files(store)
     group.attrs.update(done)
 
