@@ -1,3 +1,5 @@
+import tracemalloc
+
 import dask
 import numpy as np
 import pandas as pd
@@ -385,8 +387,27 @@ def test_pairwise__refuses_what_is_larger_than_the_budget():
         pairwise(x, "dtw")
     with set_options(budget=20_000), pytest.raises(BudgetError, match="fewer series"):
         pairwise(x, "dtw")
-    with set_options(budget=100_000):  # smaller blocks instead
+    with set_options(budget=150_000):  # smaller blocks instead
         assert pairwise(people(n=20, n_time=600).chunk(), "dtw").data.numblocks == (2, 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("metric", "options"),
+    [
+        ("euclidean", {}),
+        ("correlation", {}),
+        ("dtw", {"window": 1, "itakura": None, "local": "euclidean", "p": 3.0}),
+    ],
+)
+def test_kernels__peak_memory_is_what_the_op_says(metric, options):
+    how = {"upper": False, "nan": "drop", "normalize": "zscore", **options}
+    a, b = np.random.default_rng(0).normal(size=(2, 4, 2, 20_000))
+    pairs.relation(a[..., :50], b[..., :50], metric, **how)
+    tracemalloc.start()
+    pairs.relation(a, b, metric, **how)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < (28 - 8 + 5 / 8) * 2 * a.size  # less the series; more for three diagonals
 
 
 @pytest.mark.parametrize(

@@ -58,14 +58,28 @@ def distances(
     Peak memory: twice the series, and 3 samples per sample of the longest.
     """
     code = _points.CODES[local]
-    out = np.full((len(a), len(b)), np.nan, dtype=a.dtype)
-    forwards, backwards = (
-        padded(a, lengths_a, backwards=False),
-        padded(b, lengths_b, backwards=True),
-    )
-    constraint = constraint_of(window, itakura)
-    _block(forwards, backwards, lengths_a, lengths_b, upper, constraint, code, p, out)
+    pair: Any = _points_pair if code > 1 else _squares_pair if a.shape[1] > 1 else _univariate
+    out = table(pair, a, b, lengths_a, lengths_b, upper, (window, itakura), code, p)
     return np.sqrt(out) if local == "euclidean" else out
+
+
+def table(
+    pair: Any,
+    a: Floats,
+    b: Floats,
+    lengths_a: Ints,
+    lengths_b: Ints,
+    upper: bool,
+    limits: tuple[float | None, float | None],
+    code: int = 0,
+    p: float = 1.0,
+) -> Floats:
+    """A kernel of two series for all pairs of two blocks; it is compiled for ``pair`` alone."""
+    out = np.full((len(a), len(b)), np.nan, dtype=a.dtype)
+    x = padded(a, lengths_a, backwards=False)
+    y = padded(b, lengths_b, backwards=True)
+    _block(pair, x, y, lengths_a, lengths_b, upper, constraint_of(*limits), code, p, out)
+    return out
 
 
 def constraint_of(window: float | None, itakura: float | None) -> tuple[float, bool, float]:
@@ -76,6 +90,7 @@ def constraint_of(window: float | None, itakura: float | None) -> tuple[float, b
 
 @kernel
 def _block(
+    pair: Any,
     a: Floats,
     b: Floats,
     lengths_a: Ints,
@@ -89,25 +104,18 @@ def _block(
     size = a.shape[2] + PAD + 2
     buffers = np.empty((4, size), dtype=a.dtype)
     low, high = np.empty(2 * size, np.int64), np.empty(2 * size, np.int64)
+    old_n = old_m = 0
+    joined = False
     for i in range(a.shape[0]):
         for j in range(i if upper else 0, b.shape[0]):
             n, m = lengths_a[i], lengths_b[j]
             rows, columns = (a[i], b[j]) if n <= m else (b[j], a[i])
             n, m = min(n, m), max(n, m)
-            if n > 0 and band(n, m, constraint, low, high):
-                if code <= 1 and a.shape[1] == 1:
-                    out[i, j] = _univariate(
-                        rows[0], columns[0], n, m, low, high, *_rows(buffers)
-                    )
-                else:
-                    out[i, j] = _multivariate(
-                        rows, columns, n, m, low, high, code, p, buffers[3], *_rows(buffers)
-                    )
-
-
-@kernel
-def _rows(x: Floats) -> tuple[Floats, Floats, Floats]:
-    return x[0], x[1], x[2]
+            if n > 0 and (n != old_n or m != old_m):  # most often all are of one length
+                joined = band(n, m, constraint, low, high)
+                old_n, old_m = n, m
+            if n > 0 and joined:
+                out[i, j] = pair(rows, columns, n, m, low, high, code, p, buffers)
 
 
 @kernel
@@ -152,19 +160,27 @@ def _itakura(n: int, m: int, slope: float, j: int) -> tuple[int, int]:
 
 @kernel
 def _univariate(
-    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, now: Floats, old: Floats,
-    older: Floats,
+    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
+    buffers: Floats,
 ) -> Any:  # fmt: skip
     """Summed squares along the best path; ``y`` backwards. Index 0 of a diagonal is row -1."""
-    now[:] = old[:] = older[:] = np.inf
-    older[0] = 0
+    now, old, older = start(buffers)
+    x0, y0 = x[0], y[0]
     for d in range(n + m - 1):
         first, last = low[d], high[d]
         cells = (last - first + PAD) // PAD * PAD
-        _squares_step(x, y, old, older, now, first, m - 1 - d + first, cells)
+        _squares_step(x0, y0, old, older, now, first, m - 1 - d + first, cells)
         now[first] = now[last + 2] = np.inf
         now, old, older = older, now, old
     return old[n]
+
+
+@kernel
+def start(buffers: Floats) -> tuple[Floats, Floats, Floats]:
+    """Three diagonals before the first: nowhere but before the first cell."""
+    buffers[:] = np.inf
+    buffers[2, 0] = 0
+    return buffers[0], buffers[1], buffers[2]
 
 
 @kernel
@@ -182,22 +198,36 @@ def _squares_step(
 
 
 @kernel
-def _multivariate(
+def _squares_pair(
     x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
-    cost: Floats, now: Floats, old: Floats, older: Floats,
+    buffers: Floats,
 ) -> Any:  # fmt: skip
-    """The same for several features, ``(f, t)``, and any point metric."""
-    now[:] = old[:] = older[:] = np.inf
-    older[0] = 0
+    """The same for several features, ``(f, t)``."""
+    now, old, older = start(buffers)
+    cost = buffers[3]
     for d in range(n + m - 1):
         first, last = low[d], high[d]
         cells = (last - first + PAD) // PAD * PAD
-        if code <= 1:
-            squares(x, y, first, m - 1 - d + first, cells, cost)
-        else:
-            for k in range(last - first + 1):
-                cost[k] = _points.distance(x, y, first + k, m - 1 - d + first + k, code, p)
+        squares(x, y, first, m - 1 - d + first, cells, cost)
         _step(cost, old, older, now, first, cells)
+        now[first] = now[last + 2] = np.inf
+        now, old, older = older, now, old
+    return old[n]
+
+
+@kernel
+def _points_pair(
+    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
+    buffers: Floats,
+) -> Any:  # fmt: skip
+    """The same for any point metric."""
+    now, old, older = start(buffers)
+    cost = buffers[3]
+    for d in range(n + m - 1):
+        first, last = low[d], high[d]
+        for k in range(last - first + 1):
+            cost[k] = _points.distance(x, y, first + k, m - 1 - d + first + k, code, p)
+        _step(cost, old, older, now, first, (last - first + PAD) // PAD * PAD)
         now[first] = now[last + 2] = np.inf
         now, old, older = older, now, old
     return old[n]

@@ -33,12 +33,10 @@ def values(
     Series without samples, and pairs that no path joins, give NaN. Peak memory: twice the
     series, and 6 samples per sample of the longest.
     """
-    out = np.full((len(a), len(b)), np.nan)
-    x = dtw.padded(a, lengths_a, backwards=False)
-    y = dtw.padded(b, lengths_b, backwards=True)
-    constraint = dtw.constraint_of(window, itakura)
-    _block(x, y, lengths_a, lengths_b, upper, constraint, gamma, out)
-    return out
+    limits = window, itakura
+    return np.asarray(
+        dtw.table(_pair, a, b, lengths_a, lengths_b, upper, limits, p=float(gamma))
+    )
 
 
 def divergences(a: F64, b: F64, lengths_a: Ints, lengths_b: Ints, **options: Any) -> F64:
@@ -56,29 +54,12 @@ def divergences(a: F64, b: F64, lengths_a: Ints, lengths_b: Ints, **options: Any
 
 
 @kernel
-def _block(
-    a: Floats, b: Floats, lengths_a: Ints, lengths_b: Ints, upper: bool,
-    constraint: tuple[float, bool, float], gamma: float, out: F64,
-) -> None:  # fmt: skip
-    size = a.shape[2] + dtw.PAD + 2
-    buffers = np.empty((4, size))
-    low, high = np.empty(2 * size, np.int64), np.empty(2 * size, np.int64)
-    for i in range(a.shape[0]):
-        for j in range(i if upper else 0, b.shape[0]):
-            n, m = lengths_a[i], lengths_b[j]
-            rows, columns = (a[i], b[j]) if n <= m else (b[j], a[i])
-            n, m = min(n, m), max(n, m)
-            if n > 0 and dtw.band(n, m, constraint, low, high):
-                out[i, j] = _pair(rows, columns, n, m, low, high, gamma, buffers)
-
-
-@kernel
 def _pair(
-    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, gamma: float, buffers: F64
-) -> Any:
-    cost, now, old, older = buffers[3], buffers[0], buffers[1], buffers[2]
-    now[:] = old[:] = older[:] = np.inf
-    older[0] = 0
+    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, gamma: float,
+    buffers: Floats,
+) -> Any:  # fmt: skip
+    now, old, older = dtw.start(buffers)
+    cost = buffers[3]
     for d in range(n + m - 1):
         first, last = low[d], high[d]
         cells = last - first + 1

@@ -114,7 +114,7 @@ def pairwise(
 
     Notes
     -----
-    Memory: each task holds two blocks of series, 24 bytes per sample over all of ``time``, an
+    Memory: each task holds two blocks of series, 28 bytes per sample over all of ``time``, an
     eighth of the people in each or fewer, within the budget; warping adds five samples per
     sample of the longest series. Tasks: at least 64 blocks (a task each, half of them only a
     transpose), and under three per chunk of ``x`` to gather them. Computes at call: none.
@@ -234,7 +234,7 @@ def _one_by_one(x: xr.DataArray) -> dict[Hashable, int]:
 
 def _block_length(n: int, samples: int) -> int:
     """Series in a block: an eighth of them, or fewer where two blocks would be too much."""
-    bytes_each = 2 * 24 * samples
+    bytes_each = 2 * 28 * samples
     budget.check(bytes_each, "a pair of series", "select less time or fewer features")
     most = max(1, settings.budget // max(bytes_each, 1))
     return max(1, min(math.ceil(n / _SIDE), most))

@@ -63,9 +63,9 @@ def lagged_correlation(
 
     Notes
     -----
-    Memory: each task holds one block of the other dimensions over the whole of ``time``, 24
-    bytes per sample, and its maps, 8 bytes per cell; blocks are split until their maps are
-    under 128 MiB. Tasks: under two per chunk of the series and one per block of maps.
+    Memory: each task holds one block of the other dimensions over the whole of ``time``, 40
+    bytes per sample of one pair, and its maps, 8 bytes per cell; blocks are split until their
+    maps are under 128 MiB. Tasks: under two per chunk of the series, one per block of maps.
     Computes at call: none. Work: ``time`` × ``lag``, whatever the window and the step.
 
     References
