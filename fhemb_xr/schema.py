@@ -159,7 +159,7 @@ def _axis_faults(ds: xr.Dataset) -> list[str]:
         if index is None:
             wrong.append(f"dimension {name!r} has no coordinate")
         elif not index.is_unique:
-            wrong.append(f"{name!r} repeats {index[index.duplicated()][0]!r}")
+            wrong.append(f"{name!r} repeats {index[index.duplicated()].tolist()[0]!r}")
     if TIME in ds.indexes and not ds.indexes[TIME].is_monotonic_increasing:
         wrong.append("'time' is not increasing")
     return wrong
