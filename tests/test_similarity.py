@@ -215,3 +215,11 @@ def test_lagged_correlation__refuses_other_clocks_rates_and_people():
         lagged_correlation(a, a.assign_coords(subject=[1, 3]), **FAST)
     with pytest.raises(SchemaError, match="'time'"):
         lagged_correlation(a.rename(time="t"), **FAST)
+
+
+def test_lagged_correlation__minds_no_lazy_coordinate():
+    a = labelled(np.stack([series(100, seed=i) for i in range(3)])).chunk(subject=1)
+    lazy = xr.DataArray(np.arange(3), dims="subject").chunk(subject=3).data
+    a = a.assign_coords(group=("subject", lazy))
+    r = lagged_correlation(a, a.isel(subject=0, drop=True), **FAST)
+    assert r.compute().group.values.tolist() == [0, 1, 2]

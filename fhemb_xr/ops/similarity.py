@@ -179,7 +179,7 @@ def _blocks(a: xr.DataArray, b: xr.DataArray, map_bytes: int) -> list[xr.DataArr
     chunked = [x.chunk({schema.TIME: -1}) if x.chunks else x for x in chunked]
     chunks: dict[object, tuple[int, ...]] = {}
     for x in chunked:
-        chunks |= {d: c for d, c in x.chunksizes.items() if d != schema.TIME}
+        chunks |= {d: c for d, c in x.variable.chunksizes.items() if d != schema.TIME}
     if not any(x.chunks for x in chunked):
         return chunked
     sizes = {d: n for x in chunked for d, n in x.sizes.items() if d != schema.TIME}
