@@ -44,6 +44,11 @@ def resize(
     out = np.full((len(x), *shape), np.nan, x.dtype)
     sizes = np.stack([height, width], axis=-1)
     for h, w in np.unique(sizes[(height > 0) & (width > 0)], axis=0):
+        if h > x.shape[1] or w > x.shape[2]:
+            raise ValueError(
+                f"a box of {h} × {w} pixels on a grid of {x.shape[1]} × {x.shape[2]}: height and "
+                "width are not of these frames"
+            )
         at = np.flatnonzero((height == h) & (width == w))
         top, left = (x.shape[1] - h) // 2, (x.shape[2] - w) // 2
         box = x[at, top : top + h, left : left + w].astype(np.float64)

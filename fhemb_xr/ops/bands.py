@@ -218,8 +218,10 @@ def _check(
         if found not in choice:
             raise ValueError(f"{name} is one of {', '.join(choice)}, found {found!r}")
     if transform == "modwt" and not pywt.Wavelet(wavelet).orthogonal:
-        raise ValueError(f"modwt needs an orthogonal wavelet (haar, db, sym, coif): {wavelet!r}")
-    if mode in kernel.CIRCULAR_MODES and len(x.chunksizes.get(schema.TIME, (1,))) > 1:
+        raise ValueError(
+            f"modwt needs an orthogonal wavelet (haar, db, sym, coif): {wavelet!r}"
+        )
+    if mode in kernel.CIRCULAR_MODES and len(x.variable.chunksizes.get(schema.TIME, (1,))) > 1:
         raise ValueError(
             f"mode {mode!r} joins both ends, so time must be in one chunk: x.chunk(time=-1), "
             f"{x.sizes[schema.TIME]} samples; or mode='symmetric'"

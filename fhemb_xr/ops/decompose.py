@@ -228,7 +228,7 @@ def _check_choice(name: str, found: str, allowed: tuple[str, ...]) -> None:
 
 
 def _check_size(heat: xr.DataArray, k: int) -> int:
-    cut = {d: len(heat.chunksizes.get(d, (1,))) for d in _PIXELS}
+    cut = {d: len(heat.variable.chunksizes.get(d, (1,))) for d in _PIXELS}
     if max(cut.values()) > 1:
         raise ValueError(
             f"a frame must be whole in its chunk, found {cut} chunks: heat.chunk(y=-1, x=-1)"

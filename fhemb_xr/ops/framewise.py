@@ -170,7 +170,7 @@ def _check_pixels(heat: xr.DataArray) -> None:
     schema.require_dims(heat, schema.Y, schema.X)
     if heat.dtype.kind not in "fiu":
         raise SchemaError(f"a heatmap holds numbers, found dtype {heat.dtype}")
-    cut = {d: len(heat.chunksizes.get(d, (1,))) for d in (schema.Y, schema.X)}
+    cut = {d: len(heat.variable.chunksizes.get(d, (1,))) for d in (schema.Y, schema.X)}
     if max(cut.values()) > 1:
         raise ValueError(
             f"a frame must be whole in its chunk, found {cut} chunks: heat.chunk(y=-1, x=-1)"

@@ -88,12 +88,14 @@ def _parts(heat: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, list[xr.DataA
     else:
         face = heat
     schema.require_dims(face, schema.Y, schema.X)
-    if max(len(face.chunksizes.get(d, (1,))) for d in (schema.Y, schema.X)) > 1:
+    if max(len(face.variable.chunksizes.get(d, (1,))) for d in (schema.Y, schema.X)) > 1:
         raise SchemaError("a frame must be whole in its chunk: heat.chunk(y=-1, x=-1)")
     drop = [d for d in (schema.Y, schema.X) if d in face.coords]
     face = face.drop_vars(drop)
-    known = schema.HEIGHT in heat and schema.WIDTH in heat if isinstance(heat, xr.Dataset) else (
-        schema.HEIGHT in heat.coords and schema.WIDTH in heat.coords
+    known = (
+        schema.HEIGHT in heat and schema.WIDTH in heat
+        if isinstance(heat, xr.Dataset)
+        else (schema.HEIGHT in heat.coords and schema.WIDTH in heat.coords)
     )
     if not known:
         return face, []
