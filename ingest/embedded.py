@@ -243,7 +243,8 @@ def _wait(server: Server, folder: Path, guardian: subprocess.Popen[bytes]) -> No
         except psycopg.OperationalError:
             log = folder / "log"
             text = log.read_text(errors="replace") if log.exists() else ""
-            if ("FATAL" in text and "shut down" in text) or time.monotonic() > until:
+            fatal = [f for f in text.splitlines() if "FATAL" in f and "starting up" not in f]
+            if fatal or time.monotonic() > until:
                 raise SourceError(f"PostgreSQL did not start: {_last_line(text)}") from None
             time.sleep(0.05)
 
