@@ -1,7 +1,7 @@
 """Lazy, out-of-core analysis of time series of facial heatmaps."""
 
 from fhemb_xr import accessor as _accessor  # noqa: F401  (registers .fhemb)
-from fhemb_xr import legacy, plot, testing
+from fhemb_xr import legacy, plot, testing  # noqa: F401  (fx.testing without an import)
 from fhemb_xr.diagnosis import show_versions
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save

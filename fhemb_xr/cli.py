@@ -68,7 +68,7 @@ def embed(
         )
         with _cluster(workers, memory), _progress("Embedding", workers):
             fx.save(emb, out, mode="w" if overwrite else "w-")
-        report(store=str(out), **dict(emb.sizes))
+        report(store=str(out), sizes=_sizes(emb))
 
 
 @app.command(epilog="Example: fhemb similarity emb.zarr dtw.zarr --metric dtw --clusters 3")
@@ -106,7 +106,7 @@ def similarity(
         found["cluster"] = fx.clusters(relation, clusters)
         with _cluster(workers, memory), _progress("Comparing", workers):
             fx.save(found, out, mode="w" if overwrite else "w-")
-        report(store=str(out), **dict(found.sizes))
+        report(store=str(out), sizes=_sizes(found))
 
 
 @app.command(epilog="Example: fhemb report don.zarr emb.zarr dtw.zarr --out report")
@@ -165,8 +165,7 @@ def info(store: Path, as_json: Json = False) -> None:
             "sampling_rate",
             "temperature_threshold",
         )
-        sizes = {str(k): v for k, v in ds.sizes.items()}
-        say(**{k: ds.attrs[k] for k in wanted if k in ds.attrs}, sizes=sizes)
+        say(**{k: ds.attrs[k] for k in wanted if k in ds.attrs}, sizes=_sizes(ds))
 
 
 @app.command(epilog="Example: fhemb doctor")
@@ -226,6 +225,8 @@ def _reporting(as_json: bool) -> Iterator[Callable[..., None]]:
             print(json.dumps(found, default=str))
         else:
             for key, value in found.items():
+                if isinstance(value, dict):
+                    value = " × ".join(f"{k} {v}" for k, v in value.items())
                 talk.print(f"[bold]{key}[/] {value}", highlight=False)
 
     try:
@@ -290,6 +291,10 @@ def _cluster(workers: int, memory: str) -> Any:
         host="127.0.0.1",
         dashboard_address="127.0.0.1:0",
     )
+
+
+def _sizes(obj: Any) -> dict[str, int]:
+    return {str(k): n for k, n in obj.sizes.items()}
 
 
 def _ids(text: str) -> Any:

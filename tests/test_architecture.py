@@ -105,7 +105,8 @@ import sys, xarray, dask.array
 before = {*sys.modules}  # xarray itself imports numba where numbagg is installed
 import fhemb_xr
 heavy = {"numba", "sklearn", "matplotlib", "scipy.stats", "scipy.linalg", "zarr", "pywt",
-         "holoviews", "bokeh", "distributed", "psycopg", "paramiko", "tslearn", "dask_ml", "typer"}
+         "holoviews", "bokeh", "distributed", "psycopg", "paramiko", "tslearn", "dask_ml",
+         "typer"}
 print(*sorted(heavy & ({*sys.modules} - before)))
 """
 

@@ -43,8 +43,8 @@ def stores(tmp_path_factory):
 def test_embed__saves_what_the_function_gives(stores):
     folder, done, _ = stores
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert (said["subject"], said["feature"]) == (4, 4)
+    sizes = json.loads(done.stdout)["sizes"]
+    assert (sizes["subject"], sizes["feature"]) == (4, 4)
     emb = fx.open_embedding(folder / "emb.zarr")
     expected = fx.embed(
         fx.open_recording(folder / "don.zarr"),

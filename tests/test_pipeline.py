@@ -79,7 +79,7 @@ def test_embed__of_two_calls_stay_apart(faces):
 
 
 def test_embed__says_what_is_allowed(faces):
-    with pytest.raises(UnknownNameError, match="'skwe'.*skew"):
+    with pytest.raises(UnknownNameError, match=r"'skwe'.*skew"):
         fx.embed(faces, ["skwe"])
     with pytest.raises(ValueError, match="without a wavelet: add wavelet='db4'"):
         fx.embed(faces, ["skew"], bands=[1])

@@ -142,7 +142,7 @@ def test_attributes__that_json_cannot_hold_are_made_plain(tmp_path):
 def test_mode__refuses_or_replaces(emb, tmp_path):
     path = tmp_path / "e.zarr"
     save(emb, path)
-    with pytest.raises(StoreError, match="'e.zarr' is there already: mode='w' replaces it"):
+    with pytest.raises(StoreError, match=r"'e\.zarr' is there already: mode='w' replaces it"):
         save(emb, path)
     save(emb + 1, path, mode="w")
     np.testing.assert_array_equal(open_embedding(path), emb + 1)
@@ -163,63 +163,6 @@ def test_files__are_for_their_owner_only(ds, tmp_path):
     for path in [tmp_path / "a.zarr", *(tmp_path / "a.zarr").rglob("*")]:
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode == (0o700 if path.is_dir() else 0o600), path
-
-
-class SimulatedCrash(BaseException):
-    """Power off: no handler may run as if nothing had happened."""
-
-
-STEPS = [(os, n) for n in ("rename", "replace", "mkdir", "fsync")]
-
-
-@pytest.fixture
-def crash_after(monkeypatch):
-    """``crash_after(k)``: the k-th file operation and all after it do not happen."""
-
-    def arm(k):
-        seen = {"n": 0}
-        for module, name in STEPS:
-            real = getattr(module, name)
-
-            def step(*args, _real=real, **kwargs):
-                seen["n"] += 1
-                if seen["n"] > k:
-                    raise SimulatedCrash
-                return _real(*args, **kwargs)
-
-            monkeypatch.setattr(module, name, step)
-        # a process that died removes nothing
-        monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)
-        return seen
-
-    return arm
-
-
-def test_save__crashed_anywhere_leaves_the_old_or_the_new_whole(
-    tmp_path, crash_after, monkeypatch
-):
-    old = xr.DataArray(np.zeros((2, 6)), dims=("subject", "time"), name="x").chunk(time=3)
-    path = tmp_path / "x.zarr"
-    with monkeypatch.context():
-        seen = crash_after(10**9)
-        save(old, path)
-        total = seen["n"]
-    monkeypatch.undo()
-    outcomes = set()
-    for k in range(total + 3):
-        with monkeypatch.context():
-            crash_after(k)
-            try:
-                save(old + 1 + k, path, mode="w")
-            except SimulatedCrash:
-                pass
-        monkeypatch.undo()
-        found = open_result(path).compute()
-        assert found.min() == found.max(), f"torn at {k}"
-        outcomes.add("new" if found.max() == k + 1 else "old")
-    assert outcomes == {"old", "new"}
-    save(old, path, mode="w")
-    assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]  # what the dead left is swept
 
 
 def test_save__that_fails_while_computing_leaves_nothing(emb, tmp_path):
@@ -331,7 +274,7 @@ def test_read__notices_flipped_bits(emb, tmp_path):
         whole[at] ^= 1 << rng.integers(8)
         intact = path.read_bytes()
         path.write_bytes(whole)
-        with pytest.raises(Exception, match="."):
+        with pytest.raises(Exception, match=r"."):  # zarr's, blosc's or ours
             open_embedding(tmp_path / "e.zarr").compute()
         path.write_bytes(intact)
 

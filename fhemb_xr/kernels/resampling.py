@@ -25,7 +25,7 @@ def weights(old: int, new: int, method: str) -> NDArray[np.float64]:
         return np.asarray(cover / cover.sum(axis=1, keepdims=True))
     centre = (np.arange(new) + 0.5) * old / new - 0.5
     distance = np.abs(np.clip(centre, 0, old - 1)[:, None] - np.arange(old))
-    return np.clip(1 - distance, 0, None)
+    return np.asarray(np.clip(1 - distance, 0, None))
 
 
 def resize(
@@ -46,8 +46,8 @@ def resize(
     for h, w in np.unique(sizes[(height > 0) & (width > 0)], axis=0):
         if h > x.shape[1] or w > x.shape[2]:
             raise ValueError(
-                f"a box of {h} × {w} pixels on a grid of {x.shape[1]} × {x.shape[2]}: height and "
-                "width are not of these frames"
+                f"a box of {h} × {w} pixels on a grid of {x.shape[1]} × {x.shape[2]}: height "
+                "and width are not of these frames"
             )
         at = np.flatnonzero((height == h) & (width == w))
         top, left = (x.shape[1] - h) // 2, (x.shape[2] - w) // 2
