@@ -27,7 +27,7 @@ def test_validate__takes_a_recording_and_reads_nothing(ds, computes):
         (lambda ds: ds.drop_vars("heatmap"), "no variable 'heatmap' among"),
         (lambda ds: ds.rename(time="t"), r"'heatmap' has the dimensions .*'t', 'y'"),
         (lambda ds: ds.transpose(..., "time"), "has the dimensions"),
-        (lambda ds: ds.assign(heatmap=ds.heatmap.astype(complex)), "dtype complex128, expected"),
+        (lambda ds: ds.assign(heatmap=ds.heatmap.astype(complex)), "complex128, expected"),
         (lambda ds: ds.assign(height=ds.height.astype(str)), "'height' has dtype <U"),
         (lambda ds: ds.drop_attrs(deep=False), "no attribute 'sampling_rate'"),
         (lambda ds: ds.assign_attrs(sampling_rate=0), "'sampling_rate' is 0, not a positive"),

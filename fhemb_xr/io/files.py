@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -165,8 +165,10 @@ def locked(store: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # while still held: the next writer makes its own
-        os.close(fd)
+        try:
+            path.unlink(missing_ok=True)  # while still held: the next writer makes its own
+        finally:
+            os.close(fd)
 
 
 def _acquire(path: Path, store: Path) -> int:
@@ -184,8 +186,8 @@ def _acquire(path: Path, store: Path) -> int:
         except FileNotFoundError:
             pass
         os.close(fd)  # its holder removed the file between our opening and locking
-    os.ftruncate(fd, 0)
-    os.write(fd, f"process {os.getpid()}".encode())
+    with suppress(OSError):  # the name of the holder is a courtesy: the disk may be full
+        os.write(fd, f"process {os.getpid()}".ljust(32).encode())
     return fd
 
 

@@ -1,0 +1,210 @@
+"""Opening stores: lazy, exact, of any kind, and refused by name when damaged."""
+
+import json
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from fhemb_xr.errors import SchemaError, StoreError
+from fhemb_xr.io import encoding
+from fhemb_xr.io.recording import open_recording, open_result
+from fhemb_xr.io.store import save
+from fhemb_xr.io.verification import verify
+from fhemb_xr.testing import audience
+
+
+@pytest.fixture
+def ds():
+    return audience(n_subjects=3, seconds=12, shape=(6, 5), faceless=[41], chunk_frames=100)
+
+
+@pytest.fixture
+def path(ds, tmp_path):
+    save(ds, tmp_path / "a.zarr")
+    return tmp_path / "a.zarr"
+
+
+@pytest.fixture
+def series(tmp_path):
+    """A result in four chunks of 200 000 samples, as large as files are gathered to."""
+    x = xr.DataArray(
+        np.random.default_rng(0).normal(size=(2, 1_100_000)),
+        dims=("subject", "time"),
+        coords={"subject": [65, 66], "time": np.arange(1_100_000) / 25},
+        name="x",
+    ).chunk(subject=1, time=550_000)
+    save(x, tmp_path / "x.zarr")
+    return tmp_path / "x.zarr"
+
+
+def chunk_files(path, name):
+    return sorted(p for p in (path / name / "c").rglob("*") if p.is_file())
+
+
+def test_open__computes_nothing_and_reads_no_heatmap(path, computes):
+    for file in chunk_files(path, "heatmap"):
+        file.write_bytes(b"")
+    with computes(0):
+        ds = open_recording(path)
+        assert ds.frame.values[0] == 0
+        assert open_recording(path, chunks=None).sizes == ds.sizes
+
+
+@pytest.mark.parametrize("chunks", [{}, None, {"subject": 3}, "auto"])
+def test_open__is_float32_however_it_is_chunked(path, ds, chunks):
+    found = open_recording(path, chunks=chunks).heatmap
+    assert found.dtype == found.compute().dtype == np.float32
+    assert (found.chunks is None) == (chunks is None)
+    np.testing.assert_allclose(found, ds.heatmap, atol=0.00501)
+    np.testing.assert_array_equal(found, open_recording(path).heatmap)
+    assert found.attrs["units"] == "degC"
+    assert not {"scale_factor", "add_offset", "_FillValue"} & set(found.attrs)
+
+
+def test_open__two_stores_computed_together_stay_apart(path, ds, tmp_path):
+    save(
+        ds.assign(heatmap=(ds.heatmap + 1).assign_attrs(ds.heatmap.attrs)), tmp_path / "b.zarr"
+    )
+    a, b = open_recording(path).heatmap, open_recording(tmp_path / "b.zarr").heatmap
+    a, b = dask.compute(a, b)
+    np.testing.assert_allclose((b - a).max(), 1, atol=0.011)
+
+
+def test_open__gives_the_new_values_after_a_replacement(path, ds):
+    before = open_recording(path).heatmap.compute()
+    save(ds.assign(heatmap=(ds.heatmap + 1).assign_attrs(ds.heatmap.attrs)), path, mode="w")
+    np.testing.assert_allclose(
+        open_recording(path).heatmap - before, before * 0 + 1, atol=0.011
+    )
+
+
+def test_open__has_two_tasks_a_chunk(path, ds):
+    heat = open_recording(path).heatmap
+    (graph,) = dask.optimize(heat.data)
+    assert len(heat.__dask_graph__()) <= 2 * heat.data.npartitions + 2
+    assert len(graph.__dask_graph__()) <= heat.data.npartitions + 2
+
+
+@pytest.mark.parametrize("kind", ["url", "home", "object", "memory", "fsspec"])
+def test_open__takes_what_xarray_takes(path, ds, kind, monkeypatch):
+    monkeypatch.setenv("HOME", str(path.parent))
+    store = {
+        "url": f"file://{path}",
+        "home": "~/a.zarr",
+        "object": zarr.storage.LocalStore(path),
+        "memory": zarr.storage.MemoryStore(),
+        "fsspec": f"memory://{path.parent.name}",
+    }[kind]
+    if kind in {"memory", "fsspec"}:
+        save(ds, store)
+        with pytest.raises(StoreError, match="the store holds something already"):
+            save(ds, store)
+        save(ds, store, mode="w")
+    np.testing.assert_array_equal(open_recording(store).heatmap, open_recording(path).heatmap)
+
+
+def test_open__keeps_labels_of_text_and_of_single_numbers(ds, tmp_path):
+    one = ds.assign_coords(subject=["a", "b", "ç/.."]).isel(session=0, subject=2)
+    save(one, tmp_path / "one.zarr")
+    found = open_result(tmp_path / "one.zarr")
+    assert (found.subject.item(), found.session.item()) == ("ç/..", "dg")
+    assert found.subject.dtype.kind == "U"
+    np.testing.assert_array_equal(found.heatmap, one.heatmap)  # no recording: every bit kept
+    with pytest.raises(SchemaError, match=r"'heatmap' has the dimensions \('time', 'y', 'x'\)"):
+        open_recording(tmp_path / "one.zarr")
+
+
+def test_open__survives_every_single_lost_file_by_refusing_it(path):
+    for name in ("heatmap", "height", "time", "subject"):
+        for file in chunk_files(path, name):
+            content = file.read_bytes()
+            file.unlink()
+            with pytest.raises(StoreError, match=rf"'a\.zarr' has lost data: '{name}' has"):
+                open_recording(path)
+            file.write_bytes(content)
+    open_recording(path)
+
+
+@pytest.mark.parametrize("array", ["heatmap", "time", "subject"])
+@pytest.mark.parametrize("how", ["truncated", "empty", "absent", "unknown codec"])
+def test_open__refuses_damaged_metadata_of_an_array(path, array, how):
+    meta = path / array / "zarr.json"
+    text = meta.read_text()
+    if how == "absent":
+        meta.unlink()
+    elif how == "unknown codec":
+        meta.write_text(text.replace('"crc32c"', '"crc99"'))
+    else:
+        meta.write_text(text[: len(text) // 2] if how == "truncated" else "")
+    with pytest.raises(StoreError, match=r"'a\.zarr' (is damaged|has lost data)"):
+        open_recording(path)
+
+
+def test_open__refuses_a_damaged_coordinate(path):
+    (file,) = chunk_files(path, "time")
+    whole = bytearray(file.read_bytes())
+    whole[len(whole) // 2] ^= 4
+    file.write_bytes(whole)
+    with pytest.raises(StoreError, match=r"'a\.zarr' is damaged \(.*checksum"):
+        open_recording(path)
+
+
+def test_open__says_that_a_writer_died(tmp_path):
+    (tmp_path / ".a.zarr.0123abcd.staging").mkdir()
+    with pytest.raises(StoreError, match=r"'a\.zarr' is missing, a writer died"):
+        open_recording(tmp_path / "a.zarr")
+
+
+def test_result__of_other_people_stays_closed(tmp_path):
+    xr.Dataset({"x": ("t", np.zeros(3))}).to_zarr(tmp_path / "b.zarr", consolidated=False)
+    with pytest.raises(SchemaError, match=r"'b\.zarr': this is not a store of fhemb_xr"):
+        open_result(tmp_path / "b.zarr")
+
+
+def test_verify__finds_nothing_in_sound_stores(path, series):
+    assert verify(path) == []
+    assert verify(series) == []
+    assert verify(zarr.storage.LocalStore(path)) == []
+
+
+def test_verify__names_the_person_and_the_time_of_a_flipped_bit(series):
+    file = series / "x/c/1/1"
+    whole = bytearray(file.read_bytes())
+    whole[1000] ^= 1
+    file.write_bytes(whole)
+    (found,) = verify(series)
+    assert found.startswith("'x' is damaged for subject 66, time 22000.0 to 43999.96 s: ")
+
+
+def test_verify__finds_the_chunk_in_the_shard(ds, tmp_path, monkeypatch):
+    monkeypatch.setattr(encoding, "CHUNK_FRAMES", 100)
+    save(ds, tmp_path / "a.zarr")
+    file = tmp_path / "a.zarr/heatmap/c/0/0/0/0/0"
+    whole = bytearray(file.read_bytes())
+    whole[len(whole) // 2] ^= 1
+    file.write_bytes(whole)
+    (found,) = verify(tmp_path / "a.zarr")
+    assert found.startswith("'heatmap' is damaged for subject 40, time 4.0 to 7.96 s: ")
+
+
+def test_verify__names_what_is_lost(series, path):
+    (series / "x/c/0/1").unlink()
+    assert verify(series) == ["'x' is lost for subject 65, time 22000.0 to 43999.96 s"]
+    chunk_files(path, "heatmap")[0].unlink()
+    assert verify(path) == ["'heatmap' has 1 of 2 files"]
+
+
+def test_verify__refuses_what_is_no_store(tmp_path):
+    with pytest.raises(StoreError, match="not a Zarr 3 store"):
+        verify(tmp_path)
+
+
+def test_metadata__is_json_that_any_reader_takes(path):
+    def refuse(text):
+        raise AssertionError(text)
+
+    for file in path.rglob("zarr.json"):
+        json.loads(file.read_text(), parse_constant=refuse)
