@@ -107,7 +107,8 @@ def main(frames):
     )
     for name, seconds in rows:
         print(
-            f"{name:42}{seconds:8.2f} s {seconds / n * 1e6:9.1f} µs/frame {seconds / ours:8.1f} ×"
+            f"{name:42}{seconds:8.2f} s {seconds / n * 1e6:9.1f} µs/frame",
+            f"{seconds / ours:8.1f} ×",
         )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     print(f"peak memory of this process {peak:.0f} MiB, the input among it")
