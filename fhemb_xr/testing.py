@@ -129,7 +129,7 @@ def audience(
         schema.N_TIME: np.full((len(ids), len(sessions)), n_frames, "int64"),
     }
     frame = np.arange(start_frame, start_frame + n_frames)
-    return xr.Dataset(
+    out = xr.Dataset(
         {
             n: (schema.VARIABLES[n].dims, a, schema.VARIABLES[n].attrs)
             for n, a in arrays.items()
@@ -150,6 +150,8 @@ def audience(
             "title": title,
         },
     )
+    out[schema.HEATMAP].attrs[schema.SAMPLING_RATE] = rate_hz
+    return out
 
 
 def _people(

@@ -11,9 +11,20 @@ from hypothesis import strategies as st
 
 from fhemb_xr.errors import UnknownNameError
 from fhemb_xr.kernels import wavelets as kernel
-from fhemb_xr.ops.bands import label, wavelet_bands, wavelet_filter
+from fhemb_xr.ops.bands import band_label, wavelet_bands, wavelet_filter
 
-WAVELETS = ["haar", "db2", "db4", "db10", "sym2", "sym10", "coif1", "coif5", "bior1.3", "bior4.4"]
+WAVELETS = [
+    "haar",
+    "db2",
+    "db4",
+    "db10",
+    "sym2",
+    "sym10",
+    "coif1",
+    "coif5",
+    "bior1.3",
+    "bior4.4",
+]
 
 
 def signal(n, channels=2, seed=0, dtype="f8"):
@@ -69,13 +80,23 @@ def test_filter__takes_chunks_of_one_and_any_position_of_time():
     np.testing.assert_allclose(turned.transpose("time", "k"), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("n", [512, 515, 5000])
 @pytest.mark.parametrize("mode", kernel.CIRCULAR_MODES)
-def test_filter__circular_modes_are_exact_in_one_chunk_and_refused_in_several(mode):
-    x = signal(512)
-    out = wavelet_filter(x.chunk(time=-1), [2], "db4", 4, mode)
-    np.testing.assert_allclose(out, by_pywt(x.values, {2}, "db4", 4, mode), atol=1e-12)
-    with pytest.raises(ValueError, match=r"joins both ends, .* x\.chunk\(time=-1\), 512 samples"):
-        wavelet_filter(x.chunk(time=100), [2], "db4", 4, mode)
+def test_filter__modes_that_join_both_ends_are_exact_in_any_chunks(mode, n):
+    x = signal(n)
+    expected = by_pywt(x.values, {2}, "db4", 4, mode)
+    for chunk in (-1, 100, 333):
+        out = wavelet_filter(x.chunk(time=chunk), [2], "db4", 4, mode)
+        np.testing.assert_allclose(out, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("mode", kernel.CIRCULAR_MODES)
+def test_gaps__are_refused_where_chunks_cannot_know_both_ends(mode):
+    x = signal(5000)
+    x[2000:2200] = np.nan
+    with pytest.raises(ValueError, match=r"joins both ends .* x\.chunk\(time=-1\)"):
+        wavelet_filter(x.chunk(time=500), [2], "db4", 4, mode).compute()
+    assert wavelet_filter(x.chunk(time=-1), [2], "db4", 4, mode).notnull()[3000:].all()
 
 
 @pytest.mark.parametrize("transform", ["dwt", "modwt"])
@@ -112,11 +133,11 @@ def test_bands__carry_the_originals_table_of_hertz_and_seconds():
 )
 def test_filter__says_what_is_left_with_adjacent_bands_merged(bands, hz, seconds):
     out = wavelet_filter(signal(4000), bands)
-    assert label(out.attrs) == hz
-    assert label(out.attrs, "s") == seconds
+    assert band_label(out.attrs) == hz
+    assert band_label(out.attrs, "s") == seconds
     assert json.loads(out.attrs["fhemb_bands"])["bands"] == bands
     assert out.attrs["units"] == "degC"
-    assert label({}) == ""
+    assert band_label({}) == ""
 
 
 def test_modwt__equals_pywt_and_moves_with_the_signal():
@@ -170,7 +191,7 @@ def test_gaps__spread_or_raise_where_asked():
     x[1000] = np.nan
     spread = wavelet_filter(x, [1], "db4", 5, gaps="propagate")
     assert int(spread.isnull().sum("time").max()) > 100
-    with pytest.raises(ValueError, match="gaps='fill' bridges it"):
+    with pytest.raises(ValueError, match="gaps='fill' or gaps='split' allow that"):
         wavelet_filter(x.chunk(time=500), [1], "db4", 5, gaps="raise").compute()
 
 
@@ -195,7 +216,9 @@ def test_filter__of_nothing_and_of_a_constant():
 
 def test_errors__say_what_is_allowed():
     x = signal(4000)
-    with pytest.raises(UnknownNameError, match=r"no discrete wavelet 'db44'; the nearest are db4"):
+    with pytest.raises(
+        UnknownNameError, match=r"no discrete wavelet 'db44'; the nearest are db4"
+    ):
         wavelet_filter(x, [1], "db44")
     with pytest.raises(ValueError, match=r"numbers from 0 to 8, found \[9\]"):
         wavelet_filter(x, [9])

@@ -52,7 +52,9 @@ def open_recording(store: Any, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006
     """
     ds = _open(store, chunks)
     schema.validate(ds)
-    return ds
+    # taken out of its Dataset, the heatmap must still know its clock
+    rate = {schema.SAMPLING_RATE: ds.attrs[schema.SAMPLING_RATE]}
+    return ds.assign({schema.HEATMAP: ds[schema.HEATMAP].assign_attrs(rate)})
 
 
 def open_embedding(store: Any) -> xr.DataArray:

@@ -4,20 +4,24 @@ import json
 import math
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import schema
+from fhemb_xr import budget, schema
 from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.ops.neighbours import Block, Plan, blocks
 
 BANDS = "fhemb_bands"
 """Attribute of a filtered signal that says, as JSON, what is left in it."""
 TRANSFORMS = ("dwt", "modwt")
-GAPS = ("fill", "raise", "propagate")
+GAPS = ("fill", "split", "raise", "propagate")
 Bands = str | int | Sequence[int]
+Interval = tuple[float, float]
+_BLOCK_BYTES = 2**26  # up to here short chunks are filtered together
 
 
 def wavelet_bands(
@@ -28,48 +32,57 @@ def wavelet_bands(
     *,
     transform: str = "dwt",
     gaps: str = "fill",
+    max_gap_s: float = 1.0,
 ) -> xr.DataArray:
     """Split a signal into its wavelet bands, each at full length.
 
     Parameters
     ----------
     x
-        Any array with ``time``, in chunks of any length.
+        Any array with ``time``, in chunks of any length, other dimensions in any chunks.
     wavelet
         Name of a discrete wavelet of PyWavelets.
     level
         Depth L. Deeper than the series allows is computed with a warning.
     mode
-        Extension at both ends, as PyWavelets names it. ``periodic`` and ``periodization`` need
-        time in one chunk.
+        Extension at both ends, level by level, as PyWavelets names it.
     transform
-        ``"dwt"``: decimated; its bands change when the signal is shifted. ``"modwt"``:
-        zero-phase and shift-invariant: for comparing people in time.
+        ``"dwt"``: decimated; its bands change when the signal is shifted. ``"modwt"``: the
+        maximal-overlap multiresolution, zero-phase and shift-invariant: for comparing people
+        in time. It extends the series once (symmetric, reflect, constant, zero, periodic).
     gaps
-        ``"fill"``: missing samples are bridged for the filter (linearly, or by the nearest
-        sample where the gap is longer than the filter) and missing again in the result;
-        ``"propagate"``: they spread over the filter's reach; ``"raise"``: they are an error
-        while computing.
+        Missing samples stay missing, and never spread, unless you ask for it. ``"fill"``: gaps
+        of up to ``max_gap_s`` are bridged by a line for the filter, at longer ones the series
+        is split; ``"split"``: every run of samples is filtered on its own, as PyWavelets would
+        filter it; ``"propagate"``: NaN spreads over the filter's reach, as in PyWavelets;
+        ``"raise"``: a missing sample is an error while computing.
+    max_gap_s
+        The longest gap that ``gaps="fill"`` bridges [s].
 
     Returns
     -------
     ``x`` with a last dimension ``band``, 0 to L in PyWavelets' order: 0 is the approximation
     A_L, band b ≥ 1 the detail D_{L+1-b}. Coordinates ``frequency_low`` and ``frequency_high``
-    [Hz], ``period_low`` and ``period_high`` [s]. Bands sum to ``x``. float32 stays float32.
+    [Hz], ``period_low`` and ``period_high`` [s]. Bands sum to ``x``. float32 and float64 stay
+    what they are, integers of up to 16 bits become float32, longer ones float64. Chunks are
+    those of ``x``.
 
     Raises
     ------
     UnknownNameError
         A wavelet that is not there, with the nearest ones.
     ValueError
-        Another argument that is not allowed.
+        Another argument that is not allowed; while computing, a gap where there may be none.
+    BudgetError
+        If a block and what it depends on are larger than the budget of one task.
 
     Notes
     -----
     Equal to ``pywt.wavedec``, zero, ``pywt.waverec`` over the whole series, to rounding. A
-    block takes ``2 (F - 1)(2^L - 1)`` samples of its neighbours on each side (F the filter's
-    length); shorter chunks are gathered first. Memory: about ``8 + L`` times such a block for
-    each running task. Tasks: under ten per chunk. Computes at call: none.
+    block reads about ``(F - 1)(2^L - 1)`` samples of its neighbours on each side (F the
+    filter's length); neighbouring chunks much shorter than that are filtered together, up to
+    64 MiB. Memory: for each running task twice what the block reads, and its results. Tasks:
+    under six per chunk. Computes at call: none.
 
     References
     ----------
@@ -85,12 +98,14 @@ def wavelet_bands(
     >>> parts.sizes["band"], bool(abs(parts.sum("band") - x).max() < 1e-12)
     (9, True)
     """
-    _check(x, wavelet, level, mode, transform, gaps)
-    groups = [[b] for b in range(level + 1)]
-    data = _filtered(x, groups, wavelet, level, mode, transform, gaps)
+    from fhemb_xr.kernels.wavelets import Spec
+
+    _check(x, wavelet, level, mode, transform, gaps, max_gap_s)
+    every = tuple(range(level + 1))
+    spec = Spec(tuple((b,) for b in every), wavelet, level, mode, transform)
+    data = _filtered(x, spec, gaps, max_gap_s)
     out = xr.DataArray(data, dims=(*x.dims, schema.BAND), coords=x.coords, name=x.name)
-    edges = frequencies(level, schema.sampling_rate(x))
-    low, high = (np.array([e[i] for e in edges]) for i in (0, 1))
+    low, high = np.array(frequencies(level, schema.sampling_rate(x))).T
     with np.errstate(divide="ignore"):
         periods = 1 / high, 1 / low
     out = out.assign_coords(
@@ -102,34 +117,40 @@ def wavelet_bands(
             "period_high": (schema.BAND, periods[1], {"units": "s"}),
         }
     )
-    out.attrs = _attrs(x, range(level + 1), wavelet, level, mode, transform)
+    out.attrs = _attrs(x, every, wavelet, level, mode, transform)
     return out
 
 
 def wavelet_filter(
     x: xr.DataArray,
-    bands: Bands,
+    bands: Bands | None = None,
     wavelet: str = "db4",
     level: int = 8,
     mode: str = "symmetric",
     *,
+    hz: Interval | None = None,
+    period_s: Interval | None = None,
     transform: str = "dwt",
     gaps: str = "fill",
+    max_gap_s: float = 1.0,
 ) -> xr.DataArray:
     """The sum of some wavelet bands, without computing the others.
 
     Parameters
     ----------
-    x, wavelet, level, mode, transform, gaps
+    x, wavelet, level, mode, transform, gaps, max_gap_s
         As in :func:`wavelet_bands`.
     bands
         Numbers in PyWavelets' order, one number, or ``"all"``.
+    hz, period_s
+        Instead of ``bands``: the lowest and the highest frequency [Hz], or the shortest and
+        the longest period [s]. Bands of which at least half, in octaves, lies there.
 
     Returns
     -------
-    Like ``x``, lazy where it is; what is left in it stands in ``attrs["fhemb_bands"]`` as
-    JSON: wavelet, level, mode, transform, bands, and the intervals in Hz and seconds, adjacent
-    bands merged.
+    Like ``x``, lazy where it is, in its chunks; what is left in it stands in
+    ``attrs["fhemb_bands"]`` as JSON: wavelet, level, mode, transform, bands, and the intervals
+    in Hz and seconds, adjacent bands merged.
 
     Raises
     ------
@@ -137,12 +158,14 @@ def wavelet_filter(
         A wavelet that is not there, with the nearest ones.
     ValueError
         No band, a band that is not there, or another argument that is not allowed.
+    BudgetError
+        As :func:`wavelet_bands`.
 
     Notes
     -----
     As :func:`wavelet_bands`, with the deepest level that the bands need instead of L. Memory:
-    about eight times a block for each running task. Tasks: under ten per chunk. Computes at
-    call: none.
+    twice what a block reads and once the block, for each running task. Tasks: under six per
+    chunk. Computes at call: none.
 
     References
     ----------
@@ -153,12 +176,18 @@ def wavelet_filter(
     >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> x = xr.DataArray(np.arange(2000.0) % 50, dims="time", attrs={"sampling_rate": 25.0})
     >>> y = fx.wavelet_filter(x.chunk(time=600), [2, 3, 5])
-    >>> fx.ops.bands.label(y.attrs)
+    >>> fx.ops.bands.band_label(y.attrs)
     '0.10–0.39, 0.78–1.56 Hz'
+    >>> z = fx.wavelet_filter(x.chunk(time=600), period_s=(5, 20))
+    >>> fx.ops.bands.band_label(z.attrs, "s")
+    '5.12–20.48 s'
     """
-    _check(x, wavelet, level, mode, transform, gaps)
-    chosen = _chosen(bands, level)
-    data = _filtered(x, [chosen], wavelet, level, mode, transform, gaps)
+    from fhemb_xr.kernels.wavelets import Spec
+
+    _check(x, wavelet, level, mode, transform, gaps, max_gap_s)
+    chosen = _chosen(bands, level, schema.sampling_rate(x), hz, period_s)
+    spec = Spec((chosen,), wavelet, level, mode, transform)
+    data = _filtered(x, spec, gaps, max_gap_s)
     out = xr.DataArray(data, dims=x.dims, coords=x.coords, name=x.name)
     out.attrs = _attrs(x, chosen, wavelet, level, mode, transform)
     return out
@@ -170,8 +199,8 @@ def frequencies(level: int, rate_hz: float) -> list[tuple[float, float]]:
     return [(0.0, rate_hz / 2 ** (level + 1)), *details]
 
 
-def label(attrs: dict[Any, Any], unit: str = "Hz") -> str:
-    """What is left in a filtered signal: ``'0.10–0.39, 0.78–1.56 Hz'``; ``''`` if unfiltered."""
+def band_label(attrs: dict[Any, Any], unit: str = "Hz") -> str:
+    """What a filter left: ``'0.10–0.39, 0.78–1.56 Hz'``; ``''`` for an unfiltered signal."""
     if BANDS not in attrs:
         return ""
     found = json.loads(attrs[BANDS])["hz" if unit == "Hz" else "period_s"]
@@ -179,40 +208,75 @@ def label(attrs: dict[Any, Any], unit: str = "Hz") -> str:
     return f"{', '.join(texts)} {unit}"
 
 
-def _chosen(bands: Bands, level: int) -> list[int]:
+def _chosen(
+    bands: Bands | None, level: int, rate: float, hz: Interval | None, period_s: Interval | None
+) -> tuple[int, ...]:
+    if sum(b is not None for b in (bands, hz, period_s)) != 1:
+        raise ValueError(
+            "choose by one of bands, hz, period_s: "
+            f"found bands={bands!r}, hz={hz!r}, period_s={period_s!r}"
+        )
+    if bands is None:
+        return _within(level, rate, hz, period_s)
     if isinstance(bands, str):
         if bands != "all":
             raise ValueError(f"bands are numbers from 0 to {level}, or 'all', found {bands!r}")
-        return list(range(level + 1))
+        return tuple(range(level + 1))
     wanted = [bands] if isinstance(bands, int | np.integer) else list(bands)
     wrong = [b for b in wanted if not isinstance(b, int | np.integer) or not 0 <= b <= level]
     if wrong or not wanted:
         found = f"found {wrong}" if wrong else "none was asked for"
         raise ValueError(f"bands of level {level} are numbers from 0 to {level}, {found}")
-    return sorted({int(b) for b in wanted})
+    return tuple(sorted({int(b) for b in wanted}))
+
+
+def _within(
+    level: int, rate: float, hz: Interval | None, period_s: Interval | None
+) -> tuple[int, ...]:
+    """Bands of which at least half, in octaves, lies in an interval."""
+    if hz is None:
+        assert period_s is not None
+        hz = (1 / period_s[1], 1 / period_s[0] if period_s[0] > 0 else np.inf)
+    edges = frequencies(level, rate)
+    floor = edges[0][1] / 4  # of the lowest band's endless octaves two count
+    chosen = tuple(
+        b
+        for b, (a, z) in enumerate(edges)
+        if min(z, hz[1]) / max(a or floor, hz[0]) >= (z / (a or floor)) ** 0.5
+    )
+    if not chosen:
+        found = ", ".join(f"{a:.3g}–{z:.3g}" for a, z in edges)
+        raise ValueError(f"no band of level {level} lies in {hz} Hz: the bands are {found} Hz")
+    return chosen
 
 
 def _check(
-    x: xr.DataArray, wavelet: str, level: int, mode: str, transform: str, gaps: str
+    x: xr.DataArray,
+    wavelet: str,
+    level: int,
+    mode: str,
+    transform: str,
+    gaps: str,
+    max_gap_s: float,
 ) -> None:
     import pywt
 
     from fhemb_xr.kernels import wavelets as kernel
 
     schema.require_dims(x, schema.TIME)
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"wavelet bands are of real numbers, found dtype {x.dtype}")
     names = pywt.wavelist(kind="discrete")
     if wavelet not in names:
         raise UnknownNameError(f"no discrete wavelet {wavelet!r}{nearest(wavelet, names)}")
-    if not isinstance(level, int) or level < 1:
+    if not isinstance(level, int | np.integer) or level < 1:
         raise ValueError(f"level is a whole number from 1 on, found {level!r}")
-    allowed = (
-        tuple(kernel.PADDING)
-        if transform == "modwt"
-        else (*kernel.LOCAL_MODES, *kernel.CIRCULAR_MODES)
-    )
+    if not max_gap_s >= 0:
+        raise ValueError(f"max_gap_s is a number of seconds from 0 on, found {max_gap_s!r}")
+    local = (*kernel.LOCAL_MODES, *kernel.CIRCULAR_MODES)
     for name, found, choice in (
         ("transform", transform, TRANSFORMS),
-        ("mode", mode, allowed),
+        ("mode", mode, tuple(kernel.PADDING) if transform == "modwt" else local),
         ("gaps", gaps, GAPS),
     ):
         if found not in choice:
@@ -220,11 +284,6 @@ def _check(
     if transform == "modwt" and not pywt.Wavelet(wavelet).orthogonal:
         raise ValueError(
             f"modwt needs an orthogonal wavelet (haar, db, sym, coif): {wavelet!r}"
-        )
-    if mode in kernel.CIRCULAR_MODES and len(x.variable.chunksizes.get(schema.TIME, (1,))) > 1:
-        raise ValueError(
-            f"mode {mode!r} joins both ends, so time must be in one chunk: x.chunk(time=-1), "
-            f"{x.sizes[schema.TIME]} samples; or mode='symmetric'"
         )
     sound = pywt.dwt_max_level(x.sizes[schema.TIME], wavelet)
     if level > sound:
@@ -265,90 +324,104 @@ def _merged(intervals: list[tuple[float, float]]) -> list[list[float]]:
     return out
 
 
-def _filtered(
-    x: xr.DataArray, groups: list[list[int]], wavelet: str, level: int, mode: str,
-    transform: str, gaps: str,
-) -> Any:  # fmt: skip
+def _filtered(x: xr.DataArray, spec: Any, gaps: str, max_gap_s: float) -> Any:
     """Bands of numpy or dask data; a last axis for the groups where there are several."""
-    from fhemb_xr.kernels import wavelets as kernel
-
     axis = int(x.get_axis_num(schema.TIME))
-    levels = max(kernel.depth(g, level) for g in groups)
-    reach = kernel.reach(wavelet, levels)
+    longest = round(max_gap_s * schema.sampling_rate(x)) if gaps == "fill" else 0
     data = x.data
-    if data.dtype.kind != "f":
-        data = data.astype(np.float64)
-    options = {
-        "axis": axis,
-        "groups": groups,
-        "wavelet": wavelet,
-        "level": level,
-        "mode": mode,
-        "transform": transform,
-        "gaps": gaps,
-        "longest": reach,
-    }
-    if not isinstance(data, da.Array):
-        return _block(data, **options)
-    return _blockwise(data, axis, reach, 2**levels, options)
-
-
-def _blockwise(data: da.Array, axis: int, reach: int, step: int, options: Any) -> da.Array:
-    """Each block with as much of its neighbours as it depends on, which is then cut off."""
-    # twice the reach: once for the filter, once to see what bridges the gaps it may meet
-    halo = math.ceil(2 * reach / step) * step
-    data = data.rechunk({axis: _plan(data.chunks[axis], halo, step)})
-    single = len(data.chunks[axis]) == 1
-    wide = data if single else da.overlap.overlap(data, {axis: halo}, {axis: "none"})
-    meta = np.empty((0,) * data.ndim, data.dtype)
-    if len(options["groups"]) == 1:
-        out = wide.map_blocks(_block, dtype=data.dtype, meta=meta, **options)
-    else:
-        out = wide.map_blocks(
-            _block,
-            dtype=data.dtype,
-            meta=meta[..., None],
-            new_axis=data.ndim,
-            chunks=(*wide.chunks, (len(options["groups"]),)),
-            **options,
+    if data.dtype.kind != "f" or data.dtype.itemsize < 4:
+        data = data.astype(np.result_type(data.dtype, np.float32))
+    extra = (len(spec.groups),) if len(spec.groups) > 1 else ()
+    n = data.shape[axis]
+    if data.size == 0:
+        return (da if isinstance(data, da.Array) else np).empty(
+            (*data.shape, *extra), data.dtype
         )
-    if single:
-        return out
-    return da.overlap.trim_internal(out, {axis: halo}, {axis: "none"})
+    work = partial(_block, spec=spec, gaps=gaps, longest=longest)
+    if not isinstance(data, da.Array):
+        return work([data], None, axis, Block(0, n, range(1), ((0, n),)))
+    plan = Plan(data, axis, _blocks(data, axis, spec, longest), work)
+    circular = spec.mode in ("periodic", "periodization")
+    if spec.transform == "dwt" and gaps in ("fill", "split") and not circular:
+        plan.summary = partial(_summary, longest=longest)
+        plan.merge = partial(_merge, longest=longest)
+    return plan.array(extra, np.empty((0,) * (data.ndim + len(extra)), data.dtype))
 
 
-def _plan(chunks: tuple[int, ...], halo: int, step: int) -> tuple[int, ...]:
-    """Blocks that start at multiples of ``step`` and are not shorter than the halo.
+def _blocks(data: da.Array, axis: int, spec: Any, longest: int) -> list[Block]:
+    n, circular = data.shape[axis], spec.mode in ("periodic", "periodization")
+    # an output sample sees the reach, a gap at its end, and back to where a step begins
+    margin = spec.reach * (2 if circular else 1) + longest + 1 + spec.step
+    row = data.dtype.itemsize * math.prod(
+        max(c) for i, c in enumerate(data.chunks) if i != axis
+    )
+    least = min(4 * margin, max(1, _BLOCK_BYTES // row))
+    found = blocks(data.chunks[axis], least, partial(_reads, n, margin, spec.step, circular))
+    if len(found) > 1:
+        held = max(sum(b - a for a, b in block.reads) for block in found)
+        budget.check(
+            3 * row * held,
+            f"filtering blocks of {held} samples",
+            "smaller chunks along the other dimensions or fewer levels",
+        )
+    return found
 
-    At such a start the decimated transform of a part is a part of the transform of the whole.
+
+def _reads(n: int, margin: int, step: int, circular: bool, a: int, b: int) -> Any:
+    """The stretches of a series of n that samples ``a`` to ``b`` depend on.
+
+    Where both ends meet, they are read as one shorter series, whose middle is left out in whole
+    steps: near its ends the transform is the same.
     """
-    n = sum(chunks)
-    size = math.ceil(max(halo, *chunks) / step) * step
-    count = max(1, n // size)
-    if count == 1:
-        return (n,)
-    return (*(size,) * (count - 1), n - size * (count - 1))
+    lo, hi = a - margin, b + margin
+    if not circular or (lo >= 0 and hi <= n):
+        return ((max(0, lo), min(n, hi)),)
+    if lo < 0 and hi > n:
+        return ((0, n),)
+    head, tail = (hi, n - margin) if lo < 0 else (margin, lo)
+    head += (tail - head) % step
+    return ((0, n),) if tail <= head else ((0, head), (tail, n))
 
 
 def _block(
-    x: Any, *, axis: int, groups: Any, wavelet: str, level: int, mode: str, transform: str,
-    gaps: str, longest: int,
-) -> Any:  # fmt: skip
+    parts: list[Any], state: Any, axis: int, block: Block, *, spec: Any, gaps: str, longest: int
+) -> Any:
+    """The bands of one block; tasks call it with the chunks that the block reads."""
     from fhemb_xr.kernels import wavelets as kernel
 
-    if x.size == 0:
-        return x if len(groups) == 1 else np.repeat(x[..., None], len(groups), axis=-1)
-    missing = None
-    if gaps != "propagate":
-        missing = ~np.isfinite(x)
-        if not missing.any():
-            missing = None
-        elif gaps == "raise":
-            raise ValueError("a sample is missing: gaps='fill' bridges it")
-        else:
-            x = kernel.fill(x, axis, longest)
-    split = kernel.dwt_bands if transform == "dwt" else kernel.modwt_bands
-    found = split(x, axis, groups, wavelet, level, mode)
-    if missing is not None:
-        found = [np.where(missing, np.nan, f).astype(x.dtype, copy=False) for f in found]
-    return found[0] if len(found) == 1 else np.stack(found, axis=-1)
+    x, others = _columns(parts, axis)
+    origin = block.reads[-1][0] if block.begin >= block.reads[-1][0] else 0
+    skipped = sum(b - a for a, b in block.reads if b <= origin)
+    first = block.begin - origin + skipped
+    last = first + block.end - block.begin
+    if gaps == "raise" and not np.isfinite(x[first:last]).all():
+        raise ValueError("a sample is missing: gaps='fill' or gaps='split' allow that")
+    start = None if len(block.reads) > 1 else np.full(x.shape[1], -origin)
+    if gaps in ("fill", "split") and spec.mode not in kernel.CIRCULAR_MODES:
+        start = None
+        if state is not None:
+            start = np.where(state[1] < origin, 0, state[2] - origin)
+    alone = longest if gaps != "propagate" else None
+    whole = len(block.reads) == 1 and first == 0 and last == len(x)
+    out = kernel.by_runs(x, spec, first, last, longest=alone, start=start, whole=whole)
+    out = np.moveaxis(out.reshape(*out.shape[:2], *others), 1, axis + 1)
+    return out[0] if len(out) == 1 else np.moveaxis(out, 0, -1)
+
+
+def _columns(parts: list[Any], axis: int) -> tuple[Any, tuple[int, ...]]:
+    """Parts put together as ``(t, c)``, and the shape of the other dimensions."""
+    x = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
+    x = np.moveaxis(np.asarray(x), axis, 0)
+    return x.reshape(len(x), -1), x.shape[1:]
+
+
+def _summary(parts: list[Any], axis: int, block: Block, *, longest: int) -> Any:
+    from fhemb_xr.kernels import wavelets as kernel
+
+    return kernel.last_run(_columns(parts, axis)[0], block.begin, longest)
+
+
+def _merge(before: Any, after: Any, *, longest: int) -> Any:
+    from fhemb_xr.kernels import wavelets as kernel
+
+    return after if before is None else kernel.merge_runs(before, after, longest)
