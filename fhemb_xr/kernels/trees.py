@@ -161,7 +161,8 @@ def mds(d: F64, n_dims: int) -> F64:
         return out
     square = d[np.ix_(inside, inside)]
     b = _double_centred(-(((square + square.T) / 2) ** 2) / 2)
-    out[inside] = _axes(*eigh(b), n_dims)
+    values, vectors = eigh(b)
+    out[inside] = _axes(values, vectors, n_dims)
     return out
 
 
