@@ -123,3 +123,20 @@ def test_doctor__refuses_a_configuration_that_others_can_read(tmp_path):
     assert rows["core"]["state"] == "OK"
     assert "chmod 600" in rows["configuration"]["found"]
     assert "hunter22" not in done.stdout + done.stderr
+
+
+@pytest.mark.db
+def test_doctor__says_that_the_database_answers(tmp_path, postgres):
+    secret = tmp_path / ".env.db"
+    secret.touch(0o600)
+    secret.write_text(postgres.configuration())
+    done = fhemb("doctor", "--json", env={"FHEMB_CONFIG_DIR": str(tmp_path)})
+    rows = {row["check"]: row for row in json.loads(done.stdout)}
+    assert rows["database"]["state"] == "OK"
+    assert "answers" in rows["database"]["found"]
+    assert postgres.password not in done.stdout + done.stderr
+    secret.write_text(postgres.configuration().replace(f"PORT={postgres.port}", "PORT=1"))
+    done = fhemb("doctor", "--json", env={"FHEMB_CONFIG_DIR": str(tmp_path)})
+    rows = {row["check"]: row for row in json.loads(done.stdout)}
+    assert rows["database"]["state"] == "FAIL"
+    assert done.returncode == 1

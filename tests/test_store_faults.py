@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -25,6 +26,16 @@ from fhemb_xr.testing import audience
 OPERATIONS = (
     "mkdir", "rename", "replace", "unlink", "rmdir", "fsync", "chmod",
 )  # fmt: skip
+
+
+@pytest.fixture
+def one_by_one():
+    """Operations always in the same number and order."""
+    with (
+        dask.config.set(scheduler="synchronous"),
+        zarr.config.set({"async.concurrency": 1, "threading.max_workers": 1}),
+    ):
+        yield
 
 
 class SimulatedCrash(BaseException):
@@ -62,6 +73,7 @@ def array(value):
     return xr.DataArray(data, dims=("subject", "time"), name="x").chunk(subject=1)
 
 
+@pytest.mark.usefixtures("one_by_one")
 @pytest.mark.parametrize("exchange", [True, False])
 def test_save__crashed_at_any_operation_leaves_old_or_new(tmp_path, monkeypatch, exchange):
     path = tmp_path / "x.zarr"

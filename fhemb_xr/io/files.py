@@ -171,11 +171,20 @@ def locked(store: Path) -> Iterator[None]:
             os.close(fd)
 
 
+def _holder(fd: int) -> str:
+    """Who wrote the name into a lock; it may be about to."""
+    for _ in range(20):
+        if name := os.pread(fd, 200, 0).decode(errors="replace").strip():
+            return name
+        time.sleep(0.005)
+    return "another process"
+
+
 def _acquire(path: Path, store: Path) -> int:
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         if not _try_lock(fd):
-            holder = os.read(fd, 200).decode(errors="replace").strip() or "another process"
+            holder = _holder(fd)
             os.close(fd)
             raise StoreError(
                 f"{store.name!r} is being written by {holder}: wait for it, or stop it"
