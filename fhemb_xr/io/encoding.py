@@ -22,6 +22,9 @@ chunk  shard  write whole person minute frame pixel files
 Longer chunks read whole recordings little faster and a minute or a frame much slower; shorter
 ones cost everywhere but for single frames. So 1000 frames a chunk; and 5000 a shard, since that
 costs nothing and leaves a fifth of the files. All take 6.0 bits a pixel.
+
+That was zstd's level 3. Level 2 compresses these frames at 411 MB/s where 3 does 253, for 1.5 %
+more bits and the same speed of reading; level 1 at 552, for 5.7 %. So level 2.
 """
 
 import math
@@ -102,7 +105,7 @@ def compressors(dtype: Any) -> list[Any]:
     if kind.kind not in "iufbcmM":
         return [Crc32cCodec()]  # text, which Zarr encodes itself
     shuffle: Any = "bitshuffle" if kind.kind == "i" and kind.itemsize == 2 else "shuffle"
-    blosc = BloscCodec(cname="zstd", clevel=3, shuffle=shuffle, typesize=kind.itemsize)
+    blosc = BloscCodec(cname="zstd", clevel=2, shuffle=shuffle, typesize=kind.itemsize)
     return [blosc, Crc32cCodec()]
 
 
