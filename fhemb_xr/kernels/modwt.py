@@ -2,8 +2,33 @@
 
 import numpy as np
 
-from fhemb_xr.kernels._jit import kernel
-from fhemb_xr.kernels.dwt import combine
+from fhemb_xr.kernels._jit import fast_kernel, kernel
+
+WIDTH = 128
+
+
+@fast_kernel
+def combine(to, i, source, r, step, taps, fresh):
+    """``to[i] (+)= sum_k taps[k] * source[r + step * k]``, four taps at a time, then one.
+
+    Rows are taken out as arrays of their own: only so does the compiler see plain vectors.
+    """
+    row, k = to[i], 0
+    if fresh:
+        row[:] = 0
+    while k < len(taps):
+        p, a = r + step * k, taps[k]
+        s0 = source[p]
+        if k + 4 <= len(taps):
+            s1, s2, s3 = source[p + step], source[p + 2 * step], source[p + 3 * step]
+            b, c, d = taps[k + 1], taps[k + 2], taps[k + 3]
+            for x in range(row.size):
+                row[x] += (a * s0[x] + b * s1[x]) + (c * s2[x] + d * s3[x])
+            k += 4
+        else:
+            for x in range(row.size):
+                row[x] += a * s0[x]
+            k += 1
 
 
 @kernel

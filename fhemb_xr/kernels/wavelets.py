@@ -35,7 +35,6 @@ PADDING = {
     "periodic": "wrap",
 }
 """Extensions of the shift-invariant transform, by numpy's names."""
-_ROW_BYTES, _SCRATCH_BYTES = 512, 2**25  # measured: wider rows fall out of the cache
 
 
 def depth(bands: Sequence[int], level: int) -> int:
@@ -86,23 +85,12 @@ class Spec:
 def filtered(x: Floats, spec: Spec, first: int, last: int) -> Floats:
     """Sums of bands of one run without gaps: ``(t, c) -> (group, last - first, c)``.
 
-    Peak memory beside the result: a few MB, whatever the number of channels (32 MB and more
-    only for runs of above 10^5 samples).
+    Peak memory beside the result: for the run of some channels two to six times itself, a few
+    MB, whatever the number of channels.
     """
     out = np.empty((len(spec.groups), last - first, x.shape[1]), x.dtype)
-    run = _Decimated(spec, len(x), x.dtype) if spec.transform == "dwt" else _Maximal(
-        spec, len(x), x.dtype
-    )  # fmt: skip
-    width = min(_ROW_BYTES, max(64, _SCRATCH_BYTES // run.rows)) // x.itemsize
-    width = max(1, min(width, x.shape[1]))
-    scratch = np.empty(run.rows * width, x.dtype)
-    found = np.empty(len(spec.groups) * (last - first) * width, x.dtype)
-    for c in range(0, x.shape[1], width):
-        w = min(width, x.shape[1] - c)
-        work = scratch[: run.rows * w].reshape(run.rows, w)
-        part = found[: len(spec.groups) * (last - first) * w].reshape(-1, last - first, w)
-        run(work, x[:, c : c + w], first, last, part)
-        out[:, :, c : c + w] = part
+    run = _Decimated if spec.transform == "dwt" else _Maximal
+    run(spec, len(x), x.dtype)(x, first, last, out)
     return out
 
 
@@ -122,14 +110,12 @@ class _Decimated:
         self.wraps = _tables("periodic", tuple(sizes), taps, dtype) if circular else self.tables
         self.rows = int((self.sizes + 2 * taps).sum() * 2)
 
-    def __call__(self, work: Floats, x: Floats, first: int, last: int, out: Floats) -> None:
+    def __call__(self, x: Floats, first: int, last: int, out: Floats) -> None:
         from fhemb_xr.kernels import dwt
 
-        taps = self.filters.shape[1]
-        work[taps : taps + len(x)] = x
         dwt.transform(
-            work, self.sizes, self.filters, self.offset, self.poly, self.shift, self.tables,
-            self.wraps, self.wants, first, last, out,
+            x, np.empty(self.rows * dwt.WIDTH, x.dtype), self.sizes, self.filters, self.offset,
+            self.poly, self.shift, self.tables, self.wraps, self.wants, first, last, out,
         )  # fmt: skip
 
 
@@ -146,15 +132,22 @@ class _Maximal:
         kept = int(spec.wants[:, 1:].any(axis=0).sum())
         self.rows = (4 + kept) * (n + 2 * spec.reach)
 
-    def __call__(self, work: Floats, x: Floats, first: int, last: int, out: Floats) -> None:
+    def __call__(self, x: Floats, first: int, last: int, out: Floats) -> None:
         from fhemb_xr.kernels import modwt
 
-        ends = ((self.reach, self.reach), (0, 0))
-        longer = np.pad(x, ends, mode=self.padding)  # type: ignore[call-overload]
-        work[: len(longer)] = longer
-        modwt.transform(
-            work, len(longer), self.filters, self.wants, self.reach, first, last, out
-        )
+        ends, width = ((self.reach, self.reach), (0, 0)), min(modwt.WIDTH, x.shape[1])
+        work = np.empty((self.rows, width), x.dtype)
+        for c in range(0, x.shape[1], width):
+            part = x[:, c : c + width]
+            if part.shape[1] < width:
+                work = np.empty((self.rows, part.shape[1]), x.dtype)
+            longer = np.pad(part, ends, mode=self.padding)  # type: ignore[call-overload]
+            work[: len(longer)] = longer
+            found = np.empty((len(out), last - first, part.shape[1]), x.dtype)
+            modwt.transform(
+                work, len(longer), self.filters, self.wants, self.reach, first, last, found
+            )
+            out[:, :, c : c + width] = found
 
 
 @lru_cache(maxsize=64)
@@ -170,7 +163,8 @@ def _filter_bank(wavelet: str, mode: str, dtype: Any) -> tuple[Floats, Floats, I
             shift[odd] = -((half - odd) // 2)
             at = odd + half - 1 - 2 * (shift[odd] + np.arange(half))
         poly[:, odd] = rec[:, at]
-    return np.array([w.dec_lo, w.dec_hi], dtype), poly, shift
+    backwards = np.array([w.dec_lo[::-1], w.dec_hi[::-1]], dtype)
+    return backwards, poly, shift
 
 
 @lru_cache(maxsize=64)
@@ -241,9 +235,11 @@ def by_runs(
     Missing samples stay missing. Channels with the same gaps are filtered together.
     Peak memory: the result, 1 byte per sample for the gaps, and that of :func:`filtered`.
     """
-    n = len(x)
+    n, parts = len(x), list(_alike(x, longest is None, start, spec.step))
+    if len(parts) == 1 and parts[0][1].all() and not parts[0][2]:  # no gap: no copies
+        return filtered(x, spec, first, last)
     out = np.full((len(spec.groups), last - first, x.shape[1]), np.nan, x.dtype)
-    for columns, finite, began in _alike(x, longest is None, start, spec.step):
+    for columns, finite, began in parts:
         for i, (lo, hi) in enumerate(_runs(finite, longest or 0)):
             if not whole and spec.mode in CIRCULAR_MODES and hi - lo < n:
                 raise ValueError(
