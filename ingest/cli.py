@@ -88,9 +88,15 @@ def run(
     float32: Annotated[bool, typer.Option("--float32", help="Do not pack to 0.01 K.")] = False,
     workers: Workers = 2,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse faults, not count.")] = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add frames that came since.")
+    ] = False,
+    reread: Annotated[
+        bool, typer.Option("--reread", help="Read all again, write what differs.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Fill a store; run it again to go on where it was stopped."""
+    """Fill a store; run it again to go on where it was stopped, or to mend what changed."""
     with _reporting(as_json):
         from ingest.planning import parse_subjects
         from ingest.run import ingest
@@ -108,12 +114,16 @@ def run(
                 rate_hz=source.hints.rate_hz,
                 workers=workers,
                 strict=strict,
+                append=append,
+                reread=reread,
                 progress=progress,
             )
         if as_json:
             print(json.dumps(done.as_dict()))
         else:
             Console().print(_table(done))
+            for doubt in done.doubts:
+                talk.print(f"[yellow]doubt:[/] {doubt}", soft_wrap=True)
 
 
 @app.command(epilog="Example: fhemb ingest verify don.zarr --schema dg --table face_t")

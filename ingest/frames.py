@@ -292,6 +292,7 @@ class Block:
     width: NDArray[np.int16] = field(init=False)
     position: NDArray[np.float32] = field(init=False)
     counts: Counts = field(default_factory=Counts)
+    version: str = ""  # of the rows that it was read from, where the source can tell
 
     def __post_init__(self) -> None:
         n = len(self.heat)
@@ -315,7 +316,8 @@ class Block:
         if rows_ > high or cols > wide:
             raise SourceError(
                 f"subject {self.subject} has a frame of {rows_}x{cols} pixels at frame "
-                f"{int(run.clock[0])}, the grid is {high}x{wide}: give a larger one (--grid)"
+                f"{int(run.clock[0])}, the grid is {high}x{wide}: a new store can have a "
+                "larger one (--grid)"
             )
         values = cell.degrees(run.values)
         self._drop_impossible(values, limits)

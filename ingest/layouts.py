@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from psycopg import sql
+from psycopg import NotSupportedError, ProgrammingError, sql
 
 from ingest.frames import Cell
 
@@ -137,6 +137,22 @@ class Layout:
         return sql.SQL(
             "SELECT min({f}), max({f}), count(*), count(*) - count({c}) FROM {t} {w}"
         ).format(f=frame, c=clock, t=sql.Identifier(*self.table), w=where)
+
+    def version(self, conn: Any, subject: Subject, start: int, stop: int) -> str:
+        """Rows, and a sum over who wrote which; of a view, and of pixels, only the rows."""
+        table, where = sql.Identifier(*self.table), self._where(subject, start, stop)
+        query = sql.SQL("SELECT count(*), {} FROM {} WHERE {}")
+        wrote = sql.SQL("sum(hashint8extended({}, xmin::text::int8))").format(
+            self.clock.frame()
+        )
+        try:
+            if self.kind == "long":  # five thousand rows a frame: dearer than reading them
+                raise NotSupportedError
+            with conn.transaction():  # within the reader's: an error leaves the snapshot alone
+                n, total = conn.execute(query.format(wrote, table, where)).fetchone()
+        except (ProgrammingError, NotSupportedError):
+            n, total = conn.execute(query.format(sql.SQL("0"), table, where)).fetchone()
+        return f"{n}:{total or 0}"
 
     def _cells(self, subject: Subject) -> tuple[str, ...]:
         return (dict(self.wide)[subject],) if self.kind == "wide" else self.cells

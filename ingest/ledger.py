@@ -11,7 +11,7 @@ there, and any other missing chunk was lost.
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ class Entry:
     crc32: str
     empty: bool
     counts: Counts
+    version: str = ""  # of the rows in the source; "": it cannot tell
 
     @property
     def key(self) -> Key:
@@ -103,6 +104,13 @@ class Ledger:
         )
         lines += [e.line() for e in entries]
         replace_file(self.path, "".join(lines).encode())
+
+    def revise(self, header: Mapping[str, Any], drop: Iterable[Key]) -> None:
+        """Another header, and some shards no longer complete, in one rename."""
+        gone = set(drop)
+        self.header = dict(header)
+        self.entries = {k: e for k, e in self.entries.items() if k not in gone}
+        self.rewrite()
 
     def mend(self) -> None:
         """Drop a last line that was cut short: the next one must start a line of its own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fhemb_xr.budget import human
@@ -153,7 +153,7 @@ def plan(
     """
     found = source.found()
     people = choose(subjects, found.subjects)
-    sessions = _cut(found, frames)
+    sessions = cut(found, frames)
     with source.readers(max(1, workers)) as readers:
         faces = {s.name: readers[0].faces(s.name, people, s.start, s.stop) for s in sessions}
         if not any(n for each in faces.values() for n in each.values()):
@@ -235,7 +235,14 @@ def parse_subjects(text: str) -> object:
     return found
 
 
-def _cut(found: Found, frames: tuple[int, int] | None) -> tuple[Session, ...]:
+def cut(found: Found, frames: tuple[int, int] | None) -> tuple[Session, ...]:
+    """The sessions of a source, within an interval of frames.
+
+    Raises
+    ------
+    SourceError
+        If nothing is left of them.
+    """
     if frames is None:
         return found.sessions
     start, stop = frames
@@ -245,7 +252,7 @@ def _cut(found: Found, frames: tuple[int, int] | None) -> tuple[Session, ...]:
     for s in found.sessions:
         low, high = max(s.start, start), min(s.stop, stop)
         if low < high:
-            kept.append(Session(s.name, low, high, s.rows, s.unique))
+            kept.append(replace(s, start=low, stop=high))
     if not kept:
         there = ", ".join(f"{s.name} [{s.start}, {s.stop})" for s in found.sessions)
         raise SourceError(f"no frames in [{start}, {stop}): the source has {there}")

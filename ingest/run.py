@@ -11,7 +11,7 @@ from typing import Any
 
 from fhemb_xr.errors import FhembError, SourceError, StoreError
 from fhemb_xr.io.files import locked
-from ingest import writer
+from ingest import revision, writer
 from ingest.frames import Block, Counts
 from ingest.planning import choose, plan
 from ingest.source import ConnectionLost, Reader, Source, in_threads
@@ -31,6 +31,7 @@ class Summary:
     subjects: int
     frames: int  # length of the time axis
     shards: int
+    shards_read: int
     shards_written: int
     counts: Counts
     missing: int  # frames of a person without a face
@@ -57,12 +58,16 @@ def ingest(
     shard_frames: int | None = None,
     workers: int = 2,
     strict: bool = False,
+    append: bool = False,
+    reread: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
     """Fill a store from a source; run it again to go on where it was stopped.
 
     The first run decides whom, which frames and which grid; later ones take that from the store
-    and write only the shards that it lacks. A complete store is left as it is, to the byte.
+    and write only the shards that it lacks, or whose rows were changed since. A complete store
+    that lacks nothing is left as it is, to the byte; one that does is exchanged for its
+    successor in one step, see :mod:`ingest.revision`.
 
     Parameters
     ----------
@@ -90,6 +95,11 @@ def ingest(
     strict
         Refuse cells that are no matrices, repeated frames and impossible temperatures, instead
         of leaving them out and counting them.
+    append
+        Add the frames that arrived at the end since the store was made.
+    reread
+        Read everything again and write what differs, also where the source has less than the
+        store; for sources that cannot tell what was changed.
     progress
         Called with the frames done and all frames, after each shard.
 
@@ -108,12 +118,15 @@ def ingest(
     Notes
     -----
     Memory: for each worker one shard as it is stored, and what zarr needs to compress it, under
-    two shards of float32 together. A shard that was read twice is never written twice.
+    two shards of float32 together. A shard that was read twice is never written twice. Looking
+    for changed rows costs the server 0.3 us a row and sends nothing.
     """
     path, started = Path(store), time.perf_counter()
+    asked = _Asked(source, workers, strict, reread, progress)
+    done = _Done()
     with locked(path):
         writer.sweep(path)
-        doubts: tuple[str, ...] = ()
+        revision.sweep(path)
         if not path.exists():
             made = plan(
                 source,
@@ -126,15 +139,80 @@ def ingest(
             )
             _refuse(strict, made.misshapen)
             writer.create(path, made, Options(title, threshold, bool(float32), shard_frames))
-            doubts = made.doubts
+            done.doubts += made.doubts
         target = Target(path)
-        _agree(target, subjects, frames, grid, float32)
-        target.ledger.mend()
-        todo = target.missing()
-        n_bytes = _fill(source, target, todo, workers, strict, progress) if todo else 0
-        if not target.complete:
-            target.finish()
-    return _summary(target, len(todo), n_bytes, time.perf_counter() - started, doubts)
+        _agree(target, subjects, None if append else frames, grid, float32)
+        was_complete = target.complete
+        if not was_complete:
+            _complete(asked, target, done)
+        if was_complete or append:
+            target = _revised(asked, target, done, frames if append else None, append)
+    return _summary(target, done, time.perf_counter() - started)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the parts of a run need to know."""
+
+    source: Source
+    workers: int
+    strict: bool
+    reread: bool
+    progress: Progress | None
+
+
+@dataclass
+class _Done:
+    """What the parts of a run did."""
+
+    read: int = 0  # shards
+    written: int = 0
+    n_bytes: int = 0
+    doubts: tuple[str, ...] = ()
+
+
+def _complete(asked: _Asked, target: Target, done: _Done) -> None:
+    """Go on in a store that was never whole; what was changed since its first run too."""
+    target.ledger.mend()
+    changed = _changed(asked, target)
+    revision.forget(target, changed, reread=asked.reread)
+    _fill(asked, target, done)
+    target.finish()
+
+
+def _revised(
+    asked: _Asked,
+    target: Target,
+    done: _Done,
+    frames: tuple[int, int] | None,
+    append: bool,
+) -> Target:
+    """A complete store, or the one that has taken its place because the source went on."""
+    path, begun = target.path, revision.successor(target.path).exists()
+    latest = revision.opened(path) if begun else target
+    sessions = latest.sessions
+    if append:
+        sessions = revision.grown(latest, asked.source.found(), frames)
+    longer = any(a.stop < b.stop for a, b in zip(target.sessions, sessions, strict=True))
+    changed = [] if begun else _changed(asked, target)
+    if not (begun or longer or changed):
+        return target
+    following = revision.begin(path, sessions)
+    if begun:
+        changed = _changed(asked, following)
+    revision.forget(following, changed, reread=asked.reread)
+    _fill(asked, following, done)
+    revision.end(path, following, f"ingest of what {asked.source.found().name} has since")
+    return Target(path)
+
+
+def _changed(asked: _Asked, target: Target) -> list[Task]:
+    """Shards whose rows are no longer those that were read."""
+    entries = target.ledger.entries.values()
+    if not (asked.reread or any(e.version for e in entries)):
+        return []
+    with asked.source.readers(1) as readers:
+        return revision.suspects(target, readers[0], reread=asked.reread)
 
 
 def _agree(
@@ -165,39 +243,50 @@ def _agree(
             )
 
 
-def _fill(
-    source: Source,
-    target: Target,
-    todo: Sequence[Task],
-    workers: int,
-    strict: bool,
-    progress: Progress | None,
-) -> int:
-    """Read and write the shards that are missing; returns the bytes read."""
-    done = sum(e.stop - e.start for e in target.ledger.entries.values())
-    total = done + sum(t.stop - t.start for t in todo)
-    stop = threading.Event()
-    with source.readers(min(workers, len(todo))) as readers:
-        left = iter(todo)
-        guard = threading.Lock()
+def _fill(asked: _Asked, target: Target, done: _Done) -> None:
+    """Read and write the shards that are missing."""
+    todo = target.missing()
+    if not todo:
+        return
+    frames = sum(e.stop - e.start for e in target.ledger.entries.values())
+    total = frames + sum(t.stop - t.start for t in todo)
+    stop, guard, left = threading.Event(), threading.Lock(), iter(todo)
 
-        def work(reader: Reader) -> None:
-            nonlocal done
-            while not stop.is_set():
-                with guard:
-                    task = next(left, None)
-                if task is None:
-                    return
-                block = _read(reader, target, task, stop)
-                _refuse(strict, block.counts.doubts(), task)
-                _write(target, block)
-                with guard:
-                    done += task.stop - task.start
-                    if progress is not None:
-                        progress(done, total)
+    def work(reader: Reader) -> None:
+        nonlocal frames
+        while not stop.is_set():
+            with guard:
+                task = next(left, None)
+            if task is None:
+                return
+            block = _read(reader, target, task, stop)
+            _refuse(asked.strict, block.counts.doubts(), task)
+            written = _put(target, task, block, asked.reread, done)
+            with guard:
+                done.read, done.written = done.read + 1, done.written + written
+                frames += task.stop - task.start
+                if asked.progress is not None:
+                    asked.progress(frames, total)
 
+    with asked.source.readers(min(asked.workers, len(todo))) as readers:
         in_threads(work, readers, stop)
-        return sum(getattr(r, "n_bytes", 0) for r in readers)
+        done.n_bytes += sum(getattr(r, "n_bytes", 0) for r in readers)
+
+
+def _put(target: Target, task: Task, block: Block, reread: bool, done: _Done) -> bool:
+    """Write a shard, unless the store would lose faces by it that it has."""
+    former = target.former.get(task.key)
+    fewer = former is not None and block.counts.faces < former.counts.faces
+    if target.base is None or reread or not fewer:
+        return _write(target, block)
+    assert former is not None
+    done.doubts += (
+        f"subject {task.subject}, frames [{task.start}, {task.stop}): the source has "
+        f"{block.counts.faces} faces, the store {former.counts.faces}, which it keeps; "
+        "--reread takes over what the source has",
+    )
+    target.keep(block)
+    return False
 
 
 def _read(reader: Reader, target: Target, task: Task, stop: threading.Event) -> Block:
@@ -218,15 +307,16 @@ def _read(reader: Reader, target: Target, task: Task, stop: threading.Event) -> 
     raise AssertionError("unreachable")
 
 
-def _write(target: Target, block: Block) -> None:
+def _write(target: Target, block: Block) -> bool:
     try:
-        target.write(block)
+        return target.write(block)
     except FhembError:
         raise
     except OSError as error:
         why = error.strerror or str(error)
         raise StoreError(
-            f"cannot write to {str(target.path)!r}: {why}; what was written stays, and "
+            f"cannot write to {str(target.base or target.path)!r}: {why}; what was written "
+            "stays, and "
             "the same command goes on from there"
         ) from error
 
@@ -237,9 +327,7 @@ def _refuse(strict: bool, doubts: Sequence[str], task: Task | None = None) -> No
         raise SourceError(f"refused by --strict: {where}{'; '.join(doubts)}")
 
 
-def _summary(
-    target: Target, written: int, n_bytes: int, seconds: float, doubts: tuple[str, ...]
-) -> Summary:
+def _summary(target: Target, done: _Done, seconds: float) -> Summary:
     total = target.ledger.total()
     expected = len(target.subjects) * sum(s.stop - s.start for s in target.sessions)
     return Summary(
@@ -247,10 +335,11 @@ def _summary(
         subjects=len(target.subjects),
         frames=max(s.stop for s in target.sessions) - target.start,
         shards=len(target.ledger.entries),
-        shards_written=written,
+        shards_read=done.read,
+        shards_written=done.written,
         counts=total,
         missing=expected - total.faces,
-        read_bytes=n_bytes,
+        read_bytes=done.n_bytes,
         seconds=round(seconds, 3),
-        doubts=doubts,
+        doubts=done.doubts,
     )

@@ -8,8 +8,8 @@ in between, the shard is simply not there for the next run. When all are there, 
 
 import os
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding, files, provenance
 from ingest.frames import Block, Cell, Run
 from ingest.layouts import Subject
-from ingest.ledger import Entry, Ledger
+from ingest.ledger import Entry, Key, Ledger, replace_file
 from ingest.planning import Plan
 from ingest.source import Session
 
@@ -46,12 +46,25 @@ class Task:
     start: int
     stop: int
 
+    @property
+    def key(self) -> Key:
+        """What tells shards apart, as in the ledger."""
+        return self.session, self.subject, self.start
+
 
 class Target:
-    """A store and its ledger, opened for writing; hold the lock while it lives."""
+    """A store and its ledger, opened for writing; hold the lock while it lives.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    Parameters
+    ----------
+    path
+        Folder of the store.
+    base
+        The store that this one will succeed, if it shares files with one.
+    """
+
+    def __init__(self, path: Path, base: Path | None = None) -> None:
+        self.path, self.base = path, base
         self.ledger = Ledger.read(path)
         self.group = zarr.open_group(path, mode="r+")
         self._arrays: dict[str, Any] = {n: self.group[n] for n in schema.VARIABLES}
@@ -61,6 +74,7 @@ class Target:
         self.grid: tuple[int, int] = tuple(head["grid"])
         self.start: int = min(s.start for s in self.sessions)
         self.shard_frames: int = head["shard_frames"]
+        self.former = Ledger.read(base).entries if base else {}
         self._check_alignment()
 
     @property
@@ -74,9 +88,16 @@ class Target:
         return [Task(s.name, who, a, b) for s, a, b in spans for who in self.subjects]
 
     def missing(self) -> list[Task]:
-        """Shards without a line in the ledger."""
+        """Shards without a line in the ledger, or with one of another length."""
         done = self.ledger.entries
-        return [t for t in self.tasks() if (t.session, t.subject, t.start) not in done]
+        return [t for t in self.tasks() if (e := done.get(t.key)) is None or e.stop != t.stop]
+
+    def forget(self, tasks: Iterable[Task], header: Mapping[str, Any]) -> None:
+        """Have shards read again; what the ledger said of them stays in :attr:`former`."""
+        keys = [t.key for t in tasks if t.key in self.ledger.entries]
+        self.former |= {key: self.ledger.entries[key] for key in keys}
+        if keys or header != self.ledger.header:
+            self.ledger.revise(header, keys)
 
     def block(self, task: Task) -> Block:
         """An empty shard to fill."""
@@ -91,8 +112,50 @@ class Target:
         """Put a run into a block in the store's own encoding."""
         block.place(run, cell, self._pack, encoding.LIMITS)
 
-    def write(self, block: Block) -> Entry:
-        """One shard: write, sync, mark."""
+    def write(self, block: Block) -> bool:
+        """One shard: write, sync, mark; False where it is there already, to the bit."""
+        entry = _entry(block)
+        former = self.former.get(entry.key)
+        same = former is not None and replace(former, version=entry.version) == entry
+        if same:
+            self._restore(block)
+        else:
+            self._store(block)
+        self.ledger.append(entry)
+        return not same
+
+    def adopt(self, sessions: Sequence[Session]) -> None:
+        """Longer sessions; the shards in which one ended before are to be read again."""
+        before = {s.name: s for s in self.sessions}
+        grown = {s.name for s in sessions if before[s.name].stop != s.stop}
+        self.sessions = tuple(sessions)
+        ended = [
+            key
+            for key, e in self.ledger.entries.items()
+            if e.session in grown and e.start + self.shard_frames > before[e.session].stop
+        ]
+        header = self.ledger.header | {"sessions": [vars(s) for s in sessions]}
+        if header != self.ledger.header:
+            self.ledger.revise(header, ended)
+
+    def keep(self, block: Block) -> None:
+        """Leave a shard as it was before it was read again."""
+        self._restore(block)
+        self.ledger.append(self.former[block.session, block.subject, block.start])
+
+    def _restore(self, block: Block) -> None:
+        """The files of the store that this one succeeds, if a killed run replaced them."""
+        if self.base is None:
+            return
+        for array in (self._arrays[name] for name in _variables(block)):
+            file = self._file(array, self._where(block))
+            there = self.base / file.relative_to(self.path)
+            if there.exists() and not (file.exists() and file.samefile(there)):
+                replace_file(file, there.read_bytes())
+            elif file.exists() and not there.exists():
+                file.unlink()
+
+    def _store(self, block: Block) -> None:
         where = self._where(block)
         for name, data in _variables(block).items():
             array = self._arrays[name]
@@ -100,17 +163,6 @@ class Target:
             if name != schema.HEATMAP or block.counts.faces or file.exists():
                 array[where] = data
             _sync(file, self.path / name)
-        entry = Entry(
-            session=block.session,
-            subject=block.subject,
-            start=block.start,
-            stop=block.stop,
-            crc32=checksum(block),
-            empty=not block.counts.faces,
-            counts=block.counts,
-        )
-        self.ledger.append(entry)
-        return entry
 
     def stored(self, task: Task) -> Block:
         """What the store has of a shard, in its own encoding."""
@@ -179,6 +231,19 @@ class Target:
                 )
 
 
+def _entry(block: Block) -> Entry:
+    return Entry(
+        session=block.session,
+        subject=block.subject,
+        start=block.start,
+        stop=block.stop,
+        crc32=checksum(block),
+        empty=not block.counts.faces,
+        counts=block.counts,
+        version=block.version,
+    )
+
+
 def create(path: Path, plan: Plan, options: Options) -> None:
     """Make the empty store to the side and let it appear by one rename.
 
@@ -203,13 +268,20 @@ def create(path: Path, plan: Plan, options: Options) -> None:
             float32=options.float32,
             shard_frames=options.shard_frames,
         )
-        _set_axes(group, plan)
-        made = provenance.stamp(xr.Dataset(), f"ingest of {plan.source}").attrs
-        group.attrs.update({n: made[n] for n in (provenance.UUID, schema.HISTORY)})
+        set_axes(group, plan.sessions, plan.rate_hz)
+        stamp(group, f"ingest of {plan.source}")
         heat: Any = group[schema.HEATMAP]
         Ledger.create(aside, header(plan, options, (heat.shards or heat.chunks)[2]))
         files.sync_tree(aside)
         files.publish(aside, path)
+
+
+def stamp(group: Any, operation: str) -> None:
+    """A new uuid, and one line more of history."""
+    names = (provenance.UUID, schema.HISTORY)
+    earlier = {n: group.attrs[n] for n in names if n in group.attrs}
+    made = provenance.stamp(xr.Dataset(attrs=earlier), operation).attrs
+    group.attrs.update({n: made[n] for n in names})
 
 
 def sweep(path: Path) -> None:
@@ -255,12 +327,14 @@ def _variables(block: Block) -> dict[str, Any]:
     }
 
 
-def _set_axes(group: Any, plan: Plan) -> None:
-    frame = np.arange(plan.start, plan.stop, dtype=np.int64)
+def set_axes(group: Any, sessions: Sequence[Session], rate_hz: float) -> None:
+    """Frame numbers, seconds, and how many frames each session has."""
+    start = min(s.start for s in sessions)
+    frame = np.arange(start, max(s.stop for s in sessions), dtype=np.int64)
     group[schema.FRAME][:] = frame
-    group[schema.TIME][:] = frame / plan.rate_hz
-    n_time = [s.stop - plan.start for s in plan.sessions]
-    group[schema.N_TIME][:] = np.broadcast_to(n_time, (len(plan.subjects), len(n_time)))
+    group[schema.TIME][:] = frame / rate_hz
+    n_time = group[schema.N_TIME]
+    n_time[:] = np.broadcast_to([s.stop - start for s in sessions], n_time.shape)
 
 
 def _sync(file: Path, root: Path) -> None:

@@ -1,0 +1,191 @@
+"""A complete store that its source has left behind: rows that came, or were changed.
+
+A complete store is never written into: readers may have it open. Its successor is built beside
+it, ``.NAME.next``, with the shards that stay as hard links to the same files (copies where the
+file system has no links), so that it costs the shards that differ and no more. It is filled
+like any other store, shard by shard under its own ledger; a killed run goes on in it. When it
+is whole, the two folders change places in one step, and the old one goes.
+
+The length of a recording is thus never changed under a reader: the successor has the longer
+axis from the start. zarr replaces files and never writes into one, so a link is safe.
+
+What was changed is found without reading it: the ledger keeps of each shard a *version*, the
+number of its rows and a sum over the transactions that wrote them (``xmin``), 0.3 us a row.
+Restoring a dump or rewriting rows as they were changes versions too; such shards are read,
+found equal by their checksum, and left. Views and *long* tables tell the number of rows only:
+there ``reread`` finds what was changed, for the price of reading everything. A shard of which
+the source has fewer faces than the store is left as it is and reported: rows that a database
+drops for their age must not take the recording with them. ``reread`` takes such shards over
+too.
+"""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import StoreError
+from fhemb_xr.io import encoding, files
+from fhemb_xr.io.provenance import UUID
+from ingest.planning import cut
+from ingest.source import Found, Reader, Session
+from ingest.writer import Target, Task, set_axes, stamp
+
+
+def successor(path: Path) -> Path:
+    """Where the next state of a store is built."""
+    return path.with_name(f".{path.name}.next")
+
+
+def sweep(path: Path) -> None:
+    """Remove a successor that is none: of another store, or the old one after the exchange."""
+    aside = successor(path)
+    if not aside.exists():
+        return
+    ours = (path / "zarr.json").is_file() and (aside / "zarr.json").is_file()
+    if not (ours and _attributes(aside).get("fhemb_succeeds") == _attributes(path).get(UUID)):
+        shutil.rmtree(aside)
+
+
+def suspects(target: Target, reader: Reader, *, reread: bool = False) -> list[Task]:
+    """Shards in the ledger whose rows were changed since, or all of them."""
+    entries, ends = target.ledger.entries, {s.name: s.stop for s in target.sessions}
+    if reread and not target.ledger.header.get("reread"):  # else a killed run has begun it
+        return [t for t in target.tasks() if t.key in entries]
+    found = []
+    for task in target.tasks():
+        entry = entries.get(task.key)
+        until = min(task.stop, ends[task.session])
+        if entry is not None and _differs(entry.version, reader, task, until):
+            found.append(task)
+    return found
+
+
+def forget(target: Target, tasks: Sequence[Task], *, reread: bool) -> None:
+    """Have shards read again, remembering whether that was all of them."""
+    header = target.ledger.header
+    target.forget(tasks, header | {"reread": True} if reread else header)
+
+
+def _differs(version: str, reader: Reader, task: Task, until: int) -> bool:
+    now = reader.version(task.session, task.subject, task.start, until) if version else ""
+    return bool(now) and now != version
+
+
+def grown(
+    target: Target, found: Found, frames: tuple[int, int] | None = None
+) -> tuple[Session, ...]:
+    """The sessions of a store as its source has them now; never shorter than they were.
+
+    Raises
+    ------
+    StoreError
+        If frames came before the store's first, or the clock has another origin: then every
+        frame would have another place.
+    """
+    asked = frames or target.ledger.header["asked_frames"]
+    now = {s.name: s for s in cut(found, asked and (asked[0], asked[1]))}
+    return tuple(_longer(target, s, now.get(s.name, s)) for s in target.sessions)
+
+
+def _longer(target: Target, old: Session, new: Session) -> Session:
+    name, why = str(target.base or target.path), ""
+    if old.origin and new.origin != old.origin:
+        why = f"counts frames from {old.origin}, the source now from {new.origin}"
+    elif new.start < target.start:
+        why = f"starts at frame {target.start}, the source now at {new.start}"
+    if why:
+        raise StoreError(
+            f"{name!r} {why}: frames can only be added at the end; make a new store"
+        )
+    return replace(new, start=min(old.start, new.start), stop=max(old.stop, new.stop))
+
+
+def opened(path: Path) -> Target:
+    """The successor that a killed run has begun."""
+    return Target(successor(path), base=path)
+
+
+def begin(path: Path, sessions: Sequence[Session]) -> Target:
+    """The successor of a complete store, made or gone on with, as long as ``sessions``.
+
+    Parameters
+    ----------
+    path
+        The complete store.
+    sessions
+        As :func:`grown` returned them.
+
+    Returns
+    -------
+    The successor, to be filled; what it lacks is :meth:`Target.missing`.
+    """
+    aside = successor(path)
+    if not aside.exists():
+        with files.staging(path) as folder:
+            _link(path, folder / path.name)
+            files.sync_tree(folder / path.name)
+            (folder / path.name).rename(aside)
+    _lengthen(aside, sessions)
+    target = opened(path)
+    target.ledger.mend()
+    target.adopt(sessions)
+    return target
+
+
+def end(path: Path, target: Target, what: str) -> None:
+    """Let a filled successor take the place of its store."""
+    stamp(target.group, what)
+    del target.group.attrs["fhemb_succeeds"]
+    header = {k: v for k, v in target.ledger.header.items() if k != "reread"}
+    target.forget((), header)
+    target.finish()
+    aside = successor(path)
+    files.publish(aside, path)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _link(store: Path, aside: Path) -> None:
+    """The same store again: files of data are shared, those that are changed are copied."""
+    for path in sorted(store.rglob("*")):
+        there = aside / path.relative_to(store)
+        if path.is_dir():
+            there.mkdir(mode=0o700, parents=True, exist_ok=True)
+        elif path.suffix in (".json", ".jsonl") or not _linked(path, there):
+            there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            shutil.copy2(path, there)
+    group = zarr.open_group(aside, mode="r+")
+    succeeds = group.attrs.get(UUID)
+    group.attrs.update({encoding.STATUS: encoding.WRITING, "fhemb_succeeds": succeeds})
+
+
+def _linked(path: Path, there: Path) -> bool:
+    try:
+        there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.link(path, there)
+    except OSError:
+        return False
+    return True
+
+
+def _lengthen(aside: Path, sessions: Sequence[Session]) -> None:
+    """Arrays as long as the sessions; nothing where they are already."""
+    group = zarr.open_group(aside, mode="r+")
+    n = max(s.stop for s in sessions) - min(s.start for s in sessions)
+    rate = float(_attributes(aside)[schema.SAMPLING_RATE])
+    arrays: list[Any] = [group[name] for name in (*schema.VARIABLES, schema.FRAME, schema.TIME)]
+    for array in arrays:
+        dims = array.metadata.dimension_names
+        if schema.TIME in dims:
+            size = dict(zip(dims, array.shape, strict=True)) | {schema.TIME: n}
+            array.resize(tuple(size[d] for d in dims))
+    set_axes(group, sessions, rate)
+
+
+def _attributes(store: Path) -> dict[str, Any]:
+    return dict(zarr.open_group(store, mode="r").attrs)
