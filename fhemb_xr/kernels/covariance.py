@@ -73,10 +73,13 @@ def merge(states: Floats) -> NDArray[np.float64]:
     return out
 
 
-def basis(state: Floats, k: int, scaler: str) -> NDArray[np.float64]:
+def basis(
+    state: Floats, iqr: Floats | None = None, *, k: int, scaler: str
+) -> NDArray[np.float64]:
     """Principal components of a state: ``(..., p + 5, p) -> (..., k + 3, p + 2)``.
 
-    Rows: k components, mean, scale, mask; the last two columns of a component's row are its
+    ``iqr`` is what the scaler ``"robust"`` divides by. Rows: k
+    components, mean, scale, mask; the last two columns of a component's row are its
     variance (ddof = 1) and its share of the total. NaN outside the mask, and for components
     beyond the rank.
 
@@ -85,11 +88,12 @@ def basis(state: Floats, k: int, scaler: str) -> NDArray[np.float64]:
     p = state.shape[-1]
     out = np.full((*state.shape[:-2], k + 3, p + 2), np.nan)
     for where in np.ndindex(state.shape[:-2]):
-        out[where] = _components(state[where], k, scaler)
+        own = None if iqr is None else iqr[where]
+        out[where] = _components(state[where], k, scaler, own)
     return out
 
 
-def _components(state: Floats, k: int, scaler: str) -> NDArray[np.float64]:
+def _components(state: Floats, k: int, scaler: str, iqr: Floats | None) -> NDArray[np.float64]:
     from scipy.linalg import eigh
 
     p = state.shape[-1]
@@ -101,7 +105,7 @@ def _components(state: Floats, k: int, scaler: str) -> NDArray[np.float64]:
     pixels = np.flatnonzero(inside)
     if not pixels.size or n < 2:
         return out
-    scale = _scale(state, n, scaler)
+    scale = _scale(state, n, scaler, iqr)
     out[k, :p] = np.where(inside, state[MEAN], np.nan)
     out[k + 1, :p] = np.where(inside, scale, np.nan)
     gram = state[np.ix_(pixels, pixels)]
@@ -120,13 +124,16 @@ def _components(state: Floats, k: int, scaler: str) -> NDArray[np.float64]:
     return out
 
 
-def _scale(state: Floats, n: float, scaler: str) -> Floats:
+def _scale(state: Floats, n: float, scaler: str, iqr: Floats | None) -> Floats:
     """What each pixel is divided by; a flat pixel by 1."""
     p = state.shape[-1]
     if scaler == "standard":
         scale = np.sqrt(np.einsum("ii->i", state[:p]) / n)
     elif scaler == "minmax":
         scale = state[HIGH] - state[LOW]
+    elif scaler == "robust":
+        assert iqr is not None
+        scale = iqr
     else:
         return np.ones(p)
-    return np.where(scale > 0, scale, 1.0)
+    return np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)

@@ -1,20 +1,22 @@
-"""Eigenfaces: principal components of pixels, in one pass over a recording of any length."""
+"""Eigenfaces: principal components of pixels, of a recording of any length."""
 
+import json
 import math
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels import covariance as kernel
-from fhemb_xr.ops import tree
+from fhemb_xr.kernels import covariance
+from fhemb_xr.ops import basis as bases
+from fhemb_xr.ops import estimators, kernelpca
+from fhemb_xr.ops import recipes as known
 
-METHODS = ("covariance",)
-SCALERS = ("none", "center", "standard", "minmax")
-_PIXELS = (schema.Y, schema.X)
+METHODS = ("covariance", "randomized", "incremental", "kernel", "sparse", "robust")
+SCALERS = ("none", "center", "standard", "robust", "minmax")
+_PIXELS = bases.PIXELS
 
 
 def pca(
@@ -26,11 +28,17 @@ def pca(
     per: str = "subject",
     mask: str = "intersection",
     seed: int | None = None,
+    recipe: str | None = None,
+    kernel: str = "rbf",
+    gamma: float | None = None,
+    degree: int = 3,
+    coef0: float = 1.0,
+    landmarks: int | None = None,
+    alpha: float = 1.0,
 ) -> xr.Dataset:
     """Principal components of the pixels: eigenfaces.
 
-    The covariance of the pixels is accumulated chunk by chunk and merged in a tree; its
-    leading eigenvectors are the components. Frames without a face are left out.
+    Frames without a face are left out. Nothing is computed before the result is.
 
     Parameters
     ----------
@@ -40,19 +48,36 @@ def pca(
     n_components
         How many.
     method
-        ``"covariance"``: exact.
+        ``"covariance"``: exact, the covariance of the pixels in one pass. ``"randomized"``:
+        subspace iteration, for grids whose covariance is beyond the budget.
+        ``"incremental"``: chunk after chunk, in the order of time. ``"kernel"``: principal
+        components of a kernel, see ``kernel`` and ``landmarks``. ``"sparse"``: few pixels in
+        each component. ``"robust"``: of the low-rank part, outliers apart (Candès).
     scaler
         What each pixel is divided by, after its mean was subtracted: ``"none"`` and
         ``"center"``: nothing; ``"standard"``: its standard deviation (ddof = 0);
-        ``"minmax"``: its range. Principal components are always those of centred pixels, as
-        in scikit-learn.
+        ``"robust"``: its interquartile range; ``"minmax"``: its range. Principal components
+        are always those of centred pixels, as in scikit-learn; a kernel sees pixels less 0,
+        mean, mean, median, minimum.
     per
         ``"subject"``: a basis for each stack (each subject in each session); ``"pooled"``: one
         for all of them together.
     mask
-        ``"intersection"``: the pixels that are visible in every frame with a face.
+        ``"intersection"``: the pixels that are visible in every frame with a face;
+        ``"impute"``: all that are visible in any, with gaps filled by the pixel's mean.
     seed
-        For methods that draw random numbers; ``"covariance"`` does not.
+        For ``"randomized"``, ``"sparse"`` and ``landmarks``; None: another one at each call.
+    recipe
+        One of the original's thirteen combinations, such as ``"standard_sigmoid"``; it says
+        method, scaler, kernel, gamma and alpha, in place of those given.
+    kernel, gamma, degree, coef0
+        ``"linear"``, ``"rbf"``, ``"poly"`` or ``"sigmoid"`` and their parameters, as in
+        scikit-learn; ``gamma=None``: one over the number of pixels.
+    landmarks
+        Compare with so many frames, drawn at random, instead of all (Nyström): two passes,
+        any length.
+    alpha
+        Weight of sparseness.
 
     Returns
     -------
@@ -60,24 +85,42 @@ def pca(
     ``components(…, component, y, x)`` of unit length within the mask and NaN outside it,
     ``explained_variance`` (ddof = 1) and ``explained_variance_ratio``
     ``(…, component)``. The largest absolute loading of a component is positive. Components
-    beyond the number of frames or of masked pixels are NaN.
+    beyond the number of frames or of masked pixels are NaN. ``"kernel"`` adds what
+    :func:`project` needs: ``samples``, ``dual``, ``offset``, ``origin``; its components are
+    the pixels' regression on the scores, which is what :func:`reconstruct` inverts best.
+    ``"sparse"`` adds ``projection``, since its components are not orthogonal.
 
     Raises
     ------
     ValueError
         An unknown method, scaler, per or mask; pixels in several chunks; too many components.
+    UnknownNameError
+        An unknown recipe.
     BudgetError
-        The covariance needs more memory than a task may have.
+        The method needs more memory than a task may have; with the bytes and a way out.
+    ImportError
+        ``"incremental"`` and ``"sparse"`` without scikit-learn.
 
     Notes
     -----
-    Memory: for p pixels, four states of 8 p² bytes, and 25 bytes per sample of a chunk, for
-    each running task. Tasks: under five per chunk. Passes: one. Computes at call: none.
+    Memory for each running task, with p pixels, n frames of a stack, k components:
+    ``covariance`` four states of 8 p² bytes and 25 bytes per sample of a chunk; ``randomized``
+    and ``incremental`` 33 bytes per sample of a chunk and 16 p (k + 10); ``sparse`` and
+    ``robust`` 64 n p; ``kernel`` 8 (4 n² + 5 n p), with landmarks 8 (4 s² + 5 s p) and a chunk.
+    Passes over the data: ``covariance``, ``kernel``, ``sparse``, ``robust`` one;
+    ``incremental`` and landmarks two; ``randomized`` five. ``mask="impute"`` adds one before
+    each of them, ``scaler="robust"`` one where the data goes by chunks (a task then holds the
+    stack). Tasks: under five per chunk and pass. Computes at call: none.
 
     References
     ----------
     Turk & Pentland (1991), J. Cogn. Neurosci. 3, 71-86, doi:10.1162/jocn.1991.3.1.71.
     Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247, doi:10.1080/00031305.1983.10483115.
+    Halko, Martinsson & Tropp (2011), SIAM Rev. 53, 217-288, doi:10.1137/090771806.
+    Ross et al. (2008), Int. J. Comput. Vis. 77, 125-141, doi:10.1007/s11263-007-0075-7.
+    Schölkopf, Smola & Müller (1998), Neural Comput. 10, 1299-1319,
+    doi:10.1162/089976698300017467.
+    Candès, Li, Ma & Wright (2011), J. ACM 58(3), 11, doi:10.1145/1970392.1970395.
 
     Examples
     --------
@@ -87,24 +130,56 @@ def pca(
     >>> dict(basis["components"].sizes)
     {'subject': 2, 'session': 1, 'component': 3, 'y': 12, 'x': 10}
     """
-    _check_choice("method", method, METHODS)
-    _check_choice("scaler", scaler, SCALERS)
-    _check_choice("per", per, ("subject", "pooled"))
-    _check_choice("mask", mask, ("intersection",))
+    chosen = {
+        "method": method, "scaler": scaler, "kernel": kernel, "gamma": gamma,
+        "degree": degree, "coef0": coef0, "alpha": alpha,
+        **({} if recipe is None else known.recipe(recipe)),
+    }  # fmt: skip
+    for name, found, allowed in (
+        ("method", chosen["method"], METHODS),
+        ("scaler", chosen["scaler"], SCALERS),
+        ("kernel", chosen["kernel"], kernelpca.KERNELS),
+        ("per", per, ("subject", "pooled")),
+        ("mask", mask, ("intersection", "impute")),
+    ):
+        _check_choice(name, found, allowed)
     schema.require_dims(heat, schema.TIME, *_PIXELS)
-    n_pixels = _check_size(heat, n_components)
+    _check_size(heat, n_components, chosen["method"])
     lead = [d for d in heat.dims if d not in (schema.TIME, *_PIXELS)]
     samples = [*(lead if per == "pooled" else []), schema.TIME]
-    found: xr.DataArray = xr.apply_ufunc(
-        _basis,
-        heat,
-        kwargs={"n_samples": len(samples), "k": n_components, "scaler": scaler},
-        input_core_dims=[[*samples, *_PIXELS]],
-        output_core_dims=[["row", "column"]],
-        dask="allowed",
-        keep_attrs=False,
+    ordered = heat.transpose(*(d for d in lead if d not in samples), *samples, *_PIXELS)
+    data, n_samples = ordered.data, len(samples)
+    if mask == "impute":
+        data = estimators.imputed(data, n_samples)
+    fit, size = _fit(data, n_samples, n_components, seed, landmarks, chosen)
+    dims = (*ordered.dims[: -n_samples - 2], "row", "column")
+    keep = {n: c for n, c in ordered.coords.items() if set(c.dims) <= set(dims)}
+    attrs = {"scaler": chosen["scaler"], "method": chosen["method"], "pixels": mask}
+    if size:
+        attrs["kernel"] = json.dumps({n: chosen[n] for n in _OF_KERNEL}, sort_keys=True)
+    if recipe is not None:
+        attrs["recipe"] = recipe
+    return bases.labelled(
+        xr.DataArray(fit, dims=dims, coords=keep), heat, n_components, attrs, size
     )
-    return _labelled(found, heat, n_components, n_pixels, scaler)
+
+
+_OF_KERNEL = ("kernel", "gamma", "degree", "coef0")
+
+
+def _fit(
+    data: Any, n: int, k: int, seed: Any, landmarks: int | None, chosen: dict[str, Any]
+) -> tuple[Any, int]:
+    """The fit, and how many samples a kernel's has."""
+    if chosen["method"] == "kernel":
+        options = {name: chosen[name] for name in _OF_KERNEL}
+        return kernelpca.fitted(data, n, k, chosen["scaler"], seed, landmarks, options)
+    return (
+        estimators.fitted(
+            data, n, k, chosen["method"], chosen["scaler"], seed, {"alpha": chosen["alpha"]}
+        ),
+        0,
+    )
 
 
 def project(heat: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
@@ -140,19 +215,23 @@ def project(heat: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     >>> scores.dims
     ('subject', 'session', 'time', 'component')
     """
-    parts = _parts(basis)
-    grid = {d: (heat.sizes.get(d), basis.sizes[d]) for d in _PIXELS}
-    if any(a != b for a, b in grid.values()):
-        raise SchemaError(
-            f"the frames have {grid['y'][0]} × {grid['x'][0]} pixels, the basis has "
-            f"{grid['y'][1]} × {grid['x'][1]}: fx.resize(ds, shape) brings them together"
-        )
+    of_kernel = "dual" in basis
+    linear = ("projection", *_LINEAR[1:]) if "projection" in basis else _LINEAR
+    parts = bases.parts(basis, bases.KERNEL_PARTS if of_kernel else linear)
+    bases.check_grid(heat, basis)
     whole = dict.fromkeys(_PIXELS, -1)
+    impute = basis.attrs.get("pixels") == "impute"
+    if of_kernel:
+        options: dict[str, Any] = {"options": json.loads(basis.attrs["kernel"])}
+        options["impute"] = impute
+    else:
+        options = {"impute": impute}
     out: xr.DataArray = xr.apply_ufunc(
-        _scores,
+        kernelpca.scores if of_kernel else _scores,
         heat.chunk(whole) if heat.chunks else heat,
         *parts,
-        input_core_dims=[list(_PIXELS), *_core(parts)],
+        kwargs=options,
+        input_core_dims=[list(_PIXELS), *bases.core(parts)],
         output_core_dims=[[schema.COMPONENT]],
         dask="parallelized",
         output_dtypes=[np.float64],
@@ -205,12 +284,12 @@ def reconstruct(scores: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
             f"there are scores on {k} components, the basis has "
             f"{basis.sizes.get(schema.COMPONENT, 0)}"
         )
-    parts = _parts(basis.isel(component=slice(k)))
+    parts = bases.parts(basis.isel(component=slice(k)), _LINEAR)
     out: xr.DataArray = xr.apply_ufunc(
         _frames,
         scores.chunk(component=-1) if scores.chunks else scores,
         *parts,
-        input_core_dims=[[schema.COMPONENT], *_core(parts)],
+        input_core_dims=[[schema.COMPONENT], *bases.core(parts)],
         output_core_dims=[list(_PIXELS)],
         dask="parallelized",
         output_dtypes=[np.float64],
@@ -227,7 +306,7 @@ def _check_choice(name: str, found: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{name} is one of {', '.join(allowed)}, found {found!r}")
 
 
-def _check_size(heat: xr.DataArray, k: int) -> int:
+def _check_size(heat: xr.DataArray, k: int, method: str) -> None:
     cut = {d: len(heat.variable.chunksizes.get(d, (1,))) for d in _PIXELS}
     if max(cut.values()) > 1:
         raise ValueError(
@@ -241,119 +320,18 @@ def _check_size(heat: xr.DataArray, k: int) -> int:
         raise ValueError(
             f"from 1 to {most} components (frames, pixels) are there, asked for {k}"
         )
-    budget.check(
-        4 * 8 * (p + kernel.ROWS) * p,
-        f"the covariance of {p} pixels",
-        "fx.resize(ds, shape) to a smaller grid",
-    )
-    return p
-
-
-def _basis(x: Any, n_samples: int, k: int, scaler: str) -> Any:
-    """``(..., *samples, y, x) -> (..., k + 3, p + 2)`` on a numpy or a dask array."""
-    p = math.prod(x.shape[-2:])
-    options = {"n_samples": n_samples}
-    if not isinstance(x, da.Array):
-        return kernel.basis(_state(x, **options), k, scaler)
-    state = tree.reduce_blocks(
-        x,
-        _state,
-        kernel.merge,
-        _same,
-        n_core=n_samples + 2,
-        width=(p + kernel.ROWS, p),
-        split_every=2,
-        **options,
-    )
-    axes = tuple(range(state.ndim))
-    row, column = state.ndim, state.ndim + 1
-    return da.blockwise(
-        kernel.basis,
-        (*axes[:-2], row, column),
-        state,
-        axes,
-        k=k,
-        scaler=scaler,
-        concatenate=True,
-        new_axes={row: k + 3, column: p + 2},
-        dtype=np.float64,
-        meta=np.empty((0,) * state.ndim),
-    )
-
-
-def _state(x: Any, n_samples: int) -> Any:
-    lead = x.shape[: x.ndim - n_samples - 2]
-    return kernel.state(x.reshape(*lead, -1, x.shape[-2] * x.shape[-1]))
-
-
-def _same(x: Any) -> Any:
-    return x
-
-
-def _labelled(
-    found: xr.DataArray, heat: xr.DataArray, k: int, p: int, scaler: str
-) -> xr.Dataset:
-    """Rows and columns of the kernel's result, by their names."""
-    coords = {d: heat[d] for d in _PIXELS if d in heat.coords}
-    shape = dict(zip(_PIXELS, (heat.sizes[d] for d in _PIXELS), strict=True))
-
-    def image(rows: xr.DataArray) -> xr.DataArray:
-        # one chunk along column, so that this is a reshape and not a shuffle
-        pixels = rows.isel(column=slice(p))
-        lead = tuple(d for d in pixels.dims if d != "column")
-        data = pixels.transpose(*lead, "column").data
-        sizes = [pixels.sizes[d] for d in lead]
-        cut = data.reshape(*sizes, *shape.values())
-        keep = {n: c for n, c in pixels.coords.items() if "column" not in c.dims}
-        return xr.DataArray(cut, dims=(*lead, *_PIXELS), coords={**keep, **coords})
-
-    number = {schema.COMPONENT: np.arange(k)}
-    rows = found.isel(row=slice(k)).rename(row=schema.COMPONENT).assign_coords(number)
-    out = xr.Dataset(
-        {
-            "mean": image(found.isel(row=k)),
-            "scale": image(found.isel(row=k + 1)),
-            "components": image(rows),
-            "explained_variance": rows.isel(column=p),
-            "explained_variance_ratio": rows.isel(column=p + 1),
-            "mask": image(found.isel(row=k + 2)) == 1,
-        },
-        attrs={"scaler": scaler, "method": "covariance"},
-    )
-    units = heat.attrs.get("units", "1")
-    squared = "1" if scaler in ("standard", "minmax") else f"({units})^2"
-    about = {
-        "mean": ("what is subtracted from each pixel", units),
-        "scale": ("what each pixel is divided by", "1"),
-        "components": ("loading of each pixel", "1"),
-        "explained_variance": ("variance of the scores", squared),
-        "explained_variance_ratio": ("share of the total variance", "1"),
-        "mask": ("pixels visible in every frame with a face", "1"),
-    }
-    for name, (long_name, unit) in about.items():
-        out[name].attrs = {"long_name": long_name, "units": unit}
-    return out
-
-
-def _parts(basis: xr.Dataset) -> list[xr.DataArray]:
-    names = ("components", "mean", "scale")
-    missing = [n for n in names if n not in basis]
-    if missing:
-        raise SchemaError(
-            f"not a basis of fx.pca: no {missing} among {sorted(map(str, basis.data_vars))}"
+    if method == "covariance":
+        budget.check(
+            4 * 8 * (p + covariance.ROWS) * p,
+            f"the covariance of {p} pixels",
+            "method='randomized', or fx.resize(ds, shape) to a smaller grid",
         )
-    parts = [basis[n] for n in names]
-    whole = (*_PIXELS, schema.COMPONENT)
-    return [
-        p.chunk(dict.fromkeys(set(whole) & set(p.dims), -1)) if p.chunks else p for p in parts
-    ]
 
 
-def _core(parts: list[xr.DataArray]) -> list[list[str]]:
-    return [[schema.COMPONENT, *_PIXELS], list(_PIXELS), list(_PIXELS)]
+_LINEAR = ("components", "mean", "scale")
 
 
-def _scores(x: Any, components: Any, mean: Any, scale: Any) -> Any:
+def _scores(x: Any, components: Any, mean: Any, scale: Any, impute: bool = False) -> Any:
     """``(..., y, x), (..., k, y, x) -> (..., k)``; the mask is where the mean is finite."""
     lead = np.broadcast_shapes(x.shape[:-2], mean.shape[:-2])
     out = np.empty((*lead, components.shape[-3]))
@@ -365,6 +343,8 @@ def _scores(x: Any, components: Any, mean: Any, scale: Any) -> Any:
         at = (*(slice(None),) * missing, *own)
         pixels = np.isfinite(mean[where])
         d = (x[at][..., pixels] - mean[where][pixels]) / scale[where][pixels]
+        if impute:
+            d = bases.without_gaps(d)
         out[at] = d @ components[where][:, pixels].T if pixels.any() else np.nan
     return out
 

@@ -1,0 +1,191 @@
+"""Factors of frames that are whole in memory: kernel, robust and randomised components.
+
+A *fit* is a matrix ``(k + 3, p + 2)``: k rows of components, then mean, scale and mask; the
+last two columns of a component's row are its variance (ddof = 1) and its share of the total.
+
+References
+----------
+Schölkopf, Smola & Müller (1998), Neural Comput. 10, 1299-1319,
+doi:10.1162/089976698300017467. Candès, Li, Ma & Wright (2011), J. ACM 58(3), 11,
+doi:10.1145/1970392.1970395. Zou, Hastie & Tibshirani (2006), J. Comput. Graph. Stat. 15,
+265-286, doi:10.1198/106186006X113430. Halko, Martinsson & Tropp (2011), SIAM Rev. 53,
+217-288, doi:10.1137/090771806.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+ROWS = 6
+COUNT, FRAMES, MEAN, M2, LOW, HIGH = range(ROWS)
+
+
+def pixel_state(x: Floats) -> NDArray[np.float64]:
+    """Count, frames, mean, M2, minimum, maximum of each pixel: ``(..., t, p) -> (..., 6, p)``.
+
+    Frames without any finite pixel do not count. Peak memory: 17 bytes per sample.
+    """
+    finite = np.isfinite(x)
+    n = finite.sum(axis=-2)
+    mean = x.sum(axis=-2, where=finite, dtype=np.float64) / np.maximum(n, 1)
+    d = np.zeros(x.shape)
+    np.subtract(x, mean[..., None, :], out=d, where=finite)
+    m2 = np.einsum("...tp,...tp->...p", d, d)
+    frames = np.broadcast_to(finite.any(axis=-1).sum(axis=-1)[..., None], n.shape)
+    low = x.min(axis=-2, where=finite, initial=np.inf)
+    high = x.max(axis=-2, where=finite, initial=-np.inf)
+    return np.stack([n, frames, mean, m2, low, high], axis=-2).astype(np.float64)
+
+
+def merge_pixels(states: Floats) -> NDArray[np.float64]:
+    """``(..., k, 6, p) -> (..., 6, p)``."""
+    n, frames, mean, m2, low, high = np.moveaxis(states, -2, 0)
+    total = n.sum(axis=-2)
+    centre = (n * mean).sum(axis=-2) / np.maximum(total, 1)
+    m2 = (m2 + n * (mean - centre[..., None, :]) ** 2).sum(axis=-2)
+    rest = (frames.sum(axis=-2), centre, m2, low.min(axis=-2), high.max(axis=-2))
+    return np.stack([total, *rest], axis=-2)
+
+
+def inside(pixels: Floats) -> NDArray[np.bool_]:
+    """Pixels seen in every frame with a face: ``(..., 6, p) -> (..., p)``."""
+    seen = pixels[..., FRAMES, :]
+    return np.asarray((pixels[..., COUNT, :] == seen) & (seen > 0))
+
+
+def spread(pixels: Floats, scaler: str, iqr: Floats | None = None) -> NDArray[np.float64]:
+    """What each pixel is divided by, 1 where it is flat: ``(..., 6, p) -> (..., p)``."""
+    if scaler == "standard":
+        scale = np.sqrt(pixels[..., M2, :] / np.maximum(pixels[..., COUNT, :], 1))
+    elif scaler == "minmax":
+        scale = pixels[..., HIGH, :] - pixels[..., LOW, :]
+    elif scaler == "robust":
+        assert iqr is not None
+        scale = iqr
+    else:
+        return np.ones_like(pixels[..., MEAN, :])
+    return np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
+
+
+def quartiles(x: Floats) -> NDArray[np.float64]:
+    """Lower quartile, median, upper quartile: ``(..., t, p) -> (..., 3, p)``; gaps left out.
+
+    Peak memory: 16 bytes per sample of one stack.
+    """
+    import warnings
+
+    out = np.empty((*x.shape[:-2], 3, x.shape[-1]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a pixel that is never seen is NaN
+        for where in np.ndindex(x.shape[:-2]):
+            one = np.where(np.isfinite(x[where]), x[where], np.nan).astype(np.float64)
+            out[where] = np.nanquantile(one, (0.25, 0.5, 0.75), axis=0)
+    return out
+
+
+def standardised(x: Floats, pixels: Floats, iqr: Any, scaler: str) -> NDArray[np.float64]:
+    """Centred and scaled; 0 outside the mask and for faceless frames: ``-> (..., t, p)``."""
+    centre, scale = pixels[..., MEAN, :], spread(pixels, scaler, iqr)
+    d = (x - centre[..., None, :]) / scale[..., None, :]
+    out: NDArray[np.float64] = np.where(inside(pixels)[..., None, :] & np.isfinite(d), d, 0.0)
+    return out
+
+
+def filled(x: Floats, pixels: Floats) -> Floats:
+    """Gaps of frames with a face, filled with the pixel's mean: ``(..., t, p) -> same``."""
+    finite = np.isfinite(x)
+    ever = pixels[..., COUNT, :] > 0
+    gap = ~finite & finite.any(axis=-1, keepdims=True) & ever[..., None, :]
+    return np.where(gap, pixels[..., None, MEAN, :], x).astype(x.dtype)
+
+
+def layout(
+    components: Floats, variances: Floats, total: float, seen: Any, mean: Any, scale: Any
+) -> NDArray[np.float64]:
+    """The fit, with the largest absolute loading of each component positive."""
+    k, p = components.shape[0], seen.size
+    out = np.full((k + 3, p + 2), np.nan)
+    out[-1, :p], out[-1, p:] = seen, 0
+    if not seen.any():
+        return out
+    out[:k, :p] = np.where(seen, components * signs(components)[:, None], np.nan)
+    out[:k, p] = variances
+    out[:k, p + 1] = (
+        variances / total if total > 0 else np.where(np.isnan(variances), np.nan, 0)
+    )
+    out[k, :p], out[k + 1, :p] = np.where(seen, mean, np.nan), np.where(seen, scale, np.nan)
+    return out
+
+
+def signs(components: Floats) -> NDArray[np.float64]:
+    """-1 where the largest absolute loading is negative: ``(k, p) -> (k)``."""
+    filled = np.nan_to_num(components)
+    largest = filled[np.arange(len(filled)), np.abs(filled).argmax(axis=1)]
+    return np.where(largest < 0, -1.0, 1.0)
+
+
+def low_rank(x: Floats, steps: int = 500, tolerance: float = 1e-7) -> NDArray[np.float64]:
+    """The low-rank part of ``x`` = low rank + sparse, ``(t, p) -> (t, p)``.
+
+    Principal component pursuit by the inexact augmented Lagrangian method. Peak memory: 56
+    bytes per sample.
+    """
+    norm = np.linalg.norm(x)
+    if norm == 0:
+        return np.array(x)
+    weight = 1 / np.sqrt(max(x.shape))
+    two = np.linalg.norm(x, 2)
+    dual = x / max(two, np.abs(x).max() / weight)
+    mu, low, sparse = 1.25 / two, np.zeros(x.shape), np.zeros_like(x)
+    for _ in range(steps):
+        low = _shrunk_spectrum(x - sparse + dual / mu, float(1 / mu))
+        rest = x - low + dual / mu
+        sparse = np.sign(rest) * np.maximum(np.abs(rest) - weight / mu, 0)
+        miss = x - low - sparse
+        dual += mu * miss
+        mu = min(mu * 1.5, 1.25e7 / two)
+        if np.linalg.norm(miss) < tolerance * norm:
+            break
+    return low
+
+
+def _shrunk_spectrum(x: Floats, by: float) -> NDArray[np.float64]:
+    u, s, v = np.linalg.svd(x, full_matrices=False)
+    kept = int((s > by).sum())
+    return np.asarray((u[:, :kept] * (s[:kept] - by)) @ v[:kept])
+
+
+def gram(a: Floats, b: Floats, kernel: str, gamma: float, degree: int, coef0: float) -> Any:
+    """Kernel of rows with rows, as scikit-learn's: ``(n, p), (m, p) -> (n, m)``."""
+    product = a @ b.T
+    if kernel == "linear":
+        return product
+    if kernel == "rbf":
+        square = (a * a).sum(1)[:, None] + (b * b).sum(1)[None] - 2 * product
+        return np.exp(-gamma * np.maximum(square, 0))
+    inner = gamma * product + coef0
+    return inner**degree if kernel == "poly" else np.tanh(inner)
+
+
+def kernel_components(k_matrix: Floats, k: int) -> tuple[Any, Any, float]:
+    """Dual vectors ``(n, k)`` of a Gram matrix, their eigenvalues, and the sum of all.
+
+    Scores are ``gram(x, samples) @ dual`` less their mean over the samples. Peak memory: two
+    Gram matrices.
+    """
+    from scipy.linalg import eigh
+
+    n = len(k_matrix)
+    rows = k_matrix.mean(axis=0)
+    centred = k_matrix - rows - rows[:, None] + rows.mean()
+    total = float(np.trace(centred))
+    rank = min(k, n)
+    found, vectors = eigh(centred, subset_by_index=(n - rank, n - 1), check_finite=False)
+    found, vectors = found[::-1], vectors[:, ::-1]
+    sound = found > 1e-12 * max(found[0], 0)
+    values, dual = np.full(k, np.nan), np.zeros((n, k))
+    values[:rank] = np.where(sound, found, np.nan)
+    dual[:, :rank][:, sound] = vectors[:, sound] / np.sqrt(found[sound])
+    return dual, values, total

@@ -1,0 +1,423 @@
+"""How a basis is fitted beyond the covariance of pixels: each method, in its own few lines.
+
+Every function takes ``x (..., *samples, y, x)`` and gives fits ``(..., k + 3, p + 2)`` as
+:mod:`fhemb_xr.kernels.factors` lays them out. What reads the data again waits for the pass
+before it and reads from the source, so that no pass holds the recording in memory.
+"""
+
+import math
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from fhemb_xr import budget
+from fhemb_xr.kernels import covariance
+from fhemb_xr.kernels import factors as kernel
+from fhemb_xr.ops import tree
+
+RIDGE = 0.01
+"""Of the scores on sparse components; scikit-learn's default."""
+OVERSAMPLED, POWERS = 10, 3
+"""Extra vectors and passes of the randomised method; see Halko, Martinsson & Tropp (2011)."""
+
+
+def pixels_of(x: Any, n: int) -> Any:
+    """State of each pixel, ``(..., 6, p)``, in one pass; ``n`` sample axes."""
+    if not isinstance(x, da.Array):
+        return kernel.pixel_state(_flat(x, n))
+    p = math.prod(x.shape[-2:])
+    return tree.reduce_blocks(
+        x, _pixel_state, kernel.merge_pixels, _same, n_core=n + 2, width=(kernel.ROWS, p), n=n
+    )
+
+
+def imputed(x: Any, n: int) -> Any:
+    """``x`` with gaps filled by the pixel's mean; one pass before its own."""
+    pixels = pixels_of(x, n)
+    if not isinstance(x, da.Array):
+        return _filled(x, pixels, n=n)
+    return _per_block(_filled, again(x, pixels), n, pixels, x.dtype)
+
+
+def quartiles_of(x: Any, n: int) -> Any:
+    """Quartiles of each pixel, ``(..., 3, p)``: a task holds one stack, within the budget."""
+    frames, p = math.prod(x.shape[-2 - n : -2]), math.prod(x.shape[-2:])
+    budget.check(
+        24 * frames * p,
+        f"the quartiles of {p} pixels in {frames} frames (scaler 'robust')",
+        "scaler='standard', fx.resize(ds, shape), or fewer frames",
+    )
+    return whole(x, n, _quartiles, (3, p))
+
+
+def fitted(x: Any, n: int, k: int, method: str, scaler: str, seed: Any, options: Any) -> Any:
+    """The fits of ``method``."""
+    frames, p = math.prod(x.shape[-2 - n : -2]), math.prod(x.shape[-2:])
+    if method == "covariance":
+        return by_covariance(x, n, k, scaler)
+    if method == "randomized":
+        return randomized(x, n, k, scaler, seed)
+    if method == "incremental":
+        return incremental(x, n, k, scaler)
+    budget.check(
+        64 * frames * p,
+        f"method {method!r} of {frames} frames of {p} pixels",
+        "method='covariance' goes chunk by chunk, or take fewer frames or pixels",
+    )
+    task = {"sparse": _sparse, "robust": _robust}[method]
+    extra = {"alpha": options["alpha"], "seed": seed} if method == "sparse" else {}
+    rows = 2 * k + 3 if method == "sparse" else k + 3
+    return whole(x, n, task, (rows, p + 2), k=k, scaler=scaler, **extra)
+
+
+def whole(x: Any, n: int, function: Any, width: tuple[int, int], **options: Any) -> Any:
+    """``function(stack (t, p), **options)`` of each stack, whole in one task."""
+    if not isinstance(x, da.Array):
+        return _each(x, function, n, width, options)
+    axes = tuple(range(x.ndim))
+    new = (x.ndim, x.ndim + 1)
+    return da.blockwise(
+        _each, (*axes[: -n - 2], *new), x, axes,
+        function=function, n=n, width=width, options=options,
+        new_axes=dict(zip(new, width, strict=True)), concatenate=True,
+        dtype=np.float64, meta=np.empty((0,) * (x.ndim - n)),
+    )  # fmt: skip
+
+
+def by_covariance(x: Any, n: int, k: int, scaler: str) -> Any:
+    """One pass, exact; a second one for the quartiles of the robust scaler."""
+    p = math.prod(x.shape[-2:])
+    iqr = _iqr(x, n) if scaler == "robust" else None
+    if not isinstance(x, da.Array):
+        return covariance.basis(covariance_state(x, n), iqr, k=k, scaler=scaler)
+    state = tree.reduce_blocks(
+        x, covariance_state, covariance.merge, _same,
+        n_core=n + 2, width=(p + covariance.ROWS, p), split_every=2, n_samples=n,
+    )  # fmt: skip
+    return rows(covariance.basis, (k + 3, p + 2), state, iqr, k=k, scaler=scaler)
+
+
+def randomized(x: Any, n: int, k: int, scaler: str, seed: Any) -> Any:
+    """Subspace iteration on the Gram matrix, which is never formed: one pass a step."""
+    p = math.prod(x.shape[-2:])
+    width = min(k + OVERSAMPLED, p)
+    pixels, iqr = pixels_of(x, n), _iqr(x, n) if scaler == "robust" else None
+    start = np.random.default_rng(seed).normal(size=(p, width))
+    lead = x.shape[: x.ndim - n - 2]
+    subspace: Any = np.broadcast_to(start, (*lead, p, width))
+    lazy = isinstance(x, da.Array)
+    if lazy:
+        subspace = da.from_array(
+            np.ascontiguousarray(subspace), chunks=(*x.chunks[: len(lead)], p, width)
+        )
+    for last in [False] * POWERS + [True]:
+        product = _product(x, n, pixels, iqr, subspace, scaler)
+        if last:
+            break
+        subspace = rows(_orthogonal, (p, width), product) if lazy else _orthogonal(product)
+    parts = (product, subspace, pixels, iqr)
+    if not lazy:
+        return _ritz(*parts, k=k, scaler=scaler)
+    return rows(_ritz, (k + 3, p + 2), *parts, k=k, scaler=scaler)
+
+
+def incremental(x: Any, n: int, k: int, scaler: str) -> Any:
+    """scikit-learn's estimator, fed chunk by chunk in the order of time."""
+    p = math.prod(x.shape[-2:])
+    pixels, iqr = pixels_of(x, n), _iqr(x, n) if scaler == "robust" else None
+    if not isinstance(x, da.Array):
+        return _each_incremental(x, pixels, iqr, n, k, scaler)
+    import dask
+
+    step, end = dask.delayed(_partial_fit, pure=True), dask.delayed(_fit_of, pure=True)
+    blocks = again(x, pixels).to_delayed()
+    marks, more = pixels.to_delayed(), None if iqr is None else iqr.to_delayed()
+    lead = blocks.shape[: x.ndim - n - 2]
+    out = np.empty((*lead, 1, 1), dtype=object)
+    for where in np.ndindex(*lead):
+        about = marks[where].item(), None if more is None else more[where].item()
+        state = None
+        for block in blocks[where].reshape(-1):
+            state = step(state, block, *about, n=n, k=k, scaler=scaler)
+        size = tuple(c[i] for c, i in zip(x.chunks[: len(lead)], where, strict=True))
+        found = end(state, *about, k=k, scaler=scaler)
+        out[(*where, 0, 0)] = da.from_delayed(found, (*size, k + 3, p + 2), dtype=np.float64)
+    return da.block(out.tolist())
+
+
+def _partial_fit(state: Any, x: Any, pixels: Any, iqr: Any, n: int, k: int, scaler: str) -> Any:
+    """One more chunk of each stack; rows wait until there are as many as components."""
+    from copy import deepcopy
+
+    lead = pixels.shape[:-2]
+    flat = _flat(x, n)
+    z = kernel.standardised(flat, pixels, iqr, scaler)
+    out = np.empty(lead, dtype=object)
+    for where in np.ndindex(lead):
+        model, waiting = (_estimator(k), z[where][:0]) if state is None else state[where]
+        rows = np.concatenate([waiting, z[where][np.isfinite(flat[where]).any(axis=-1)]])
+        if len(rows) >= k:
+            model = deepcopy(model)  # a task may run again: what it was given stays as it was
+            model.partial_fit(rows)
+            rows = rows[:0]
+        out[where] = (model, rows)
+    return out
+
+
+def _estimator(k: int) -> Any:
+    return _sklearn().IncrementalPCA(k)
+
+
+def _fit_of(state: Any, pixels: Any, iqr: Any, k: int, scaler: str) -> Any:
+    from copy import deepcopy
+
+    p = pixels.shape[-1]
+    out = np.empty((*pixels.shape[:-2], k + 3, p + 2))
+    for where in np.ndindex(pixels.shape[:-2]):
+        model, rows = state[where]
+        seen, own = kernel.inside(pixels[where]), pixels[where]
+        scale = kernel.spread(own, scaler, None if iqr is None else iqr[where])
+        fitted = hasattr(model, "components_")
+        if fitted and len(rows):
+            model = deepcopy(model)
+            model.partial_fit(rows)
+        components = model.components_ if fitted else np.full((k, p), np.nan)
+        variances = model.explained_variance_ if fitted else np.full(k, np.nan)
+        out[where] = kernel.layout(
+            components, variances, _total(own, seen, scale), seen, own[kernel.MEAN], scale
+        )
+    return out
+
+
+def _each_incremental(x: Any, pixels: Any, iqr: Any, n: int, k: int, scaler: str) -> Any:
+    state = _partial_fit(None, x, pixels, iqr, n, k, scaler)
+    return _fit_of(state, pixels, iqr, k, scaler)
+
+
+def _total(pixels: Any, seen: Any, scale: Any) -> float:
+    """Sum of the variances of the mask's pixels (ddof = 1)."""
+    frames = max(float(pixels[kernel.FRAMES, 0]) - 1, 1)
+    return float((pixels[kernel.M2] / scale**2)[seen].sum() / frames)
+
+
+def _product(x: Any, n: int, pixels: Any, iqr: Any, subspace: Any, scaler: str) -> Any:
+    """Gram matrix times a subspace, ``(..., p, l)``, summed over the chunks."""
+    if not isinstance(x, da.Array):
+        return _block_product(x, pixels, subspace, iqr, n=n, scaler=scaler)
+    found = _per_block(
+        _block_product, again(x, subspace), n, pixels, np.float64, subspace, iqr,
+        reduced=True, scaler=scaler,
+    )  # fmt: skip
+    axes = tuple(range(found.ndim - 2 - n, found.ndim - 2))
+    return found.sum(axis=axes, split_every=8)
+
+
+def _block_product(x: Any, pixels: Any, subspace: Any, iqr: Any, n: int, scaler: str) -> Any:
+    z = kernel.standardised(_flat(x, n), pixels, iqr, scaler)
+    out: Any = np.swapaxes(z, -1, -2) @ (z @ subspace)
+    return out
+
+
+def _orthogonal(product: Any) -> Any:
+    return np.linalg.qr(product)[0]
+
+
+def _ritz(
+    product: Any, subspace: Any, pixels: Any, iqr: Any = None, *, k: int, scaler: str
+) -> Any:
+    """The best components within the subspace."""
+    p = pixels.shape[-1]
+    out = np.empty((*pixels.shape[:-2], k + 3, p + 2))
+    for where in np.ndindex(pixels.shape[:-2]):
+        own, seen = pixels[where], kernel.inside(pixels[where])
+        scale = kernel.spread(own, scaler, None if iqr is None else iqr[where])
+        small = subspace[where].T @ product[where]
+        values, turn = np.linalg.eigh((small + small.T) / 2)
+        found, turn = values[::-1][:k], turn[:, ::-1][:, :k]
+        variances = np.maximum(found, 0) / max(own[kernel.FRAMES, 0] - 1, 1)
+        rank = min(int(seen.sum()), int(own[kernel.FRAMES, 0]) - 1)
+        components = (subspace[where] @ turn).T
+        components[max(rank, 0) :], variances[max(rank, 0) :] = np.nan, np.nan
+        out[where] = kernel.layout(
+            components, variances, _total(own, seen, scale), seen, own[kernel.MEAN], scale
+        )
+    return out
+
+
+def scaled_stack(x: Any, scaler: str) -> tuple[Any, ...]:
+    """Rows with a face and columns in the mask, scaled: z, who, mask, origin, scale."""
+    pixels = kernel.pixel_state(x)
+    seen, who = kernel.inside(pixels), np.isfinite(x).any(axis=-1)
+    quartile = kernel.quartiles(x) if scaler == "robust" else np.zeros((3, x.shape[-1]))
+    scale = kernel.spread(pixels, scaler, quartile[2] - quartile[0])
+    start = origin(pixels, quartile[1], scaler)
+    z = ((x[who] - start) / scale)[:, seen].astype(np.float64)
+    return z, who, seen, np.where(seen, start, np.nan), scale
+
+
+def origin(pixels: Any, median: Any, scaler: str) -> Any:
+    """What the scaler subtracts from each pixel: ``(6, p) -> (p)``; NaN outside the mask."""
+    found = {
+        "none": np.zeros(pixels.shape[-1]),
+        "robust": median,
+        "minmax": pixels[kernel.LOW],
+    }.get(scaler, pixels[kernel.MEAN])
+    return np.where(kernel.inside(pixels), found, np.nan)
+
+
+def _fit_stack(x: Any, k: int, scaler: str, fit: Any) -> Any:
+    """The fit of centred rows: ``fit(z, k)`` gives components, variances, total, mean."""
+    z, _, seen, start, scale = scaled_stack(x, scaler)
+    components = np.full((k, x.shape[-1]), np.nan)
+    variances, total, mean = np.full(k, np.nan), 0.0, np.full(x.shape[-1], np.nan)
+    if len(z) > 1 and seen.any():
+        found, variances, total, centre = fit(z, k)
+        components[:, seen] = found
+        mean[seen] = start[seen] + scale[seen] * centre
+    return kernel.layout(components, variances, total, seen, mean, scale)
+
+
+def _sparse(x: Any, k: int, scaler: str, alpha: float, seed: Any) -> Any:
+    def fit(z: Any, k: int) -> Any:
+        model = _sklearn().SparsePCA(k, alpha=alpha, random_state=seed).fit(z)
+        scores = model.transform(z)
+        order = np.argsort(-scores.var(axis=0), kind="stable")
+        scores = scores[:, order] - scores[:, order].mean(axis=0)
+        # what a component adds to those before it: they are not orthogonal
+        added = np.diagonal(np.linalg.qr(scores)[1]) ** 2 / (len(z) - 1)
+        return model.components_[order], _padded(added, k), _variance(z), z.mean(axis=0)
+
+    found = _fit_stack(x, k, scaler, fit)
+    seen = found[k + 2] == 1
+    loadings = np.nan_to_num(found[:k, seen])
+    # components are not orthogonal: scores are a ridge regression on them, as scikit-learn's
+    projection = np.full((k, found.shape[1]), np.nan)
+    projection[:, seen] = np.linalg.solve(loadings @ loadings.T + RIDGE * np.eye(k), loadings)
+    return np.concatenate([found, projection])
+
+
+def _robust(x: Any, k: int, scaler: str) -> Any:
+    def fit(z: Any, k: int) -> Any:
+        low = kernel.low_rank(z - z.mean(axis=0))
+        centre = low.mean(axis=0)
+        _, s, v = np.linalg.svd(low - centre, full_matrices=False)
+        rank = min(k, len(s), len(z) - 1)
+        components = np.full((k, z.shape[1]), np.nan)
+        components[:rank] = v[:rank]
+        mean = z.mean(axis=0) + centre
+        return components, _padded(s[:rank] ** 2 / (len(z) - 1), k), _variance(low), mean
+
+    return _fit_stack(x, k, scaler, fit)
+
+
+def _variance(z: Any) -> float:
+    return float(z.var(axis=0, ddof=1).sum())
+
+
+def _padded(values: Any, k: int) -> Any:
+    out = np.full(k, np.nan)
+    out[: len(values)] = values[:k]
+    return out
+
+
+def _sklearn() -> Any:
+    try:
+        from sklearn import decomposition
+    except ImportError as error:
+        raise ImportError(
+            "this method needs scikit-learn: pip install fhemb_xr[learn]"
+        ) from error
+    return decomposition
+
+
+def _iqr(x: Any, n: int) -> Any:
+    found = quartiles_of(x, n)
+    return found[..., 2, :] - found[..., 0, :]
+
+
+def again(x: da.Array, after: da.Array) -> da.Array:
+    """``x`` read anew once ``after`` is there: else all its chunks wait in memory for it."""
+    from dask.graph_manipulation import bind
+
+    bound: da.Array = bind(x, after, seed=after.name)
+    return bound
+
+
+def rows(function: Any, width: tuple[int, int], *arrays: Any, **options: Any) -> Any:
+    """``function`` of arrays whose leading axes go together: ``-> (..., *width)``."""
+    there = [a for a in arrays if a is not None]
+    lead = there[0].ndim - 2
+    pairs: list[Any] = []
+    for i, a in enumerate(there):
+        own = tuple(100 * (i + 1) + j for j in range(a.ndim - lead))
+        pairs += [a, (*range(lead), *own)]
+    new = (lead, lead + 1)
+    return da.blockwise(
+        function, (*range(lead), *new), *pairs, **options,
+        new_axes=dict(zip(new, width, strict=True)), concatenate=True,
+        dtype=np.float64, meta=np.empty((0,) * (lead + 2)),
+    )  # fmt: skip
+
+
+def _per_block(
+    function: Any, x: da.Array, n: int, pixels: Any, dtype: Any, *more: Any,
+    reduced: bool = False, **options: Any,
+) -> Any:  # fmt: skip
+    """``function(block, pixels, *more)``, blocks kept, or each reduced to ``(p, l)``."""
+    axes, lead = tuple(range(x.ndim)), x.ndim - n - 2
+    pairs: list[Any] = [x, axes]
+    for i, a in enumerate((pixels, *more)):
+        own = None if a is None else tuple(100 * (i + 1) + j for j in range(a.ndim - lead))
+        pairs += [a, None if own is None else (*axes[:lead], *own)]
+    if not reduced:
+        return da.blockwise(
+            function, axes, *pairs, n=n, **options, concatenate=True,
+            dtype=dtype, meta=np.empty((0,) * x.ndim, dtype),
+        )  # fmt: skip
+    new = (x.ndim, x.ndim + 1)
+    return da.blockwise(
+        _spread_out, (*axes[:-2], *new), *pairs, function=function, n=n, **options,
+        new_axes=dict(zip(new, more[0].shape[-2:], strict=True)), concatenate=True,
+        adjust_chunks=dict.fromkeys(axes[lead:-2], 1),
+        dtype=dtype, meta=np.empty((0,) * x.ndim, dtype),
+    )  # fmt: skip
+
+
+def _spread_out(x: Any, *arrays: Any, function: Any, n: int, **options: Any) -> Any:
+    out = function(x, *arrays, n=n, **options)
+    lead = out.ndim - 2
+    return out.reshape(*out.shape[:lead], *(1,) * n, *out.shape[lead:])
+
+
+def _each(x: Any, function: Any, n: int, width: Any, options: Any) -> Any:
+    flat = _flat(x, n)
+    out = np.empty((*flat.shape[:-2], *width))
+    for where in np.ndindex(flat.shape[:-2]):
+        out[where] = function(flat[where], **options)
+    return out
+
+
+def _flat(x: Any, n: int) -> Any:
+    return x.reshape(*x.shape[: x.ndim - n - 2], -1, x.shape[-2] * x.shape[-1])
+
+
+def _pixel_state(x: Any, n: int) -> Any:
+    return kernel.pixel_state(_flat(x, n))
+
+
+def _quartiles(x: Any) -> Any:
+    return kernel.quartiles(x)
+
+
+def _filled(x: Any, pixels: Any, n: int) -> Any:
+    return kernel.filled(_flat(x, n), pixels).reshape(x.shape)
+
+
+def covariance_state(x: Any, n_samples: int) -> Any:
+    """State of :mod:`fhemb_xr.kernels.covariance` of a chunk."""
+    return covariance.state(_flat(x, n_samples))
+
+
+def _same(x: Any) -> Any:
+    return x

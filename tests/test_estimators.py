@@ -1,0 +1,268 @@
+"""Methods of pca beside the covariance, each against scikit-learn."""
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+from sklearn.decomposition import PCA, IncrementalPCA, KernelPCA, SparsePCA
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import RobustScaler, StandardScaler
+
+import fhemb_xr as fx
+from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
+from fhemb_xr.kernels import factors
+from fhemb_xr.ops.recipes import RECIPES
+from tests.test_decompose import faces, matrix
+
+LINEAR = ("covariance", "randomized", "incremental")
+EVERY = (*LINEAR, "kernel", "sparse", "robust")
+
+
+def small(method):
+    """scikit-learn's sparse components take seconds beyond a few pixels."""
+    return faces(n=30, shape=(4, 3)) if method == "sparse" else faces()
+
+
+def same_up_to_sign(found, expected, **tolerance):
+    sign = np.sign((found * expected).sum(axis=0))
+    np.testing.assert_allclose(found * sign, expected, **tolerance)
+
+
+@pytest.mark.parametrize("scaler", ["center", "standard", "robust", "minmax"])
+@pytest.mark.parametrize("per", ["subject", "pooled"])
+def test_randomized__finds_what_the_covariance_finds(scaler, per):
+    heat = faces().chunk(time=13, subject=1)
+    exact = fx.pca(heat, 4, scaler=scaler, per=per).compute()
+    found = fx.pca(heat, 4, method="randomized", scaler=scaler, per=per, seed=1).compute()
+    for name in ("mean", "scale", "mask"):
+        xr.testing.assert_allclose(found[name], exact[name], rtol=1e-12)
+    np.testing.assert_allclose(found.explained_variance, exact.explained_variance, rtol=1e-7)
+    ratio = "explained_variance_ratio"
+    np.testing.assert_allclose(found[ratio], exact[ratio], rtol=1e-7)
+    np.testing.assert_allclose(found.components, exact.components, atol=1e-5)
+
+
+@pytest.mark.parametrize("per", ["subject", "pooled"])
+def test_robust_scaler__matches_scikit_learn(per):
+    heat = faces()
+    basis = fx.pca(heat.chunk(time=13, subject=1), 3, scaler="robust", per=per).compute()
+    x, mask = matrix(heat if per == "pooled" else heat[0])
+    reference = PCA(3, svd_solver="full").fit(RobustScaler().fit_transform(x))
+    one = basis if per == "pooled" else basis.isel(subject=0, session=0)
+    np.testing.assert_allclose(one.explained_variance, reference.explained_variance_)
+    found = one.components.values.reshape(3, -1)[:, mask]
+    same_up_to_sign(found.T, reference.components_.T, atol=1e-8)
+
+
+def test_incremental__is_that_of_scikit_learn_fed_the_same_chunks():
+    heat = faces(subjects=(40,))
+    basis = fx.pca(heat.chunk(time=20), 4, method="incremental").compute().squeeze()
+    mask = matrix(heat)[1]
+    x = heat.values.reshape(60, -1)
+    model, mean = IncrementalPCA(4), np.nanmean(x[:, mask], axis=0)
+    for start in (0, 20, 40):
+        part = x[start : start + 20, mask]
+        model.partial_fit(part[np.isfinite(part).any(axis=1)] - mean)
+    np.testing.assert_allclose(basis.explained_variance, model.explained_variance_)
+    found = basis.components.values.reshape(4, -1)[:, mask]
+    same_up_to_sign(found.T, model.components_.T, atol=1e-9)
+
+
+@pytest.mark.parametrize("time", [1, 3, 60])
+def test_incremental__takes_chunks_shorter_than_its_components(time):
+    heat = faces().chunk(time=time)
+    found, exact = fx.pca(heat, 4, method="incremental"), fx.pca(heat, 4)
+    share = "explained_variance_ratio"
+    np.testing.assert_allclose(
+        found[share].sum("component"), exact[share].sum("component"), 0.02
+    )
+
+
+@pytest.mark.parametrize("kernel", ["linear", "rbf", "poly", "sigmoid"])
+@pytest.mark.parametrize("scaler", ["center", "robust"])
+def test_kernel__scores_are_those_of_scikit_learn(kernel, scaler):
+    heat = faces()
+    how = {"kernel": kernel, "gamma": 0.02}
+    basis = fx.pca(heat.chunk(time=13), 3, method="kernel", scaler=scaler, **how)
+    scores = fx.project(heat.chunk(time=7), basis).isel(subject=0, session=0)
+    x, _ = matrix(heat[0])
+    x = RobustScaler().fit_transform(x) if scaler == "robust" else x - x.mean(0)
+    model = KernelPCA(3, **how).fit(x)
+    seen = scores.notnull().all("component")
+    assert int(seen.sum()) == len(x)
+    same_up_to_sign(scores[seen.values].values, model.transform(x), atol=1e-8)
+    variances = basis.explained_variance.isel(subject=0, session=0)
+    np.testing.assert_allclose(variances, model.eigenvalues_ / (len(x) - 1))
+
+
+def test_kernel__linear_is_pca_and_reconstructs():
+    heat = faces()
+    basis, exact = fx.pca(heat, 3, method="kernel", kernel="linear"), fx.pca(heat, 3)
+    np.testing.assert_allclose(basis.components, exact.components, atol=1e-9)
+    ratio = "explained_variance_ratio"
+    np.testing.assert_allclose(basis[ratio], exact[ratio])
+    again = [fx.reconstruct(fx.project(heat, b), b) for b in (basis, exact)]
+    xr.testing.assert_allclose(*again)
+
+
+@pytest.mark.parametrize("scaler", ["center", "robust", "none"])
+def test_kernel__on_landmarks_that_are_all_frames_is_exact(scaler):
+    heat = faces()
+    how = {"method": "kernel", "kernel": "rbf", "gamma": 0.01, "scaler": scaler}
+    exact = fx.project(heat, fx.pca(heat, 3, **how))
+    few = fx.pca(heat.chunk(time=11, subject=1), 3, landmarks=60, seed=0, **how)
+    xr.testing.assert_allclose(abs(fx.project(heat, few)), abs(exact), atol=1e-6)
+    part = fx.pca(heat.chunk(time=11), 3, landmarks=30, seed=0, **how)
+    assert part.sizes["sample"] == 30
+    assert fx.pca(heat, 3, landmarks=30, seed=0, per="pooled", **how).sizes["sample"] == 30
+    assert part.explained_variance_ratio.notnull().all()
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "poly", "sigmoid"])
+def test_kernel__refuses_above_the_budget_and_offers_landmarks(kernel):
+    heat = faces(n=600).chunk(time=100)
+    with fx.set_options(budget=2_000_000):
+        with pytest.raises(BudgetError, match=r"600 × 600 frames needs .* MiB .*landmarks=500"):
+            fx.pca(heat, 3, method="kernel", kernel=kernel)
+        few = fx.pca(heat, 3, method="kernel", kernel=kernel, landmarks=40, seed=0)
+        assert fx.project(heat, few).isel(time=0).notnull().all()
+    with pytest.raises(ValueError, match=r"from 3 .* to 600 .* landmarks, asked for 601"):
+        fx.pca(heat, 3, method="kernel", landmarks=601)
+
+
+def test_sparse__is_that_of_scikit_learn():
+    heat = faces(n=30, shape=(4, 3), subjects=(40,))
+    basis = fx.pca(heat.chunk(time=13), 2, method="sparse", alpha=0.5, seed=0).compute()
+    x, mask = matrix(heat[0])
+    model = SparsePCA(2, alpha=0.5, random_state=0).fit(x - x.mean(0))
+    found = basis.components.isel(subject=0, session=0).values.reshape(2, -1)[:, mask]
+    match = np.abs(found @ model.components_.T)
+    np.testing.assert_allclose(np.sort(match.max(axis=1)), 1, atol=1e-9)
+    assert (found == 0).any()
+    scores = fx.project(heat, basis).isel(subject=0, session=0).dropna("time")
+    expected = model.transform(x - x.mean(0))
+    np.testing.assert_allclose(np.sort(abs(scores)), np.sort(np.abs(expected)), atol=1e-8)
+
+
+def test_robust__sees_through_outliers_that_bend_pca():
+    rng = np.random.default_rng(0)
+    truth = np.linalg.qr(rng.normal(size=(80, 2)))[0]
+    clean = rng.normal(size=(200, 2)) * [9, 6] @ truth.T
+    spoilt = clean + np.where(rng.random(clean.shape) < 0.02, 60.0, 0.0)
+    heat = xr.DataArray(spoilt.reshape(200, 8, 10), dims=("time", "y", "x")).chunk(time=50)
+
+    def miss(method):
+        found = fx.pca(heat, 2, method=method).components.values.reshape(2, -1)
+        return np.linalg.norm(truth - found.T @ (found @ truth), 2)
+
+    assert miss("robust") < 1e-2 < 0.2 < miss("covariance")
+
+
+def test_low_rank__parts_add_up_and_nothing_stays_nothing():
+    rng = np.random.default_rng(1)
+    low = rng.normal(size=(40, 2)) @ rng.normal(size=(2, 30))
+    spikes = np.where(rng.random(low.shape) < 0.03, 10.0, 0)
+    miss = factors.low_rank(low + spikes) - low
+    assert np.linalg.norm(miss) < 0.01 * np.linalg.norm(low)
+    assert np.median(np.abs(miss)) < 1e-5
+    assert not factors.low_rank(np.zeros((4, 3))).any()
+
+
+@pytest.mark.parametrize("method", ["covariance", "randomized", "kernel"])
+def test_impute__fills_gaps_with_the_mean_as_scikit_learn(method):
+    heat = faces()
+    heat[0, 0, 11:20, 3, 1] = np.nan
+    how = {"method": method, "mask": "impute", "scaler": "standard", "seed": 0}
+    basis = fx.pca(heat.chunk(time=13), 3, kernel="linear", **how)
+    x = heat[0].values.reshape(60, -1)
+    x = x[np.isfinite(x).any(axis=1)]
+    x = StandardScaler().fit_transform(SimpleImputer().fit_transform(x[:, 1:]))
+    reference = PCA(3, svd_solver="full").fit(x)
+    one = basis.isel(subject=0, session=0).compute()
+    assert int(one.mask.sum()) == 19
+    np.testing.assert_allclose(one.explained_variance, reference.explained_variance_, 1e-6)
+    scores = fx.project(heat.chunk(time=7), basis).isel(subject=0, session=0)
+    same_up_to_sign(scores.dropna("time").values, reference.transform(x), atol=1e-4)
+    assert scores[9].isnull().all()
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_methods__are_lazy_and_keep_dtype_whatever_the_chunks(method, computes):
+    heat = small(method)
+    how = {"method": method, "seed": 3, "alpha": 0.5}
+    with computes(0):
+        basis = fx.pca(heat.chunk(time=15, subject=1), 3, **how)
+        scores = fx.project(heat.chunk(time=7), basis)
+    done, whole = basis.compute(), fx.pca(heat, 3, **how)
+    for name, var in basis.items():
+        assert var.dtype == done[name].dtype == ("bool" if name == "mask" else "f8"), name
+    tolerance = {"incremental": 0.05}.get(method, 1e-6)
+    for name in ("mean", "explained_variance"):
+        xr.testing.assert_allclose(done[name], whole[name], rtol=tolerance)
+    assert scores.compute().dtype == "f8"
+    assert done.attrs["method"] == method
+
+
+@pytest.mark.parametrize("method", EVERY)
+def test_methods__of_a_subject_without_a_face_are_nan(method):
+    heat = small(method)
+    heat[1] = np.nan
+    basis = fx.pca(heat.chunk(time=20), 3, method=method, seed=0).compute()
+    assert not basis.mask.sel(subject=41).any()
+    assert basis.components.sel(subject=41).isnull().all()
+    assert basis.explained_variance.sel(subject=40).notnull().all()
+    scores = fx.project(heat, basis)
+    assert scores.sel(subject=41).isnull().all()
+    assert scores.sel(subject=40).isel(time=0).notnull().all()
+
+
+@pytest.mark.parametrize("method", LINEAR)
+def test_methods__graph_is_linear_in_the_chunks(method):
+    def tasks(n):
+        heat = faces(n=n, subjects=(40,)).chunk(time=10)
+        return len(fx.pca(heat, 3, method=method, seed=0)["mean"].__dask_graph__())
+
+    assert tasks(480) - tasks(240) < 25 + 24 * 8 * {"randomized": 5}.get(method, 2)
+
+
+def test_methods__of_two_calls_stay_apart():
+    heat = faces().chunk(time=13)
+    calls = [
+        fx.pca(heat, 3, method=m, seed=s) for m in ("randomized", "kernel") for s in (0, 1)
+    ]
+    for together, alone in zip(dask.compute(*calls), calls, strict=True):
+        xr.testing.assert_identical(together, alone.compute())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes__of_the_original_run_by_name(name):
+    heat = faces(n=30, shape=(4, 3), subjects=(40,))
+    basis = fx.pca(heat.chunk(time=20), 3, recipe=name, seed=0).compute()
+    assert basis.attrs["recipe"] == name
+    assert basis.attrs["scaler"] == name.split("_")[0]
+    assert fx.project(heat, basis).isel(time=0, component=0).notnull().all()
+
+
+def test_recipes__are_thirteen_and_an_unknown_one_names_the_nearest():
+    assert len(RECIPES) == 13
+    with pytest.raises(UnknownNameError, match=r"no recipe 'standard_sigmoit'.*_sigmoid"):
+        fx.pca(faces(), recipe="standard_sigmoit")
+
+
+@pytest.mark.parametrize("method", ["covariance", "kernel", "sparse"])
+def test_basis__saved_is_opened_in_a_later_session_and_projects(method, tmp_path):
+    heat = small(method)
+    basis = fx.pca(heat.chunk(time=20), 3, method=method, seed=0)
+    basis.fhemb.save(tmp_path / "basis.zarr")
+    opened = fx.open_result(tmp_path / "basis.zarr")
+    new = (heat + 0.1).chunk(time=20)
+    xr.testing.assert_allclose(fx.project(new, opened), fx.project(new, basis))
+
+
+def test_project__says_how_people_or_grids_differ():
+    heat = faces()
+    with pytest.raises(SchemaError, match=r"differ in subject: \[50, 51\] and \[40, 41\]"):
+        fx.project(faces(subjects=(50, 51)), fx.pca(heat, 3))
+    moved = heat.assign_coords(x=np.arange(4) + 1)
+    with pytest.raises(SchemaError, match=r"differ in x: \[1, 2, 3, 4\] and \[0, 1, 2, 3\]"):
+        fx.project(moved, fx.pca(heat.assign_coords(x=np.arange(4)), 3))
