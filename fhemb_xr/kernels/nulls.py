@@ -1,0 +1,87 @@
+"""Series that keep one property of a recording and lose the others.
+
+Every kind is drawn for a whole group of series at once, ``(..., t)``: what they have in common
+within the group stays.
+
+References
+----------
+Künsch (1989), Ann. Stat. 17, 1217-1241, doi:10.1214/aos/1176347265 (blocks).
+Theiler et al. (1992), Physica D 58, 77-94, doi:10.1016/0167-2789(92)90102-S (phases).
+Prichard & Theiler (1994), Phys. Rev. Lett. 73, 951-954, doi:10.1103/PhysRevLett.73.951.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.int64]
+
+
+def circular(x: Floats, block: int, rng: np.random.Generator) -> Floats:
+    """Shifted in a circle by 1 to t - 1 samples: ``(..., t) -> (..., t)``."""
+    n = x.shape[-1]
+    return np.roll(x, int(rng.integers(1, n)) if n > 1 else 0, axis=-1)
+
+
+def blocks(x: Floats, block: int, rng: np.random.Generator) -> Floats:
+    """Blocks from anywhere laid end to end, overlapping ones too: ``(..., t) -> (..., t)``."""
+    n = x.shape[-1]
+    if not n:
+        return x
+    block = min(block, n)
+    starts = rng.integers(0, n - block + 1, size=-(-n // block))
+    where = (starts[:, None] + np.arange(block)).ravel()[:n]
+    return np.asarray(x[..., where])
+
+
+def phases(x: Floats, block: int, rng: np.random.Generator) -> Floats:
+    """The same spectrum with other phases, alike for all series: ``(..., t) -> (..., t)``.
+
+    Gaps count as the mean of the series, and stay where they are. Peak memory: 40 bytes per
+    sample.
+    """
+    n = x.shape[-1]
+    turn = np.zeros(n // 2 + 1)
+    inner = slice(1, (n + 1) // 2)  # the mean and the highest frequency have no phase
+    turn[inner] = rng.uniform(0, 2 * np.pi, size=turn[inner].size)
+    x = np.ascontiguousarray(x)  # sums go by the order in memory
+    seen = np.isfinite(x)
+    count = np.maximum(seen.sum(axis=-1, keepdims=True), 1)
+    mean = x.sum(axis=-1, keepdims=True, where=seen, dtype=np.float64) / count
+    spectrum = np.fft.rfft(np.where(seen, x - mean, 0.0), axis=-1) * np.exp(1j * turn)
+    out = np.fft.irfft(spectrum, n, axis=-1) + mean if n else x
+    return np.where(seen, out, np.nan)
+
+
+KINDS: dict[str, Callable[[Floats, int, np.random.Generator], Floats]] = {
+    "block": blocks,
+    "phase": phases,
+    "circular": circular,
+}
+
+
+def drawn(replicate: Ints, who: Ints, x: Floats, *, kind: str, block: int, seed: int) -> Floats:
+    """One surrogate for each replicate and member: ``(r, …), (k, …), (..., t) -> (..., t)``.
+
+    The three broadcast. The draw depends on the seed, the number of the replicate and that of
+    the member alone, and so not on the block that is worked on.
+    """
+    shape = np.broadcast_shapes(replicate.shape, who.shape, x.shape[:-1])
+    x = np.broadcast_to(x, (*shape, x.shape[-1]))
+    numbers = [_filled(a, len(shape)) for a in np.broadcast_arrays(replicate, who)]
+    out = np.empty(x.shape, dtype=x.dtype)
+    for i in np.ndindex(numbers[0].shape):
+        rng = np.random.default_rng([seed, *(int(a[i]) for a in numbers)])
+        here = tuple(
+            slice(None) if n == 1 else k for k, n in zip(i, numbers[0].shape, strict=True)
+        )
+        out[here] = KINDS[kind](x[here], block, rng)
+    return out
+
+
+def _filled(a: Ints, n_dims: int) -> Ints:
+    """With leading axes of length 1."""
+    return a.reshape((1,) * (n_dims - a.ndim) + a.shape)
