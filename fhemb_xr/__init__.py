@@ -11,7 +11,8 @@ from fhemb_xr.ops.framewise import features
 from fhemb_xr.ops.grouping import clusters, embed_relation, silhouette
 from fhemb_xr.ops.nulls import surrogates
 from fhemb_xr.ops.pipeline import embed, replay
-from fhemb_xr.ops.relation import normalize_relation, pairwise
+from fhemb_xr.ops.relation import pairwise
+from fhemb_xr.ops.rescaling import normalize_relation
 from fhemb_xr.ops.resizing import resize
 from fhemb_xr.ops.selection import mask, select
 from fhemb_xr.ops.significance import isc, synchrony

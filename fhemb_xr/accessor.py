@@ -16,6 +16,7 @@ from fhemb_xr.ops import (
     nulls,
     pipeline,
     relation,
+    rescaling,
     resizing,
     selection,
     significance,
@@ -106,7 +107,7 @@ class FhembDataArray(_Accessor):
     surrogates = _method(nulls.surrogates)
     synchrony = _method(significance.synchrony)
     isc = _method(significance.isc)
-    normalize_relation = _method(relation.normalize_relation)
+    normalize_relation = _method(rescaling.normalize_relation)
     clusters = _method(grouping.clusters)
     silhouette = _method(grouping.silhouette)
     embed_relation = _method(grouping.embed_relation)

@@ -12,7 +12,8 @@ from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels import trees
 from fhemb_xr.kernels.scales import SCALES
 from fhemb_xr.ops.grouping import clusters, embed_relation, leaf_order, linkage, silhouette
-from fhemb_xr.ops.relation import normalize_relation, pairwise
+from fhemb_xr.ops.relation import pairwise
+from fhemb_xr.ops.rescaling import normalize_relation
 from fhemb_xr.options import set_options
 
 

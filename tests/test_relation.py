@@ -245,7 +245,7 @@ def test_pairwise__is_lazy_symmetric_and_keeps_the_promised_dtype(metric, comput
         d.subject_0.values.tolist() == d.subject_1.values.tolist() == x.subject.values.tolist()
     )
     diagonal = d.isel(session=0).values.diagonal()
-    if metric in ("dtw", "euclidean", "soft_dtw_divergence"):
+    if metric in ("dtw", "fastdtw", "euclidean", "soft_dtw_divergence"):
         np.testing.assert_allclose(diagonal, 0, atol=1e-9)
     elif metric != "soft_dtw":
         np.testing.assert_allclose(diagonal, 1)

@@ -14,7 +14,7 @@ Floats = NDArray[np.floating[Any]]
 F64 = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-WARPING = ("dtw", "soft_dtw", "soft_dtw_divergence")
+WARPING = ("dtw", "fastdtw", "soft_dtw", "soft_dtw_divergence")
 
 
 def relation(a: Floats, b: Floats, metric: str, *, upper: bool, **options: Any) -> F64:
@@ -103,6 +103,12 @@ def _dtw(a: Floats, na: Ints, b: Floats, nb: Ints, **options: Any) -> Floats:
     return dtw.distances(a, b, na, nb, **options)
 
 
+def _fast(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool, radius: int) -> F64:
+    from fhemb_xr.kernels import paths
+
+    return paths.distances(a, b, na, nb, upper=upper, radius=radius)
+
+
 def _soft(a: F64, na: Ints, b: F64, nb: Ints, **options: Any) -> F64:
     from fhemb_xr.kernels import soft
 
@@ -182,6 +188,7 @@ def _pairs(n: int, m: int, upper: bool) -> list[tuple[int, int]]:
 
 _KERNELS: dict[str, Callable[..., Any]] = {
     "dtw": _dtw,
+    "fastdtw": _fast,
     "soft_dtw": _soft,
     "soft_dtw_divergence": _soft_divergence,
     "dcor": _dcor,

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.kernels import trees
-from fhemb_xr.ops.relation import among, pair_dims, pairwise, whole
+from fhemb_xr.ops.matrices import among, pair_dims, whole
+from fhemb_xr.ops.relation import pairwise
 
 F64 = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels import nulls
-from fhemb_xr.ops.relation import among
+from fhemb_xr.ops.matrices import among
 
 REPLICATE = "replicate"
 _TARGET = 2**26

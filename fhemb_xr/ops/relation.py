@@ -1,21 +1,18 @@
 """Who is like whom: a matrix of relations between all pairs of series."""
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from functools import partial
-from itertools import product
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
-from dask.base import tokenize
-from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
-from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
-from fhemb_xr.kernels import pairs, scales
+from fhemb_xr.kernels import pairs
+from fhemb_xr.ops.matrices import among
+from fhemb_xr.ops.pair_grid import related
 from fhemb_xr.options import options as settings
 
 F64 = NDArray[np.float64]
@@ -30,6 +27,7 @@ _PARAMETERS = {
     "dtw": ("window", "itakura", "local", "p", "precision"),
     "soft_dtw": ("gamma", "window", "itakura"),
     "soft_dtw_divergence": ("gamma", "window", "itakura"),
+    "fastdtw": ("radius",),
     _LAGGED: ("max_lag",),
 }
 _ALONE = "fhemb_alone"  # the feature axis of what has none
@@ -48,6 +46,7 @@ def pairwise(
     local: str = "euclidean",
     p: float = 3.0,
     gamma: float = 1.0,
+    radius: int = 1,
     max_lag_s: float | None = None,
     nan: str = "drop",
     precision: str = "double",
@@ -63,6 +62,7 @@ def pairwise(
         means that a series is shorter.
     metric
         ``"dtw"``: root of the summed squared differences along the best warping path.
+        ``"fastdtw"``: near it, never below, in time linear in the length.
         ``"euclidean"``: the same without warping, over the samples that both have.
         ``"soft_dtw"``: the soft minimum over paths of the summed squares, not rooted, and
         ``"soft_dtw_divergence"``: that less half of each series with itself.
@@ -89,6 +89,8 @@ def pairwise(
         braycurtis cosine correlation hamming jaccard``.
     gamma
         Smoothing of the soft metrics, above 0: towards 0 they become the square of ``"dtw"``.
+    radius
+        Of ``"fastdtw"``: cells either side of the path of the pair at half the rate.
     max_lag_s
         Largest lag of ``"max_lagged_correlation"`` [s].
     nan
@@ -142,7 +144,7 @@ def pairwise(
     rate = schema.sampling_rate(x)
     options: dict[str, Any] = {"normalize": normalize, "nan": nan}
     options |= _of_metric(
-        metric, window=window, itakura=itakura, local=local, p=p, gamma=gamma,
+        metric, window=window, itakura=itakura, local=local, p=p, gamma=gamma, radius=radius,
         precision=precision, max_lag=_in_samples(max_lag_s, x, metric, rate),
     )  # fmt: skip
     left = _arranged(x, dim)
@@ -150,26 +152,12 @@ def pairwise(
     if other is not None:
         _check_partner(left, right, dim)
     function = partial(_relation, metric=metric, **options)
-    parts = _related(left, right, other is None, function, 2 if metric == _LAGGED else 1)
+    parts = related(left, right, other is None, function, 2 if metric == _LAGGED else 1)
     out = _labelled(parts[0], left, right, dim, metric, options)
     if metric == _LAGGED:
         lag = (out.dims, parts[1] / rate, {"long_name": "lag at the maximum", "units": "s"})
         out = out.assign_coords(lag_at_max=lag)
     return out
-
-
-def among(what: str, name: str, allowed: tuple[str, ...]) -> None:
-    """Check a name.
-
-    Raises
-    ------
-    UnknownNameError
-        With the nearest of those ``allowed``.
-    """
-    if name not in allowed:
-        raise UnknownNameError(
-            f"no {what} {name!r}: there are {', '.join(allowed)}{nearest(name, allowed)}"
-        )
 
 
 def _of_metric(metric: str, **given: Any) -> dict[str, Any]:
@@ -187,6 +175,9 @@ def _of_metric(metric: str, **given: Any) -> dict[str, Any]:
         raise ValueError(f"itakura is the largest slope, 1 or more, found {itakura!r}")
     if window is not None and itakura is not None:
         raise ValueError("asked for window and for itakura: give one of the two")
+    radius = given.get("radius", 1)
+    if isinstance(radius, bool) or not isinstance(radius, int | np.integer) or radius < 0:
+        raise ValueError(f"radius is a whole number from 0 on, found {radius!r}")
     if not given.get("gamma", 1) > 0:
         raise ValueError(f"gamma is a positive number, found {given['gamma']!r}")
     among("point metric", given.get("local", "euclidean"), POINT_METRICS)
@@ -221,7 +212,7 @@ def _arranged(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
         x, names = x.expand_dims(_ALONE), [_ALONE]
     x = x.transpose(..., dim, names[0], schema.TIME)
     samples = x.sizes[schema.TIME] * x.sizes[names[0]]
-    block = _block_length(x.sizes[dim], samples)
+    block = _block_length(x.sizes[dim], samples, math.prod(x.shape[:-3]))
     if not x.chunks:
         return x
     return x.chunk({schema.TIME: -1, names[0]: -1, dim: block, **_one_by_one(x)})
@@ -232,12 +223,15 @@ def _one_by_one(x: xr.DataArray) -> dict[Hashable, int]:
     return dict.fromkeys(x.dims[:-3], 1)
 
 
-def _block_length(n: int, samples: int) -> int:
-    """Series in a block: an eighth of them, or fewer where two blocks would be too much."""
+def _block_length(n: int, samples: int, matrices: int) -> int:
+    """Series in a block: an eighth of them, more where there are many matrices, or fewer where
+    two blocks would be too much.
+    """
+    side = max(1, math.ceil(_SIDE / math.sqrt(max(matrices, 1))))
     bytes_each = 2 * 28 * samples
     budget.check(bytes_each, "a pair of series", "select less time or fewer features")
     most = max(1, settings.budget // max(bytes_each, 1))
-    return max(1, min(math.ceil(n / _SIDE), most))
+    return max(1, min(math.ceil(n / side), most))
 
 
 def _check_partner(a: xr.DataArray, b: xr.DataArray, dim: Hashable) -> None:
@@ -254,45 +248,6 @@ def _check_partner(a: xr.DataArray, b: xr.DataArray, dim: Hashable) -> None:
             raise ValueError(f"other has different labels along {d!r}: select the same of both")
 
 
-def _related(
-    a: xr.DataArray, b: xr.DataArray, same: bool, function: Callable[..., F64], n_parts: int
-) -> list[Any]:
-    """Parts of the matrix, ``(…, dim_0, dim_1)`` each."""
-    shape = (*a.shape[:-3], a.shape[-3], b.shape[-3])
-    budget.check(8 * math.prod(shape), "the matrix of all pairs", "select fewer series")
-    if not (a.chunks or b.chunks):
-        out = function(a.values, b.values, upper=same)
-        return list(out)
-    left, right = (da.asarray(x.data) for x in (a, b))
-    return list(_grid(left, right, same, function, n_parts))
-
-
-def _grid(
-    a: da.Array, b: da.Array, same: bool, function: Callable[..., F64], n_parts: int
-) -> da.Array:
-    """One task per block of pairs; of a series with itself, the lower half is mirrored."""
-    name = "fhemb-pairwise-" + tokenize(a.name, b.name, same, function, n_parts)
-    tasks: dict[tuple[Any, ...], Any] = {}
-    for where in product(*map(range, a.numblocks[:-3])):
-        for i, j in product(range(a.numblocks[-3]), range(b.numblocks[-3])):
-            key = (name, 0, *where, i, j)
-            if same and j < i:
-                tasks[key] = (_transposed, (name, 0, *where, j, i))
-            else:
-                keys = (a.name, *where, i, 0, 0), (b.name, *where, j, 0, 0)
-                tasks[key] = (partial(function, upper=same and i == j), *keys)
-    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[a, b])
-    chunks = ((n_parts,), *a.chunks[:-2], b.chunks[-3])
-    return da.Array(graph, name, chunks, dtype=np.float64, meta=np.empty((0,) * len(chunks)))
-
-
-def _transposed(block: F64) -> F64:
-    """The mirror image; a lag, the second part, changes its sign."""
-    out = block.swapaxes(-1, -2).copy()
-    out[1:] *= -1
-    return out
-
-
 def _relation(a: F64, b: F64, *, metric: str, upper: bool, **options: Any) -> F64:
     """``(…, k, f, t), (…, l, f, t) -> (parts, …, k, l)``."""
     blocks = [
@@ -303,7 +258,7 @@ def _relation(a: F64, b: F64, *, metric: str, upper: bool, **options: Any) -> F6
     return out.reshape(len(out), *a.shape[:-3], a.shape[-3], b.shape[-3])
 
 
-_SAME_UNITS = {"dtw", "euclidean"}
+_SAME_UNITS = {"dtw", "fastdtw", "euclidean"}
 
 
 def _labelled(
@@ -331,96 +286,3 @@ def _labelled(
     if units:
         out.attrs["units"] = units
     return out
-
-
-def normalize_relation(d: xr.DataArray, how: str) -> xr.DataArray:
-    """A finished matrix on another scale.
-
-    Parameters
-    ----------
-    d
-        Matrix ``(…, dim_0, dim_1)`` of :func:`pairwise`; other dimensions are matrices apart.
-    how
-        ``"max"``: over the largest absolute value. ``"minmax"``: from 0 to 1. ``"zscore"``:
-        mean 0, standard deviation 1 (ddof 0). ``"l1"``, ``"l2"``: rows of norm 1.
-        ``"softmax"``: of each row. ``"sym"``: ``D^-½ M D^-½`` with the sums of the rows in
-        ``D``. ``"log"``: ``log(1 + M)``. ``"none"``: as it is.
-
-    Returns
-    -------
-    Matrix of the same shape, float64, lazy where ``d`` is. NaN are left out of every sum and
-    stay NaN; where a scale would be 0, the result is 0.
-
-    Raises
-    ------
-    UnknownNameError
-        No such scale (a ``KeyError``).
-    SchemaError
-        If ``d`` is not a relation.
-
-    Notes
-    -----
-    Memory: one task holds the matrix four times. Tasks: one per matrix, and two per block to
-    gather it. Computes at call: none.
-
-    Examples
-    --------
-    >>> import xarray as xr, fhemb_xr as fx
-    >>> d = xr.DataArray([[0.0, 4], [4, 0]], dims=("subject_0", "subject_1"))
-    >>> fx.normalize_relation(d, "max").values.tolist()
-    [[0.0, 1.0], [1.0, 0.0]]
-    """
-    among("scale", how, tuple(scales.SCALES))
-    rows, columns = pair_dims(d)
-    out: xr.DataArray = xr.apply_ufunc(
-        _scaled,
-        whole(d),
-        input_core_dims=[[rows, columns]],
-        output_core_dims=[[rows, columns]],
-        kwargs={"how": how},
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        keep_attrs=False,
-    )
-    out.attrs = dict(d.attrs) if how == "none" else {**d.attrs, "units": "1", "scale": how}
-    return out.rename(d.name)
-
-
-def _scaled(d: F64, how: str) -> F64:
-    out = np.empty(d.shape)
-    for i in np.ndindex(d.shape[:-2]):
-        out[i] = scales.SCALES[how](d[i].astype(np.float64))
-    return out
-
-
-def whole(d: xr.DataArray) -> xr.DataArray:
-    """A relation in one piece, its pairs last.
-
-    Raises
-    ------
-    BudgetError
-        If four of them are larger than the budget of a task.
-    """
-    rows, columns = pair_dims(d)
-    n_bytes = 4 * 8 * d.sizes[rows] ** 2
-    budget.check(n_bytes, "a matrix of all pairs in one piece", "select fewer series")
-    d = d.transpose(..., rows, columns)
-    return d.chunk({rows: -1, columns: -1}) if d.chunks else d
-
-
-def pair_dims(d: xr.DataArray) -> tuple[Hashable, Hashable]:
-    """The two dimensions of a relation, e.g. ``subject_0`` and ``subject_1``.
-
-    Raises
-    ------
-    SchemaError
-        If there is no such pair of the same length.
-    """
-    for name in d.dims:
-        partner = f"{str(name)[:-2]}_1"
-        if str(name).endswith("_0") and d.sizes.get(partner) == d.sizes[name]:
-            return name, partner
-    raise SchemaError(
-        f"need a square relation with dimensions such as ('subject_0', 'subject_1'), "
-        f"found {dict(d.sizes)}: make one with fx.pairwise"
-    )

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels import pairs, shifts
 from fhemb_xr.kernels import significance as kernel
+from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.nulls import REPLICATE, check_number, surrogates
-from fhemb_xr.ops.relation import among, pairwise
+from fhemb_xr.ops.relation import pairwise
 from fhemb_xr.options import options
 
 F64 = NDArray[np.float64]

@@ -1,0 +1,138 @@
+"""Warping paths, and warping near the path of a coarser pair (fastdtw).
+
+Both work in ranges of columns, one for each row; the table of accumulated costs has no more
+cells than these. Costs are squared differences, summed along the path.
+
+References
+----------
+Salvador & Chan (2007), Intell. Data Anal. 11, 561-580, doi:10.3233/IDA-2007-11508.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhemb_xr.kernels._jit import kernel
+
+Floats = NDArray[np.floating[Any]]
+F64 = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def distances(
+    a: F64, b: F64, lengths_a: Ints, lengths_b: Ints, *, upper: bool = False, radius: int = 1
+) -> F64:
+    """Fast warping of all pairs: ``(k, f, t), (l, f, t) -> (k, l)``, never below the exact one.
+
+    Peak memory: twice the series of a pair, and ``8 (4 radius + 5)`` bytes per sample.
+    """
+    out = np.full((len(a), len(b)), np.nan)
+    halves = [[_pyramid(s[:, :n], radius) for s, n in zip(x, m, strict=True)]
+              for x, m in ((a, lengths_a), (b, lengths_b))]  # fmt: skip
+    for i in range(len(a)):
+        for j in range(i if upper else 0, len(b)):
+            if lengths_a[i] and lengths_b[j]:
+                out[i, j] = np.sqrt(_fast(halves[0][i], halves[1][j], radius))
+    return out
+
+
+def _pyramid(x: F64, radius: int) -> list[F64]:
+    """The series, and its means of 2, 4, … samples."""
+    levels = [np.ascontiguousarray(x)]
+    while levels[-1].shape[1] > radius + 2:
+        last = levels[-1]
+        n = last.shape[1] // 2
+        levels.append((last[:, : 2 * n : 2] + last[:, 1 : 2 * n : 2]) / 2)
+    return levels
+
+
+def _fast(xs: list[F64], ys: list[F64], radius: int) -> float:
+    depth = min(len(xs), len(ys)) - 1
+    x, y = xs[depth], ys[depth]
+    low, high = np.zeros(x.shape[1], np.int64), np.full(x.shape[1], y.shape[1] - 1)
+    total, found = _best(x, y, low, high)
+    for x, y in zip(xs[:depth][::-1], ys[:depth][::-1], strict=True):
+        low, high = _around(found, radius, x.shape[1], y.shape[1])
+        total, found = _best(x, y, low, high)
+    return total
+
+
+@kernel
+def _around(path: Ints, radius: int, n: int, m: int) -> tuple[Ints, Ints]:
+    """Cells of the finer table whose coarse cell is within ``radius`` of the path."""
+    low, high = np.full(n, m - 1), np.zeros(n, np.int64)
+    for step in range(path.shape[0]):
+        i, j = path[step]
+        for row in range(max(0, 2 * (i - radius)), min(n, 2 * (i + radius) + 2)):
+            low[row] = min(low[row], max(0, 2 * (j - radius)))
+            high[row] = max(high[row], min(m - 1, 2 * (j + radius) + 1))
+    if n % 2 and n > 1 and low[n - 1] > high[n - 1]:  # an odd last sample has no coarse cell
+        low[n - 1], high[n - 1] = low[n - 2], high[n - 2]
+    low[0], high[n - 1] = 0, m - 1
+    for row in range(1, n):
+        high[row] = max(high[row], high[row - 1])
+        low[row] = min(low[row], high[row - 1])
+    for row in range(n - 2, -1, -1):
+        low[row] = min(low[row], low[row + 1])
+    return low, high
+
+
+@kernel
+def _best(x: Floats, y: Floats, low: Ints, high: Ints) -> tuple[float, Ints]:
+    """Cost of the best path in the ranges, and the path: ``(f, n), (f, m) -> (), (s, 2)``."""
+    n, m = x.shape[1], y.shape[1]
+    start = np.zeros(n + 1, np.int64)
+    for i in range(n):
+        start[i + 1] = start[i] + high[i] - low[i] + 1
+    cost = np.full(start[n], np.inf)
+    for i in range(n):
+        for j in range(low[i], high[i] + 1):
+            e = 0.0
+            for f in range(x.shape[0]):
+                e += (x[f, i] - y[f, j]) ** 2
+            best = min(
+                _at(cost, start, low, high, i - 1, j - 1),
+                _at(cost, start, low, high, i - 1, j),
+                _at(cost, start, low, high, i, j - 1),
+            )
+            cost[start[i] + j - low[i]] = e if i == 0 and j == 0 else e + best
+    found = np.empty((n + m - 1, 2), np.int64)
+    i, j, k = n - 1, m - 1, n + m - 1
+    while True:
+        k -= 1
+        found[k, 0], found[k, 1] = i, j
+        if i == 0 and j == 0:
+            break
+        across = _at(cost, start, low, high, i - 1, j - 1)
+        above = _at(cost, start, low, high, i - 1, j)
+        left = _at(cost, start, low, high, i, j - 1)
+        if across <= above and across <= left:
+            i, j = i - 1, j - 1
+        elif above <= left:
+            i -= 1
+        else:
+            j -= 1
+    return cost[start[n] - 1], found[k:]
+
+
+@kernel
+def _at(cost: F64, start: Ints, low: Ints, high: Ints, i: int, j: int) -> float:
+    if i < 0 or j < low[i] or j > high[i]:
+        return np.inf
+    return float(cost[start[i] + j - low[i]])
+
+
+def path(a: F64, b: F64, radius: int | None) -> Ints:
+    """Best path of two series, in samples: ``(f, n), (f, m) -> (s, 2)``.
+
+    ``radius`` is the half-width of the Sakoe-Chiba band. Peak memory: 8 bytes per cell.
+    """
+    swap = a.shape[1] > b.shape[1]
+    x, y = (b, a) if swap else (a, b)
+    n, m = x.shape[1], y.shape[1]
+    width = m if radius is None else radius
+    rows = np.arange(n)
+    low, high = np.maximum(0, rows - width), np.minimum(m - 1, rows + m - n + width)
+    _, found = _best(np.ascontiguousarray(x), np.ascontiguousarray(y), low, high)
+    return np.asarray(found[:, ::-1] if swap else found)

@@ -1,0 +1,63 @@
+"""All pairs of two sets of series as a grid of blocks, the upper half worked out once."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from itertools import product
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+from numpy.typing import NDArray
+
+from fhemb_xr import budget
+
+F64 = NDArray[np.float64]
+
+
+def related(
+    a: xr.DataArray, b: xr.DataArray, same: bool, function: Callable[..., F64], n_parts: int
+) -> list[Any]:
+    """Parts of the matrix, ``(…, dim_0, dim_1)`` each.
+
+    Raises
+    ------
+    BudgetError
+        If the matrix is larger than the budget of a task.
+    """
+    shape = (*a.shape[:-3], a.shape[-3], b.shape[-3])
+    budget.check(8 * math.prod(shape), "the matrix of all pairs", "select fewer series")
+    if not (a.chunks or b.chunks):
+        out = function(a.values, b.values, upper=same)
+        return list(out)
+    left, right = (da.asarray(x.data) for x in (a, b))
+    return list(_grid(left, right, same, function, n_parts))
+
+
+def _grid(
+    a: da.Array, b: da.Array, same: bool, function: Callable[..., F64], n_parts: int
+) -> da.Array:
+    """One task per block of pairs; of a series with itself, the lower half is mirrored."""
+    name = "fhemb-pairwise-" + tokenize(a.name, b.name, same, function, n_parts)
+    tasks: dict[tuple[Any, ...], Any] = {}
+    for where in product(*map(range, a.numblocks[:-3])):
+        for i, j in product(range(a.numblocks[-3]), range(b.numblocks[-3])):
+            key = (name, 0, *where, i, j)
+            if same and j < i:
+                tasks[key] = (_transposed, (name, 0, *where, j, i))
+            else:
+                keys = (a.name, *where, i, 0, 0), (b.name, *where, j, 0, 0)
+                tasks[key] = (partial(function, upper=same and i == j), *keys)
+    graph = HighLevelGraph.from_collections(name, tasks, dependencies=[a, b])
+    chunks = ((n_parts,), *a.chunks[:-2], b.chunks[-3])
+    return da.Array(graph, name, chunks, dtype=np.float64, meta=np.empty((0,) * len(chunks)))
+
+
+def _transposed(block: F64) -> F64:
+    """The mirror image; a lag, the second part, changes its sign."""
+    out = block.swapaxes(-1, -2).copy()
+    out[1:] *= -1
+    return out
