@@ -14,6 +14,8 @@ Floats = NDArray[np.floating[Any]]
 F64 = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+SIMILARITIES = ("correlation", "dcor", "max_lagged_correlation")
+"""Metrics whose large values mean alike; their distance is ``1 - value``."""
 WARPING = ("dtw", "fastdtw", "soft_dtw", "soft_dtw_divergence")
 
 

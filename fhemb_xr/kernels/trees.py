@@ -46,6 +46,14 @@ def linkage(d: F64, method: Any) -> F64:
     return np.asarray(hierarchy.linkage(condensed(square), method), dtype=np.float64)
 
 
+def ordered(d: F64, method: Any) -> F64:
+    """Tree of members alone, two or more, so turned that neighbours are alike."""
+    from scipy.cluster import hierarchy
+
+    distance = np.maximum(condensed(d), 0)
+    return np.asarray(hierarchy.linkage(distance, method, optimal_ordering=True), np.float64)
+
+
 def leaf_order(d: F64, method: Any) -> Ints:
     """Members so that neighbours are alike, then those without data: ``(n, n) -> (n,)``."""
     from scipy.cluster import hierarchy
@@ -53,9 +61,7 @@ def leaf_order(d: F64, method: Any) -> Ints:
     inside = members(d)
     outside = np.setdiff1d(np.arange(len(d)), inside)
     if inside.size > 2:
-        square = condensed(d[np.ix_(inside, inside)])
-        tree = hierarchy.linkage(square, method)
-        inside = inside[hierarchy.leaves_list(hierarchy.optimal_leaf_ordering(tree, square))]
+        inside = inside[hierarchy.leaves_list(ordered(d[np.ix_(inside, inside)], method))]
     return np.concatenate([inside, outside])
 
 

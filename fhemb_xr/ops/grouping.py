@@ -8,14 +8,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
-from fhemb_xr.kernels import trees
+from fhemb_xr.kernels import pairs, trees
 from fhemb_xr.ops.matrices import among, pair_dims, whole
 from fhemb_xr.ops.relation import pairwise
 
 F64 = NDArray[np.float64]
 
 MAPS = ("mds", "pca", "tsne", "umap")
-_SIMILARITIES = ("correlation", "dcor", "max_lagged_correlation")
 
 
 def clusters(
@@ -245,7 +244,7 @@ def _distance(x: xr.DataArray) -> xr.DataArray:
     if not any(str(name).endswith("_0") for name in x.dims):
         return pairwise(x, "dtw")
     pair_dims(x)
-    return (1 - x).assign_attrs(x.attrs) if x.attrs.get("metric") in _SIMILARITIES else x
+    return (1 - x).assign_attrs(x.attrs) if x.attrs.get("metric") in pairs.SIMILARITIES else x
 
 
 def _order(d: xr.DataArray) -> tuple[int, ...]:

@@ -20,7 +20,6 @@ F64 = NDArray[np.float64]
 Statistic = str | Callable[[xr.DataArray], xr.DataArray]
 
 WAYS = ("leave_one_out", "pairwise")
-_LIKE = ("dcor", "correlation", "max_lagged_correlation")
 
 
 def synchrony(
@@ -119,7 +118,7 @@ def _statistic(
     among("statistic", statistic, (*pairs.METRICS, "isc"))
     if statistic == "isc":
         return (lambda x: isc(x, dim, **parameters)["isc"]), tail or "greater"
-    usual = "greater" if statistic in _LIKE else "less"
+    usual = "greater" if statistic in pairs.SIMILARITIES else "less"
     return (lambda x: pairwise(x, statistic, dim, **parameters)), tail or usual
 
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.kernels import pairs, trees
 from fhemb_xr.plot import theme
 
-SIMILARITIES = {"correlation", "dcor", "max_lagged_correlation"}
-"""Metrics whose large values mean alike; their distance is ``1 - value``."""
+SIMILARITIES = pairs.SIMILARITIES
 PAIR = (f"{schema.SUBJECT}_0", f"{schema.SUBJECT}_1")
 
 
@@ -50,16 +50,7 @@ def links(values: NDArray[np.float64], metric: str, method: Any) -> NDArray[np.f
     -----
     Memory: one more matrix.
     """
-    from scipy.cluster import hierarchy
-    from scipy.spatial.distance import squareform
-
-    distance = 1 - values if metric in SIMILARITIES else values.copy()
-    distance = (distance + distance.T) / 2
-    np.fill_diagonal(distance, 0)
-    found: NDArray[np.float64] = hierarchy.linkage(
-        squareform(np.maximum(distance, 0), checks=False), method, optimal_ordering=True
-    )
-    return found
+    return trees.ordered(1 - values if metric in SIMILARITIES else values, method)
 
 
 def comparable(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -68,12 +59,9 @@ def comparable(values: NDArray[np.float64]) -> NDArray[np.int64]:
     A person who is never seen has no value with anybody, and must not cost the others
     their tree.
     """
-    missing = ~np.isfinite(values)
-    np.fill_diagonal(missing, False)
-    rows = np.arange(len(values))
-    while missing[np.ix_(rows, rows)].any():
-        rows = np.delete(rows, missing[np.ix_(rows, rows)].sum(axis=1).argmax())
-    return rows
+    values = values.copy()
+    np.fill_diagonal(values, 0)  # nobody needs a value with himself
+    return trees.members(values)
 
 
 def order(values: NDArray[np.float64], metric: str, method: str | None) -> NDArray[np.int64]:
