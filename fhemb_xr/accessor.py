@@ -13,13 +13,10 @@ from fhemb_xr.ops import (
     decompose,
     framewise,
     grouping,
-    nulls,
     pipeline,
     relation,
-    rescaling,
     resizing,
     selection,
-    significance,
     similarity,
     statistics,
 )
@@ -104,10 +101,7 @@ class FhembDataArray(_Accessor):
     wavelet_filter = _method(bands.wavelet_filter)
     lagged_correlation = _method(similarity.lagged_correlation)
     pairwise = _method(relation.pairwise)
-    surrogates = _method(nulls.surrogates)
-    synchrony = _method(significance.synchrony)
-    isc = _method(significance.isc)
-    normalize_relation = _method(rescaling.normalize_relation)
+    normalize_relation = _method(relation.normalize_relation)
     clusters = _method(grouping.clusters)
     silhouette = _method(grouping.silhouette)
     embed_relation = _method(grouping.embed_relation)

@@ -10,6 +10,8 @@ import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels import nulls, shifts
 from fhemb_xr.kernels import significance as kernel
+from fhemb_xr.ops.nulls import surrogates
+from fhemb_xr.ops.significance import isc, synchrony
 
 METHODS = ("circular", "block", "phase")
 
@@ -38,19 +40,19 @@ def audience(n=5, n_time=60, n_features=3, shared=1.0, seed=0, gaps=False):
 @given(chunks=st.tuples(st.integers(1, 5), st.integers(1, 60), st.integers(1, 3)))
 def test_surrogates__are_the_same_in_any_chunks_on_any_scheduler(method, chunks):
     x = audience()
-    expected = fx.surrogates(x, 4, method=method, seed=3)
+    expected = surrogates(x, 4, method=method, seed=3)
     with dask.config.set(scheduler="threads"):
-        lazy = fx.surrogates(
+        lazy = surrogates(
             x.chunk(dict(zip(x.dims, chunks, strict=True))), 4, method=method, seed=3
         )
         xr.testing.assert_identical(lazy.chunk(replicate=1).compute(), expected)
-    fewer = fx.surrogates(x, 2, method=method, seed=3)
+    fewer = surrogates(x, 2, method=method, seed=3)
     xr.testing.assert_identical(fewer, expected.isel(replicate=slice(2)))
 
 
 def test_surrogates__keep_labels_units_clock_and_dtype():
     x = audience().astype("float32")
-    out = fx.surrogates(x.chunk(subject=2), 3, seed=0)
+    out = surrogates(x.chunk(subject=2), 3, seed=0)
     assert out.dims == ("replicate", *x.dims)
     assert out.dtype == out.compute().dtype == np.float32
     xr.testing.assert_equal(out.subject, x.subject)
@@ -60,7 +62,7 @@ def test_surrogates__keep_labels_units_clock_and_dtype():
 
 def test_surrogates__shift_whole_people_in_a_circle():
     x = audience()
-    out = fx.surrogates(x, 20, seed=1)
+    out = surrogates(x, 20, seed=1)
     found = set()
     for r in range(20):
         for s in range(5):
@@ -73,18 +75,18 @@ def test_surrogates__shift_whole_people_in_a_circle():
 
 def test_surrogates__of_everybody_alike_keep_who_moves_with_whom():
     x = audience()
-    out = fx.surrogates(x, 3, dim=None, seed=1)
+    out = surrogates(x, 3, dim=None, seed=1)
     k = [k for k in range(60) if np.array_equal(np.roll(x, k, axis=1), out[0])]
     assert len(k) == 1
 
 
 def test_surrogates__lay_blocks_end_to_end():
     x = xr.DataArray(np.arange(100.0), dims="time", attrs={"sampling_rate": 10.0})
-    out = fx.surrogates(x, 5, method="block", block_s=1.2, seed=0, dim=None).values
+    out = surrogates(x, 5, method="block", block_s=1.2, seed=0, dim=None).values
     steps = np.diff(out, axis=-1).reshape(-1)
     assert (np.diff(out.reshape(5, 100)[:, :96].reshape(5, 8, 12), axis=-1) == 1).all()
     assert (steps != 1).any()
-    assert (fx.surrogates(x, 1, method="block", seed=0, dim=None).values == x.values).all()
+    assert (surrogates(x, 1, method="block", seed=0, dim=None).values == x.values).all()
 
 
 @given(n=st.integers(1, 40))
@@ -101,9 +103,9 @@ def test_surrogates__of_other_phases_have_the_same_spectrum_and_cross_spectrum(n
 def test_surrogates__leave_gaps_where_they_are_in_phases_and_take_them_along_else():
     x = audience(gaps=True)
     gone = np.isnan(x.values)
-    out = fx.surrogates(x, 2, method="phase", seed=0).values
+    out = surrogates(x, 2, method="phase", seed=0).values
     assert (np.isnan(out) == gone).all()
-    out = fx.surrogates(x, 2, seed=0).values
+    out = surrogates(x, 2, seed=0).values
     assert (np.isnan(out).sum(axis=2) == gone.sum(axis=1)).all()
 
 
@@ -112,7 +114,7 @@ def test_surrogates__compute_nothing_and_stay_linear_in_chunks(computes):
     sizes = []
     with computes(0):
         for n in (1, 2, 4, 8):
-            out = fx.surrogates(x.chunk(subject=1, time=64 // n), 2, method="phase", seed=0)
+            out = surrogates(x.chunk(subject=1, time=64 // n), 2, method="phase", seed=0)
             sizes.append(len(out.__dask_graph__()) / n)
     assert sizes == sorted(sizes, reverse=True)
 
@@ -131,12 +133,12 @@ def test_surrogates__compute_nothing_and_stay_linear_in_chunks(computes):
 def test_surrogates__say_what_is_wrong(options, error, text):
     options = {"n": 2, "seed": 0, **options}
     with pytest.raises(error, match=text):
-        fx.surrogates(audience(), options.pop("n"), **options)
+        surrogates(audience(), options.pop("n"), **options)
 
 
 def test_surrogates__refuse_what_is_larger_than_the_budget():
     with fx.set_options(budget=1000), pytest.raises(BudgetError, match="budget"):
-        fx.surrogates(audience().chunk(), 2, seed=0)
+        surrogates(audience().chunk(), 2, seed=0)
 
 
 def brute(a, b):
@@ -149,7 +151,7 @@ def brute(a, b):
 @pytest.mark.parametrize("how", ["leave_one_out", "pairwise"])
 def test_isc__and_its_null_are_those_of_a_loop_of_rolls(how, gaps):
     x = audience(n=4, n_time=31, gaps=gaps)
-    out = fx.isc(x.chunk(subject=1, feature=1, time=10), how=how, null="circular", alpha=0.1)
+    out = isc(x.chunk(subject=1, feature=1, time=10), how=how, null="circular", alpha=0.1)
     largest = np.full(31, -np.inf)
     expected = {}
     for f, i in np.ndindex(3, 4):
@@ -183,17 +185,17 @@ def test_isc__and_its_null_are_those_of_a_loop_of_rolls(how, gaps):
 def test_isc__is_the_same_in_any_chunks(chunks):
     x = audience(gaps=True)
     options = {"window_s": 2.0, "step_s": 0.7, "null": "circular"}
-    lazy = fx.isc(x.chunk(dict(zip(x.dims, chunks, strict=True))), **options)
-    xr.testing.assert_identical(lazy.compute(), fx.isc(x, **options))
+    lazy = isc(x.chunk(dict(zip(x.dims, chunks, strict=True))), **options)
+    xr.testing.assert_identical(lazy.compute(), isc(x, **options))
 
 
 @pytest.mark.parametrize("how", ["leave_one_out", "pairwise"])
 def test_isc__in_windows_is_that_of_each_window(how):
     x = audience()
-    out = fx.isc(x, how=how, window_s=2.0, step_s=1.5, null="circular")
+    out = isc(x, how=how, window_s=2.0, step_s=1.5, null="circular")
     assert out.window.values.tolist() == [0, 1.5, 3.0]
     for w in range(3):
-        alone = fx.isc(x.isel(time=slice(15 * w, 15 * w + 20)), how=how, null="circular")
+        alone = isc(x.isel(time=slice(15 * w, 15 * w + 20)), how=how, null="circular")
         for name in ("isc", "p", "null_low", "null_high"):
             xr.testing.assert_allclose(
                 out[name].isel(window=w, drop=True).drop_vars("time", errors="ignore"),
@@ -205,21 +207,20 @@ def test_isc__in_windows_is_that_of_each_window(how):
 def test_isc__computes_nothing_and_is_right_in_type_units_and_labels(computes):
     x = audience().astype("float32")
     with computes(0):
-        plain = fx.isc(x.chunk(feature=1))
-        out = fx.isc(x.chunk(feature=1), null="circular")
+        plain = isc(x.chunk(feature=1))
+        out = isc(x.chunk(feature=1), null="circular")
     assert plain["isc"].dims == ("feature", "subject")
     assert plain["isc"].dtype == plain["isc"].compute().dtype == np.float64
     assert plain["isc"].attrs["units"] == out["p"].attrs["units"] == "1"
     np.testing.assert_array_equal(out["subject"], x["subject"])
-    both = dask.compute(fx.isc(x.chunk(feature=1)), fx.isc(2 - x.chunk(feature=1)))
+    both = dask.compute(isc(x.chunk(feature=1)), isc(2 - x.chunk(feature=1)))
     np.testing.assert_allclose(both[0]["isc"], both[1]["isc"], atol=1e-6)
 
 
 def test_isc__grows_with_the_blocks_alone():
     x = audience(n_features=8)
     tasks = [
-        len(fx.isc(x.chunk(feature=8 // n), null="circular").__dask_graph__())
-        for n in (2, 4, 8)
+        len(isc(x.chunk(feature=8 // n), null="circular").__dask_graph__()) for n in (2, 4, 8)
     ]
     assert (tasks[2] - tasks[1]) <= 2 * (tasks[1] - tasks[0])
 
@@ -228,11 +229,11 @@ def test_isc__of_a_constant_of_one_person_and_of_nothing_is_nan():
     x = audience(n=3)
     x[0] = 31.7
     x[1, :, 1] = np.nan
-    out = fx.isc(x, null="circular")
+    out = isc(x, null="circular")
     assert np.isnan(out["isc"][:, 0]).all()
     assert np.isnan(out["p"][:, 0]).all()
     assert np.isnan(out["isc"].sel(feature="pc1", subject=41))
-    assert np.isnan(fx.isc(audience(n=1))["isc"]).all()
+    assert np.isnan(isc(audience(n=1))["isc"]).all()
 
 
 @pytest.mark.parametrize(
@@ -249,7 +250,7 @@ def test_isc__of_a_constant_of_one_person_and_of_nothing_is_nan():
 )
 def test_isc__says_what_is_wrong(options, error, text):
     with pytest.raises(error, match=text):
-        fx.isc(audience(), **options)
+        isc(audience(), **options)
 
 
 def test_circular__is_the_plain_correlation_at_no_shift():
@@ -273,12 +274,12 @@ def test_false_discovery__is_that_of_scipy(p):
 def test_synchrony__is_a_loop_over_surrogates(statistic, method):
     x = audience(n=4, n_time=40, n_features=2)
     options = {"block_s": 0.5} if method == "block" else {}
-    out = fx.synchrony(x.chunk(subject=1), statistic, 9, method=method, seed=2, **options)
-    copies = fx.surrogates(x, 9, method=method, seed=2, **options)
+    out = synchrony(x.chunk(subject=1), statistic, 9, method=method, seed=2, **options)
+    copies = surrogates(x, 9, method=method, seed=2, **options)
 
     def value(a):
         if statistic == "isc":
-            return fx.isc(a)["isc"].values
+            return isc(a)["isc"].values
         return np.where(np.eye(4), np.nan, fx.pairwise(a, statistic).values)
 
     sign = -1 if statistic == "dtw" else 1
@@ -296,7 +297,7 @@ def test_synchrony__is_a_loop_over_surrogates(statistic, method):
 
 def test_synchrony__finds_who_shares_a_course_and_nobody_else():
     x = audience(n=6, n_time=200, n_features=2, shared=2.0)
-    out = fx.synchrony(x.chunk(subject=2), "isc", 99, seed=0).compute()
+    out = synchrony(x.chunk(subject=2), "isc", 99, seed=0).compute()
     assert (out["p_fwer"].sel(feature="pc0") == 0.01).all()
     assert (out["p_fwer"].sel(feature="pc1") > 0.05).all()
 
@@ -308,12 +309,12 @@ def test_synchrony__takes_any_function_and_two_tails(computes):
         return a.mean("time")
 
     with computes(0):
-        out = fx.synchrony(x.chunk(subject=1), mean, 5, seed=0, tail="both")
+        out = synchrony(x.chunk(subject=1), mean, 5, seed=0, tail="both")
     assert (out["p"] == 1).all()
     assert out.attrs["statistic"] == "mean"
     with pytest.raises(ValueError, match="lost 'replicate'"):
-        fx.synchrony(x, lambda a: a.mean(), 5, seed=0)
+        synchrony(x, lambda a: a.mean(), 5, seed=0)
     with pytest.raises(UnknownNameError, match="dtw"):
-        fx.synchrony(x, "dtww", 5, seed=0)
+        synchrony(x, "dtww", 5, seed=0)
     with pytest.raises(UnknownNameError, match="greater"):
-        fx.synchrony(x, "dtw", 5, seed=0, tail="grater")
+        synchrony(x, "dtw", 5, seed=0, tail="grater")

@@ -13,6 +13,7 @@ from fhemb_xr import budget, schema
 from fhemb_xr.kernels import pairs
 from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.pair_grid import related
+from fhemb_xr.ops.rescaling import normalize_relation as normalize_relation
 from fhemb_xr.options import options as settings
 
 F64 = NDArray[np.float64]
