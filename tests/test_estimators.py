@@ -1,6 +1,6 @@
 """Methods of pca beside the covariance, each against scikit-learn."""
 
-import dask
+import dask.array
 import numpy as np
 import pytest
 import xarray as xr
@@ -266,3 +266,39 @@ def test_project__says_how_people_or_grids_differ():
     moved = heat.assign_coords(x=np.arange(4) + 1)
     with pytest.raises(SchemaError, match=r"differ in x: \[1, 2, 3, 4\] and \[0, 1, 2, 3\]"):
         fx.project(moved, fx.pca(heat.assign_coords(x=np.arange(4)), 3))
+
+
+class Counted:
+    """An array on disk, so to say, that counts how often its frames are read."""
+
+    def __init__(self, values):
+        self.values, self.frames = values, 0
+        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
+
+    def __getitem__(self, key):
+        out = self.values[key]
+        self.frames += out.shape[0]
+        return out
+
+
+@pytest.mark.parametrize(
+    ("passes", "how"),
+    [
+        (1, {"method": "covariance"}),
+        (1, {"method": "covariance", "scaler": "robust"}),
+        (2, {"method": "covariance", "mask": "impute"}),
+        (2, {"method": "incremental"}),
+        (5, {"method": "randomized"}),
+        (1, {"method": "kernel"}),
+        (1, {"method": "robust"}),
+        (2.5, {"method": "kernel", "landmarks": 10}),  # half a pass fetches the landmarks
+    ],
+)
+def test_methods__read_the_frames_as_often_as_they_say(passes, how):
+    source = Counted(faces(subjects=(40,)).values[0, 0])
+    data = dask.array.from_array(
+        source, chunks=(6, -1, -1), asarray=False, meta=np.empty((0, 0, 0))
+    )
+    heat = xr.DataArray(data, dims=("time", "y", "x"))
+    fx.pca(heat, 3, seed=0, **how).compute()
+    assert 0.9 * passes * 60 - 30 < source.frames <= passes * 60

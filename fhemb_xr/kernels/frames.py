@@ -17,7 +17,7 @@ STATISTICS = ("max", "min", "mean", "variance", "std", "median", "skew", "kurtos
 PERCENTILE, HEIGHT, CELL = 9, 10, 11
 """Kinds of a column beside the nine statistics: a percentile, a bin height, a grid cell."""
 
-_BUCKETS = 512
+_BUCKETS = 2048  # of 512 to 4096 the fastest for frames of 64 × 80; 32 KiB, in the L1 cache
 
 
 def features(
@@ -37,7 +37,7 @@ def features(
     number of its cell of ``cell`` × ``cell`` pixels. NaN edges at the end are not edges.
     Frames without a visible pixel are NaN. float32 in, float32 out, float64 in between.
 
-    Peak memory: 13 bytes per pixel of one frame beside the result.
+    Peak memory: 13 bytes per pixel of one frame and 32 KiB beside the result.
     """
     out = np.full((x.shape[0], kinds.size), np.nan, x.dtype)
     n_edges = int(np.isfinite(edges).sum())

@@ -109,8 +109,8 @@ def pca(
     ``robust`` 64 n p; ``kernel`` 8 (4 n² + 5 n p), with landmarks 8 (4 s² + 5 s p) and a chunk.
     Passes over the data: ``covariance``, ``kernel``, ``sparse``, ``robust`` one;
     ``incremental`` and landmarks two; ``randomized`` five. ``mask="impute"`` adds one before
-    each of them, ``scaler="robust"`` one where the data goes by chunks (a task then holds the
-    stack). Tasks: under five per chunk and pass. Computes at call: none.
+    each of them; with ``scaler="robust"`` a task of the first pass holds the stack,
+    24 n p. Tasks: under five per chunk and pass. Computes at call: none.
 
     References
     ----------

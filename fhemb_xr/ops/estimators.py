@@ -86,7 +86,7 @@ def whole(x: Any, n: int, function: Any, width: tuple[int, int], **options: Any)
 
 
 def by_covariance(x: Any, n: int, k: int, scaler: str) -> Any:
-    """One pass, exact; a second one for the quartiles of the robust scaler."""
+    """One pass, exact; the robust scaler's quartiles gather the stack in that pass."""
     p = math.prod(x.shape[-2:])
     iqr = _iqr(x, n) if scaler == "robust" else None
     if not isinstance(x, da.Array):

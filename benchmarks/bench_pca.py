@@ -1,0 +1,193 @@
+"""Eigenfaces beside dask-ml, scikit-learn and xeofs: seconds, peak memory, error.
+
+python benchmarks/bench_pca.py [--quick | --full] [--rounds N]
+
+Each method reads the same Zarr store in a process of its own, so that its peak memory is its
+own; rounds go through all methods in turn, and medians are shown. ``--full`` is 140 000 frames
+of 64 × 80 pixels (2.9 GB on disk). Errors are against float64 LAPACK on the covariance.
+"""
+
+import argparse
+import importlib.util
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+K, CHUNK = 10, 1000
+SIZES = {"quick": (4000, 24, 30), "default": (20_000, 40, 32), "full": (140_000, 64, 80)}
+
+
+def block(first, shape, block_info=None):
+    """Frames of some patterns of falling weight, and noise, without gaps."""
+    patterns = np.random.default_rng(0).normal(size=(40, *shape)).astype("f4")
+    patterns *= (8 * 0.8 ** np.arange(40, dtype="f4"))[:, None, None]
+    rng = np.random.default_rng([1, int(first[0])])
+    weights = rng.standard_normal((len(first), 40), dtype="f4")
+    noise = rng.standard_normal((len(first), *shape), dtype="f4")
+    return 33 + np.tensordot(weights, patterns, 1) + noise
+
+
+def write(path, n, shape):
+    """The store that all read."""
+    import dask.array as da
+
+    frames = da.arange(n, chunks=CHUNK)
+    data = da.map_blocks(
+        block,
+        frames,
+        shape=shape,
+        dtype="f4",
+        chunks=(frames.chunks[0], *shape),
+        new_axis=[1, 2],
+    )
+    heat = xr.DataArray(data, dims=("time", "y", "x"), name="heatmap")
+    heat.to_dataset().to_zarr(path, mode="w", consolidated=False)
+
+
+def ours(heat, method="covariance"):
+    """fhemb_xr."""
+    import fhemb_xr as fx
+
+    found = fx.pca(heat, K, method=method, seed=0).compute()
+    return found.components.values.reshape(K, -1), found.explained_variance.values
+
+
+def dask_ml(heat, solver):
+    """dask-ml's PCA."""
+    from dask_ml.decomposition import PCA
+
+    model = PCA(K, svd_solver=solver, random_state=0).fit(heat.data.reshape(len(heat), -1))
+    return model.components_, model.explained_variance_
+
+
+def streaming(heat):
+    """scikit-learn's IncrementalPCA, chunk by chunk."""
+    from sklearn.decomposition import IncrementalPCA
+
+    model = IncrementalPCA(K)
+    for start in range(0, len(heat), CHUNK):
+        part = heat[start : start + CHUNK].values
+        model.partial_fit(part.reshape(len(part), -1))
+    return model.components_, model.explained_variance_
+
+
+def in_memory(heat):
+    """scikit-learn's PCA of all frames in memory."""
+    from sklearn.decomposition import PCA
+
+    model = PCA(K, svd_solver="covariance_eigh").fit(heat.values.reshape(len(heat), -1))
+    return model.components_, model.explained_variance_
+
+
+def xeofs(heat):
+    """xeofs' EOF."""
+    from xeofs.single import EOF
+
+    model = EOF(K, random_state=0).fit(heat, dim="time")
+    found = model.components().transpose("mode", "y", "x").values.reshape(K, -1)
+    return found, model.explained_variance().values
+
+
+def reading(heat):
+    """Reading and decompressing alone."""
+    for start in range(0, len(heat), CHUNK):
+        heat[start : start + CHUNK].values.sum()
+    return None
+
+
+RUNS = {
+    "read alone": reading,
+    "fx.pca covariance": ours,
+    "fx.pca randomized": lambda h: ours(h, "randomized"),
+    "fx.pca incremental": lambda h: ours(h, "incremental"),
+    "dask-ml PCA randomized": lambda h: dask_ml(h, "randomized"),
+    "dask-ml PCA tsqr": lambda h: dask_ml(h, "tsqr"),
+    "sklearn IncrementalPCA": streaming,
+    "sklearn PCA in memory": in_memory,
+    "xeofs EOF": xeofs,
+}
+
+
+def exact(heat):
+    """Float64 LAPACK: components and variances."""
+    p = heat[0].size
+    total, gram, n = np.zeros(p), np.zeros((p, p)), len(heat)
+    for start in range(0, n, CHUNK):
+        x = heat[start : start + CHUNK].values.reshape(-1, p).astype("f8") - 33
+        total, gram = total + x.sum(0), gram + x.T @ x
+    values, vectors = np.linalg.eigh((gram - np.outer(total, total) / n) / (n - 1))
+    return vectors[:, ::-1][:, :K].T, values[::-1][:K]
+
+
+def child(store, name, truth):
+    """One run in this process, as one line of JSON."""
+    heat = xr.open_zarr(store, consolidated=False)["heatmap"]
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    found = RUNS[name](heat)
+    out = {"seconds": time.perf_counter() - start}
+    out["peak"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 2**10
+    if found is not None:
+        known = np.load(truth)
+        components, variances = (np.asarray(a, "f8") for a in found)
+        out["variance"] = float(np.abs(variances / known["variances"] - 1).max())
+        q = np.linalg.qr(components.T)[0]
+        rest = known["components"].T - q @ (q.T @ known["components"].T)
+        out["angle"] = float(np.arcsin(min(np.linalg.norm(rest, 2), 1)))
+    print(json.dumps(out))
+
+
+def main(size, rounds):
+    """Print the table."""
+    n, *shape = SIZES[size]
+    with tempfile.TemporaryDirectory() as folder:
+        store, truth = Path(folder, "faces.zarr"), Path(folder, "truth.npz")
+        write(store, n, tuple(shape))
+        heat = xr.open_zarr(store, consolidated=False, chunks=None)["heatmap"]
+        components, variances = exact(heat)
+        np.savez(truth, components=components, variances=variances)
+        names = [r for r in RUNS if r != "xeofs EOF" or importlib.util.find_spec("xeofs")]
+        if len(names) < len(RUNS):
+            print("xeofs is not installed: left out")
+        found = {name: [] for name in names}
+        for _ in range(rounds):
+            for name in names:
+                done = subprocess.run(
+                    [sys.executable, __file__, "--child", store, name, truth],
+                    capture_output=True, text=True, check=False,
+                )  # fmt: skip
+                if done.returncode == 0:
+                    found[name].append(json.loads(done.stdout.splitlines()[-1]))
+                elif not found[name]:
+                    last = (done.stderr.splitlines() or [f"signal {-done.returncode}"])[-1]
+                    print(f"{name}: {last[:90]}")
+    print(f"{n} frames of {shape[0]} × {shape[1]}, {K} components, chunks of {CHUNK}")
+    print(f"{'':26}{'s':>8}{'× ours':>8}{'peak MiB':>10}{'variance':>10}{'angle':>10}")
+    mine = statistics.median(r["seconds"] for r in found["fx.pca covariance"])
+    for name, runs in found.items():
+        if not runs:
+            continue
+        seconds = statistics.median(r["seconds"] for r in runs)
+        peak = max(r["peak"] for r in runs)
+        errors = [f"{runs[0][e]:10.1e}" if e in runs[0] else "" for e in ("variance", "angle")]
+        print(f"{name:26}{seconds:8.2f}{seconds / mine:8.1f}{peak:10.0f}", *errors, sep="")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        child(*sys.argv[2:])
+    else:
+        parser = argparse.ArgumentParser()
+        parser.add_argument("--quick", dest="size", action="store_const", const="quick")
+        parser.add_argument("--full", dest="size", action="store_const", const="full")
+        parser.add_argument("--rounds", type=int, default=3)
+        chosen = parser.parse_args()
+        main(chosen.size or "default", chosen.rounds)
