@@ -48,7 +48,7 @@ def test_clusters__are_those_of_scipy(method, k):
     np.testing.assert_array_equal(np.equal.outer(got.values, got.values), pairs)
 
 
-@pytest.mark.parametrize("method", ["average", "kmedoids"])
+@pytest.mark.parametrize("method", ["average", "kmedoids", "spectral"])
 @given(order=st.permutations(range(12)))
 def test_clusters__do_not_depend_on_the_order_of_the_input(method, order):
     d = relation()
@@ -56,6 +56,15 @@ def test_clusters__do_not_depend_on_the_order_of_the_input(method, order):
     got = clusters(d.isel(subject_0=order, subject_1=order), 4, method=method, seed=5)
     xr.testing.assert_identical(got.sortby("subject"), expected)
     np.testing.assert_array_equal(got.subject, d.subject_0[list(order)])
+
+
+def test_clusters__spectral_follows_groups_that_are_drawn_out():
+    turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    ring = np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    got = clusters(relation(np.concatenate([ring, 4 * ring])), 2, method="spectral", seed=0)
+    assert got.values.tolist() == [0] * 40 + [1] * 40
+    whole = clusters(relation(np.concatenate([ring, 4 * ring])), 2, method="kmedoids", seed=0)
+    assert whole.values.tolist() != got.values.tolist()
 
 
 def test_clusters__are_numbered_as_the_sorted_labels_first_have_them():

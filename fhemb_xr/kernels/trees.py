@@ -13,7 +13,7 @@ F64 = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LINKAGES = ("average", "complete", "single", "ward", "weighted")
-METHODS = (*LINKAGES, "kmedoids")
+METHODS = (*LINKAGES, "kmedoids", "spectral")
 
 
 def members(d: F64) -> Ints:
@@ -76,8 +76,10 @@ def labels(d: F64, n_clusters: int, method: str, seed: int | None) -> Ints:
         return out
     n_clusters = min(n_clusters, inside.size)
     square = d[np.ix_(inside, inside)]
-    if method == "kmedoids":
-        found = kmedoids((square + square.T) / 2, n_clusters, np.random.default_rng(seed))
+    if method in ("kmedoids", "spectral"):
+        even = (square + square.T) / 2
+        even = spectrum(even, n_clusters) if method == "spectral" else even
+        found = kmedoids(even, n_clusters, np.random.default_rng(seed))
     else:
         from scipy.cluster import hierarchy
 
@@ -111,6 +113,26 @@ def kmedoids(d: F64, k: int, rng: np.random.Generator, *, restarts: int = 10) ->
         if cost < lowest - 1e-12 * abs(lowest if np.isfinite(lowest) else 0):
             best, lowest = nearest, cost
     return np.asarray(best, dtype=np.int64)
+
+
+def spectrum(d: F64, k: int) -> F64:
+    """Distances in the first ``k`` eigenvectors of the affinity: ``(n, n) -> (n, n)``.
+
+    The affinity is ``exp(-d² / s s')``, ``s`` and ``s'`` the distances of the two to their
+    third neighbours. Ng, Jordan & Weiss (2001), NIPS 14, 849-856; Zelnik-Manor & Perona
+    (2004), NIPS 17, 1601-1608.
+    """
+    from scipy.linalg import eigh
+
+    n = len(d)
+    near = np.sort(d, axis=1)[:, min(n - 1, 3)]
+    least = near[near > 0].min() if (near > 0).any() else 1.0
+    scale = np.maximum(near, least)  # of several at one place
+    affinity = np.exp(-(d**2) / np.outer(scale, scale))
+    root = np.sqrt(affinity.sum(axis=1))
+    _, vectors = eigh(affinity / root[:, None] / root, subset_by_index=(n - k, n - 1))
+    rows = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-300)
+    return np.asarray(np.sqrt(np.maximum(2 - 2 * np.clip(rows @ rows.T, -1, 1), 0)))
 
 
 def _spread(d: F64, k: int, rng: np.random.Generator) -> Ints:

@@ -38,9 +38,10 @@ def clusters(
         How many groups; where there are fewer people with data, each is one of its own.
     method
         Linkage of the tree that is cut: ``average complete single weighted ward`` (the last
-        is meant for Euclidean distances); or ``kmedoids``, from seeded beginnings.
+        is meant for Euclidean distances); ``kmedoids``, from seeded beginnings; ``spectral``,
+        the same after a map by eigenvectors, for groups that are drawn out.
     seed
-        Of ``kmedoids``; trees need none.
+        Of ``kmedoids`` and ``spectral``; trees need none.
 
     Returns
     -------
@@ -63,6 +64,7 @@ def clusters(
     ----------
     Müllner (2011), Modern hierarchical, agglomerative clustering algorithms,
     doi:10.48550/arXiv.1109.2378.
+    Ng, Jordan & Weiss (2001), On spectral clustering, NIPS 14, 849-856.
 
     Examples
     --------
