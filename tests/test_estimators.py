@@ -11,6 +11,7 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels import factors
+from fhemb_xr.ops import basis as bases
 from fhemb_xr.ops.recipes import RECIPES
 from tests.test_decompose import faces, matrix
 
@@ -302,3 +303,16 @@ def test_methods__read_the_frames_as_often_as_they_say(passes, how):
     heat = xr.DataArray(data, dims=("time", "y", "x"))
     fx.pca(heat, 3, seed=0, **how).compute()
     assert 0.9 * passes * 60 - 30 < source.frames <= passes * 60
+
+
+def test_require_mask__says_which_pixels_are_missing_and_reads_once(computes):
+    heat = faces()
+    basis = fx.pca(heat, 3)
+    broken = heat.copy()
+    broken[1, 0, 5:7, 3, 3] = np.nan
+    bases.require_mask(heat.chunk(time=13), basis)
+    with (
+        computes(1),
+        pytest.raises(SchemaError, match=r"1 pixels .* missing in 2 frames .* y=3, x=3"),
+    ):
+        bases.require_mask(broken.chunk(time=13), basis)

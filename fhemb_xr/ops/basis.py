@@ -129,3 +129,31 @@ def without_gaps(d: Any) -> Any:
     """Deviations from the mean, 0 where a frame with a face has a gap: ``(..., p) -> same``."""
     finite = np.isfinite(d)
     return np.where(finite | ~finite.any(axis=-1, keepdims=True), d, 0.0)
+
+
+def require_mask(heat: xr.DataArray, basis: xr.Dataset) -> None:
+    """Check that every frame with a face shows all pixels of the basis's mask.
+
+    :func:`project` itself reads nothing and gives frames with gaps NaN scores.
+
+    Raises
+    ------
+    SchemaError
+        How many pixels of the mask are missing, in how many frames, and the first of them.
+
+    Notes
+    -----
+    Memory: two bytes per sample of a chunk. Tasks: under ten per chunk. Computes: one.
+    """
+    check_grid(heat, basis)
+    seen = heat.notnull()
+    gap = basis["mask"] & ~seen & seen.any(PIXELS)
+    others = [d for d in gap.dims if d not in PIXELS]
+    found = xr.Dataset({"pixels": gap.any(others), "frames": gap.any(PIXELS).sum()}).compute()
+    if found["frames"]:
+        rows, columns = np.nonzero(found["pixels"].values)
+        raise SchemaError(
+            f"{len(rows)} pixels of the basis's mask are missing in {int(found['frames'])} "
+            f"frames with a face, the first at y={rows[0]}, x={columns[0]}: fit with "
+            "mask='impute', or on these frames too"
+        )
