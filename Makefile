@@ -1,19 +1,26 @@
 # make demo   the whole way on a PostgreSQL of its own; CLIP=file.npz adds a clip
 # make test   style, types, tests, doctests, README
+# make soak   the same with the long tests of faults; make bench  times beside the peers
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
+
+$(VENV)/.demo: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[all]'
+	$(PIP) -e '.[demo]'
 	touch $@
 
-.PHONY: install demo test lint bench clean
+$(VENV)/.installed: $(VENV)/.demo
+	$(PIP) -e '.[all]'
+	touch $@
+
+.PHONY: install demo test soak lint bench clean
 install: $(VENV)/.installed
 
-demo: install
+demo: $(VENV)/.demo
 	$(BIN)/fhemb demo --out $(OUT) $(if $(CLIP),--clip $(CLIP))
 
 lint: install
@@ -23,6 +30,9 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+soak: lint
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'soak or not soak'
 
 bench: install
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done

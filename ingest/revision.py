@@ -43,13 +43,17 @@ def successor(path: Path) -> Path:
 
 
 def sweep(path: Path) -> None:
-    """Remove a successor that is none: of another store, or the old one after the exchange."""
+    """Remove a successor that is none: of another store, or the old one after the exchange.
+
+    What a killed run began in one that stays goes too.
+    """
     aside = successor(path)
     if not aside.exists():
         return
     ours = (path / "zarr.json").is_file() and (aside / "zarr.json").is_file()
     if not (ours and _attributes(aside).get("fhemb_succeeds") == _attributes(path).get(UUID)):
         shutil.rmtree(aside)
+    files.sweep_pieces(aside)
 
 
 def suspects(target: Target, reader: Reader, *, reread: bool = False) -> list[Task]:

@@ -287,9 +287,7 @@ def stamp(group: Any, operation: str) -> None:
 def sweep(path: Path) -> None:
     """Remove what a killed run left; call it under the lock only."""
     files.sweep(path)
-    if path.is_dir():
-        for left in path.rglob("*.partial"):
-            left.unlink(missing_ok=True)
+    files.sweep_pieces(path)
 
 
 def header(plan: Plan, options: Options, shard_frames: int) -> dict[str, Any]:

@@ -64,6 +64,11 @@ def test_open__is_float32_however_it_is_chunked(path, ds, chunks):
     assert not {"scale_factor", "add_offset", "_FillValue"} & set(found.attrs)
 
 
+def test_open__does_not_mind_what_is_being_written(path):
+    (path / "zarr.abc.partial").touch()  # and warnings are errors here
+    assert open_recording(path).sizes["subject"] == 3
+
+
 def test_open__two_stores_computed_together_stay_apart(path, ds, tmp_path):
     save(
         ds.assign(heatmap=(ds.heatmap + 1).assign_attrs(ds.heatmap.attrs)), tmp_path / "b.zarr"

@@ -103,6 +103,12 @@ def sweep(target: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def sweep_pieces(store: Path) -> None:
+    """Remove what killed writers began inside a store; zarr takes it for a foreign object."""
+    for left in store.rglob("*.partial"):
+        left.unlink(missing_ok=True)
+
+
 def leavings(target: Path) -> list[Path]:
     """What killed writers of this store, and of no other, left beside it."""
     ours = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.(staging|old)")

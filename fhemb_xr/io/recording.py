@@ -126,23 +126,28 @@ def _open(store: Any, chunks: Any) -> xr.Dataset:
     if local is not None:
         _check_files(local, attrs)
     try:
-        plain = xr.open_zarr(where, consolidated=False, chunks=None)
+        plain = _zarr(where, chunks=None)
         ds = _named(plain)
     except _UNREADABLE as error:
         raise StoreError(
             f"{_name(local)} is damaged ({error}): make it again, or restore it"
         ) from None
     if chunks is not None:
-        lazy = xr.open_zarr(where, consolidated=False, chunks=chunks)
+        lazy = _zarr(where, chunks=chunks)
         ds = lazy.assign_coords({n: c for n, c in ds.coords.items() if c.ndim < 2})
         ds.attrs = _public(ds.attrs)
     if schema.HEATMAP not in plain or not _is_packed(plain[schema.HEATMAP]):
         return ds
     others = [n for n in plain.variables if n != schema.HEATMAP]
-    raw = xr.open_zarr(
-        where, consolidated=False, chunks=chunks, mask_and_scale=False, drop_variables=others
-    )
+    raw = _zarr(where, chunks=chunks, mask_and_scale=False, drop_variables=others)
     return ds.assign({schema.HEATMAP: _unpacked(raw)})
+
+
+def _zarr(where: Any, **how: Any) -> xr.Dataset:
+    with warnings.catch_warnings():
+        # zarr takes the file that a writer is about to rename for a foreign object
+        warnings.filterwarnings("ignore", r"Object at .*\.partial", UserWarning)
+        return xr.open_zarr(where, consolidated=False, **how)
 
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)

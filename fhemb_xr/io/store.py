@@ -228,8 +228,7 @@ def _finish(store: Any, packed: bool) -> None:
         group[schema.HEATMAP].attrs.update(encoding.PACKING)
     done: dict[str, Any] = {encoding.STATUS: encoding.COMPLETE}
     if isinstance(store, Path):
-        for left in store.rglob("*.partial"):  # of a worker that was killed, its task redone
-            left.unlink()
+        files.sweep_pieces(store)  # of a worker that was killed, its task redone
         done[encoding.FILES] = encoding.count_files(store)
     group.attrs.update(done)
 
