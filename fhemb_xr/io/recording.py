@@ -147,7 +147,8 @@ def _zarr(where: Any, **how: Any) -> xr.Dataset:
     with warnings.catch_warnings():
         # zarr takes the file that a writer is about to rename for a foreign object
         warnings.filterwarnings("ignore", r"Object at .*\.partial", UserWarning)
-        return xr.open_zarr(where, consolidated=False, **how)
+        ds: xr.Dataset = xr.open_zarr(where, consolidated=False, **how)
+    return ds
 
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
