@@ -9,10 +9,12 @@ from fhemb_xr.ops.bands import wavelet_bands, wavelet_filter
 from fhemb_xr.ops.decompose import pca, project, reconstruct
 from fhemb_xr.ops.framewise import features
 from fhemb_xr.ops.grouping import clusters, embed_relation, silhouette
+from fhemb_xr.ops.nulls import surrogates
 from fhemb_xr.ops.pipeline import embed, replay
 from fhemb_xr.ops.relation import normalize_relation, pairwise
 from fhemb_xr.ops.resizing import resize
 from fhemb_xr.ops.selection import mask, select
+from fhemb_xr.ops.significance import isc, synchrony
 from fhemb_xr.ops.similarity import lagged_correlation
 from fhemb_xr.ops.statistics import moments
 from fhemb_xr.options import set_options
@@ -23,6 +25,7 @@ __all__ = [
     "embed",
     "embed_relation",
     "features",
+    "isc",
     "lagged_correlation",
     "mask",
     "moments",
@@ -41,6 +44,8 @@ __all__ = [
     "set_options",
     "show_versions",
     "silhouette",
+    "surrogates",
+    "synchrony",
     "wavelet_bands",
     "wavelet_filter",
 ]

@@ -13,10 +13,12 @@ from fhemb_xr.ops import (
     decompose,
     framewise,
     grouping,
+    nulls,
     pipeline,
     relation,
     resizing,
     selection,
+    significance,
     similarity,
     statistics,
 )
@@ -105,6 +107,9 @@ class FhembDataArray(_Accessor):
     clusters = _method(grouping.clusters)
     silhouette = _method(grouping.silhouette)
     embed_relation = _method(grouping.embed_relation)
+    surrogates = _method(nulls.surrogates)
+    synchrony = _method(significance.synchrony)
+    isc = _method(significance.isc)
 
 
 @xr.register_dataset_accessor("fhemb")

@@ -74,10 +74,9 @@ def surrogates(
 
     Examples
     --------
-    >>> import numpy as np, xarray as xr
-    >>> from fhemb_xr.ops.nulls import surrogates
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> x = xr.DataArray(np.arange(8.0).reshape(2, 4), dims=("subject", "time"))
-    >>> copies = surrogates(x.chunk(), 3, method="circular", seed=0)
+    >>> copies = fx.surrogates(x.chunk(), 3, method="circular", seed=0)
     >>> dict(copies.sizes), np.sort(copies.values[2, 1]).tolist()
     ({'replicate': 3, 'subject': 2, 'time': 4}, [4.0, 5.0, 6.0, 7.0])
     """

@@ -85,12 +85,11 @@ def synchrony(
 
     Examples
     --------
-    >>> import numpy as np, xarray as xr
-    >>> from fhemb_xr.ops.significance import synchrony
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> rng = np.random.default_rng(0)
     >>> shared = rng.normal(size=300) * [[1.0], [1.0], [0.0]]
     >>> x = xr.DataArray(shared + rng.normal(size=(3, 300)), dims=("subject", "time"))
-    >>> out = synchrony(x.chunk(), "correlation", 99, seed=1)
+    >>> out = fx.synchrony(x.chunk(), "correlation", 99, seed=1)
     >>> (out.p_fdr < 0.05).values.tolist()
     [[False, True, False], [True, False, False], [False, False, False]]
     """
@@ -280,13 +279,12 @@ def isc(
 
     Examples
     --------
-    >>> import numpy as np, xarray as xr
-    >>> from fhemb_xr.ops.significance import isc
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> rng = np.random.default_rng(0)
     >>> x = xr.DataArray(
     ...     rng.normal(size=200) + rng.normal(size=(5, 200)), dims=("subject", "time")
     ... )
-    >>> out = isc(x.chunk(), null="circular")
+    >>> out = fx.isc(x.chunk(), null="circular")
     >>> out.p.values.tolist()
     [0.005, 0.005, 0.005, 0.005, 0.005]
     """
