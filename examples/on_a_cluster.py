@@ -6,8 +6,6 @@ python examples/on_a_cluster.py results 6
 import sys
 from pathlib import Path
 
-from dask.distributed import Client
-
 import fhemb_xr as fx
 
 
@@ -16,13 +14,7 @@ def main(folder: str, gib: float) -> None:
     frames = int(gib * 2**30 / (4 * 64 * 48 * 4))
     ds = fx.testing.audience(n_subjects=4, seconds=frames / 25, shape=(64, 48))
     print(f"{ds.heatmap.nbytes / 2**30:.1f} GiB in {ds.heatmap.data.npartitions} chunks")
-    with Client(
-        n_workers=2,
-        threads_per_worker=1,
-        memory_limit="1GiB",
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-    ):
+    with fx.local_cluster(2, memory_limit="1GiB"):
         emb = ds.fhemb.embed(
             ["mean", "skew", "p95"], threshold=25, wavelet="db4", bands=[2, 3, 5]
         )

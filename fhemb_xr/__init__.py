@@ -2,6 +2,7 @@
 
 from fhemb_xr import accessor as _accessor  # noqa: F401  (registers .fhemb)
 from fhemb_xr import legacy, plot, testing  # noqa: F401  (fx.testing without an import)
+from fhemb_xr.cluster import local_cluster
 from fhemb_xr.diagnosis import show_versions
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
@@ -27,6 +28,7 @@ __all__ = [
     "features",
     "isc",
     "lagged_correlation",
+    "local_cluster",
     "mask",
     "moments",
     "normalize_relation",

@@ -128,6 +128,7 @@ class FhembDataset(_Accessor):
 
 
 NOT_METHODS = {
+    "local_cluster",
     "open_embedding",
     "open_recording",
     "open_result",

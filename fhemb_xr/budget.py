@@ -1,4 +1,16 @@
-"""How many bytes a task would hold, and the refusal when that is too many."""
+"""How many bytes a task would hold, and the refusal when that is too many.
+
+An operation that knows what its tasks hold asks :func:`check` when it is built. What is left,
+chunks too large for the workers that are to compute them, :func:`require_fit` finds before any
+of it is computed.
+"""
+
+import math
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import xarray as xr
 
 from fhemb_xr.errors import BudgetError
 from fhemb_xr.options import options
@@ -26,3 +38,76 @@ def check(n_bytes: int, work: str, cure: str) -> None:
             f"{work} needs {human(n_bytes)} in one task, the budget is "
             f"{human(options.budget)}: {cure}, or allow more with fx.set_options(budget=...)"
         )
+
+
+COPIES = 4
+"""Chunks that a task holds at once: what it reads, what it makes, and two of its own."""
+SHARE = 0.5
+"""Of a worker's memory that tasks may take; the rest is Python's, Dask's and the system's."""
+
+
+def worker_share() -> int | None:
+    """Bytes of one task on the workers of this session's Dask client; None without one."""
+    distributed = sys.modules.get("distributed")  # no client was made without it
+    if distributed is None:
+        return None
+    try:
+        client = distributed.default_client()
+    except ValueError:
+        return None
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    shares = [w["memory_limit"] / w["nthreads"] for w in workers if w["memory_limit"]]
+    return int(SHARE * min(shares)) if shares else None
+
+
+def require_fit(obj: xr.Dataset, allowed: int | None) -> None:
+    """Refuse work with chunks that a worker cannot hold, before any of it is done.
+
+    Parameters
+    ----------
+    obj
+        What is to be computed.
+    allowed
+        Bytes of one task; None: any.
+
+    Raises
+    ------
+    BudgetError
+        With the largest chunk, the bytes that it takes and are allowed, and a chunk that fits.
+    """
+    if allowed is None:
+        return
+    shape, itemsize = max(_chunks(obj), key=lambda c: math.prod(c[0]) * c[1], default=((), 0))
+    needed = COPIES * math.prod(shape) * itemsize
+    if needed <= allowed:
+        return
+    longest = max(shape)
+    fits = max(1, longest * allowed // needed)
+    raise BudgetError(
+        f"a chunk of {' x '.join(map(str, shape))} samples needs about {human(needed)} in one "
+        f"task, a worker has {human(allowed)} for it: cut the side of {longest} into {fits} or "
+        f"fewer, e.g. with open_recording(..., chunks={{'time': {fits}}}) or .chunk(...), or "
+        "start workers with more memory or fewer threads"
+    )
+
+
+def _chunks(obj: xr.Dataset) -> Iterator[tuple[tuple[int, ...], int]]:
+    """Shape and bytes a sample of the largest chunk of everything read and everything made."""
+    for var in obj.variables.values():
+        if var.chunks:
+            yield tuple(max(sizes) for sizes in var.chunks), var.dtype.itemsize
+    graph = obj.__dask_graph__()
+    for layer in graph.layers.values() if graph is not None else ():
+        for part in getattr(layer, "io_deps", {}).values():
+            if hasattr(part, "starts"):  # slices of an array that is read
+                # packed samples of 2 bytes are unpacked to 4
+                yield tuple(max(c) for c in part.chunks), max(4, _itemsize(graph, layer))
+
+
+def _itemsize(graph: Any, layer: Any) -> int:
+    """Bytes a sample of the array that a layer reads."""
+    for name in graph.dependencies[layer.output]:
+        for source in graph.layers[name].values():
+            if dtype := getattr(source, "dtype", None):
+                return int(dtype.itemsize)
+    return 8

@@ -279,18 +279,12 @@ def _progress(label: str, workers: int) -> Iterator[None]:
 
 
 def _cluster(workers: int, memory: str) -> Any:
-    """Worker processes that listen on loopback only, or nothing for 0."""
+    """Worker processes of our own, or nothing for 0."""
     if not workers:
         return nullcontext()
-    from distributed import Client
+    from fhemb_xr.cluster import local_cluster
 
-    return Client(
-        n_workers=workers,
-        threads_per_worker=1,
-        memory_limit=memory,
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-    )
+    return local_cluster(workers, memory_limit=memory)
 
 
 def _sizes(obj: Any) -> dict[str, int]:

@@ -34,6 +34,10 @@ class BudgetError(FhembError, MemoryError):
     """Work that would need more memory than it may have; carries the bytes."""
 
 
+class ClusterError(FhembError, RuntimeError):
+    """Worker processes died of the work, or there are none to do it."""
+
+
 class ConfigError(FhembError, ValueError):
     """A configuration that is missing, incomplete or unsafe."""
 

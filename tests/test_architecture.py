@@ -21,6 +21,7 @@ FLOORS = {  # what each room may import of this package
     "ops": {"kernels", "ops"} | BASE,
     "io": {"io", "kernels"} | BASE,
     "plot": {"plot", "ops", "io", "kernels", "diagnosis"} | BASE,
+    "cluster": {"io"} | BASE,
     "testing": {"kernels"} | BASE,
     "legacy": {"ops", "io", "plot"} | BASE,
     "accessor": {"ops", "io", "plot"} | BASE,
@@ -64,6 +65,20 @@ def test_floors__ingest_sees_the_schema_the_errors_and_the_stores_only(path):
         top, *rest = name.split(".")
         if top == "fhemb_xr":
             assert rest[0] in allowed, (path, name)
+
+
+MADE = ("Client(", "LocalCluster(", "dask.config.set(", "config.set(", "print(")
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: p.name)
+def test_library__makes_no_client_and_changes_no_configuration(path):
+    allowed = {"cluster.py": {*MADE} - {"print("}, "cli.py": {"print("}}.get(path.name, set())
+    called = [
+        ast.unparse(node.func).rpartition("dask.")[2] + "("
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    ]
+    assert not {*called} & ({*MADE} - allowed), path
 
 
 OF_DATA = [n for n in fx.__all__ if n not in accessor.NOT_METHODS]

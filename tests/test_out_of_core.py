@@ -6,7 +6,6 @@ import time
 import numpy as np
 import psutil
 import pytest
-from distributed import Client
 
 import fhemb_xr as fx
 
@@ -45,13 +44,7 @@ def test_embed__of_six_gib_on_two_workers_of_one_gib(tmp_path):
     assert ds.heatmap.nbytes > 5.99 * 2**30
     options = {"threshold": 25, "wavelet": "db4", "level": 8, "bands": [2, 3, 5]}
     with (
-        Client(
-            n_workers=2,
-            threads_per_worker=1,
-            memory_limit=LIMIT,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-        ) as client,
+        fx.local_cluster(2, memory_limit=LIMIT) as client,
         PeakMemory() as memory,
     ):
         fx.embed(ds, ["mean", "skew", "p95"], **options).fhemb.save(tmp_path / "emb.zarr")

@@ -189,7 +189,7 @@ def _holder(fd: int) -> str:
 def _acquire(path: Path, store: Path) -> int:
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        if not _try_lock(fd):
+        if not try_lock(fd):
             holder = _holder(fd)
             os.close(fd)
             raise StoreError(
@@ -206,7 +206,8 @@ def _acquire(path: Path, store: Path) -> int:
     return fd
 
 
-def _try_lock(fd: int) -> bool:
+def try_lock(fd: int) -> bool:
+    """Whether an open file is ours now, until it is closed or we end."""
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -8,9 +8,9 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import schema
+from fhemb_xr import budget, schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding, files, provenance
+from fhemb_xr.io import computing, encoding, files, provenance
 
 SHARD_BYTES = 4 * 2**20
 """Smaller pieces are gathered along time into shards of about this size."""
@@ -38,6 +38,10 @@ def save(obj: xr.Dataset | xr.DataArray, store: Any, *, mode: str = "w-") -> Non
     StoreError
         The store is there already, is being written by another process, or finds no room; or
         something is there that is not a store, which no mode replaces.
+    BudgetError
+        Chunks that the workers of this session's Dask client cannot hold.
+    ClusterError
+        Workers died of a task, or there are none.
     ValueError
         An unknown mode, a name that cannot be stored, or a recording with temperatures that
         cannot be packed.
@@ -65,6 +69,7 @@ def save(obj: xr.Dataset | xr.DataArray, store: Any, *, mode: str = "w-") -> Non
     if mode not in ("w-", "w"):
         raise ValueError(f"mode is 'w-' (refuse to overwrite) or 'w' (replace), found {mode!r}")
     ds, packed = _prepared(obj)
+    budget.require_fit(ds, budget.worker_share())
     target = files.local_path(store)
     if target is None:
         _write_in_place(ds, store, mode, packed)
@@ -187,7 +192,7 @@ def _write_in_place(ds: xr.Dataset, store: Any, mode: str, packed: bool) -> None
 
 def _write(ds: xr.Dataset, store: Any, mode: str, packed: bool) -> None:
     how: Any = mode
-    ds.assign_attrs({encoding.STATUS: encoding.WRITING}).to_zarr(
+    work = ds.assign_attrs({encoding.STATUS: encoding.WRITING}).to_zarr(
         store,
         mode=how,
         zarr_format=3,
@@ -199,7 +204,9 @@ def _write(ds: xr.Dataset, store: Any, mode: str, packed: bool) -> None:
         # is a lost one
         write_empty_chunks=ds.attrs[provenance.KIND] != "recording",
         safe_chunks=True,
+        compute=False,
     )
+    computing.compute(work)
     _finish(store, packed)
 
 
