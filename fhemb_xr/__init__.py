@@ -12,6 +12,7 @@ from fhemb_xr.ops.framewise import features
 from fhemb_xr.ops.grouping import clusters, embed_relation, silhouette
 from fhemb_xr.ops.nulls import surrogates
 from fhemb_xr.ops.pipeline import embed, replay
+from fhemb_xr.ops.prototypes import barycentre
 from fhemb_xr.ops.relation import normalize_relation, pairwise
 from fhemb_xr.ops.resizing import resize
 from fhemb_xr.ops.selection import mask, select
@@ -22,6 +23,7 @@ from fhemb_xr.options import set_options
 
 __version__ = "0.1.0"
 __all__ = [
+    "barycentre",
     "clusters",
     "embed",
     "embed_relation",

@@ -15,6 +15,7 @@ from fhemb_xr.ops import (
     grouping,
     nulls,
     pipeline,
+    prototypes,
     relation,
     resizing,
     selection,
@@ -105,6 +106,7 @@ class FhembDataArray(_Accessor):
     pairwise = _method(relation.pairwise)
     normalize_relation = _method(relation.normalize_relation)
     clusters = _method(grouping.clusters)
+    barycentre = _method(prototypes.barycentre)
     silhouette = _method(grouping.silhouette)
     embed_relation = _method(grouping.embed_relation)
     surrogates = _method(nulls.surrogates)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.kernels import pairs, trees
+from fhemb_xr.ops import prototypes
 from fhemb_xr.ops.matrices import among, pair_dims, whole
 from fhemb_xr.ops.relation import pairwise
 
@@ -39,9 +40,12 @@ def clusters(
     method
         Linkage of the tree that is cut: ``average complete single weighted ward`` (the last
         is meant for Euclidean distances); ``kmedoids``, from seeded beginnings; ``spectral``,
-        the same after a map by eigenvectors, for groups that are drawn out.
+        the same after a map by eigenvectors, for groups that are drawn out. Of series alone,
+        not of a relation, k-means round prototypes, by tslearn: ``dba`` (warping barycentres),
+        ``soft_dtw``, ``kshape`` (cross-correlation of z-scored series), ``gak`` (global
+        alignment kernel), ``kmeans`` (sample by sample).
     seed
-        Of ``kmedoids`` and ``spectral``; trees need none.
+        Of every method but trees, which need none.
 
     Returns
     -------
@@ -79,11 +83,15 @@ def clusters(
     """
     _check_count("n_clusters", n_clusters)
     _check_method(method)
-    d = _distance(d_or_x)
-    options = {"n_clusters": int(n_clusters), "method": method, "seed": seed}
-    out = _of_people(_labels, d, [()], np.int64, **options)
+    if method in prototypes.METHODS:
+        out, metric = prototypes.groups(d_or_x, n_clusters, method, seed), method
+    else:
+        d = _distance(d_or_x)
+        options = {"n_clusters": int(n_clusters), "method": method, "seed": seed}
+        out = _of_people(_labels, d, [()], np.int64, **options)
+        metric = d.attrs.get("metric", "")
     out.attrs = {"long_name": "group", "units": "1", "n_clusters": int(n_clusters)}
-    out.attrs |= {"method": method, "metric": d.attrs.get("metric", "")}
+    out.attrs |= {"method": method, "metric": metric}
     if seed is not None:
         out.attrs["seed"] = seed
     return out.rename("cluster")
@@ -139,10 +147,15 @@ def silhouette(
     _check_method(method)
     d = _distance(d_or_x)
     rows, columns = pair_dims(d)
+    given, cores = [whole(d).drop_vars([rows, columns], errors="ignore")], [[rows, columns]]
+    if method in prototypes.METHODS:
+        found = [prototypes.groups(d_or_x, k, method, seed) for k in tried]
+        given.append(_together(found))
+        cores.append(["n_clusters", str(rows)[:-2]])
     out: xr.DataArray = xr.apply_ufunc(
         _scores,
-        whole(d),
-        input_core_dims=[[rows, columns]],
+        *given,
+        input_core_dims=cores,
         output_core_dims=[["n_clusters"]],
         kwargs={"tried": tried, "method": method, "seed": seed, "order": _order(d)},
         dask="parallelized",
@@ -238,7 +251,7 @@ def _check_count(name: str, n: int) -> None:
 
 
 def _check_method(method: str) -> None:
-    among("method", method, trees.METHODS)
+    among("method", method, (*trees.METHODS, *prototypes.METHODS))
 
 
 def _distance(x: xr.DataArray) -> xr.DataArray:
@@ -308,17 +321,29 @@ def _leaves(d: F64, order: tuple[int, ...], method: str) -> NDArray[Any]:
 
 
 def _scores(
-    d: F64, tried: list[int], method: str, seed: int | None, order: tuple[int, ...]
+    d: F64,
+    given: NDArray[Any] | None = None,
+    *,
+    tried: list[int],
+    method: str,
+    seed: int | None,
+    order: tuple[int, ...],
 ) -> F64:
+    """Silhouettes of groups that are ``given``, ``(…, tried, n)``, or found here."""
     out = np.full((*d.shape[:-2], len(tried)), np.nan)
     where = np.array(order, dtype=np.int64)
     for i in np.ndindex(d.shape[:-2]):
         m = d[i][np.ix_(where, where)]
         for j, k in enumerate(tried):
-            found = trees.labels(m, k, method, seed)
+            found = trees.labels(m, k, method, seed) if given is None else given[i][j][where]
             if found.max(initial=-1) + 1 == k:
                 out[(*i, j)] = trees.silhouette(m, found)
     return out
+
+
+def _together(labels: list[xr.DataArray]) -> xr.DataArray:
+    out = xr.concat(labels, "n_clusters", join="override").reset_coords(drop=True)
+    return out.chunk(n_clusters=-1) if out.chunks else out
 
 
 def _mapped(
