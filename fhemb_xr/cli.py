@@ -15,6 +15,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fhemb_xr.errors import FhembError
@@ -80,7 +81,7 @@ def similarity(
         str, typer.Option("--features", "-f", help="Of the embedding's, or all.")
     ] = "all",
     window: Annotated[
-        float | None, typer.Option(help="Sakoe-Chiba half-width [s], dtw only.")
+        float | None, typer.Option(help="Sakoe-Chiba half-width in seconds, dtw only.")
     ] = 2.0,
     normalize: Annotated[
         str, typer.Option(help="Of each series: none, zscore, minmax.")
@@ -199,14 +200,14 @@ def main() -> None:
             app.add_typer(point.load(), name=point.name)
         except ImportError as missing:
             app.command(
-                point.name, help=f"Needs the extra: pip install 'fhemb_xr[{point.name}]'."
+                point.name, help=f"Needs the extra: pip install 'fhemb_xr\\[{point.name}]'."
             )(_absent(point.name, missing.name or "a package"))
     app()
 
 
 def _absent(name: str, missing: str) -> Callable[[], NoReturn]:
     def command() -> NoReturn:
-        talk.print(f"{missing} is not installed: pip install 'fhemb_xr[{name}]'")
+        talk.print(escape(f"{missing} is not installed: pip install 'fhemb_xr[{name}]'"))
         raise typer.Exit(1)
 
     return command
@@ -227,7 +228,7 @@ def _reporting(as_json: bool) -> Iterator[Callable[..., None]]:
             for key, value in found.items():
                 if isinstance(value, dict):
                     value = " × ".join(f"{k} {v}" for k, v in value.items())
-                talk.print(f"[bold]{key}[/] {value}", highlight=False)
+                talk.print(f"[bold]{key}[/] {escape(str(value))}", highlight=False)
 
     try:
         yield say
@@ -236,13 +237,13 @@ def _reporting(as_json: bool) -> Iterator[Callable[..., None]]:
         if as_json:
             print(json.dumps({"error": {"code": type(error).__name__, "message": text}}))
         else:
-            talk.print(f"[red]error[/] {text}", highlight=False, markup=True, soft_wrap=True)
+            talk.print(f"[red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from None
 
 
 def _note(message: Warning | str, *_: object, **__: object) -> None:
     """A warning as a sentence, without the place in the code that gave it."""
-    talk.print(f"[yellow]note[/] {message}", highlight=False, soft_wrap=True)
+    talk.print(f"[yellow]note[/] {escape(str(message))}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fhemb_xr.errors import FhembError
@@ -123,7 +124,7 @@ def run(
         else:
             Console().print(_table(done))
             for doubt in done.doubts:
-                talk.print(f"[yellow]doubt:[/] {doubt}", soft_wrap=True)
+                talk.print(f"[yellow]doubt:[/] {escape(doubt)}", soft_wrap=True)
 
 
 @app.command(epilog="Example: fhemb ingest verify don.zarr --schema dg --table face_t")
@@ -149,7 +150,7 @@ def verify(
         elif verdict.equal:
             talk.print(f"[green]equal[/] {verdict.checked} of {verdict.shards} shards")
         else:
-            talk.print(f"[red]different[/] {verdict.difference}", soft_wrap=True)
+            talk.print(f"[red]different[/] {escape(str(verdict.difference))}", soft_wrap=True)
     if not verdict.equal:
         raise typer.Exit(1)
 
@@ -262,8 +263,7 @@ def _reporting(as_json: bool) -> Iterator[None]:
     if as_json:
         print(json.dumps({"error": {"code": kind, "message": text}}))
     else:
-        talk.print("[red]error[/]", end=" ")
-        talk.print(text, highlight=False, markup=False, soft_wrap=True)
+        talk.print(f"[red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
     raise typer.Exit(1)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from fhemb_xr.errors import FhembError
@@ -50,7 +51,9 @@ def demo(
         Path | None,
         typer.Option(help="A .npz with an array (time, y, x) in °C: one more face."),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=30, help="Length of the recording [s].")] = 90.0,
+    seconds: Annotated[
+        float, typer.Option(min=30, help="Length of the recording in seconds.")
+    ] = 90.0,
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: threads of one.")] = 0,
 ) -> None:
     """Load an audience into a PostgreSQL of its own, and go the whole way to a report."""
@@ -61,7 +64,7 @@ def demo(
         _clear(out)
         times = _whole_way(out, clip, seconds, workers)
     except (FhembError, OSError, ValueError) as error:
-        talk.print(f"[red]error[/] {error}", soft_wrap=True)
+        talk.print(f"[red]error[/] {escape(str(error))}", soft_wrap=True)
         raise typer.Exit(1) from None
     except subprocess.CalledProcessError as failed:
         talk.print(f"[red]stopped[/] by {shlex.join(failed.cmd[2:])}")

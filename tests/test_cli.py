@@ -140,3 +140,10 @@ def test_doctor__says_that_the_database_answers(tmp_path, postgres):
     rows = {row["check"]: row for row in json.loads(done.stdout)}
     assert rows["database"]["state"] == "FAIL"
     assert done.returncode == 1
+
+
+def test_text__in_brackets_is_printed_as_it_is(stores):
+    done = fhemb("embed", stores[0] / "don.zarr", "x.zarr", "-f", "a[b]c", *SHORT)
+    assert done.returncode == 1
+    assert "a[b]c" in done.stderr
+    assert "in seconds" in fhemb("similarity", "--help").stdout
