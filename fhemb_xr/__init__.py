@@ -6,7 +6,8 @@ from fhemb_xr.cluster import local_cluster
 from fhemb_xr.diagnosis import show_versions
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
-from fhemb_xr.ops.bands import wavelet_bands, wavelet_filter
+from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
+from fhemb_xr.ops.butterworth import band_power, bandpass
 from fhemb_xr.ops.decompose import pca, project, reconstruct
 from fhemb_xr.ops.framewise import features
 from fhemb_xr.ops.grouping import clusters, embed_relation, silhouette
@@ -18,13 +19,17 @@ from fhemb_xr.ops.resizing import resize
 from fhemb_xr.ops.selection import mask, select
 from fhemb_xr.ops.significance import isc, synchrony
 from fhemb_xr.ops.similarity import lagged_correlation
+from fhemb_xr.ops.spectra import scalogram, spectrogram
 from fhemb_xr.ops.statistics import moments
 from fhemb_xr.options import set_options
 
 __version__ = "0.1.0"
 __all__ = [
+    "band_power",
+    "bandpass",
     "barycentre",
     "clusters",
+    "coverage",
     "embed",
     "embed_relation",
     "features",
@@ -44,10 +49,12 @@ __all__ = [
     "replay",
     "resize",
     "save",
+    "scalogram",
     "select",
     "set_options",
     "show_versions",
     "silhouette",
+    "spectrogram",
     "surrogates",
     "synchrony",
     "wavelet_bands",

@@ -10,6 +10,7 @@ import xarray as xr
 from fhemb_xr.io import store
 from fhemb_xr.ops import (
     bands,
+    butterworth,
     decompose,
     framewise,
     grouping,
@@ -21,6 +22,7 @@ from fhemb_xr.ops import (
     selection,
     significance,
     similarity,
+    spectra,
     statistics,
 )
 
@@ -102,6 +104,11 @@ class FhembDataArray(_Accessor):
     reconstruct = _method(decompose.reconstruct)
     wavelet_bands = _method(bands.wavelet_bands)
     wavelet_filter = _method(bands.wavelet_filter)
+    coverage = _method(bands.coverage)
+    bandpass = _method(butterworth.bandpass)
+    band_power = _method(butterworth.band_power)
+    spectrogram = _method(spectra.spectrogram)
+    scalogram = _method(spectra.scalogram)
     lagged_correlation = _method(similarity.lagged_correlation)
     pairwise = _method(relation.pairwise)
     normalize_relation = _method(relation.normalize_relation)

@@ -17,18 +17,19 @@ options = Options()
 
 
 @contextmanager
-def set_options(**changes: int) -> Iterator[Options]:
+def set_options(**changes: int | str) -> Iterator[Options]:
     """Change settings inside a ``with`` block.
 
     Parameters
     ----------
     **changes
-        New values by name; ``budget`` is the memory one task may hold, in bytes.
+        New values by name; ``budget`` is the memory one task may hold, in bytes or as text:
+        ``"2 GiB"``.
 
     Raises
     ------
     ValueError
-        If there is no such setting.
+        If there is no such setting, or the value is no number of bytes above 0.
 
     Examples
     --------
@@ -37,14 +38,20 @@ def set_options(**changes: int) -> Iterator[Options]:
     ...     options.budget
     268435456
     """
+    from dask.utils import parse_bytes
+
     names = [f.name for f in fields(Options)]
-    for name in changes:
+    wanted: dict[str, int] = {}
+    for name, value in changes.items():
         if name not in names:
             raise ValueError(f"no setting {name!r}: the settings are {names}")
+        wanted[name] = parse_bytes(value)
+        if wanted[name] <= 0:
+            raise ValueError(f"{name} is a number of bytes above 0, found {value!r}")
     before = replace(options)
     try:
-        for name, value in changes.items():
-            setattr(options, name, value)
+        for name, n_bytes in wanted.items():
+            setattr(options, name, n_bytes)
         yield options
     finally:
         for name in names:

@@ -10,7 +10,7 @@ Percival & Walden (2000), Wavelet Methods for Time Series Analysis,
 doi:10.1017/CBO9780511841040.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import pywt
 from numpy.typing import NDArray
+
+from fhemb_xr.kernels.runs import alike, patterns, runs
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
@@ -35,6 +37,8 @@ PADDING = {
     "periodic": "wrap",
 }
 """Extensions of the shift-invariant transform, by numpy's names."""
+CONTEXT = 512
+"""Samples on either side that filling a gap looks at."""
 
 
 def depth(bands: Sequence[int], level: int) -> int:
@@ -222,11 +226,12 @@ def by_runs(
     x
         A stretch of the series: rows ``first`` to ``last`` and what they depend on.
     longest
-        Gaps of up to so many samples are bridged by a line and do not end a run. None: NaN
+        Gaps of up to so many samples are filled and do not end a run. None: NaN
         is not looked for, and spreads.
     start
         For each channel the row where the run began that the row before ``first`` belongs to;
-        negative where that lies before the stretch. None: where it is seen to begin.
+        negative where that lies before the stretch (the run then begins at a later whole step
+        of the transform). None: where it is seen to begin.
     whole
         Whether a mode that joins both ends may see runs that are not the whole series.
 
@@ -235,120 +240,51 @@ def by_runs(
     Missing samples stay missing. Channels with the same gaps are filtered together.
     Peak memory: the result, 1 byte per sample for the gaps, and that of :func:`filtered`.
     """
-    n, parts = len(x), list(_alike(x, longest is None, start, spec.step))
+    from fhemb_xr.kernels.filling import bridged
+
+    n, parts = len(x), list(alike(x, longest is None, start, spec.step))
     if len(parts) == 1 and parts[0][1].all() and not parts[0][2]:  # no gap: no copies
         return filtered(x, spec, first, last)
     out = np.full((len(spec.groups), last - first, x.shape[1]), np.nan, x.dtype)
     for columns, finite, began in parts:
-        for i, (lo, hi) in enumerate(_runs(finite, longest or 0)):
+        for i, (lo, hi) in enumerate(runs(finite, longest or 0)):
             if not whole and spec.mode in CIRCULAR_MODES and hi - lo < n:
                 raise ValueError(
                     f"mode {spec.mode!r} joins both ends of each run, so a series with gaps "
                     "needs time in one chunk: x.chunk(time=-1), or mode='symmetric'"
                 )
-            if began is not None and i == 0:  # its beginning is out of sight
-                lo += (began - lo) % spec.step
-            a, b = max(lo, first), min(hi, last)
+            late = (began - lo) % spec.step if began is not None and i == 0 else 0
+            a, b = max(lo + late, first), min(hi, last)
             if a >= b:
                 continue
-            part = _bridged(x[lo:hi, columns], finite[lo:hi])
-            found = filtered(part, spec, a - lo, b - lo)
+            part = bridged(x[lo:hi, columns], finite[lo:hi])[late:]
+            found = filtered(part, spec, a - lo - late, b - lo - late)
             found[:, ~finite[a:b]] = np.nan
             out[:, a - first : b - first, columns] = found
     return out
 
 
-def _alike(
-    x: Floats, ignore: bool, start: Ints | None, step: int
-) -> Iterator[tuple[Any, NDArray[np.bool_], int | None]]:
-    """Channels with the same gaps and the same begin: ``(columns, finite, began)``."""
-    began = np.zeros(x.shape[1], np.int64) if start is None else start % step - step
-    if start is not None:  # what is in sight needs no phase
-        began = np.where(start < 0, began, 0)
-    everything = np.ones(len(x), bool)
-    clean = ignore or bool(np.isfinite(x.sum()))  # an overflow only costs the longer way
-    if clean and (began == began[:1]).all():
-        yield slice(None), everything, _phase(began, 0) if x.shape[1] else None
-        return
-    finite = everything[:, None] if ignore else np.isfinite(x)
-    for columns in _same(finite, began):
-        one = 0 if ignore else _one(columns)
-        yield columns, finite[:, one], _phase(began, _one(columns))
+def covered(there: NDArray[np.bool_], spec: Spec) -> NDArray[np.float32]:
+    """Share of the filter's energy on the samples that are there: ``(t, c) -> (t, c)``."""
+    from scipy.signal import oaconvolve
 
-
-def _same(finite: NDArray[np.bool_], also: Ints) -> list[Any]:
-    """Channels with the same gaps and the same number: their indices, or a slice for all."""
-    packed = np.packbits(finite, axis=0)
-    key = np.random.default_rng(0).integers(1, 2**63, size=len(packed), dtype=np.uint64)
-    sums = np.zeros(finite.shape[1], np.uint64)
-    for k, row in zip(key, packed, strict=True):
-        sums += k * row  # modulo 2^64: two channels meet by chance once in 10^19
-    sums = np.broadcast_to(sums, also.shape)
-    order = np.lexsort((also, sums))
-    new = (np.diff(sums[order]) != 0) | (np.diff(also[order]) != 0)
-    if not new.any():
-        return [slice(0, also.size)]
-    return np.split(order, np.flatnonzero(new) + 1)
-
-
-def _one(columns: Any) -> int:
-    return 0 if isinstance(columns, slice) else int(columns[0])
-
-
-def _phase(began: Ints, column: int) -> int | None:
-    return int(began[column]) if began[column] < 0 else None
-
-
-def _runs(finite: NDArray[np.bool_], longest: int) -> list[tuple[int, int]]:
-    """Where runs begin and end; gaps of up to ``longest`` samples do not end them."""
-    at = np.flatnonzero(finite)
-    if not at.size:
-        return []
-    ends = np.flatnonzero(np.diff(at) > longest + 1)
-    return list(
-        zip(at[np.r_[0, ends + 1]].tolist(), (at[np.r_[ends, -1]] + 1).tolist(), strict=True)
-    )
-
-
-def _bridged(x: Floats, finite: NDArray[np.bool_]) -> Floats:
-    """Missing rows on the line between those on either side: ``(t, c) -> (t, c)``."""
-    if finite.all():
-        return x
-    at, gaps = np.flatnonzero(finite), np.flatnonzero(~finite)
-    x = x.copy()
-    right = np.searchsorted(at, gaps).clip(max=at.size - 1)
-    left = np.searchsorted(at, gaps).clip(min=1) - 1
-    low, high = at[left], at[right]
-    share = ((gaps - low) / np.maximum(high - low, 1)).astype(x.dtype)[:, None]
-    x[gaps] = x[low] + share * (x[high] - x[low])
-    return x
-
-
-def last_run(x: Floats, offset: int, longest: int) -> Ints:
-    """First and last sample, and where the last run begins: ``(t, c) -> (3, c)``, -1 for none.
-
-    Peak memory: 1 byte per sample where any is missing.
-    """
-    n, out = len(x), np.full((3, x.shape[1]), -1, np.int64)
-    if x.size == 0:
-        return out
-    if np.isfinite(x.sum()):
-        out[:] = np.array([[offset], [offset + n - 1], [offset]])
-        return out
-    finite = np.isfinite(x)
-    for columns in _same(finite, np.zeros(x.shape[1], np.int64)):
-        runs = _runs(finite[:, _one(columns)], longest)
-        if runs:
-            found = np.array([runs[0][0], runs[-1][1] - 1, runs[-1][0]]) + offset
-            out[:, columns] = found[:, None]
+    energy, out = _energy(spec), np.empty(there.shape, np.float32)
+    half = len(energy) // 2
+    for columns, one in patterns(there):  # where none is missing, one series says it for all
+        share = oaconvolve(one.astype(np.float64), energy)[half : half + len(one)]
+        out[:, columns] = np.clip(share, 0, 1)[:, None]
     return out
 
 
-def merge_runs(before: Ints, after: Ints, longest: int) -> Ints:
-    """What two neighbouring parts say together: ``(3, c), (3, c) -> (3, c)``."""
-    first, last, begin = np.where(after[0] < 0, before, after)
-    both = (before[0] >= 0) & (after[0] >= 0)
-    joined = both & (after[2] == after[0]) & (after[0] - before[1] - 1 <= longest)
-    return np.stack(
-        [np.where(both, before[0], first), last, np.where(joined, before[2], begin)]
-    )
+@lru_cache(maxsize=64)
+def _energy(spec: Spec) -> NDArray[np.float64]:
+    """Energy of the filter by lag, summing to 1, averaged over (up to 64 of) its phases."""
+    reach, step = spec.reach, spec.step
+    phases = np.unique(np.linspace(0, step - 1, min(step, 64)).astype(int))
+    before = -(-2 * reach // step) * step  # whole steps: a phase stays what it is
+    impulses = np.zeros((before + step + 2 * reach, len(phases)))
+    impulses[before + phases, np.arange(len(phases))] = 1
+    out = filtered(impulses, spec, 0, len(impulses))[0] ** 2
+    lags = np.arange(-reach, reach + 1)[:, None]
+    energy = np.asarray(out[before + phases + lags, np.arange(len(phases))].mean(axis=1))
+    return np.asarray(energy / energy.sum())

@@ -1,9 +1,6 @@
 """Wavelet bands along time, exact for any chunking, without ever holding a whole series."""
 
-import json
-import math
 import warnings
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,14 +10,19 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import UnknownNameError, nearest
-from fhemb_xr.ops.neighbours import Block, Plan, blocks
+from fhemb_xr.ops.band_names import Bands, Interval, band_attrs, choose, frequencies
+from fhemb_xr.ops.neighbours import (
+    Block,
+    Plan,
+    along_time,
+    blocks,
+    columns,
+    floating,
+    row_bytes,
+)
 
-BANDS = "fhemb_bands"
-"""Attribute of a filtered signal that says, as JSON, what is left in it."""
 TRANSFORMS = ("dwt", "modwt")
 GAPS = ("fill", "split", "raise", "propagate")
-Bands = str | int | Sequence[int]
-Interval = tuple[float, float]
 _BLOCK_BYTES = 2**26  # up to here short chunks are filtered together
 
 
@@ -31,7 +33,7 @@ def wavelet_bands(
     mode: str = "symmetric",
     *,
     transform: str = "dwt",
-    gaps: str = "fill",
+    gaps: str = "split",
     max_gap_s: float = 1.0,
 ) -> xr.DataArray:
     """Split a signal into its wavelet bands, each at full length.
@@ -51,13 +53,15 @@ def wavelet_bands(
         maximal-overlap multiresolution, zero-phase and shift-invariant: for comparing people
         in time. It extends the series once (symmetric, reflect, constant, zero, periodic).
     gaps
-        Missing samples stay missing, and never spread, unless you ask for it. ``"fill"``: gaps
-        of up to ``max_gap_s`` are bridged by a line for the filter, at longer ones the series
-        is split; ``"split"``: every run of samples is filtered on its own, as PyWavelets would
-        filter it; ``"propagate"``: NaN spreads over the filter's reach, as in PyWavelets;
-        ``"raise"``: a missing sample is an error while computing.
+        Missing samples stay missing, and never spread, unless you ask for it. ``"split"``:
+        every run of samples is filtered on its own, as PyWavelets would filter it; ``"fill"``:
+        for the filter, gaps of up to ``max_gap_s`` are filled by what an autoregressive model
+        of both sides expects (up to three samples by a line), and only longer ones split the
+        series: choose it where faces are lost for moments; ``"propagate"``: NaN spreads over
+        the filter's reach, as in PyWavelets; ``"raise"``: a missing sample is an error while
+        computing.
     max_gap_s
-        The longest gap that ``gaps="fill"`` bridges [s].
+        The longest gap that ``gaps="fill"`` fills [s].
 
     Returns
     -------
@@ -89,6 +93,8 @@ def wavelet_bands(
     Mallat (1989), IEEE Trans. Pattern Anal. Mach. Intell. 11, 674-693, doi:10.1109/34.192463.
     Percival & Walden (2000), Wavelet Methods for Time Series Analysis,
     doi:10.1017/CBO9780511841040.
+    Janssen, Veldhuis & Vries (1986), IEEE Trans. Acoust. Speech Signal Process. 34, 317-330,
+    doi:10.1109/TASSP.1986.1164824 (filling).
 
     Examples
     --------
@@ -117,7 +123,7 @@ def wavelet_bands(
             "period_high": (schema.BAND, periods[1], {"units": "s"}),
         }
     )
-    out.attrs = _attrs(x, every, wavelet, level, mode, transform)
+    out.attrs = band_attrs(x, every, wavelet, level, mode, transform)
     return out
 
 
@@ -131,7 +137,7 @@ def wavelet_filter(
     hz: Interval | None = None,
     period_s: Interval | None = None,
     transform: str = "dwt",
-    gaps: str = "fill",
+    gaps: str = "split",
     max_gap_s: float = 1.0,
 ) -> xr.DataArray:
     """The sum of some wavelet bands, without computing the others.
@@ -176,78 +182,79 @@ def wavelet_filter(
     >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> x = xr.DataArray(np.arange(2000.0) % 50, dims="time", attrs={"sampling_rate": 25.0})
     >>> y = fx.wavelet_filter(x.chunk(time=600), [2, 3, 5])
-    >>> fx.ops.bands.band_label(y.attrs)
+    >>> fx.ops.band_names.band_label(y.attrs)
     '0.10–0.39, 0.78–1.56 Hz'
     >>> z = fx.wavelet_filter(x.chunk(time=600), period_s=(5, 20))
-    >>> fx.ops.bands.band_label(z.attrs, "s")
+    >>> fx.ops.band_names.band_label(z.attrs, "s")
     '5.12–20.48 s'
     """
     from fhemb_xr.kernels.wavelets import Spec
 
     _check(x, wavelet, level, mode, transform, gaps, max_gap_s)
-    chosen = _chosen(bands, level, schema.sampling_rate(x), hz, period_s)
+    chosen = choose(bands, level, schema.sampling_rate(x), hz, period_s)
     spec = Spec((chosen,), wavelet, level, mode, transform)
     data = _filtered(x, spec, gaps, max_gap_s)
     out = xr.DataArray(data, dims=x.dims, coords=x.coords, name=x.name)
-    out.attrs = _attrs(x, chosen, wavelet, level, mode, transform)
+    out.attrs = band_attrs(x, chosen, wavelet, level, mode, transform)
     return out
 
 
-def frequencies(level: int, rate_hz: float) -> list[tuple[float, float]]:
-    """Nominal interval of each band [Hz], in PyWavelets' order."""
-    details = [(rate_hz / 2 ** (j + 1), rate_hz / 2**j) for j in range(level, 0, -1)]
-    return [(0.0, rate_hz / 2 ** (level + 1)), *details]
+def coverage(
+    x: xr.DataArray,
+    bands: Bands | None = None,
+    wavelet: str = "db4",
+    level: int = 8,
+    *,
+    hz: Interval | None = None,
+    period_s: Interval | None = None,
+    transform: str = "dwt",
+) -> xr.DataArray:
+    """How much of a band-filtered sample rests on samples that are there.
 
+    Parameters
+    ----------
+    x, bands, wavelet, level, hz, period_s, transform
+        As in :func:`wavelet_filter`.
 
-def band_label(attrs: dict[Any, Any], unit: str = "Hz") -> str:
-    """What a filter left: ``'0.10–0.39, 0.78–1.56 Hz'``; ``''`` for an unfiltered signal."""
-    if BANDS not in attrs:
-        return ""
-    found = json.loads(attrs[BANDS])["hz" if unit == "Hz" else "period_s"]
-    texts = [f"{a:.2f}–{'∞' if b is None else format(b, '.2f')}" for a, b in found]
-    return f"{', '.join(texts)} {unit}"
+    Returns
+    -------
+    Like ``x``, float32 from 0 to 1: the share of the filter's energy that lies on samples of
+    ``x`` that are neither missing nor beyond its ends. Where it is above 0.99, a gap or an end
+    changes the filtered sample by little whatever was done about it.
 
+    Raises
+    ------
+    UnknownNameError, ValueError
+        As :func:`wavelet_filter`.
 
-def _chosen(
-    bands: Bands | None, level: int, rate: float, hz: Interval | None, period_s: Interval | None
-) -> tuple[int, ...]:
-    if sum(b is not None for b in (bands, hz, period_s)) != 1:
-        raise ValueError(
-            "choose by one of bands, hz, period_s: "
-            f"found bands={bands!r}, hz={hz!r}, period_s={period_s!r}"
-        )
-    if bands is None:
-        return _within(level, rate, hz, period_s)
-    if isinstance(bands, str):
-        if bands != "all":
-            raise ValueError(f"bands are numbers from 0 to {level}, or 'all', found {bands!r}")
-        return tuple(range(level + 1))
-    wanted = [bands] if isinstance(bands, int | np.integer) else list(bands)
-    wrong = [b for b in wanted if not isinstance(b, int | np.integer) or not 0 <= b <= level]
-    if wrong or not wanted:
-        found = f"found {wrong}" if wrong else "none was asked for"
-        raise ValueError(f"bands of level {level} are numbers from 0 to {level}, {found}")
-    return tuple(sorted({int(b) for b in wanted}))
+    Notes
+    -----
+    The energy of the decimated transform, which differs from sample to sample with period
+    2^level, is averaged over that period. Memory: twice what a block reads, and its result.
+    Tasks: under six per chunk. Computes at call: none.
 
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> x = xr.DataArray(np.zeros(9000), dims="time").chunk(time=1000)
+    >>> x = x.where(x.time != 4000)
+    >>> share = fx.coverage(x, [3, 5])
+    >>> share[[0, 2000, 4000]].values.astype(float).round(2).tolist()
+    [0.55, 1.0, 0.91]
+    """
+    from fhemb_xr.kernels.wavelets import Spec
 
-def _within(
-    level: int, rate: float, hz: Interval | None, period_s: Interval | None
-) -> tuple[int, ...]:
-    """Bands of which at least half, in octaves, lies in an interval."""
-    if hz is None:
-        assert period_s is not None
-        hz = (1 / period_s[1], 1 / period_s[0] if period_s[0] > 0 else np.inf)
-    edges = frequencies(level, rate)
-    floor = edges[0][1] / 4  # of the lowest band's endless octaves two count
-    chosen = tuple(
-        b
-        for b, (a, z) in enumerate(edges)
-        if min(z, hz[1]) / max(a or floor, hz[0]) >= (z / (a or floor)) ** 0.5
-    )
-    if not chosen:
-        found = ", ".join(f"{a:.3g}–{z:.3g}" for a, z in edges)
-        raise ValueError(f"no band of level {level} lies in {hz} Hz: the bands are {found} Hz")
-    return chosen
+    _check(x, wavelet, level, "symmetric", transform, "split", 0)
+    chosen = choose(bands, level, schema.sampling_rate(x), hz, period_s)
+    spec = Spec((chosen,), wavelet, level, "zero", transform)
+    there = x.notnull().astype(np.float32)  # the share is float32, whatever x is
+    out = along_time(there, partial(_covered, spec=spec), spec.reach).rename("coverage")
+    out.attrs = {
+        **band_attrs(x, chosen, wavelet, level, "zero", transform),
+        "long_name": "energy of the filter on samples that are there",
+        "units": "1",
+    }
+    return out
 
 
 def _check(
@@ -295,42 +302,11 @@ def _check(
         )
 
 
-def _attrs(
-    x: xr.DataArray, bands: Any, wavelet: str, level: int, mode: str, transform: str
-) -> dict[str, Any]:
-    rate = schema.sampling_rate(x)
-    hz = _merged([frequencies(level, rate)[b] for b in bands])
-    spec = {
-        "wavelet": wavelet,
-        "level": level,
-        "mode": mode,
-        "transform": transform,
-        "bands": list(bands),
-        "hz": hz,
-        "period_s": [[1 / high, 1 / low if low else None] for low, high in hz],
-    }
-    kept = {k: x.attrs[k] for k in ("units", "long_name") if k in x.attrs}
-    return {**kept, schema.SAMPLING_RATE: rate, BANDS: json.dumps(spec)}
-
-
-def _merged(intervals: list[tuple[float, float]]) -> list[list[float]]:
-    """Adjacent intervals as one."""
-    out: list[list[float]] = []
-    for low, high in sorted(intervals):
-        if out and out[-1][1] == low:
-            out[-1][1] = high
-        else:
-            out.append([low, high])
-    return out
-
-
 def _filtered(x: xr.DataArray, spec: Any, gaps: str, max_gap_s: float) -> Any:
     """Bands of numpy or dask data; a last axis for the groups where there are several."""
     axis = int(x.get_axis_num(schema.TIME))
     longest = round(max_gap_s * schema.sampling_rate(x)) if gaps == "fill" else 0
-    data = x.data
-    if data.dtype.kind != "f" or data.dtype.itemsize < 4:
-        data = data.astype(np.result_type(data.dtype, np.float32))
+    data = floating(x.data)
     extra = (len(spec.groups),) if len(spec.groups) > 1 else ()
     n = data.shape[axis]
     if data.size == 0:
@@ -349,12 +325,13 @@ def _filtered(x: xr.DataArray, spec: Any, gaps: str, max_gap_s: float) -> Any:
 
 
 def _blocks(data: da.Array, axis: int, spec: Any, longest: int) -> list[Block]:
+    from fhemb_xr.kernels.wavelets import CONTEXT
+
     n, circular = data.shape[axis], spec.mode in ("periodic", "periodization")
     # an output sample sees the reach, a gap at its end, and back to where a step begins
     margin = spec.reach * (2 if circular else 1) + longest + 1 + spec.step
-    row = data.dtype.itemsize * math.prod(
-        max(c) for i, c in enumerate(data.chunks) if i != axis
-    )
+    margin += CONTEXT if longest else 0
+    row = row_bytes(data, axis)
     least = min(4 * margin, max(1, _BLOCK_BYTES // row))
     found = blocks(data.chunks[axis], least, partial(_reads, n, margin, spec.step, circular))
     if len(found) > 1:
@@ -389,7 +366,7 @@ def _block(
     """The bands of one block; tasks call it with the chunks that the block reads."""
     from fhemb_xr.kernels import wavelets as kernel
 
-    x, others = _columns(parts, axis)
+    x, others = columns(parts, axis)
     origin = block.reads[-1][0] if block.begin >= block.reads[-1][0] else 0
     skipped = sum(b - a for a, b in block.reads if b <= origin)
     first = block.begin - origin + skipped
@@ -408,20 +385,19 @@ def _block(
     return out[0] if len(out) == 1 else np.moveaxis(out, 0, -1)
 
 
-def _columns(parts: list[Any], axis: int) -> tuple[Any, tuple[int, ...]]:
-    """Parts put together as ``(t, c)``, and the shape of the other dimensions."""
-    x = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
-    x = np.moveaxis(np.asarray(x), axis, 0)
-    return x.reshape(len(x), -1), x.shape[1:]
-
-
 def _summary(parts: list[Any], axis: int, block: Block, *, longest: int) -> Any:
-    from fhemb_xr.kernels import wavelets as kernel
+    from fhemb_xr.kernels import runs
 
-    return kernel.last_run(_columns(parts, axis)[0], block.begin, longest)
+    return runs.last_run(columns(parts, axis)[0], block.begin, longest)
 
 
 def _merge(before: Any, after: Any, *, longest: int) -> Any:
+    from fhemb_xr.kernels import runs
+
+    return after if before is None else runs.merge_runs(before, after, longest)
+
+
+def _covered(there: Any, *, spec: Any) -> Any:
     from fhemb_xr.kernels import wavelets as kernel
 
-    return after if before is None else kernel.merge_runs(before, after, longest)
+    return kernel.covered(there > 0, spec)

@@ -5,16 +5,21 @@ some neighbouring chunks, reads whole chunks and the ends of others, and is cut 
 exactly the chunks that came in.
 """
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate, product
 from typing import Any
 
 import dask.array as da
 import numpy as np
+import xarray as xr
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
+
+from fhemb_xr import budget, schema
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -59,20 +64,33 @@ class Plan:
     merge: Callable[..., Any] | None = None
     graph: dict[Any, Any] = field(default_factory=dict)
 
-    def array(self, extra: tuple[int, ...], meta: Any) -> da.Array:
-        """The lazy result in the chunks of ``data``; ``extra``: the sizes of new last axes."""
+    def array(
+        self, extra: tuple[int, ...], meta: Any, lengths: Sequence[int] | None = None
+    ) -> da.Array:
+        """The lazy result; ``extra``: the sizes of new last axes.
+
+        In the chunks of ``data``; where ``lengths`` are given, each block is one chunk, of
+        this length along the axis.
+        """
         token = tokenize(self.data.name, self.axis, self.blocks, self.work, self.merge)
         names = {k: f"fhemb-{k}-{token}" for k in ("edge", "state", "sofar", "block", "cut")}
         edges = [0, *accumulate(self.data.chunks[self.axis])]
         for place in product(*(range(n) for n in self.data.numblocks)):
             if place[self.axis] == 0:  # one line of blocks along the axis
-                self._line(place, edges, names, (0,) * len(extra))
+                self._line(place, edges, names, (0,) * len(extra), lengths is None)
         graph = HighLevelGraph.from_collections(names["cut"], self.graph, [self.data])
-        chunks = (*self.data.chunks, *((n,) for n in extra))
-        return da.Array(graph, names["cut"], chunks, meta=meta)
+        chunks = [*self.data.chunks, *((n,) for n in extra)]
+        if lengths is not None:
+            chunks[self.axis] = tuple(lengths)
+        return da.Array(graph, names["cut"], tuple(chunks), meta=meta)
 
     def _line(
-        self, place: tuple[int, ...], edges: list[int], names: dict[str, str], last: Any
+        self,
+        place: tuple[int, ...],
+        edges: list[int],
+        names: dict[str, str],
+        last: tuple[int, ...],
+        in_chunks: bool,
     ) -> None:
         graph, axis, before = self.graph, self.axis, None
         for i, block in enumerate(self.blocks):
@@ -80,7 +98,7 @@ class Plan:
             parts = [self._part(place, *r, names["edge"]) for r in _cuts(block.reads, edges)]
             cut = {
                 (names["cut"], *place[:axis], j, *place[axis + 1 :], *last): edges[j : j + 2]
-                for j in block.chunks
+                for j in (block.chunks if in_chunks else (i,))
             }
             alone = len(cut) == 1
             key = next(iter(cut)) if alone else (names["block"], *at)
@@ -113,6 +131,78 @@ def _cuts(reads: Ranges, edges: list[int]) -> Iterator[tuple[int, int | None, in
             if b > a:
                 yield (j, None, None) if whole else (j, a, b)
             j += 1
+
+
+def columns(parts: list[Any], axis: int) -> tuple[Any, tuple[int, ...]]:
+    """Parts put together as ``(t, c)``, and the shape of the other dimensions."""
+    x = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
+    x = np.moveaxis(np.asarray(x), axis, 0)
+    return x.reshape(len(x), -1), x.shape[1:]
+
+
+def floating(data: Any) -> Any:
+    """float32 and float64 as they are, short integers as float32, others as float64."""
+    if data.dtype.kind == "f" and data.dtype.itemsize >= 4:
+        return data
+    return data.astype(np.result_type(data.dtype, np.float32))
+
+
+def row_bytes(data: da.Array, axis: int) -> int:
+    """Bytes of one sample in time of the largest chunk."""
+    others = (max(c) for i, c in enumerate(data.chunks) if i != axis)
+    return int(data.dtype.itemsize * math.prod(others))
+
+
+_SHORT = 2**14  # samples: up to here short chunks are worked on together
+
+
+def along_time(
+    x: xr.DataArray,
+    work: Callable[[Any], Any],
+    margin: int,
+    *,
+    extra: tuple[str, int] | None = None,
+    each: float = 4,
+) -> xr.DataArray:
+    """A function of series that sees ``margin`` neighbours: ``(t, c) -> (t, c[, extra])``.
+
+    ``each``: what a task holds, in multiples of what it reads.
+    """
+    schema.require_dims(x, schema.TIME)
+    axis, data = int(x.get_axis_num(schema.TIME)), floating(x.data)
+    n, sizes = data.shape[axis], () if extra is None else (extra[1],)
+    block_work = partial(_stretch, work=work)
+    if data.size == 0:
+        out = (da if isinstance(data, da.Array) else np).empty(
+            (*data.shape, *sizes), data.dtype
+        )
+    elif isinstance(data, da.Array):
+        found = blocks(
+            data.chunks[axis],
+            min(4 * margin, _SHORT),
+            lambda a, b: ((max(0, a - margin), min(n, b + margin)),),
+        )
+        held = max(b - a for block in found for a, b in block.reads)
+        n_bytes = int(each * row_bytes(data, axis) * held)
+        budget.check(
+            n_bytes,
+            f"a block of {held} samples",
+            "smaller chunks along the other dimensions or higher frequencies",
+        )
+        meta = np.empty((0,) * (data.ndim + len(sizes)), data.dtype)
+        out = Plan(data, axis, found, block_work).array(sizes, meta)
+    else:
+        out = block_work([data], None, axis, Block(0, n, range(1), ((0, n),)))
+    dims = x.dims if extra is None else (*x.dims, extra[0])
+    return xr.DataArray(out, dims=dims, coords=x.coords, name=x.name)
+
+
+def _stretch(parts: list[Any], _: Any, axis: int, block: Block, *, work: Any) -> Any:
+    x, others = columns(parts, axis)
+    first = block.begin - block.reads[0][0]
+    out = work(x)[first : first + block.end - block.begin]
+    shape = (len(out), *others, *out.shape[2:])
+    return np.ascontiguousarray(np.moveaxis(out.reshape(shape), 0, axis))
 
 
 def _end(x: Any, axis: int, a: int, b: int) -> Any:
