@@ -71,7 +71,7 @@ def spectrogram(
     >>> t = np.arange(5000) / 25
     >>> x = xr.DataArray(np.sin(2 * np.pi * 1.2 * t), dims="time", attrs={"sampling_rate": 25})
     >>> power = fx.spectrogram(x.chunk(time=1000))
-    >>> power.mean("window").idxmax("frequency").round(3).item()
+    >>> float(power.mean("window").idxmax("frequency").round(3))
     1.2
     """
     schema.require_dims(x, schema.TIME)
