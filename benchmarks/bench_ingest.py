@@ -35,7 +35,7 @@ from fhemb_xr import testing
 from fhemb_xr.io import encoding
 from ingest import embedded
 from ingest.frames import Block, Counts, distinct, rows, runs
-from ingest.introspection import Hints
+from ingest.hints import Hints
 from ingest.run import ingest
 from ingest.source import PostgresSource
 

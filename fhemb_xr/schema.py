@@ -21,6 +21,8 @@ THRESHOLD = "temperature_threshold"
 SCHEMA = "fhemb_schema"
 SPEC = "fhemb_spec"
 HISTORY = "history"
+RESIZED = "resized"
+"""Attribute of a heatmap whose frames fill the grid, whatever their height and width were."""
 DEFAULT_RATE_HZ = 25.0
 
 

@@ -3,21 +3,23 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ingest.introspection import Hints
+    from ingest.hints import Hints
     from ingest.planning import plan
     from ingest.run import ingest
     from ingest.source import PostgresSource
+    from ingest.stacks import StackSource
     from ingest.verification import verify
 
 _HOME = {
-    "Hints": "ingest.introspection",
+    "Hints": "ingest.hints",
     "PostgresSource": "ingest.source",
+    "StackSource": "ingest.stacks",
     "ingest": "ingest.run",
     "plan": "ingest.planning",
     "verify": "ingest.verification",
 }
 
-__all__ = ["Hints", "PostgresSource", "ingest", "plan", "verify"]
+__all__ = ["Hints", "PostgresSource", "StackSource", "ingest", "plan", "verify"]
 
 
 def __getattr__(name: str) -> Any:

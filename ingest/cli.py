@@ -18,8 +18,10 @@ from rich.table import Table
 from fhemb_xr.errors import FhembError
 
 if TYPE_CHECKING:
+    from ingest.hints import Hints
     from ingest.run import Progress, Summary
     from ingest.source import PostgresSource
+    from ingest.stacks import StackSource
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,28 +30,38 @@ app = typer.Typer(
 )
 talk = Console(stderr=True)
 
-Schema = Annotated[str, typer.Option(help="Schema, or several with commas: one session each.")]
+Schema = Annotated[
+    str | None, typer.Option(help="Schema, or several with commas: one session each.")
+]
+Files = Annotated[
+    Path | None, typer.Option(help="A file or folder of .npy, .npz or HDF5, not the database.")
+]
 TableName = Annotated[str, typer.Option("--table", help="Table of the matrices.")]
 Positions = Annotated[str, typer.Option(help="Table of face centres, auto, or none.")]
 Layout = Annotated[
-    Path | None, typer.Option(help="TOML with columns, scale, bytes_dtype, rate_hz.")
+    Path | None, typer.Option(help="TOML with columns, subjects, scale, bytes_dtype, rate_hz.")
 ]
 Subjects = Annotated[str, typer.Option(help="Ids and first-last intervals, or all.")]
 Frames = Annotated[str | None, typer.Option(help="Frame numbers first:stop, stop not in it.")]
 Grid = Annotated[str | None, typer.Option(help="Rows x columns of the store's frames: 60x90.")]
+Resize = Annotated[
+    str | None, typer.Option(help="Resample each frame to rows x columns, instead: 60x40.")
+]
 Workers = Annotated[int, typer.Option(min=1, help="Connections, and threads.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 @app.command("plan", epilog="Example: fhemb ingest plan --schema dg --table face_t")
 def plan_(
-    schema: Schema,
+    schema: Schema = None,
     table: TableName = "face_t",
     positions: Positions = "auto",
+    files: Files = None,
     layout: Layout = None,
     subjects: Subjects = "all",
     frames: Frames = None,
     grid: Grid = None,
+    resize: Resize = None,
     exact: Annotated[bool, typer.Option(help="Look at the shape of every frame.")] = False,
     workers: Workers = 2,
     as_json: Json = False,
@@ -58,13 +70,15 @@ def plan_(
     with _reporting(as_json):
         from ingest.planning import parse_subjects, plan
 
-        with _source(schema, table, positions, layout) as source:
+        with _source(schema, table, positions, layout, files) as source:
             made = plan(
                 source,
                 subjects=parse_subjects(subjects),
                 frames=_frames(frames),
                 grid=_grid(grid),
+                resize=_grid(resize),
                 exact=exact,
+                timed=True,
                 workers=workers,
                 rate_hz=source.hints.rate_hz,
             )
@@ -77,15 +91,17 @@ def plan_(
 @app.command(epilog="Example: fhemb ingest run don.zarr --schema dg --table face_t")
 def run(
     store: Path,
-    schema: Schema,
+    schema: Schema = None,
     table: TableName = "face_t",
     positions: Positions = "auto",
+    files: Files = None,
     layout: Layout = None,
     title: Annotated[str | None, typer.Option(help="Title of the recording.")] = None,
     threshold: Annotated[float, typer.Option(help="Lowest temperature of a face [°C].")] = 25,
     subjects: Subjects = "all",
     frames: Frames = None,
     grid: Grid = None,
+    resize: Resize = None,
     float32: Annotated[bool, typer.Option("--float32", help="Do not pack to 0.01 K.")] = False,
     workers: Workers = 2,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse faults, not count.")] = False,
@@ -102,13 +118,17 @@ def run(
         from ingest.planning import parse_subjects
         from ingest.run import ingest
 
-        with _source(schema, table, positions, layout) as source, _bar() as progress:
+        with (
+            _source(schema, table, positions, layout, files) as source,
+            _bar() as progress,
+        ):
             done = ingest(
                 source,
                 store,
                 subjects=parse_subjects(subjects),
                 frames=_frames(frames),
                 grid=_grid(grid),
+                resize=_grid(resize),
                 title=title,
                 threshold=threshold,
                 float32=float32 or None,
@@ -130,9 +150,10 @@ def run(
 @app.command(epilog="Example: fhemb ingest verify don.zarr --schema dg --table face_t")
 def verify(
     store: Path,
-    schema: Annotated[str | None, typer.Option(help="As in run; none: no database.")] = None,
+    schema: Annotated[str | None, typer.Option(help="As in run; none: no source.")] = None,
     table: TableName = "face_t",
     positions: Positions = "auto",
+    files: Files = None,
     layout: Layout = None,
     as_json: Json = False,
 ) -> None:
@@ -140,10 +161,10 @@ def verify(
     with _reporting(as_json):
         from ingest.verification import verify as compare
 
-        if schema is None:
+        if schema is None and files is None:
             verdict = compare(store)
         else:
-            with _source(schema, table, positions, layout) as source:
+            with _source(schema, table, positions, layout, files) as source:
                 verdict = compare(store, source)
         if as_json:
             print(json.dumps(verdict.as_dict()))
@@ -157,11 +178,30 @@ def verify(
 
 @contextmanager
 def _source(
-    schema: str, table: str, positions: str, layout: Path | None
-) -> Iterator["PostgresSource"]:
-    """The database of the configuration, through its tunnel."""
+    schema: str | None, table: str, positions: str, layout: Path | None, files: Path | None
+) -> Iterator["PostgresSource | StackSource"]:
+    """The files, or the database of the configuration through its tunnel."""
     from ingest import settings
-    from ingest.introspection import read_hints
+    from ingest.hints import read_hints
+
+    hints = read_hints(layout) if layout else None
+    if (schema is None) == (files is None):
+        raise typer.BadParameter("say either --schema, of the database, or --files")
+    if files is not None:
+        from ingest.stacks import StackSource
+
+        there = (settings.config_dir() / ".env.paths").exists()
+        yield StackSource(settings.paths().reach(files) if there else files, hints=hints)
+        return
+    with _database(str(schema), table, positions, hints) as source:
+        yield source
+
+
+@contextmanager
+def _database(
+    schema: str, table: str, positions: str, hints: "Hints | None"
+) -> Iterator["PostgresSource"]:
+    from ingest import settings
     from ingest.source import PostgresSource
     from ingest.tunnel import tunnel
 
@@ -175,7 +215,7 @@ def _source(
             [s.strip() for s in schema.split(",")],
             table,
             positions=None if positions == "none" else positions,
-            hints=read_hints(layout) if layout else None,
+            hints=hints,
         )
 
 

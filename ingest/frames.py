@@ -5,9 +5,23 @@ the clock's and the pixels') are one run: they are laid end to end once and seen
 big-endian view. An array cell carries its own head, which is compared for every row, so a shape
 that changes from frame to frame only makes the runs shorter.
 
-What is not a matrix is counted and left out, never guessed: a NULL cell, an empty array, a cell
-of another rank, bytes that do not fill their shape. NULL elements become NaN. Of rows that
-repeat a clock value the smallest by its bytes is kept, so that every reading keeps the same.
+What is wrong with a row is counted, in the ledger and the summary, and never guessed:
+
+==================================== ============================== ============ ==========
+found                                in the store                   counted as   ``strict``
+==================================== ============================== ============ ==========
+no row                               missing frame, height 0        missing      passes
+NULL cell, no face                   missing frame, height 0        null_cells   passes
+empty or 0-dimensional array         missing frame, height 0        empty_cells  refuses
+another rank; bytes not of the shape missing frame, height 0        misshapen    refuses
+element NULL                         NaN pixel                      null_pixels  passes
+element NaN                          NaN pixel, the background      --           passes
+infinite, below -250 or above 400 °C NaN pixel                      out_of_range refuses
+rows of one frame, repeated          the smallest by its bytes      duplicates   refuses
+rows in any order                    placed by their clock          --           passes
+array of another type of element     SourceError: not one column    --           refuses
+frame larger than the grid           SourceError, naming it         --           refuses
+==================================== ============================== ============ ==========
 
 Wire format: PostgreSQL manual, *COPY*, "Binary Format"; ``array_send`` in ``arrayfuncs.c``.
 """
@@ -21,6 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.errors import SourceError
+from fhemb_xr.io.encoding import resample
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 TRAILER = b"\xff\xff"
@@ -280,7 +295,8 @@ class Block:
     """One shard being filled: frames centred on the grid, each with its own shape.
 
     ``top = (H - h) // 2`` and ``left = (W - w) // 2``; the rest is missing, as is a frame
-    without a row or without a face.
+    without a row or without a face. ``resized`` blocks have each frame resampled to the grid by
+    area instead; ``height`` and ``width`` are then still those that the source has.
     """
 
     session: str
@@ -288,6 +304,7 @@ class Block:
     start: int
     heat: NDArray[Any]  # (n, H, W), packed or float32, filled with the missing value
     until: int  # where the session ends, in this block or behind it
+    resized: bool = False
     height: NDArray[np.int16] = field(init=False)
     width: NDArray[np.int16] = field(init=False)
     position: NDArray[np.float32] = field(init=False)
@@ -312,20 +329,26 @@ class Block:
             setattr(self.counts, why, getattr(self.counts, why) + len(index))
             return
         rows_, cols = run.values.shape[1:]
+        values = cell.degrees(run.values)
+        self._drop_impossible(values, limits)
+        if self.resized:
+            self.heat[_as_slice(index)] = pack(resample(values, self.heat.shape[1:]))
+        else:
+            top, left = self._corner(run.clock[0], rows_, cols)
+            self.heat[_as_slice(index), top : top + rows_, left : left + cols] = pack(values)
+        self.height[index], self.width[index] = rows_, cols
+        self.counts.faces += len(index)
+        self.counts.null_pixels += run.nulls
+
+    def _corner(self, frame: int, rows_: int, cols: int) -> tuple[int, int]:
         high, wide = self.heat.shape[1:]
         if rows_ > high or cols > wide:
             raise SourceError(
                 f"subject {self.subject} has a frame of {rows_}x{cols} pixels at frame "
-                f"{int(run.clock[0])}, the grid is {high}x{wide}: a new store can have a "
-                "larger one (--grid)"
+                f"{int(frame)}, the grid is {high}x{wide}: a new store can have a larger one "
+                "(--grid), or frames of one size (--resize)"
             )
-        values = cell.degrees(run.values)
-        self._drop_impossible(values, limits)
-        top, left = (high - rows_) // 2, (wide - cols) // 2
-        self.heat[_as_slice(index), top : top + rows_, left : left + cols] = pack(values)
-        self.height[index], self.width[index] = rows_, cols
-        self.counts.faces += len(index)
-        self.counts.null_pixels += run.nulls
+        return (high - rows_) // 2, (wide - cols) // 2
 
     def place_position(self, run: Run, cell: Cell) -> None:
         """Put a run of face centres ``(x, y)``; anything but two numbers stays NaN."""

@@ -1,6 +1,7 @@
 """What ``fhemb doctor`` asks of ingest: is the configuration there, is it safe, who answers."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from fhemb_xr.errors import FhembError
 from ingest import settings
@@ -21,6 +22,25 @@ def checks() -> Iterator[Check]:
         return
     yield "configuration", "OK", f"{str(folder)!r}, readable by its owner only"
     yield from _database(found)
+    yield from _mounts(folder)
+
+
+def _mounts(folder: Path) -> Iterator[Check]:
+    """Whether what ``.env.paths`` names is mounted; only what needs it must have it."""
+    if not (folder / ".env.paths").exists():
+        return
+    try:
+        paths = settings.paths()
+    except FhembError as error:
+        yield "paths", "FAIL", str(error)
+        return
+    for name in ("localroot", "mount", "audiofiles", "mount_nas2"):
+        if getattr(paths, name) is None:
+            continue
+        try:
+            yield name.upper(), "OK", f"{str(paths.mounted(name))!r} is there"
+        except FhembError as error:
+            yield name.upper(), "WARN", str(error)
 
 
 def _database(found: settings.Database) -> Iterator[Check]:

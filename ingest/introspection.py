@@ -1,21 +1,19 @@
 """What is in a database, found by looking: tables, layouts, sessions, subjects.
 
-What a look cannot tell (the type of the numbers in a ``bytea``, the scale of integers, unusual
-names of columns) comes in as :class:`Hints`.
+What a look cannot tell comes in as :class:`ingest.hints.Hints`.
 """
 
 import re
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from psycopg import Connection, sql
 
-from fhemb_xr.errors import ConfigError, SourceError, nearest
+from fhemb_xr.errors import SourceError, nearest
 from ingest.frames import ARRAYS, Cell
+from ingest.hints import Hints, subject_ids
+from ingest.hypertables import with_borders
 from ingest.layouts import Clock, Layout, Subject
 
 _CLOCKS = ("frame_number", "frame", "frame_no", "frame_id", "time", "t", "ts", "timestamp")
@@ -52,17 +50,6 @@ WHERE i.indrelid = %s::regclass AND i.indisunique AND i.indnatts = 1 AND a.attna
 
 
 @dataclass(frozen=True)
-class Hints:
-    """What the user says where a look at the table is not enough."""
-
-    columns: Mapping[str, str] | None = None  # role -> column, e.g. {"clock": "ts"}
-    bytes_dtype: str = "float32"  # of bytea cells: float32, float64 or uint16
-    scale: float | None = None  # of integer cells: degrees per unit
-    offset: float = 0.0
-    rate_hz: float = 25.0  # turns timestamps into frames
-
-
-@dataclass(frozen=True)
 class _Column:
     name: str
     type: str
@@ -92,19 +79,56 @@ def find(
             f"subjNN columns, or subject, frame and a matrix or y, x, value; found {found}"
         )
     sessions = _sessions(conn, layout, columns, hints)
-    return {name: _with_origin(conn, session) for name, session in sessions.items()}
+    return {
+        name: with_borders(conn, _with_origin(conn, session))
+        for name, session in sessions.items()
+    }
 
 
 def _wide(schema: str, table: str, columns: list[_Column], hints: Hints) -> Layout | None:
     clock = _role(columns, "clock", _CLOCKS, hints)
-    arrays = [c for c in columns if c.element in ARRAYS]
-    matched = [(m[1], c) for c in arrays if (m := _WIDE.match(c.name))]
-    if clock is None or not matched or _role_name("matrix", hints):
+    by_row = _role(columns, "subject", _SUBJECTS, hints) and not hints.subjects
+    named = [] if by_row else _named(columns, hints)
+    if clock is None or not named or _role_name("matrix", hints):
         return None
-    numeric = all(name.isdigit() for name, _ in matched)
-    pairs = sorted((int(name) if numeric else name, c.name) for name, c in matched)
-    cell = _array(matched[0][1], hints)
+    as_bytes = named[0][1].type == "bytea"
+    cell = _bytes(hints) if as_bytes else _array(named[0][1], hints)
+    pairs = [
+        (who, (*(_shape_of(c, columns, hints) if as_bytes else ()), c.name))
+        for who, c in sorted(named, key=lambda pair: pair[0])
+    ]
     return Layout("wide", (schema, table), _clock(clock, hints), cell, wide=tuple(pairs))
+
+
+def _named(columns: list[_Column], hints: Hints) -> list[tuple[Any, _Column]]:
+    """Subjects and their columns of matrices; ids are numbers where all of them are."""
+    found = {c.name: c for c in columns if c.element in ARRAYS or c.type == "bytea"}
+    if hints.subjects:
+        for column in hints.subjects.values():
+            if column not in found:
+                raise SourceError(f"no column {column!r} of matrices{nearest(column, found)}")
+        named = [(who, found[column]) for who, column in hints.subjects.items()]
+    else:
+        named = [(m[1], c) for c in found.values() if (m := _WIDE.match(c.name))]
+    return list(
+        zip(subject_ids([str(who) for who, _ in named]), (c for _, c in named), strict=True)
+    )
+
+
+def _shape_of(column: _Column, columns: list[_Column], hints: Hints) -> tuple[str, str]:
+    """Columns of the shape of a bytea: ``subj40_height`` and so on, else the row's."""
+    own = {f"{column.name}_{n}" for n in (*_HEIGHTS, *_WIDTHS)} & {c.name for c in columns}
+    sides = []
+    for role, names in (("height", _HEIGHTS), ("width", _WIDTHS)):
+        beside = [f"{column.name}_{n}" for n in names if f"{column.name}_{n}" in own]
+        shared = None if beside else _role(columns, role, names, hints)
+        sides += beside[:1] or ([shared.name] if shared else [])
+    if len(sides) != 2:
+        raise SourceError(
+            f"{column.name!r} is bytea without its shape: expected {column.name}_height and "
+            f"{column.name}_width, or height and width, or their names in the TOML"
+        )
+    return sides[0], sides[1]
 
 
 def _by_row(schema: str, table: str, columns: list[_Column], hints: Hints) -> Layout | None:
@@ -224,25 +248,3 @@ def clock_is_unique(conn: Connection[Any], layout: Layout) -> bool:
     name = sql.Identifier(*layout.table).as_string(conn)
     row = conn.execute(_UNIQUE, (name, layout.clock.column)).fetchone()
     return bool(row and row[0])
-
-
-def read_hints(path: Path) -> Hints:
-    """Hints of a TOML file: ``bytes_dtype``, ``scale``, ``offset``, ``rate_hz``, ``[columns]``.
-
-    Raises
-    ------
-    ConfigError
-        If it is not there, is no TOML, or has a key that is not known.
-    """
-    try:
-        found = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read the layout {str(path)!r}: {error}") from None
-    known = [f.name for f in fields(Hints)]
-    roles = ("clock", "subject", "session", "matrix", "height", "width", "y", "x", "value")
-    for name, allowed in [(n, known) for n in found] + [
-        (n, roles) for n in found.get("columns", {})
-    ]:
-        if name not in allowed:
-            raise ConfigError(f"{str(path)!r} has {name!r}{nearest(name, allowed)}")
-    return Hints(**found)

@@ -1,6 +1,7 @@
 """How a table keeps its matrices, and the SQL that reads it.
 
-*wide*: a row per frame, a column per subject (``subj40``), a cell a matrix or NULL.
+*wide*: a row per frame, a column per subject (``subj40``), a cell a matrix or NULL; bytes have
+columns of their shape beside them (``subj40_height``, ``subj40_width``) or in the row.
 *tall*: a row per subject and frame, one column of matrices.
 *long*: a row per pixel; the server packs each frame into bytes, in four fifths less traffic.
 
@@ -61,10 +62,11 @@ class Layout:
     table: tuple[str, str]
     clock: Clock
     cell: Cell
-    wide: tuple[tuple[Subject, str], ...] = ()  # subject and its column
+    wide: tuple[tuple[Subject, tuple[str, ...]], ...] = ()  # subject and its cells
     cells: tuple[str, ...] = ()  # tall: the matrix, or rows, columns, bytes; long: y, x, value
     subject: str | None = None  # column
     session: tuple[str, Any] | None = None  # column and value
+    borders: tuple[int, ...] = ()  # frames at which a chunk of a hypertable ends
 
     @property
     def name(self) -> str:
@@ -117,7 +119,7 @@ class Layout:
         """Frames with a cell, for each subject, in one look that unpacks nothing."""
         table, between = sql.Identifier(*self.table), self.clock.between(start, stop)
         if self.kind == "wide":
-            columns = [sql.Identifier(c) for who, c in self.wide if who in subjects]
+            columns = [sql.Identifier(c[-1]) for who, c in self.wide if who in subjects]
             counts = [sql.SQL("count({})").format(c) for c in columns]
             return sql.SQL("SELECT {} FROM {} WHERE {}").format(
                 sql.SQL(", ").join(counts), table, between
@@ -155,7 +157,7 @@ class Layout:
         return f"{n}:{total or 0}"
 
     def _cells(self, subject: Subject) -> tuple[str, ...]:
-        return (dict(self.wide)[subject],) if self.kind == "wide" else self.cells
+        return dict(self.wide)[subject] if self.kind == "wide" else self.cells
 
     def _where(self, subject: Subject, start: int, stop: int) -> sql.Composed:
         between = self.clock.between(start, stop)

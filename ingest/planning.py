@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fhemb_xr.budget import human
 from fhemb_xr.errors import SourceError, UnknownNameError, nearest
+from fhemb_xr.io.encoding import LIMITS
+from ingest.frames import Block
 from ingest.layouts import Subject
 from ingest.source import Found, Reader, Session, Shapes, Source, in_threads
 
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
 
 SAMPLE_FRAMES = 64
 """Frames in each of three looks at a subject, when shapes are sampled and not counted."""
+TIMED_FRAMES, SPARE_PIXELS = 512, 16
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class Plan:
     pixels: float  # mean of a frame
     rate_hz: float
     asked_frames: tuple[int, int] | None = None
+    resized: bool = False  # each frame is resampled to the grid, not centred on it
+    frames_per_s: float | None = None  # read, decoded and placed, over one connection
     doubts: tuple[str, ...] = field(default=())
     misshapen: tuple[str, ...] = field(default=())  # doubts that strict refuses
 
@@ -69,6 +77,11 @@ class Plan:
         return int(self.n_faces * self.pixels * size + rows * 40)
 
     @property
+    def seconds(self) -> float | None:
+        """How long the reading takes at the measured rate, over one connection."""
+        return None if self.frames_per_s is None else self.n_faces / self.frames_per_s
+
+    @property
     def array_bytes(self) -> int:
         """The recording in memory, as float32."""
         high, wide = self.grid
@@ -76,8 +89,9 @@ class Plan:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        sizes = {"n_frames": self.n_frames, "n_faces": self.n_faces}
+        sizes: dict[str, float | None] = {"n_frames": self.n_frames, "n_faces": self.n_faces}
         sizes |= {"wire_bytes": self.wire_bytes, "array_bytes": self.array_bytes}
+        sizes |= {"seconds": self.seconds}
         faces = {s: {str(k): n for k, n in people.items()} for s, people in self.faces.items()}
         return asdict(self) | sizes | {"faces": faces}
 
@@ -97,17 +111,22 @@ class Plan:
         ]
         seconds = self.n_frames / self.rate_hz
         high, wide = self.grid
-        return [
+        how = "each frame resampled to it" if self.resized else "each frame in its middle"
+        lines = [
             ("layout", f"{self.layout}, cells {self.cell}"),
             ("sessions", ", ".join(f"{s.name} [{s.start}, {s.stop})" for s in self.sessions)),
             ("subjects", f"{len(self.subjects)}: {_compact(self.subjects)}"),
             ("without a face", _compact(empty) or "none"),
             ("time", f"{self.n_frames} frames, {seconds:.6g} s at {self.rate_hz:g} Hz"),
-            ("grid", f"{high} x {wide} ({self.grid_from}; {self.shapes} shapes)"),
+            ("grid", f"{high} x {wide} ({self.grid_from}; {self.shapes} shapes; {how})"),
             ("positions", self.positions or "none"),
             ("from the server", f"{human(self.wire_bytes)}, {self.n_faces} frames with a face"),
             ("as an array", human(self.array_bytes)),
         ]
+        if self.seconds is not None:
+            rate = f"{self.frames_per_s:.0f} frames/s, measured over one connection"
+            lines.append(("reading takes", f"{self.seconds:.3g} s at {rate}"))
+        return lines
 
 
 def plan(
@@ -116,7 +135,9 @@ def plan(
     subjects: object = "all",
     frames: tuple[int, int] | None = None,
     grid: tuple[int, int] | None = None,
+    resize: tuple[int, int] | None = None,
     exact: bool = False,
+    timed: bool = False,
     workers: int = 2,
     rate_hz: float = 25.0,
 ) -> Plan:
@@ -132,6 +153,8 @@ def plan(
         Half-open interval of frame numbers; None: all there are.
     grid
         Rows and columns of the store's frames; None: the largest found of each.
+    resize
+        Rows and columns that each frame is resampled to; instead of ``grid``.
     exact
         Look at the shape of every frame (the server unpacks each, 14-57 us a cell) and not
         only at three samples a subject.
@@ -160,8 +183,9 @@ def plan(
             raise SourceError(
                 f"{found.name} has no face in what was asked for: nothing to read"
             )
-        shapes = _survey(readers, sessions, faces, exact and grid is None)
-    high, wide, odd = _largest(shapes)
+        shapes = _survey(readers, sessions, faces, exact and not (grid or resize))
+        high, wide, odd = _largest(shapes)
+        rate = _rate(readers[0], sessions, faces, (high, wide)) if timed else None
     total = sum(shapes.values())
     return Plan(
         source=found.name,
@@ -171,12 +195,14 @@ def plan(
         sessions=sessions,
         subjects=people,
         faces=faces,
-        grid=grid or (high, wide),
-        grid_from="given" if grid else "counted" if exact else "sampled",
+        grid=resize or grid or (high, wide),
+        grid_from="given" if resize or grid else "counted" if exact else "sampled",
         shapes=len(shapes),
         pixels=sum(h * w * n for (h, w), n in _matrices(shapes)) / max(total, 1),
         rate_hz=rate_hz,
         asked_frames=frames,
+        resized=resize is not None,
+        frames_per_s=rate,
         doubts=(*found.doubts, *odd),
         misshapen=tuple(odd),
     )
@@ -288,6 +314,29 @@ def _survey(
 
     in_threads(work, readers, stop)
     return found
+
+
+def _rate(
+    reader: Reader,
+    sessions: Sequence[Session],
+    faces: Mapping[str, Mapping[Subject, int]],
+    grid: tuple[int, int],
+) -> float | None:
+    """Faces a second that one reader gets, of a sample from the person who has most."""
+    session = max(sessions, key=lambda s: max(faces[s.name].values()))
+    who = max(faces[session.name], key=lambda name: faces[session.name][name])
+    middle = (session.start + session.stop - TIMED_FRAMES) // 2
+    start, stop = max(session.start, middle), min(session.stop, middle + TIMED_FRAMES)
+    high = tuple(n + SPARE_PIXELS for n in grid)  # what the samples of shapes have missed
+    heat = np.empty((stop - start, *high), dtype=np.float32)
+    block = Block(session.name, who, start, heat, stop)
+    begun = time.perf_counter()
+    try:
+        reader.read(block, lambda run, cell: block.place(run, cell, lambda x: x, LIMITS))
+    except SourceError:  # a frame beyond that: what is wrong with it, a run will say
+        return None
+    took = time.perf_counter() - begun
+    return block.counts.faces / took if block.counts.faces else None
 
 
 def _samples(session: Session) -> list[tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 import logging
 import random
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,10 @@ Progress = Callable[[int, int], None]
 ATTEMPTS = 3
 BACKOFF_S = 1.0
 logger = logging.getLogger(__name__)
+
+
+class StrictError(SourceError):
+    """What ``strict`` refuses was found; nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ def ingest(
     frames: tuple[int, int] | None = None,
     title: str | None = None,
     grid: tuple[int, int] | None = None,
+    resize: tuple[int, int] | None = None,
     rate_hz: float = 25.0,
     threshold: float = 25.0,
     float32: bool | None = None,
@@ -83,6 +89,9 @@ def ingest(
     grid
         Rows and columns of the store's frames; None: the largest found of each, for which the
         server has to look at every frame once.
+    resize
+        Rows and columns that each frame is resampled to, by area, instead of being centred on
+        a grid; ``height`` and ``width`` keep the sizes that the source has.
     title, rate_hz, threshold
         Attributes of the store: its title (None: the source's name), frames a second, lowest
         temperature of a face [°C].
@@ -94,7 +103,9 @@ def ingest(
         Connections, and threads.
     strict
         Refuse cells that are no matrices, repeated frames and impossible temperatures, instead
-        of leaving them out and counting them.
+        of leaving them out and counting them (:mod:`ingest.frames` has the table). All that is
+        to be written is read once before, in the same snapshot, so a refusal leaves the store
+        as it was, or none.
     append
         Add the frames that arrived at the end since the store was made.
     reread
@@ -121,7 +132,7 @@ def ingest(
     two shards of float32 together. A shard that was read twice is never written twice. Looking
     for changed rows costs the server 0.3 us a row and sends nothing.
     """
-    path, started = Path(store), time.perf_counter()
+    path, started, created = Path(store), time.perf_counter(), False
     asked = _Asked(source, workers, strict, reread, progress)
     done = _Done()
     with locked(path):
@@ -133,18 +144,25 @@ def ingest(
                 subjects=subjects,
                 frames=frames,
                 grid=grid,
+                resize=resize,
                 exact=True,
                 workers=workers,
                 rate_hz=rate_hz,
             )
             _refuse(strict, made.misshapen)
             writer.create(path, made, Options(title, threshold, bool(float32), shard_frames))
+            created = True
             done.doubts += made.doubts
         target = Target(path)
-        _agree(target, subjects, None if append else frames, grid, float32)
+        _agree(target, subjects, None if append else frames, grid, float32, resize)
         was_complete = target.complete
         if not was_complete:
-            _complete(asked, target, done)
+            try:
+                _complete(asked, target, done)
+            except StrictError:
+                if created:
+                    shutil.rmtree(path)  # nothing is in it
+                raise
         if was_complete or append:
             target = _revised(asked, target, done, frames if append else None, append)
     return _summary(target, done, time.perf_counter() - started)
@@ -221,6 +239,7 @@ def _agree(
     frames: tuple[int, int] | None,
     grid: tuple[int, int] | None,
     float32: bool | None,
+    resize: tuple[int, int] | None,
 ) -> None:
     """A second run of other frames or people is another store."""
     asked: dict[str, tuple[object, object]] = {}
@@ -233,6 +252,9 @@ def _agree(
         asked["frames"] = (held if same else tuple(frames), held)
     if grid is not None:
         asked["grid"] = (tuple(grid), target.grid)
+    held_size = target.grid if target.ledger.header.get("resized") else None
+    if resize is not None:
+        asked["size"] = (tuple(resize), held_size)
     if float32 is not None:
         asked["float32"] = (float32, target.ledger.header["float32"])
     for what, (wanted, there) in asked.items():
@@ -260,7 +282,6 @@ def _fill(asked: _Asked, target: Target, done: _Done) -> None:
             if task is None:
                 return
             block = _read(reader, target, task, stop)
-            _refuse(asked.strict, block.counts.doubts(), task)
             written = _put(target, task, block, asked.reread, done)
             with guard:
                 done.read, done.written = done.read + 1, done.written + written
@@ -269,8 +290,25 @@ def _fill(asked: _Asked, target: Target, done: _Done) -> None:
                     asked.progress(frames, total)
 
     with asked.source.readers(min(asked.workers, len(todo))) as readers:
+        if asked.strict:
+            _look(target, todo, readers)
         in_threads(work, readers, stop)
         done.n_bytes += sum(getattr(r, "n_bytes", 0) for r in readers)
+
+
+def _look(target: Target, todo: Sequence[Task], readers: Sequence[Reader]) -> None:
+    """Read everything once and write nothing; the readers keep the snapshot for the writing."""
+    stop, guard, left = threading.Event(), threading.Lock(), iter(todo)
+
+    def work(reader: Reader) -> None:
+        while not stop.is_set():
+            with guard:
+                task = next(left, None)
+            if task is None:
+                return
+            _refuse(True, _read(reader, target, task, stop).counts.doubts(), task)
+
+    in_threads(work, readers, stop)
 
 
 def _put(target: Target, task: Task, block: Block, reread: bool, done: _Done) -> bool:
@@ -324,7 +362,7 @@ def _write(target: Target, block: Block) -> bool:
 def _refuse(strict: bool, doubts: Sequence[str], task: Task | None = None) -> None:
     if strict and doubts:
         where = f"subject {task.subject}, frames [{task.start}, {task.stop}): " if task else ""
-        raise SourceError(f"refused by --strict: {where}{'; '.join(doubts)}")
+        raise StrictError(f"refused by --strict: {where}{'; '.join(doubts)}")
 
 
 def _summary(target: Target, done: _Done, seconds: float) -> Summary:

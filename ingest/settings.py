@@ -3,19 +3,25 @@ r"""Where the database is and how to get in: ``.env.db`` and ``.env.paths``.
 The files lie in ``FHEMB_CONFIG_DIR``, else ``~/.config/fhemb`` (``%APPDATA%\fhemb`` on
 Windows), with the keys that the original library used; the environment overrides them. Only
 their owner may read them. Secrets are ``SecretStr``: no repr, log or error shows them.
+
+Beyond the original's keys there are ``DB_PORT``, ``DB_SSLMODE`` (as libpq's ``sslmode``) and
+``DB_SERVICE`` (a section of ``pg_service.conf``, which then may say everything else). Without
+``DB_PASSWORD`` libpq looks into ``.pgpass``, for the name of the database's host also through a
+tunnel. Without ``REMOTE_HOST`` there is no tunnel.
 """
 
 import os
 import stat
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fhemb_xr.errors import ConfigError
 
+_MOUNTS = ("audiofiles", "mount", "mount_nas2", "localroot")
 _CONFIG = SettingsConfigDict(
     extra="ignore",  # the original's files have keys for other stores too
     hide_input_in_errors=True,  # else a missing host prints the password beside it
@@ -29,11 +35,15 @@ class Database(BaseSettings):
 
     model_config = _CONFIG
 
-    db_name: str
-    db_username: str
+    db_service: str | None = None
+    db_name: str | None = Field(None, validate_default=True)  # needed without a service
+    db_username: str | None = Field(None, validate_default=True)
     db_password: SecretStr | None = None  # None: .pgpass, or what libpq finds
     db_host: str = "localhost"
     db_port: int = 5432
+    db_sslmode: (
+        Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None
+    ) = None  # None: libpq's own, which PGSSLMODE sets
     remote_host: str | None = None  # None: no tunnel
     remote_port: int = 22
     ssh_username: str | None = None
@@ -42,14 +52,24 @@ class Database(BaseSettings):
     remote_bind_host: str = "localhost"  # of the database, as the SSH server sees it
     remote_bind_port: int = 5432
 
+    @field_validator("db_name", "db_username")
+    @classmethod
+    def _said(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Without a service, the database and the user must be said here."""
+        if value is None and info.data.get("db_service") is None:
+            raise ValueError("Field required")
+        return value
+
     def connection(self) -> dict[str, str | int]:
-        """Parameters of libpq, the password among them: for ``psycopg.connect`` only."""
-        found: dict[str, str | int] = {
-            "host": self.db_host,
-            "port": self.db_port,
-            "dbname": self.db_name,
-            "user": self.db_username,
-        }
+        """Parameters of libpq, the password among them: for ``psycopg.connect`` only.
+
+        With a service only what is set: libpq takes from it what is not said here.
+        """
+        names = {"db_host": "host", "db_port": "port", "db_name": "dbname"}
+        names |= {"db_username": "user", "db_sslmode": "sslmode", "db_service": "service"}
+        said = set(names) if self.db_service is None else self.model_fields_set
+        given = {p: getattr(self, n) for n, p in names.items() if n in said}
+        found: dict[str, str | int] = {p: v for p, v in given.items() if v is not None}
         if self.db_password is not None:
             found["password"] = self.db_password.get_secret_value()
         return found
@@ -64,6 +84,25 @@ class Paths(BaseSettings):
     localroot: Path | None = None
     mount: Path | None = None
     audiofiles: Path | None = None
+    mount_nas2: Path | None = None
+    remote_path_nas2: Path | None = None  # as the other machine calls it: never looked at here
+
+    def reach(self, path: Path) -> Path:
+        """A path, expanded; if it is not there, whether that is for want of a mount.
+
+        Raises
+        ------
+        ConfigError
+            If it is not there, naming the mount that it lies under.
+        """
+        there = path.expanduser()
+        if there.exists():
+            return there
+        for name in _MOUNTS:
+            root = getattr(self, name)
+            if root is not None and there.is_relative_to(root.expanduser()):
+                self.mounted(name)
+        raise ConfigError(f"{str(there)!r} is not there")
 
     def mounted(self, name: str) -> Path:
         """The folder of one key, expanded, and there.
@@ -78,10 +117,14 @@ class Paths(BaseSettings):
             file = config_dir() / ".env.paths"
             raise ConfigError(f"{name.upper()} is not set: add it to {str(file)!r}")
         there: Path = path.expanduser()
+        within = [m for m in (self.mount, self.mount_nas2) if m and there.is_relative_to(m)]
         if not there.is_dir():
+            what = within[0] if within else there
             raise ConfigError(
-                f"{name.upper()} is {str(there)!r}, which is not there: mount {self.mount}"
+                f"{name.upper()} is {str(there)!r}, which is not there: mount {str(what)!r}"
             )
+        if name.lower() in ("mount", "mount_nas2") and not any(there.iterdir()):
+            raise ConfigError(f"{name.upper()} is {str(there)!r}, which is empty: mount it")
         return there
 
 
@@ -157,5 +200,9 @@ def _read(kind: type[Settings], path: Path) -> Settings:
     try:
         return kind(_env_file=path, _env_file_encoding="utf-8")  # type: ignore[call-arg]
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        wrong = [_wrong(e["loc"], e["msg"]) for e in error.errors()]
     raise ConfigError(f"{str(path)!r} is not usable: {'; '.join(wrong)}")  # outside: no chain
+
+
+def _wrong(where: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, where)).upper()}: {message.removeprefix('Value error, ')}"

@@ -27,7 +27,8 @@ from psycopg import sql
 from fhemb_xr.errors import SourceError, nearest
 from ingest import introspection
 from ingest.frames import Block, Counts, Message, distinct, rows, runs
-from ingest.introspection import Hints
+from ingest.hints import Hints
+from ingest.hypertables import pieces
 from ingest.layouts import Layout, Subject
 
 T = TypeVar("T")
@@ -264,7 +265,7 @@ class PostgresSource:
             return {}
         auto = self.positions == "auto"
         names = ("faceposition_t", "faceposition") if auto else (self.positions,)
-        hints = replace(self.hints, scale=self.hints.scale or 1.0)
+        hints = replace(self.hints, scale=self.hints.scale or 1.0, subjects=None)
         for name in names:
             try:
                 return introspection.find(conn, schema, name, hints)
@@ -475,9 +476,12 @@ class PostgresReader:
     def _rows(
         self, layout: Layout, what: tuple[Subject, int, int], counts: Counts
     ) -> Iterator[Message]:
+        subject, start, stop = what
         try:
-            with self._open().cursor() as cursor, cursor.copy(layout.copy(*what)) as copy:
-                yield from distinct(rows(self._messages(copy)), counts)
+            for a, b in pieces(layout.borders, start, stop):
+                query = layout.copy(subject, a, b)
+                with self._open().cursor() as cursor, cursor.copy(query) as copy:
+                    yield from distinct(rows(self._messages(copy)), counts)
             return
         except psycopg.Error as error:
             failure = _failure(error, self._source.clean)

@@ -106,7 +106,8 @@ class Target:
         data = np.full((task.stop - task.start, *self.grid), missing, dtype=heat.dtype)
         ends = {s.name: s.stop for s in self.sessions}
         until = min(task.stop, ends[task.session])
-        return Block(task.session, task.subject, task.start, data, until)
+        resized = bool(self.ledger.header.get("resized"))
+        return Block(task.session, task.subject, task.start, data, until, resized)
 
     def place(self, block: Block, run: Run, cell: Cell) -> None:
         """Put a run into a block in the store's own encoding."""
@@ -266,6 +267,7 @@ def create(path: Path, plan: Plan, options: Options) -> None:
             title=options.title or plan.source,
             threshold=options.threshold,
             float32=options.float32,
+            resized=plan.resized,
             shard_frames=options.shard_frames,
         )
         set_axes(group, plan.sessions, plan.rate_hz)
@@ -301,6 +303,7 @@ def header(plan: Plan, options: Options, shard_frames: int) -> dict[str, Any]:
         "subjects": list(plan.subjects),
         "grid": list(plan.grid),
         "float32": options.float32,
+        "resized": plan.resized,
         "rate_hz": plan.rate_hz,
         "shard_frames": int(shard_frames),
         "asked_frames": plan.asked_frames and list(plan.asked_frames),

@@ -23,7 +23,7 @@ from fhemb_xr.errors import SourceError
 from ingest import cli
 from ingest import run as run_module
 from ingest import source as source_module
-from ingest.introspection import Hints
+from ingest.hints import Hints, read_hints
 from ingest.planning import plan
 from ingest.run import ingest
 from ingest.source import ConnectionLost, PostgresSource
@@ -209,6 +209,100 @@ def test_layouts__all_give_the_same_recording(
         check(tmp_path / "a.zarr", people)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint16"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_wide__bytes_have_their_shape_beside_them(
+    postgres, database, people, tmp_path, shared, dtype
+):
+    people = {who: people[53 if shared else who] for who in people}
+    scale = 0.01 if dtype == "uint16" else None
+    if scale:
+        people = {
+            w: [f if f is None else np.nan_to_num(np.round(f, 2)) for f in fs]
+            for w, fs in people.items()
+        }
+    sides = ["height integer, width integer"] * shared
+    cells = [
+        f"subj{w} bytea" + f", subj{w}_h integer, subj{w}_w smallint" * (not shared)
+        for w in people
+    ]
+    columns = ", ".join([*sides, *cells])
+    database.execute(f"CREATE TABLE don.face_t (frame_number integer PRIMARY KEY, {columns})")
+    rows = []
+    for i in (i for i in range(N) if i not in GAP):
+        row = [i, 5, 5] if shared else [i]
+        for frames in people.values():
+            f = frames[i]
+            raw = None if f is None else (np.rint(f / scale) if scale else f).astype(dtype)
+            cell = [None if f is None else raw.tobytes()]
+            row += cell if shared else [*cell, *((None, None) if f is None else f.shape)]
+        rows.append(row)
+    insert(database, "don.face_t", rows)
+    hints = Hints(bytes_dtype=dtype, scale=scale)
+    made = PostgresSource(postgres.conninfo(), "don", hints=hints)
+    assert made.found().layout == "wide"
+    ingest(made, tmp_path / "a.zarr", shard_frames=25, grid=(6, 6))
+    check(tmp_path / "a.zarr", people)
+
+
+def test_wide__columns_may_be_named_in_the_toml(postgres, database, people, tmp_path):
+    wide(database, people)
+    for who in people:
+        database.execute(f"ALTER TABLE don.face_t RENAME subj{who} TO seat_{who}")
+    layout = tmp_path / "layout.toml"
+    layout.write_text("[subjects]\n" + "".join(f'{w} = "seat_{w}"\n' for w in people))
+    made = PostgresSource(postgres.conninfo(), "don", hints=read_hints(layout))
+    ingest(made, tmp_path / "a.zarr")
+    assert check(tmp_path / "a.zarr", people).position.notnull().any()
+    layout.write_text('[subjects]\n40 = "seat_4"\n')
+    with pytest.raises(SourceError, match=r"no column 'seat_4' .* nearest are seat_"):
+        PostgresSource(postgres.conninfo(), "don", hints=read_hints(layout)).found()
+
+
+@pytest.mark.parametrize("clock", ["integer", "timestamptz"])
+def test_hypertable__ranges_are_cut_at_its_chunks_and_nothing_changes(
+    postgres, database, tmp_path, clock
+):
+    start = datetime.datetime(2024, 3, 1, 20, tzinfo=datetime.UTC)
+    at = [
+        i if clock == "integer" else start + datetime.timedelta(seconds=i / 25)
+        for i in range(N)
+    ]
+    frame = np.full((2, 3), 30.0)
+    database.execute(f"CREATE TABLE don.face_t (t {clock} PRIMARY KEY, subj40 real[])")
+    insert(database, "don.face_t", [(t, (frame + i / 10).tolist()) for i, t in enumerate(at)])
+    made = PostgresSource(postgres.conninfo(), "don")
+    ingest(made, tmp_path / "plain.zarr", shard_frames=25)
+    database.execute("CREATE SCHEMA timescaledb_information")
+    try:  # the extension's view, as a table
+        database.execute(
+            "CREATE TABLE timescaledb_information.chunks (hypertable_schema name,"
+            " hypertable_name name, range_end timestamptz, range_end_integer bigint)"
+        )
+        ends = [(None, at[i]) if clock == "integer" else (at[i], None) for i in (10, 30, 50)]
+        insert(
+            database,
+            "timescaledb_information.chunks",
+            [("don", "face_t", *e) for e in ends],
+        )
+        cut = PostgresSource(postgres.conninfo(), "don")
+        cut.found()
+        borders = [10, 30, 50] if clock == "integer" else [11, 31, 51]  # never within a frame
+        assert list(cut.layout("don").borders) == borders
+        ingest(cut, tmp_path / "cut.zarr", shard_frames=25)
+    finally:
+        database.execute("DROP SCHEMA timescaledb_information CASCADE")
+    whole, parts = (fx.open_recording(tmp_path / f"{n}.zarr") for n in ("plain", "cut"))
+    assert whole.drop_attrs().identical(parts.drop_attrs())
+
+
+def test_plan__says_how_long_it_takes(source):
+    made = plan(source, timed=True)
+    assert made.frames_per_s > 0
+    assert made.seconds == pytest.approx(made.n_faces / made.frames_per_s)
+    assert plan(source).seconds is None
+
+
 def test_sessions__one_for_each_schema(postgres, database, people, tmp_path):
     wide(database, people)
     wide(database, {who: people[who] for who in (53, 54)}, schema="tosca")
@@ -230,6 +324,7 @@ def test_wide__repeated_frames_are_counted(postgres, database, people, tmp_path)
     check(tmp_path / "a.zarr", people)
     with pytest.raises(SourceError, match="1 duplicates"):
         ingest(made, tmp_path / "b.zarr", strict=True)
+    assert not (tmp_path / "b.zarr").exists()  # nothing was written
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """The configuration: found, complete, private."""
 
+import textwrap
+
 import pytest
 
 from fhemb_xr.errors import ConfigError
-from ingest import settings
+from ingest import hints, settings
 
 CANARY = "canary-7fd1"
 DB = f"""\
@@ -107,3 +109,53 @@ def test_config_dir__is_where_the_original_had_it(monkeypatch, tmp_path):
     monkeypatch.delenv("FHEMB_CONFIG_DIR", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert settings.config_dir() == tmp_path / ".config" / "fhemb"
+
+
+def test_database__a_service_may_say_everything(folder):
+    write(folder, ".env.db", "DB_SERVICE=opera\nDB_SSLMODE=verify-full\n")
+    assert settings.database().connection() == {"service": "opera", "sslmode": "verify-full"}
+    write(folder, ".env.db", DB + "DB_SSLMODE=encrypted\n")
+    with pytest.raises(ConfigError, match=r"DB_SSLMODE: .*'disable'.*'verify-full'"):
+        settings.database()
+
+
+def test_paths__what_is_not_there_names_its_mount(folder, tmp_path):
+    mount, empty = tmp_path / "nas", tmp_path / "empty"
+    empty.mkdir()
+    write(
+        folder, ".env.paths", f"MOUNT={mount}\nAUDIOFILES={mount}/audio\nMOUNT_NAS2={empty}\n"
+    )
+    found = settings.paths()
+    with pytest.raises(ConfigError, match=f"AUDIOFILES is .* mount '{mount}'"):
+        found.reach(mount / "audio" / "don.wav")
+    with pytest.raises(ConfigError, match=r"MOUNT_NAS2 is .* which is empty: mount it"):
+        found.reach(empty / "don.h5")
+    with pytest.raises(ConfigError, match=r"'.*/elsewhere' is not there"):
+        found.reach(tmp_path / "elsewhere")
+    (mount / "audio").mkdir(parents=True)
+    assert found.reach(mount / "audio") == mount / "audio"
+
+
+def test_layout__the_toml_in_the_documentation_is_one(tmp_path):
+    text = textwrap.dedent(hints.__doc__.split("::\n", 1)[1].rsplit("In a file", 1)[0])
+    (tmp_path / "layout.toml").write_text(text)
+    found = hints.read_hints(tmp_path / "layout.toml")
+    assert (found.scale, found.subjects) == (0.01, {"40": "anna_face"})
+    assert set(found.columns) == set(hints._ROLES)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("scales = 1", "has 'scales'; the nearest are scale"),
+        ("scale = '1'", "scale is a number, found '1'"),
+        ("columns = 3", "columns is a table of names, found 3"),
+        ("[columns]\nclok = 't'", "has 'clok'; the nearest are clock"),
+        ("rate_hz = 0", "rate_hz is above 0"),
+        ("rate_hz = ", "cannot read the layout"),
+    ],
+)
+def test_layout__says_what_is_wrong_with_the_toml(tmp_path, text, what):
+    (tmp_path / "layout.toml").write_text(text)
+    with pytest.raises(ConfigError, match=what):
+        hints.read_hints(tmp_path / "layout.toml")

@@ -97,6 +97,18 @@ def unpack(packed: NDArray[np.int16]) -> NDArray[np.float32]:
     return out
 
 
+def resample(frames: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Whole frames to a grid, a pixel the mean of what it covers: ``(t, y, x) -> (t, ...)``."""
+    from fhemb_xr.kernels import resampling
+
+    n, *box = frames.shape
+    height, width = (np.full(n, side) for side in box)
+    found: NDArray[np.float32] = resampling.resize(
+        frames, height, width, (shape[0], shape[1]), "area"
+    )
+    return found
+
+
 def compressors(dtype: Any) -> list[Any]:
     """Codecs of an array: lossless, and ending in a checksum."""
     from zarr.codecs import BloscCodec, Crc32cCodec
@@ -120,6 +132,7 @@ def create_recording(
     title: str,
     threshold: float,
     float32: bool = False,
+    resized: bool = False,
     chunk_frames: int | None = None,
     shard_frames: int | None = None,
 ) -> Any:
@@ -135,6 +148,8 @@ def create_recording(
         Attributes: Hz, text, °C.
     float32
         Store temperatures unpacked.
+    resized
+        The frames are resampled to the grid: ``height`` and ``width`` are no boxes on it.
     chunk_frames, shard_frames
         Frames decompressed, and frames written, together; a shard is rounded up to equal
         chunks.
@@ -163,6 +178,8 @@ def create_recording(
         _create(
             group, v, lengths, (chunk, shard), packed=v.name == schema.HEATMAP and not float32
         )
+    if resized:
+        group[schema.HEATMAP].attrs[schema.RESIZED] = "area"
     for name, values in _axes(subjects, sessions).items():
         _create_axis(group, name, name, values)
     for name, dtype, attrs in (

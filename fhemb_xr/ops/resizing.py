@@ -99,7 +99,14 @@ def _parts(heat: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, list[xr.DataA
     )
     if not known:
         return face, []
-    return face, [heat[n].reset_coords(drop=True) for n in (schema.HEIGHT, schema.WIDTH)]
+    boxes = [heat[n].reset_coords(drop=True) for n in (schema.HEIGHT, schema.WIDTH)]
+    if schema.RESIZED in face.attrs:  # they tell what the frames were, which fill the grid now
+        sides = (face.sizes[schema.Y], face.sizes[schema.X])
+        boxes = [
+            box.where(box == 0, side).astype(box.dtype)
+            for box, side in zip(boxes, sides, strict=True)
+        ]
+    return face, boxes
 
 
 def _resized(x: Any, *sizes: Any, shape: tuple[int, int], method: str) -> Any:
