@@ -6,6 +6,7 @@ from fhemb_xr.cluster import local_cluster
 from fhemb_xr.diagnosis import show_versions
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
+from fhemb_xr.io.verification import verify
 from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
 from fhemb_xr.ops.butterworth import band_power, bandpass
 from fhemb_xr.ops.decompose import pca, project, reconstruct
@@ -57,6 +58,7 @@ __all__ = [
     "spectrogram",
     "surrogates",
     "synchrony",
+    "verify",
     "wavelet_bands",
     "wavelet_filter",
 ]

@@ -144,5 +144,6 @@ NOT_METHODS = {
     "replay",
     "set_options",
     "show_versions",
+    "verify",
 }
 """Public functions that do not act on an xarray object."""

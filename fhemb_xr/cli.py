@@ -4,9 +4,6 @@ Exit codes: 0 done, 1 it failed or a check did, 2 the command was misused.
 """
 
 import json
-import sys
-import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import entry_points
@@ -18,16 +15,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fhemb_xr.errors import FhembError
+from fhemb_xr import custody
+from fhemb_xr.console import Json, reporting, talk
 
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback would print local variables
     help="Lazy analysis of facial heatmaps: database, embedding, similarity, report.",
 )
-talk = Console(stderr=True)
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Workers = Annotated[int, typer.Option(min=0, help="Worker processes; 0: threads of this one.")]
 Memory = Annotated[str, typer.Option(help="Memory limit of each worker process.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace the result if it is there already.")]
@@ -55,7 +50,7 @@ def embed(
     as_json: Json = False,
 ) -> None:
     """Features of every face in every frame, limited to bands, saved as Zarr."""
-    with _reporting(as_json) as report:
+    with reporting(as_json) as report:
         import fhemb_xr as fx
 
         ds = fx.select(fx.open_recording(recording), subjects=_ids(subjects))
@@ -93,7 +88,7 @@ def similarity(
     as_json: Json = False,
 ) -> None:
     """How alike any two people's trajectories are, and in which groups."""
-    with _reporting(as_json) as report:
+    with reporting(as_json) as report:
         import fhemb_xr as fx
 
         emb = fx.open_embedding(embedding)
@@ -120,7 +115,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """One self-contained HTML page, and its figures as PNG and SVG."""
-    with _reporting(as_json) as say:
+    with reporting(as_json) as say:
         import fhemb_xr as fx
         from fhemb_xr.plot import report as page
 
@@ -141,7 +136,7 @@ def report(
 @app.command(epilog="Example: fhemb info don.zarr --json")
 def info(store: Path, as_json: Json = False) -> None:
     """What a store holds; reads no data."""
-    with _reporting(as_json) as say:
+    with reporting(as_json) as say:
         import fhemb_xr as fx
         from fhemb_xr.budget import human
 
@@ -167,6 +162,10 @@ def info(store: Path, as_json: Json = False) -> None:
             "temperature_threshold",
         )
         say(**{k: ds.attrs[k] for k in wanted if k in ds.attrs}, sizes=_sizes(ds))
+
+
+for _command in custody.COMMANDS:
+    app.command(_command.__name__, epilog=custody.EXAMPLES[_command.__name__])(_command)
 
 
 @app.command(epilog="Example: fhemb doctor")
@@ -211,39 +210,6 @@ def _absent(name: str, missing: str) -> Callable[[], NoReturn]:
         raise typer.Exit(1)
 
     return command
-
-
-@contextmanager
-def _reporting(as_json: bool) -> Iterator[Callable[..., None]]:
-    """Print what a command found, or its error in one sentence and exit 1."""
-    started = time.perf_counter()
-    if not sys.warnoptions:
-        warnings.showwarning = _note
-
-    def say(**found: Any) -> None:
-        found["seconds"] = round(time.perf_counter() - started, 2)
-        if as_json:
-            print(json.dumps(found, default=str))
-        else:
-            for key, value in found.items():
-                if isinstance(value, dict):
-                    value = " × ".join(f"{k} {v}" for k, v in value.items())
-                talk.print(f"[bold]{key}[/] {escape(str(value))}", highlight=False)
-
-    try:
-        yield say
-    except (FhembError, ValueError, KeyError, OSError, MemoryError, ImportError) as error:
-        text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-        if as_json:
-            print(json.dumps({"error": {"code": type(error).__name__, "message": text}}))
-        else:
-            talk.print(f"[red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-
-
-def _note(message: Warning | str, *_: object, **__: object) -> None:
-    """A warning as a sentence, without the place in the code that gave it."""
-    talk.print(f"[yellow]note[/] {escape(str(message))}", highlight=False, soft_wrap=True)
 
 
 @contextmanager

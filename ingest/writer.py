@@ -19,7 +19,7 @@ import zarr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding, files, provenance
+from fhemb_xr.io import encoding, files, inventory, provenance
 from ingest.frames import Block, Cell, Run
 from ingest.layouts import Subject
 from ingest.ledger import Entry, Key, Ledger, replace_file
@@ -189,8 +189,7 @@ class Target:
                 f"{len(left)} shards of {str(self.path)!r} are missing: run it again"
             )
         self.ledger.rewrite()
-        counts = encoding.count_files(self.path)
-        self.group.attrs.update({encoding.STATUS: encoding.COMPLETE, encoding.FILES: counts})
+        self.group.attrs.update(inventory.seal(self.path, {encoding.STATUS: encoding.COMPLETE}))
         _sync(self.path / "zarr.json", self.path)
 
     def _pack(self, values: Any) -> Any:

@@ -9,10 +9,8 @@ import xarray as xr
 import zarr
 
 from fhemb_xr.errors import SchemaError, StoreError
-from fhemb_xr.io import encoding
 from fhemb_xr.io.recording import open_recording, open_result
 from fhemb_xr.io.store import save
-from fhemb_xr.io.verification import verify
 from fhemb_xr.testing import audience
 
 
@@ -25,19 +23,6 @@ def ds():
 def path(ds, tmp_path):
     save(ds, tmp_path / "a.zarr")
     return tmp_path / "a.zarr"
-
-
-@pytest.fixture
-def series(tmp_path):
-    """A result in four chunks of 200 000 samples, as large as files are gathered to."""
-    x = xr.DataArray(
-        np.random.default_rng(0).normal(size=(2, 1_100_000)),
-        dims=("subject", "time"),
-        coords={"subject": [65, 66], "time": np.arange(1_100_000) / 25},
-        name="x",
-    ).chunk(subject=1, time=550_000)
-    save(x, tmp_path / "x.zarr")
-    return tmp_path / "x.zarr"
 
 
 def chunk_files(path, name):
@@ -167,44 +152,6 @@ def test_result__of_other_people_stays_closed(tmp_path):
     xr.Dataset({"x": ("t", np.zeros(3))}).to_zarr(tmp_path / "b.zarr", consolidated=False)
     with pytest.raises(SchemaError, match=r"'b\.zarr': this is not a store of fhemb_xr"):
         open_result(tmp_path / "b.zarr")
-
-
-def test_verify__finds_nothing_in_sound_stores(path, series):
-    assert verify(path) == []
-    assert verify(series) == []
-    assert verify(zarr.storage.LocalStore(path)) == []
-
-
-def test_verify__names_the_person_and_the_time_of_a_flipped_bit(series):
-    file = series / "x/c/1/1"
-    whole = bytearray(file.read_bytes())
-    whole[1000] ^= 1
-    file.write_bytes(whole)
-    (found,) = verify(series)
-    assert found.startswith("'x' is damaged for subject 66, time 22000.0 to 43999.96 s: ")
-
-
-def test_verify__finds_the_chunk_in_the_shard(ds, tmp_path, monkeypatch):
-    monkeypatch.setattr(encoding, "CHUNK_FRAMES", 100)
-    save(ds, tmp_path / "a.zarr")
-    file = tmp_path / "a.zarr/heatmap/c/0/0/0/0/0"
-    whole = bytearray(file.read_bytes())
-    whole[len(whole) // 2] ^= 1
-    file.write_bytes(whole)
-    (found,) = verify(tmp_path / "a.zarr")
-    assert found.startswith("'heatmap' is damaged for subject 40, time 4.0 to 7.96 s: ")
-
-
-def test_verify__names_what_is_lost(series, path):
-    (series / "x/c/0/1").unlink()
-    assert verify(series) == ["'x' is lost for subject 65, time 22000.0 to 43999.96 s"]
-    chunk_files(path, "heatmap")[0].unlink()
-    assert verify(path) == ["'heatmap' has 1 of 2 files"]
-
-
-def test_verify__refuses_what_is_no_store(tmp_path):
-    with pytest.raises(StoreError, match="not a Zarr 3 store"):
-        verify(tmp_path)
 
 
 def test_metadata__is_json_that_any_reader_takes(path):

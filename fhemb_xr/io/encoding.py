@@ -28,7 +28,6 @@ more bits and the same speed of reading; level 1 at 552, for 5.7 %. So level 2.
 """
 
 import math
-import os
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +38,6 @@ from numpy.typing import NDArray
 from fhemb_xr import schema
 
 STATUS, WRITING, COMPLETE = "fhemb_status", "writing", "complete"
-FILES = "fhemb_files"
-"""Attribute with the number of data files of each array when the store was complete."""
 SCALE_K, OFFSET_C, MISSING = 0.01, 75.0, -32768
 LIMITS = (-250.0, 400.0)
 """Temperatures that can be stored [°C]."""
@@ -200,28 +197,6 @@ def create_recording(
         }
     )
     return group
-
-
-def count_files(store: Path) -> dict[str, int]:
-    """Data files of each array of a local store."""
-    return {
-        folder.name: _count(str(folder / "c"))
-        for folder in sorted(store.iterdir())
-        if (folder / "zarr.json").is_file()
-    }
-
-
-def _count(path: str) -> int:
-    """Files of a chunk grid; not what killed writers left, which zarr calls ``.partial``."""
-    if os.path.isfile(path):
-        return 1  # the only chunk of a single number
-    if not os.path.isdir(path):
-        return 0
-    n = 0
-    with os.scandir(path) as entries:
-        for entry in entries:
-            n += _count(entry.path) if entry.is_dir() else entry.name.isdigit()
-    return n
 
 
 def split(length: int, at_most: int) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, StoreError
-from fhemb_xr.io import encoding, files, provenance
+from fhemb_xr.io import encoding, files, inventory, provenance
 
 
 def open_recording(store: Any, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  (xarray's own)
@@ -187,7 +187,7 @@ def _named(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _public(attrs: dict[Any, Any]) -> dict[Any, Any]:
-    return {k: v for k, v in attrs.items() if k not in (encoding.STATUS, encoding.FILES)}
+    return {k: v for k, v in attrs.items() if k not in inventory.PRIVATE}
 
 
 def _label(values: Any) -> Any:
@@ -237,10 +237,10 @@ def _raw_attributes(store: Any, local: Path | None) -> dict[str, Any]:
 
 def _check_files(local: Path, attrs: dict[str, Any]) -> None:
     """Compare with what was written: a missing chunk would read as NaN."""
-    wanted = attrs.get(encoding.FILES)
+    wanted = attrs.get(inventory.FILES)
     if not wanted:
         return
-    found = encoding.count_files(local)
+    found = inventory.count_files(local)
     lost = {n: (found.get(n, 0), k) for n, k in wanted.items() if found.get(n, 0) < k}
     if lost:
         text = ", ".join(f"{n!r} has {a} of {b} files" for n, (a, b) in lost.items())

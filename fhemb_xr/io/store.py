@@ -10,7 +10,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import computing, encoding, files, provenance
+from fhemb_xr.io import computing, encoding, files, inventory, provenance
 
 SHARD_BYTES = 4 * 2**20
 """Smaller pieces are gathered along time into shards of about this size."""
@@ -104,7 +104,7 @@ def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, bool]:
     return ds.assign_coords({n: _stored(c) for n, c in ds.coords.items()}), packed
 
 
-_PRIVATE = (encoding.STATUS, encoding.FILES, provenance.ARRAY)
+_PRIVATE = (*inventory.PRIVATE, provenance.ARRAY)
 
 
 def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def _finish(store: Any, packed: bool) -> None:
     done: dict[str, Any] = {encoding.STATUS: encoding.COMPLETE}
     if isinstance(store, Path):
         files.sweep_pieces(store)  # of a worker that was killed, its task redone
-        done[encoding.FILES] = encoding.count_files(store)
+        done = inventory.seal(store, done)
     group.attrs.update(done)
 
 
@@ -247,7 +247,7 @@ def _check(aside: Path) -> None:
     group: Any = zarr.open_group(str(aside), mode="r")
     if group.attrs[provenance.KIND] == "recording":
         return
-    found = group.attrs[encoding.FILES]
+    found = group.attrs[inventory.FILES]
     for name, array in group.arrays():
         wanted = math.prod(
             -(-n // c) for n, c in zip(array.shape, array.shards or array.chunks, strict=True)
