@@ -21,7 +21,7 @@ FILES = "fhemb_files"
 PRESENT = "fhemb_present"
 """Which files those are, for arrays that lack some: bits in C order, in hexadecimal."""
 CHECKSUMS = "fhemb_crc32c"
-"""Checksum of every file that holds no chunk; ``zarr.json`` less this attribute."""
+"""Checksum of every file that holds no chunk; of ``zarr.json`` less its own checksum."""
 ROOT = "zarr.json"
 PRIVATE = (encoding.STATUS, FILES, PRESENT, CHECKSUMS)
 """Attributes of the store and not of what it holds."""
@@ -39,13 +39,14 @@ def _checksums(store: Path, changes: dict[str, Any]) -> dict[str, str]:
     """Of each file that holds no chunk, once ``changes`` are among the store's attributes."""
     found = {str(p.relative_to(store)): crc32c(p.read_bytes()) for p in beside(store)}
     root = document(store / ROOT)
-    root["attributes"] = root.get("attributes", {}) | changes
+    root["attributes"] = root.get("attributes", {}) | changes | {CHECKSUMS: found}
     return found | {ROOT: own_checksum(root)}
 
 
 def own_checksum(root: dict[str, Any]) -> str:
-    """Of the content of the group's ``zarr.json``, however it is laid out."""
-    attrs = {k: v for k, v in root.get("attributes", {}).items() if k != CHECKSUMS}
+    """Of the content of the group's ``zarr.json`` less itself, however it is laid out."""
+    attrs = dict(root.get("attributes", {}))
+    attrs[CHECKSUMS] = {k: v for k, v in attrs.get(CHECKSUMS, {}).items() if k != ROOT}
     return crc32c(json.dumps(root | {"attributes": attrs}, sort_keys=True).encode())
 
 
