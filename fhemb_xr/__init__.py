@@ -9,6 +9,7 @@ from fhemb_xr.io.store import save
 from fhemb_xr.io.verification import verify
 from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
 from fhemb_xr.ops.butterworth import band_power, bandpass
+from fhemb_xr.ops.coefficients import from_coefficients, wavelet_coefficients
 from fhemb_xr.ops.decompose import pca, project, reconstruct
 from fhemb_xr.ops.framewise import features
 from fhemb_xr.ops.grouping import clusters, embed_relation, silhouette
@@ -34,6 +35,7 @@ __all__ = [
     "embed",
     "embed_relation",
     "features",
+    "from_coefficients",
     "isc",
     "lagged_correlation",
     "local_cluster",
@@ -60,5 +62,6 @@ __all__ = [
     "synchrony",
     "verify",
     "wavelet_bands",
+    "wavelet_coefficients",
     "wavelet_filter",
 ]

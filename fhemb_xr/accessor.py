@@ -11,6 +11,7 @@ from fhemb_xr.io import store
 from fhemb_xr.ops import (
     bands,
     butterworth,
+    coefficients,
     decompose,
     framewise,
     grouping,
@@ -104,6 +105,7 @@ class FhembDataArray(_Accessor):
     reconstruct = _method(decompose.reconstruct)
     wavelet_bands = _method(bands.wavelet_bands)
     wavelet_filter = _method(bands.wavelet_filter)
+    wavelet_coefficients = _method(coefficients.wavelet_coefficients)
     coverage = _method(bands.coverage)
     bandpass = _method(butterworth.bandpass)
     band_power = _method(butterworth.band_power)
@@ -134,6 +136,8 @@ class FhembDataset(_Accessor):
     project = _method(decompose.project, pipeline.heatmap)
     wavelet_bands = _method(bands.wavelet_bands, pipeline.heatmap)
     wavelet_filter = _method(bands.wavelet_filter, pipeline.heatmap)
+    wavelet_coefficients = _method(coefficients.wavelet_coefficients, pipeline.heatmap)
+    from_coefficients = _method(coefficients.from_coefficients)
 
 
 NOT_METHODS = {

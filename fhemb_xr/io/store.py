@@ -100,8 +100,8 @@ def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, bool]:
     packed = array is None and _is_packable(ds)
     if packed:
         ds = _packed(ds)
-    ds = ds.map(_stored, keep_attrs=True)
-    return ds.assign_coords({n: _stored(c) for n, c in ds.coords.items()}), packed
+    kept = {n: _stored(c) for n, c in ds.coords.items()}  # map drops those of no variable
+    return ds.map(_stored, keep_attrs=True).assign_coords(kept), packed
 
 
 _PRIVATE = (*inventory.PRIVATE, provenance.ARRAY)

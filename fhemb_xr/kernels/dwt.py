@@ -101,7 +101,7 @@ def _analyse(work, starts, sizes, high, wanted, filters, offset, source, weight)
 
 
 @kernel
-def _rebuild(work, j, starts, sizes, high, used, poly, shift, begin, end):
+def _rebuild(work, j, starts, high, used, poly, shift, begin, end):
     """Rows of level j - 1 from those of level j: of the smooth, of the detail, or of both."""
     add = False
     for band in range(2):
@@ -132,8 +132,21 @@ def _synthesise(work, starts, sizes, high, chosen, poly, shift, circular, tables
             for _ in range(j - 1):
                 begin, end = begin // 2, (end - 1) // 2 + taps
             end = min(end, sizes[j - 1])
-        _rebuild(work, j, starts, sizes, high, used, poly, shift, begin, end)
+        _rebuild(work, j, starts, high, used, poly, shift, begin, end)
         used[0] |= used[1]
+
+
+@kernel
+def _places(sizes, pad, wanted):
+    """Where the smooth and the wanted detail of each level begin in the work array."""
+    starts, high, at = np.zeros(len(sizes), np.int64), np.zeros(len(sizes), np.int64), pad
+    for j in range(len(sizes)):
+        starts[j] = at
+        at += sizes[j] + 2 * pad
+    for j in range(1, len(sizes)):
+        high[j] = at
+        at += sizes[j] + 2 * pad if wanted[j] else 0
+    return starts, high
 
 
 @kernel
@@ -146,16 +159,9 @@ def transform(
     detail of level j.
     """
     pad, wanted = filters.shape[1], np.zeros(len(sizes), np.bool_)
-    starts, high = np.zeros(len(sizes), np.int64), np.zeros(len(sizes), np.int64)
     for g in range(len(groups)):
         wanted |= groups[g]
-    at = pad
-    for j in range(len(sizes)):
-        starts[j] = at
-        at += sizes[j] + 2 * pad
-    for j in range(1, len(sizes)):
-        high[j] = at
-        at += sizes[j] + 2 * pad if wanted[j] else 0
+    starts, high = _places(sizes, pad, wanted)
     for c in range(0, x.shape[1], WIDTH):
         _load(x[:, c : c + WIDTH], work[pad * WIDTH :])
         _analyse(work, starts, sizes, high, wanted, filters, offset, tables[0], tables[1])
@@ -165,6 +171,49 @@ def transform(
                 last,
             )  # fmt: skip
             _unload(work[(pad + first) * WIDTH :], out[g, :, c : c + WIDTH])
+
+
+@kernel
+def analysis(x, work, sizes, filters, offset, tables, begins, at, out):
+    """Coefficients of a run, stacked: ``x (n, c) -> out (rows, c)``.
+
+    Of level j those from ``begins[j]`` on lie in rows ``at[j]`` to ``at[j + 1]``; 0 is the
+    approximation of the deepest level.
+    """
+    pad, wanted = filters.shape[1], np.ones(len(sizes), np.bool_)
+    starts, high = _places(sizes, pad, wanted)
+    for c in range(0, x.shape[1], WIDTH):
+        _load(x[:, c : c + WIDTH], work[pad * WIDTH :])
+        _analyse(work, starts, sizes, high, wanted, filters, offset, tables[0], tables[1])
+        for j in range(len(sizes)):
+            row = begins[j] + (high[j] if j else starts[-1])
+            _unload(work[row * WIDTH :], out[at[j] : at[j + 1], c : c + WIDTH])
+
+
+@kernel
+def synthesis(x, work, begins, ends, chosen, at, poly, shift, out):
+    """A stretch of a sum of bands from the stacked coefficients that it depends on.
+
+    ``begins[j]`` to ``ends[j]`` are the rows of level j, 0 those asked for; ``at`` as in
+    :func:`analysis`, where those that are not ``chosen`` have no rows.
+    """
+    starts, high, place = np.zeros_like(begins), np.zeros_like(begins), 0
+    for j in range(len(begins)):
+        starts[j] = place - begins[j]
+        high[j] = starts[j] + ends[j] - begins[j]
+        place += 2 * (ends[j] - begins[j])
+    for c in range(0, x.shape[1], WIDTH):
+        used = np.zeros(2, np.bool_)
+        for j in range(len(begins)):
+            if chosen[j]:
+                row = high[j] + begins[j] if j else starts[-1] + begins[-1]
+                _load(x[at[j] : at[j + 1], c : c + WIDTH], work[row * WIDTH :])
+        used[0] = chosen[0]
+        for j in range(len(begins) - 1, 0, -1):
+            used[1] = chosen[j]
+            _rebuild(work, j, starts, high, used, poly, shift, begins[j - 1], ends[j - 1])
+            used[0] |= used[1]
+        _unload(work, out[:, c : c + WIDTH])
 
 
 @kernel

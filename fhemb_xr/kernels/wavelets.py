@@ -93,16 +93,16 @@ def filtered(x: Floats, spec: Spec, first: int, last: int) -> Floats:
     MB, whatever the number of channels.
     """
     out = np.empty((len(spec.groups), last - first, x.shape[1]), x.dtype)
-    run = _Decimated if spec.transform == "dwt" else _Maximal
+    run = Decimated if spec.transform == "dwt" else _Maximal
     run(spec, len(x), x.dtype)(x, first, last, out)
     return out
 
 
-class _Decimated:
+class Decimated:
     """The DWT of runs of one length: sizes, filters and extensions ready for the loops."""
 
     def __init__(self, spec: Spec, n: int, dtype: Any) -> None:
-        filters, self.poly, self.shift = _filter_bank(spec.wavelet, spec.mode, dtype)
+        filters, self.poly, self.shift = filter_bank(spec.wavelet, spec.mode, dtype)
         self.filters, taps = filters, filters.shape[1]
         circular = spec.mode == "periodization"
         self.offset = taps // 2 if circular else 1
@@ -115,6 +115,7 @@ class _Decimated:
         self.rows = int((self.sizes + 2 * taps).sum() * 2)
 
     def __call__(self, x: Floats, first: int, last: int, out: Floats) -> None:
+        """Sums of bands of rows ``first`` to ``last`` into ``out``."""
         from fhemb_xr.kernels import dwt
 
         dwt.transform(
@@ -155,7 +156,7 @@ class _Maximal:
 
 
 @lru_cache(maxsize=64)
-def _filter_bank(wavelet: str, mode: str, dtype: Any) -> tuple[Floats, Floats, Ints]:
+def filter_bank(wavelet: str, mode: str, dtype: Any) -> tuple[Floats, Floats, Ints]:
     """Filters of the analysis, and those of the synthesis by parity of the sample."""
     w = pywt.Wavelet(wavelet)
     half = w.dec_len // 2

@@ -1,6 +1,7 @@
-"""What a wavelet band is called: its number, its interval in Hz and in seconds."""
+"""What a wavelet transform may be, and what its bands are called: number, Hz and seconds."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,9 +9,12 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.errors import UnknownNameError, nearest
 
 BANDS = "fhemb_bands"
 """Attribute of a filtered signal that says, as JSON, what is left in it."""
+TRANSFORMS = ("dwt", "modwt")
+GAPS = ("fill", "split", "raise", "propagate")
 Bands = str | int | Sequence[int]
 Interval = tuple[float, float]
 
@@ -28,6 +32,58 @@ def band_label(attrs: dict[Any, Any], unit: str = "Hz") -> str:
     found = json.loads(attrs[BANDS])["hz" if unit == "Hz" else "period_s"]
     texts = [f"{a:.2f}–{'∞' if b is None else format(b, '.2f')}" for a, b in found]
     return f"{', '.join(texts)} {unit}"
+
+
+def check(
+    x: xr.DataArray,
+    wavelet: str,
+    level: int,
+    mode: str,
+    transform: str,
+    gaps: str,
+    max_gap_s: float,
+) -> None:
+    """Refuse what a wavelet transform of ``x`` cannot be, and warn of a level too deep.
+
+    Raises
+    ------
+    UnknownNameError, ValueError, TypeError
+        One sentence: what was asked, what is allowed.
+    """
+    import pywt
+
+    from fhemb_xr.kernels import wavelets as kernel
+
+    schema.require_dims(x, schema.TIME)
+    if x.dtype.kind not in "biuf":
+        raise TypeError(f"wavelet bands are of real numbers, found dtype {x.dtype}")
+    names = pywt.wavelist(kind="discrete")
+    if wavelet not in names:
+        raise UnknownNameError(f"no discrete wavelet {wavelet!r}{nearest(wavelet, names)}")
+    if not isinstance(level, int | np.integer) or level < 1:
+        raise ValueError(f"level is a whole number from 1 on, found {level!r}")
+    if not max_gap_s >= 0:
+        raise ValueError(f"max_gap_s is a number of seconds from 0 on, found {max_gap_s!r}")
+    local = (*kernel.LOCAL_MODES, *kernel.CIRCULAR_MODES)
+    for name, found, choice in (
+        ("transform", transform, TRANSFORMS),
+        ("mode", mode, tuple(kernel.PADDING) if transform == "modwt" else local),
+        ("gaps", gaps, GAPS),
+    ):
+        if found not in choice:
+            raise ValueError(f"{name} is one of {', '.join(choice)}, found {found!r}")
+    if transform == "modwt" and not pywt.Wavelet(wavelet).orthogonal:
+        raise ValueError(
+            f"modwt needs an orthogonal wavelet (haar, db, sym, coif): {wavelet!r}"
+        )
+    sound = pywt.dwt_max_level(x.sizes[schema.TIME], wavelet)
+    if level > sound:
+        warnings.warn(
+            f"level {level} of {wavelet!r} is too deep for {x.sizes[schema.TIME]} samples: the "
+            f"ends reach everywhere; the deepest sound level is {sound}",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def choose(

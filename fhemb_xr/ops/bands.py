@@ -1,6 +1,5 @@
 """Wavelet bands along time, exact for any chunking, without ever holding a whole series."""
 
-import warnings
 from functools import partial
 from typing import Any
 
@@ -9,8 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
-from fhemb_xr.errors import UnknownNameError, nearest
-from fhemb_xr.ops.band_names import Bands, Interval, band_attrs, choose, frequencies
+from fhemb_xr.ops.band_names import Bands, Interval, band_attrs, check, choose, frequencies
 from fhemb_xr.ops.neighbours import (
     Block,
     Plan,
@@ -21,8 +19,6 @@ from fhemb_xr.ops.neighbours import (
     row_bytes,
 )
 
-TRANSFORMS = ("dwt", "modwt")
-GAPS = ("fill", "split", "raise", "propagate")
 _BLOCK_BYTES = 2**26  # up to here short chunks are filtered together
 
 
@@ -106,7 +102,7 @@ def wavelet_bands(
     """
     from fhemb_xr.kernels.wavelets import Spec
 
-    _check(x, wavelet, level, mode, transform, gaps, max_gap_s)
+    check(x, wavelet, level, mode, transform, gaps, max_gap_s)
     every = tuple(range(level + 1))
     spec = Spec(tuple((b,) for b in every), wavelet, level, mode, transform)
     data = _filtered(x, spec, gaps, max_gap_s)
@@ -190,7 +186,7 @@ def wavelet_filter(
     """
     from fhemb_xr.kernels.wavelets import Spec
 
-    _check(x, wavelet, level, mode, transform, gaps, max_gap_s)
+    check(x, wavelet, level, mode, transform, gaps, max_gap_s)
     chosen = choose(bands, level, schema.sampling_rate(x), hz, period_s)
     spec = Spec((chosen,), wavelet, level, mode, transform)
     data = _filtered(x, spec, gaps, max_gap_s)
@@ -244,7 +240,7 @@ def coverage(
     """
     from fhemb_xr.kernels.wavelets import Spec
 
-    _check(x, wavelet, level, "symmetric", transform, "split", 0)
+    check(x, wavelet, level, "symmetric", transform, "split", 0)
     chosen = choose(bands, level, schema.sampling_rate(x), hz, period_s)
     spec = Spec((chosen,), wavelet, level, "zero", transform)
     there = x.notnull().astype(np.float32)  # the share is float32, whatever x is
@@ -255,51 +251,6 @@ def coverage(
         "units": "1",
     }
     return out
-
-
-def _check(
-    x: xr.DataArray,
-    wavelet: str,
-    level: int,
-    mode: str,
-    transform: str,
-    gaps: str,
-    max_gap_s: float,
-) -> None:
-    import pywt
-
-    from fhemb_xr.kernels import wavelets as kernel
-
-    schema.require_dims(x, schema.TIME)
-    if x.dtype.kind not in "biuf":
-        raise TypeError(f"wavelet bands are of real numbers, found dtype {x.dtype}")
-    names = pywt.wavelist(kind="discrete")
-    if wavelet not in names:
-        raise UnknownNameError(f"no discrete wavelet {wavelet!r}{nearest(wavelet, names)}")
-    if not isinstance(level, int | np.integer) or level < 1:
-        raise ValueError(f"level is a whole number from 1 on, found {level!r}")
-    if not max_gap_s >= 0:
-        raise ValueError(f"max_gap_s is a number of seconds from 0 on, found {max_gap_s!r}")
-    local = (*kernel.LOCAL_MODES, *kernel.CIRCULAR_MODES)
-    for name, found, choice in (
-        ("transform", transform, TRANSFORMS),
-        ("mode", mode, tuple(kernel.PADDING) if transform == "modwt" else local),
-        ("gaps", gaps, GAPS),
-    ):
-        if found not in choice:
-            raise ValueError(f"{name} is one of {', '.join(choice)}, found {found!r}")
-    if transform == "modwt" and not pywt.Wavelet(wavelet).orthogonal:
-        raise ValueError(
-            f"modwt needs an orthogonal wavelet (haar, db, sym, coif): {wavelet!r}"
-        )
-    sound = pywt.dwt_max_level(x.sizes[schema.TIME], wavelet)
-    if level > sound:
-        warnings.warn(
-            f"level {level} of {wavelet!r} is too deep for {x.sizes[schema.TIME]} samples: the "
-            f"ends reach everywhere; the deepest sound level is {sound}",
-            UserWarning,
-            stacklevel=3,
-        )
 
 
 def _filtered(x: xr.DataArray, spec: Any, gaps: str, max_gap_s: float) -> Any:

@@ -95,7 +95,9 @@ class Plan:
         graph, axis, before = self.graph, self.axis, None
         for i, block in enumerate(self.blocks):
             at = (*place[:axis], i, *place[axis + 1 :])
-            parts = [self._part(place, *r, names["edge"]) for r in _cuts(block.reads, edges)]
+            parts = pieces(
+                self.graph, self.data, names["edge"], axis, place, edges, block.reads
+            )
             cut = {
                 (names["cut"], *place[:axis], j, *place[axis + 1 :], *last): edges[j : j + 2]
                 for j in (block.chunks if in_chunks else (i,))
@@ -106,19 +108,35 @@ class Plan:
             for to, (a, b) in () if alone else cut.items():
                 graph[to] = (_end, key, axis, a - block.begin, b - block.begin)
             if self.summary and self.merge and i + 1 < len(self.blocks):
-                own = [self._part(place, j, None, None, "") for j in block.chunks]
+                own = [
+                    (self.data.name, *place[:axis], j, *place[axis + 1 :]) for j in block.chunks
+                ]
                 graph[(names["state"], *at)] = (self.summary, own, axis, block)
                 graph[(names["sofar"], *at)] = (self.merge, before, (names["state"], *at))
                 before = (names["sofar"], *at)
 
-    def _part(self, place: tuple[int, ...], j: int, a: Any, b: Any, name: str) -> Any:
-        """The key of a chunk, or of an end of it, which is copied so that the chunk may go."""
-        source = (self.data.name, *place[: self.axis], j, *place[self.axis + 1 :])
-        if a is None:
-            return source
-        key = (name, *source[1:], a, b)
-        self.graph[key] = (_end, source, self.axis, a, b)
-        return key
+
+def pieces(
+    graph: dict[Any, Any],
+    data: da.Array,
+    name: str,
+    axis: int,
+    place: tuple[int, ...],
+    edges: list[int],
+    reads: Ranges,
+) -> list[Any]:
+    """Keys of the chunks that make up ``reads``, and of ends of chunks.
+
+    Ends are tasks ``name`` in ``graph``, and copies, so that their chunk may go.
+    """
+    keys = []
+    for j, a, b in _cuts(reads, edges):
+        key = (data.name, *place[:axis], j, *place[axis + 1 :])
+        if a is not None:
+            key, source = (name, *key[1:], a, b), key
+            graph[key] = (_end, source, axis, a, b)
+        keys.append(key)
+    return keys
 
 
 def _cuts(reads: Ranges, edges: list[int]) -> Iterator[tuple[int, int | None, int | None]]:
