@@ -6,6 +6,7 @@ from fhemb_xr.cluster import local_cluster
 from fhemb_xr.diagnosis import show_versions
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
+from fhemb_xr.io.streams import open_streams
 from fhemb_xr.io.verification import verify
 from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
 from fhemb_xr.ops.butterworth import band_power, bandpass
@@ -45,6 +46,7 @@ __all__ = [
     "open_embedding",
     "open_recording",
     "open_result",
+    "open_streams",
     "pairwise",
     "pca",
     "project",

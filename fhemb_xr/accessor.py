@@ -145,6 +145,7 @@ NOT_METHODS = {
     "open_embedding",
     "open_recording",
     "open_result",
+    "open_streams",
     "replay",
     "set_options",
     "show_versions",

@@ -1,8 +1,16 @@
 """Settings of the library, with a context manager to change them for a while."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+PIPELINES = ("auto", "zarr", "zarrs")
+
+
+def _pipeline() -> str:
+    return os.environ.get("FHEMB_CODEC_PIPELINE", "auto")
 
 
 @dataclass
@@ -11,25 +19,30 @@ class Options:
 
     budget: int = 2**30
     """Bytes that one task may hold; work that needs more is refused with the numbers."""
+    codec_pipeline: str = field(default_factory=_pipeline)
+    """What decodes the chunks of a store: ``"zarrs"`` (compiled, extra ``fast``), ``"zarr"``,
+    or ``"auto"``, the first where it is installed; by default what ``FHEMB_CODEC_PIPELINE``
+    says. It holds for what is opened after it, and never for writing."""
 
 
 options = Options()
 
 
 @contextmanager
-def set_options(**changes: int | str) -> Iterator[Options]:
+def set_options(**changes: Any) -> Iterator[Options]:
     """Change settings inside a ``with`` block.
 
     Parameters
     ----------
     **changes
         New values by name; ``budget`` is the memory one task may hold, in bytes or as text:
-        ``"2 GiB"``.
+        ``"2 GiB"``; ``codec_pipeline`` what reads the chunks of a store: ``"auto"``, ``"zarr"``
+        or ``"zarrs"``.
 
     Raises
     ------
     ValueError
-        If there is no such setting, or the value is no number of bytes above 0.
+        If there is no such setting or pipeline, or the budget is no number of bytes above 0.
 
     Examples
     --------
@@ -41,18 +54,26 @@ def set_options(**changes: int | str) -> Iterator[Options]:
     from dask.utils import parse_bytes
 
     names = [f.name for f in fields(Options)]
-    wanted: dict[str, int] = {}
-    for name, value in changes.items():
+    for name in changes:
         if name not in names:
             raise ValueError(f"no setting {name!r}: the settings are {names}")
-        wanted[name] = parse_bytes(value)
-        if wanted[name] <= 0:
-            raise ValueError(f"{name} is a number of bytes above 0, found {value!r}")
+    wanted = {name: _checked(name, value, parse_bytes) for name, value in changes.items()}
     before = replace(options)
     try:
-        for name, n_bytes in wanted.items():
-            setattr(options, name, n_bytes)
+        for name, value in wanted.items():
+            setattr(options, name, value)
         yield options
     finally:
         for name in names:
             setattr(options, name, getattr(before, name))
+
+
+def _checked(name: str, value: Any, n_bytes: Callable[[Any], int]) -> Any:
+    if name == "codec_pipeline":
+        if value not in PIPELINES:
+            raise ValueError(f"no codec pipeline {value!r}: there are {PIPELINES}")
+        return value
+    found = n_bytes(value)
+    if found <= 0:
+        raise ValueError(f"{name} is a number of bytes above 0, found {value!r}")
+    return found

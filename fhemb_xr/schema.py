@@ -1,6 +1,6 @@
 """The recording: its variables, dimensions and units, declared once and checked from here."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,15 @@ SUBJECT, SESSION, TIME, Y, X = "subject", "session", "time", "y", "x"
 FEATURE, COMPONENT, BAND, WINDOW, LAG = "feature", "component", "band", "window", "lag"
 HEATMAP, HEIGHT, WIDTH, POSITION, N_TIME = "heatmap", "height", "width", "position", "n_time"
 FRAME, AXIS = "frame", "axis"
+PERSON, LANDMARK, XY, AU, POSE = "person", "landmark", "xy", "au", "pose"
+JOINT, PART, EMBEDDED = "joint", "part", "embedding"
+FACE, AUS, HEAD, VIT, SKELETON = "face", "aus", "head", "vit", "skeleton"
+SPLIT, POLICY, POLICY_DIMS, DECIMALS = (
+    "split",
+    "normalization",
+    "normalization_dims",
+    "decimals",
+)
 EMBEDDING = "embedding"
 SAMPLING_RATE = "sampling_rate"
 THRESHOLD = "temperature_threshold"
@@ -58,6 +67,59 @@ VARIABLES = {
         Variable(N_TIME, (SUBJECT, SESSION), "int64", "1", "frames that exist"),
     )
 }
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One kind of feature of a face or body, frame by frame."""
+
+    name: str
+    dims: tuple[str, ...]
+    units: str
+    meaning: str
+    policy: str = "none"
+    labels: tuple[str, ...] = ()
+
+    @property
+    def attrs(self) -> dict[str, str]:
+        """Attributes that every such stream has."""
+        return {"long_name": self.meaning, "units": self.units}
+
+
+_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
+STREAMS = {
+    s.name: s
+    for s in (
+        Stream(FACE, (FRAME, LANDMARK, XY), "pixel", "facial landmarks", "minmax", ("x", "y")),
+        Stream(
+            AUS,
+            (FRAME, AU),
+            "1",
+            "intensity of facial action units, 0 to 5",
+            "minmax",
+            tuple(f"AU{n:02}" for n in _UNITS),
+        ),
+        Stream(
+            HEAD,
+            (FRAME, POSE),
+            "mm, rad",
+            "place and rotation of the head",
+            "minmax",
+            ("Tx", "Ty", "Tz", "Rx", "Ry", "Rz"),
+        ),
+        Stream(VIT, (FRAME, EMBEDDED), "1", "embedding by a vision transformer"),
+        Stream(SKELETON, (FRAME, JOINT, PART), "1", "joints of the body", "standard"),
+    )
+}
+"""Feature streams by name; ``policy`` is how each is normalised where nothing else is asked."""
+WHO = (SESSION, PERSON)
+"""Dimensions of a Dataset of streams before ``frame``, and levels of a tree of them."""
+
+
+def labels(sizes: Mapping[Hashable, int]) -> dict[Hashable, tuple[Hashable, list[str]]]:
+    """Labels along the dimensions of streams that have names, where as many are there."""
+    named = {s.dims[-1]: [*s.labels] for s in STREAMS.values() if s.labels}
+    return {d: (d, named[d]) for d, n in sizes.items() if d in named and len(named[d]) == n}
 
 
 def sampling_rate(obj: xr.DataArray | xr.Dataset) -> float:

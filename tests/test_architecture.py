@@ -22,7 +22,7 @@ FLOORS = {  # what each room may import of this package
     "io": {"io", "kernels"} | BASE,
     "plot": {"plot", "ops", "io", "kernels", "diagnosis"} | BASE,
     "cluster": {"io"} | BASE,
-    "testing": {"kernels"} | BASE,
+    "testing": {"kernels", "io"} | BASE,
     "legacy": {"ops", "io", "plot"} | BASE,
     "accessor": {"ops", "io", "plot"} | BASE,
 }

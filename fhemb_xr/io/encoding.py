@@ -44,6 +44,8 @@ LIMITS = (-250.0, 400.0)
 CHUNK_FRAMES, SHARD_FRAMES = 1000, 5000
 CHUNK_BYTES = 2**25
 """No result has a longer chunk: that is what a reader must hold, and codecs end at 2 GiB."""
+STREAM_FRAMES, STREAM_BYTES = 100, 2**18
+"""A chunk of a feature stream: near the window that training reads."""
 _COMPILED = 2**20  # samples from which compiling a loop pays
 PACKING: dict[str, Any] = {
     "scale_factor": SCALE_K,
@@ -209,23 +211,32 @@ def split(length: int, at_most: int) -> tuple[int, int]:
     return -(-length // pieces), pieces
 
 
+def clock(dims: Sequence[Hashable]) -> str | None:
+    """The dimension that counts frames, if any."""
+    return next((d for d in (schema.TIME, schema.FRAME) if d in dims), None)
+
+
 def layout(
     dims: Sequence[Hashable], block: Sequence[int], itemsize: int
 ) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
     """Chunks, and shards where several chunks are written together, for blocks of a result.
 
     A block is cut along time where there is one, else along its longest axis, until a chunk
-    has :data:`CHUNK_BYTES` at most, and frames :data:`CHUNK_FRAMES`. The last chunk may reach
-    beyond the block by less than the number of chunks.
+    has :data:`CHUNK_BYTES` at most, and frames :data:`CHUNK_FRAMES`; of feature streams, which
+    are read in windows, :data:`STREAM_BYTES` but no less than :data:`STREAM_FRAMES`. The last
+    chunk may reach beyond the block by less than the number of chunks.
     """
     block = tuple(max(n, 1) for n in block)
     if not block:
         return (), None
-    axis = dims.index(schema.TIME) if schema.TIME in dims else block.index(max(block))
+    along = clock(dims)
+    axis = block.index(max(block)) if along is None else dims.index(along)
     row = math.prod(block) // block[axis] * itemsize
     at_most = max(1, CHUNK_BYTES // row)
     if schema.Y in dims:
         at_most = min(at_most, CHUNK_FRAMES)
+    elif along == schema.FRAME:
+        at_most = min(at_most, max(STREAM_FRAMES, STREAM_BYTES // row))
     length, pieces = split(block[axis], at_most)
     chunks = (*block[:axis], length, *block[axis + 1 :])
     shards = (*block[:axis], length * pieces, *block[axis + 1 :])

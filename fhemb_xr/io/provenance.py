@@ -15,12 +15,14 @@ UUID, KIND, ARRAY = "fhemb_uuid", "fhemb_kind", "fhemb_array"
 
 
 def kind(obj: xr.Dataset) -> str:
-    """What a Dataset is: recording, embedding, basis, relation, lagged or result."""
+    """What a Dataset is: recording, embedding, basis, relation, lagged, streams or result."""
     names, dims = set(obj.data_vars), set(map(str, obj.dims))
     if schema.HEATMAP in names and _is_recording(obj):
         return "recording"
     if schema.EMBEDDING in names:
         return "embedding"
+    if schema.FRAME in dims:
+        return "streams"
     if {"components", "mean"} <= names:
         return "basis"
     if {schema.WINDOW, schema.LAG} <= dims:

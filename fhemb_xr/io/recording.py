@@ -10,7 +10,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, StoreError
-from fhemb_xr.io import encoding, files, inventory, provenance
+from fhemb_xr.io import codecs, decimals, encoding, files, inventory, provenance
 
 
 def open_recording(store: Any, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  (xarray's own)
@@ -50,7 +50,7 @@ def open_recording(store: Any, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006
     >>> ds.heatmap.dtype, ds.heatmap.chunks is not None
     (dtype('float32'), True)
     """
-    ds = _open(store, chunks)
+    ds = opened(store, chunks)
     schema.validate(ds)
     # taken out of its Dataset, the heatmap must still know its clock
     rate = {schema.SAMPLING_RATE: ds.attrs[schema.SAMPLING_RATE]}
@@ -106,7 +106,7 @@ def open_result(store: Any) -> xr.DataArray | xr.Dataset:
     ...     fx.open_result(f"{folder}/x.zarr").name
     'score'
     """
-    ds = _open(store, {})
+    ds = opened(store, {})
     name = ds.attrs.get(provenance.ARRAY)
     if name is None:
         return ds
@@ -119,7 +119,8 @@ def open_result(store: Any) -> xr.DataArray | xr.Dataset:
     return found
 
 
-def _open(store: Any, chunks: Any) -> xr.Dataset:
+def opened(store: Any, chunks: Any) -> xr.Dataset:
+    """Any finished store of this version, with labels loaded and what is packed unpacked."""
     local = files.local_path(store)
     where = store if local is None else local
     attrs = _attributes(where, local)
@@ -136,6 +137,7 @@ def _open(store: Any, chunks: Any) -> xr.Dataset:
         lazy = _zarr(where, chunks=chunks)
         ds = lazy.assign_coords({n: c for n, c in ds.coords.items() if c.ndim < 2})
         ds.attrs = _public(ds.attrs)
+    ds = _exact(ds, plain, where)
     if schema.HEATMAP not in plain or not _is_packed(plain[schema.HEATMAP]):
         return ds
     others = [n for n in plain.variables if n != schema.HEATMAP]
@@ -144,10 +146,24 @@ def _open(store: Any, chunks: Any) -> xr.Dataset:
 
 
 def _zarr(where: Any, **how: Any) -> xr.Dataset:
-    with warnings.catch_warnings():
+    with codecs.reading(where if isinstance(where, Path) else None), warnings.catch_warnings():
         # zarr takes the file that a writer is about to rename for a foreign object
         warnings.filterwarnings("ignore", r"Object at .*\.partial", UserWarning)
         ds: xr.Dataset = xr.open_zarr(where, consolidated=False, **how)
+    return ds
+
+
+def _exact(ds: xr.Dataset, plain: xr.Dataset, where: Any) -> xr.Dataset:
+    """``ds`` with decimals as the float32 that they were."""
+    packed = [n for n, v in plain.data_vars.items() if decimals.is_packed(v)]
+    if not packed:
+        return ds
+    others = [n for n in plain.variables if n not in packed]
+    raw = _zarr(where, chunks=None, mask_and_scale=False, drop_variables=others)
+    for name in packed:
+        exact = decimals.decoded(raw[name].variable)
+        chunks = ds[name].chunksizes
+        ds = ds.assign({name: exact.chunk(chunks) if chunks else exact})
     return ds
 
 

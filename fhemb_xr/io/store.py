@@ -1,5 +1,6 @@
 """The only writer of results: staged, checked, synced, and put in place by one rename."""
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import computing, encoding, files, inventory, provenance
+from fhemb_xr.io import computing, decimals, encoding, files, inventory, provenance, ragged
 
+logger = logging.getLogger(__name__)
 SHARD_BYTES = 4 * 2**20
 """Smaller pieces are gathered along time into shards of about this size."""
 
 
-def save(obj: xr.Dataset | xr.DataArray, store: Any, *, mode: str = "w-") -> None:
+def save(obj: xr.Dataset | xr.DataArray | xr.DataTree, store: Any, *, mode: str = "w-") -> None:
     """Compute a lazy result, chunk by chunk, and store it as Zarr.
 
     Whatever Dask there is does the work. The result is staged beside its place, checked for
@@ -26,7 +28,8 @@ def save(obj: xr.Dataset | xr.DataArray, store: Any, *, mode: str = "w-") -> Non
     Parameters
     ----------
     obj
-        A recording, an embedding, a relation, a basis, or any other result.
+        A recording, an embedding, a relation, a basis, or any other result; or a tree of
+        feature streams, as of :func:`open_streams`.
     store
         A path; or anything :meth:`xarray.Dataset.to_zarr` takes, which is then written in
         place and marked as complete at the end, so that it cannot replace what it reads.
@@ -52,9 +55,10 @@ def save(obj: xr.Dataset | xr.DataArray, store: Any, *, mode: str = "w-") -> Non
     Tasks: under three per chunk. Computes at call: one, of everything.
 
     A Dataset that is a whole recording in °C is packed to 16 bits (error 5 mK at most); all
-    else, a heatmap by itself too, keeps every bit. Files are readable by their owner only;
-    plain ``xr.open_zarr`` opens them. What was opened lazily before its store was replaced
-    reads the new values: open it anew.
+    else, a heatmap by itself too, keeps every bit. A float32 array whose ``attrs["decimals"]``
+    says how many it was printed with takes less room, without loss. Files are readable by their
+    owner only; plain ``xr.open_zarr`` opens them. What was opened lazily before its store was
+    replaced reads the new values: open it anew.
 
     Examples
     --------
@@ -68,6 +72,18 @@ def save(obj: xr.Dataset | xr.DataArray, store: Any, *, mode: str = "w-") -> Non
     """
     if mode not in ("w-", "w"):
         raise ValueError(f"mode is 'w-' (refuse to overwrite) or 'w' (replace), found {mode!r}")
+    if isinstance(obj, xr.DataTree):
+        obj = ragged.flat(obj)
+    try:
+        _save(obj, store, mode)
+    except decimals.Inexact as more:
+        logger.debug("%s of %r: stored as it is", more.args[1], more.args[0])
+        # a store of any other kind than a folder is written in place, and was begun
+        again = mode if files.local_path(store) else "w"
+        save(decimals.as_it_is(obj, more.args[0]), store, mode=again)
+
+
+def _save(obj: xr.Dataset | xr.DataArray, store: Any, mode: str) -> None:
     ds, packed = _prepared(obj)
     budget.require_fit(ds, budget.worker_share())
     target = files.local_path(store)
@@ -85,8 +101,12 @@ def save(obj: xr.Dataset | xr.DataArray, store: Any, *, mode: str = "w-") -> Non
             files.publish(aside, target)
 
 
-def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, bool]:
-    """What goes to disk, and whether its heatmap is packed.
+Packing = dict[str, dict[str, Any]]
+"""How to read what is packed, by variable."""
+
+
+def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, Packing]:
+    """What goes to disk, and what of it is packed.
 
     Stamped, with plain attributes and aligned chunks, stale encoding gone.
     """
@@ -97,9 +117,8 @@ def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, bool]:
     ds.attrs = _plain(ds.attrs) | ({} if array is None else {provenance.ARRAY: array})
     for var in ds.variables.values():
         var.attrs = _plain(var.attrs)
-    packed = array is None and _is_packable(ds)
-    if packed:
-        ds = _packed(ds)
+    packed = {str(n): how for n, v in ds.data_vars.items() if (how := _packing(ds, v, array))}
+    ds = ds.assign({n: _packed(ds[n], how) for n, how in packed.items()})
     kept = {n: _stored(c) for n, c in ds.coords.items()}  # map drops those of no variable
     return ds.map(_stored, keep_attrs=True).assign_coords(kept), packed
 
@@ -145,16 +164,28 @@ def _is_packable(ds: xr.Dataset) -> bool:
     return heat.dtype.kind == "f" and degrees and "fhemb_bands" not in heat.attrs
 
 
-def _packed(ds: xr.Dataset) -> xr.Dataset:
-    heat = ds[schema.HEATMAP]
-    data = heat.data
+def _packing(ds: xr.Dataset, var: xr.DataArray, array: str | None) -> dict[str, Any] | None:
+    """How an array is packed, if it is."""
+    if var.name == schema.HEATMAP and array is None and _is_packable(ds):
+        return encoding.PACKING
+    places = decimals.asked(var)
+    return None if places is None else decimals.attributes(places)
+
+
+def _packed(var: xr.DataArray, how: dict[str, Any]) -> Any:
+    function: Any = encoding.pack
+    dtype, options = "int16", dict[str, Any]()
+    if how is not encoding.PACKING:
+        function, dtype = decimals.pack, "int32"
+        options = {"decimals": int(var.attrs[schema.DECIMALS]), "name": str(var.name)}
+    data: Any = var.data
     if isinstance(data, da.Array):
         # meta given: else dask runs the kernel now
-        meta = np.empty((0,) * data.ndim, np.int16)
-        data = data.map_blocks(encoding.pack, dtype=np.int16, meta=meta)
+        meta = np.empty((0,) * data.ndim, dtype)
+        data = data.map_blocks(function, dtype=dtype, meta=meta, **options)
     else:
-        data = encoding.pack(data)
-    return ds.assign({schema.HEATMAP: (heat.dims, data, heat.attrs)})
+        data = function(data, **options)
+    return var.dims, data, var.attrs
 
 
 def _stored(var: xr.DataArray) -> xr.DataArray:
@@ -173,15 +204,16 @@ def _block(var: xr.Variable) -> tuple[int, ...]:
     if var.chunks:
         cut = {d: max(c) for d, c in var.chunksizes.items()}
     elif var.nbytes > SHARD_BYTES:
-        cut |= {d: 1 for d in (schema.SUBJECT, schema.SESSION) if d in cut}
+        cut |= {d: 1 for d in (schema.SUBJECT, *schema.WHO) if d in cut}
     n_bytes = math.prod(cut.values()) * var.dtype.itemsize
-    if schema.TIME in cut and 0 < n_bytes < SHARD_BYTES:
-        pieces = min(SHARD_BYTES // n_bytes, -(-var.sizes[schema.TIME] // cut[schema.TIME]))
-        cut[schema.TIME] *= max(1, pieces)
+    clock = encoding.clock(var.dims)
+    if clock in cut and 0 < n_bytes < SHARD_BYTES:
+        pieces = min(SHARD_BYTES // n_bytes, -(-var.sizes[clock] // cut[clock]))
+        cut[clock] *= max(1, pieces)
     return tuple(cut.values())
 
 
-def _write_in_place(ds: xr.Dataset, store: Any, mode: str, packed: bool) -> None:
+def _write_in_place(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
     from zarr.errors import ContainsArrayError, ContainsGroupError
 
     try:
@@ -190,16 +222,14 @@ def _write_in_place(ds: xr.Dataset, store: Any, mode: str, packed: bool) -> None
         raise StoreError("the store holds something already: mode='w' replaces it") from None
 
 
-def _write(ds: xr.Dataset, store: Any, mode: str, packed: bool) -> None:
+def _write(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
     how: Any = mode
     work = ds.assign_attrs({encoding.STATUS: encoding.WRITING}).to_zarr(
         store,
         mode=how,
         zarr_format=3,
         consolidated=False,  # not part of the Zarr 3 format
-        encoding={
-            n: _codecs(v, packed and n == schema.HEATMAP) for n, v in ds.variables.items()
-        },
+        encoding={n: _codecs(v, packed.get(str(n))) for n, v in ds.variables.items()},
         # a recording's frames that are all missing cost nothing; in a result a missing chunk
         # is a lost one
         write_empty_chunks=ds.attrs[provenance.KIND] != "recording",
@@ -213,26 +243,26 @@ def _write(ds: xr.Dataset, store: Any, mode: str, packed: bool) -> None:
 _CLOCK = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian"}
 
 
-def _codecs(var: xr.Variable, packed: bool) -> dict[str, Any]:
+def _codecs(var: xr.Variable, packed: dict[str, Any] | None) -> dict[str, Any]:
     chunks, shards = encoding.layout(var.dims, _block(var), var.dtype.itemsize)
     out: dict[str, Any] = {"compressors": encoding.compressors(var.dtype), "chunks": chunks}
     if shards and var.chunks:
         out["shards"] = shards
     if packed:
-        out["fill_value"] = encoding.MISSING
+        out["fill_value"] = packed["_FillValue"]
     if var.dtype.kind == "M":  # xarray would count in the coarsest unit that fits
         out |= {**_CLOCK, "dtype": "int64"}
     return out
 
 
-def _finish(store: Any, packed: bool) -> None:
+def _finish(store: Any, packed: Packing) -> None:
     """Say that the store is complete, and how to read what is packed."""
     import zarr
 
     group = zarr.open_group(str(store) if isinstance(store, Path) else store, mode="r+")
-    if packed:
+    for name, how in packed.items():
         # set here, not in xarray: it would take them for work that it has to do
-        group[schema.HEATMAP].attrs.update(encoding.PACKING)
+        group[name].attrs.update(how)
     done: dict[str, Any] = {encoding.STATUS: encoding.COMPLETE}
     if isinstance(store, Path):
         files.sweep_pieces(store)  # of a worker that was killed, its task redone

@@ -1,0 +1,126 @@
+"""Decimal numbers in fewer bits, without loss: what was printed with *d* decimals.
+
+A tool that prints 312.4 gives a multiple of 0.1: stored as the whole number 3124 with
+``scale_factor`` 0.1 it takes half the room of the float32 nearest to it, and comes back as
+that very float32: the quotient of two exact float64 numbers is the float64 nearest to the
+decimal, which is what reading the text gives. 32 bits hold every float32 that has *d* exact
+decimals; the upper ones are equal, and shuffling leaves next to nothing of them.
+"""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from fhemb_xr.schema import DECIMALS
+
+MISSING = -(2**31)
+MOST = 9
+"""More decimals than any float32 holds exactly."""
+
+
+class Inexact(ValueError):  # noqa: N818  (a finding; its first argument is the variable)
+    """Numbers that have more decimals than their attribute says."""
+
+
+def pack(x: NDArray[np.floating[Any]], decimals: int, name: str = "") -> NDArray[np.int32]:
+    """Numbers of so many decimals to 32 bits: ``(...) -> (...)``; NaN to the missing value.
+
+    Peak memory: 25 bytes per sample.
+
+    Raises
+    ------
+    Inexact
+        If a number has more decimals, so that it would come back as another.
+    """
+    with np.errstate(invalid="ignore"):
+        whole = np.rint(np.multiply(x, 10.0**decimals, dtype=np.float64))
+        fits = np.abs(whole) < -MISSING
+        out = np.where(fits, whole, MISSING).astype(np.int32)
+    lost = (unpack(out, decimals) != x) & ~np.isnan(x)
+    if lost.any():
+        raise Inexact(name, f"{float(np.asarray(x)[lost][0])!r} has not {decimals} decimals")
+    return out
+
+
+def unpack(packed: NDArray[np.int32], decimals: int) -> NDArray[np.float32]:
+    """32 bits to the float32 nearest to the decimal: ``(...) -> (...)``.
+
+    Peak memory: 13 bytes per sample.
+    """
+    out: NDArray[np.float32] = np.divide(packed, 10.0**decimals).astype(np.float32)
+    out[packed == MISSING] = np.nan
+    return out
+
+
+def asked(x: xr.DataArray) -> int | None:
+    """Decimals that an array of numbers is to be stored with, if any.
+
+    Raises
+    ------
+    ValueError
+        If the attribute is no number of decimals.
+    """
+    found = x.attrs.get(DECIMALS)
+    if found is None or x.dtype != np.float32:
+        return None
+    if not isinstance(found, int | np.integer) or not 0 <= found <= MOST:
+        raise ValueError(
+            f"attrs[{DECIMALS!r}] is a whole number from 0 to {MOST}, found {found!r}"
+        )
+    return int(found)
+
+
+def as_it_is(obj: Any, name: str) -> Any:
+    """``obj`` with every bit of one array to be stored."""
+    if isinstance(obj, xr.DataArray):
+        return obj.drop_attrs(deep=False).assign_attrs(_less(obj.attrs))
+    var = obj[name]
+    return obj.assign({name: (var.dims, var.data, _less(var.attrs))})
+
+
+def _less(attrs: dict[Any, Any]) -> dict[Any, Any]:
+    return {k: v for k, v in attrs.items() if k != DECIMALS}
+
+
+def attributes(decimals: int) -> dict[str, Any]:
+    """How any other program reads what was packed."""
+    return dict(zip(_HOW, (10.0**-decimals, 0.0, MISSING), strict=True))
+
+
+_HOW = ("scale_factor", "add_offset", "_FillValue")
+
+
+def is_packed(var: xr.DataArray) -> bool:
+    """Whether xarray, left to itself, would read it with another rounding."""
+    how = var.encoding
+    places = var.attrs.get(DECIMALS)
+    ours = isinstance(places, int) and how.get("dtype") == np.int32
+    return ours and how.get("_FillValue") == MISSING
+
+
+def decoded(raw: xr.Variable) -> xr.Variable:
+    """The float32 numbers of a packed variable, lazily indexed."""
+    data = indexing.LazilyIndexedArray(_Decimals(raw, int(raw.attrs[DECIMALS])))
+    attrs = {k: v for k, v in raw.attrs.items() if k not in _HOW}
+    return xr.Variable(raw.dims, data, attrs, raw.encoding)
+
+
+class _Decimals(BackendArray):
+    """Packed numbers that are unpacked where they are read."""
+
+    def __init__(self, raw: xr.Variable, decimals: int) -> None:
+        self._raw, self._decimals = raw, decimals
+        self.shape, self.dtype = raw.shape, np.dtype(np.float32)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        read = indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
+        )
+        return read
+
+    def _read(self, key: tuple[Any, ...]) -> NDArray[np.float32]:
+        return unpack(self._raw[key].values, self._decimals)

@@ -1,0 +1,147 @@
+"""Opening feature streams: landmarks, action units, head pose, embeddings, frame by frame."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError
+from fhemb_xr.io import encoding, files, hdf5, provenance, ragged, recording
+
+Streams = xr.Dataset | xr.DataTree
+
+
+def open_streams(
+    store: Any,
+    *,
+    chunks: Any = {},  # noqa: B006  (xarray's own)
+    sampling_rate: float = schema.DEFAULT_RATE_HZ,
+) -> Streams:
+    """Open feature streams, labelled and lazy.
+
+    Parameters
+    ----------
+    store
+        A Zarr store of :func:`save`; or an HDF5 file in the layout of NoXi-Re's scripts, as it
+        is (extra ``streams``).
+    chunks
+        Frames and so on of a dask chunk, as in :meth:`xarray.Dataset.chunk`; ``{}``: what lies
+        together on disk, 32 MiB at most. With ``None`` the arrays are xarray's own lazily
+        indexed ones, without dask: the quickest for windows of training; of an HDF5 file then
+        always as a tree.
+    sampling_rate
+        Frames a second of an HDF5 file, which does not say it [Hz].
+
+    Returns
+    -------
+    Where all recordings are equally long, a Dataset with the dimensions ``session``,
+    ``person``, ``frame``; else a DataTree ``/session/person`` of Datasets. Variables by their
+    names in :data:`fhemb_xr.schema.STREAMS`: ``face(frame, landmark, xy)``,
+    ``aus(frame, au)``, ``head(frame, pose)``, ``vit(frame, embedding)``, each with its policy
+    in ``attrs["normalization"]``; ``time(frame)`` [s] is shared by all of them.
+
+    Raises
+    ------
+    StoreError
+        Nothing is there, or it is unfinished or damaged.
+    SchemaError
+        It holds no streams.
+
+    Notes
+    -----
+    Memory: a chunk. Tasks: one per chunk. Computes at call: none; labels are read.
+
+    Examples
+    --------
+    >>> import tempfile, fhemb_xr as fx
+    >>> ds = fx.testing.streams(n_frames=200)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fx.save(ds, f"{folder}/a.zarr")
+    ...     again = fx.open_streams(f"{folder}/a.zarr")
+    >>> again.aus.dims
+    ('session', 'person', 'frame', 'au')
+    """
+    local = files.local_path(store)
+    if local is not None and hdf5.is_hdf5(local):
+        each = ((s, p, clocked(ds, sampling_rate)) for s, p, ds in hdf5.recordings(local))
+        found = {(s, p): chunked(ds, chunks) for s, p, ds in each}
+        return assembled(found, {schema.SAMPLING_RATE: float(sampling_rate)})
+    ds = recording.opened(store, None)
+    if ds.attrs.get(provenance.KIND) != "streams":
+        kind = ds.attrs.get(provenance.KIND, "something else")
+        raise SchemaError(f"expected feature streams, the store holds a {kind}")
+    if ragged.ROWS not in ds.variables:
+        return chunked(ds, chunks)
+    tree = ragged.tree(ds)
+    return tree.map_over_datasets(lambda leaf: chunked(leaf, chunks))
+
+
+def assembled(
+    found: Mapping[tuple[str, str], xr.Dataset], attrs: Mapping[str, Any] = {}
+) -> Streams:
+    """Recordings by session and person as one Dataset, or as a tree where lengths differ.
+
+    Parameters
+    ----------
+    found
+        Streams of each session and person.
+    attrs
+        Attributes of the whole.
+
+    Raises
+    ------
+    SchemaError
+        There are no recordings.
+    """
+    if not found:
+        raise SchemaError("there are no recordings: nothing can be opened")
+    sessions, persons = (list(dict.fromkeys(labels)) for labels in zip(*found, strict=True))
+    shapes = {frozenset((n, v.shape) for n, v in ds.data_vars.items()) for ds in found.values()}
+    lazy = all(v.chunks or v._in_memory for ds in found.values() for v in ds.variables.values())
+    if len(shapes) > 1 or len(found) < len(sessions) * len(persons) or not lazy:
+        # labels that all of them share stand at the root
+        named = {d: c for ds in found.values() for d, c in ds.coords.items() if c.dims == (d,)}
+        named.pop(schema.FRAME, None)
+        nodes = {f"{s}/{p}": ds for (s, p), ds in found.items()}
+        root = xr.Dataset(coords=named, attrs=dict(attrs))
+        return xr.DataTree.from_dict({"/": root, **nodes})
+    people, series = xr.Variable(schema.PERSON, persons), xr.Variable(schema.SESSION, sessions)
+    rows = [xr.concat([found[s, p] for p in persons], people, **_SAME) for s in sessions]
+    return xr.concat(rows, series, **_SAME).assign_attrs(attrs)
+
+
+_SAME: Any = {
+    "data_vars": "all",
+    "coords": "minimal",
+    "compat": "override",  # nothing is compared: that would read it
+    "join": "override",
+    "combine_attrs": "override",
+}
+
+
+def clocked(ds: xr.Dataset, rate_hz: float, first: int = 0) -> xr.Dataset:
+    """``ds`` with frame numbers and seconds along ``frame``."""
+    frame = np.arange(first, first + ds.sizes[schema.FRAME], dtype=np.int64)
+    seconds = (schema.FRAME, frame / rate_hz, {"units": "s", "axis": "T"})
+    out = ds.assign_coords({schema.FRAME: frame, schema.TIME: seconds})
+    return out.assign_attrs({schema.SAMPLING_RATE: float(rate_hz)})
+
+
+def chunked(ds: xr.Dataset, chunks: Any) -> xr.Dataset:
+    """``ds`` in dask chunks: of what lies together on disk, as far as a task may hold it."""
+    if chunks is None:
+        return ds
+    lazy = {n: v for n, v in ds.data_vars.items() if schema.FRAME in v.dims}
+    return ds.assign({n: v.chunk(_cut(v.variable) | dict(chunks)) for n, v in lazy.items()})
+
+
+def _cut(var: xr.Variable) -> dict[Any, int]:
+    one: dict[Any, int] = {d: 1 for d in schema.WHO if d in var.dims}
+    row = math.prod({**var.sizes, **one, schema.FRAME: var.dtype.itemsize}.values())
+    frames = max(1, encoding.CHUNK_BYTES // max(row, 1))
+    stored = var.encoding.get("chunks") or var.encoding.get("chunksizes") or var.shape
+    together = max(1, stored[var.dims.index(schema.FRAME)])
+    return one | {schema.FRAME: max(together, frames // together * together)}
