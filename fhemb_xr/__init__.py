@@ -10,6 +10,7 @@ from fhemb_xr.io.streams import open_streams
 from fhemb_xr.io.verification import verify
 from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
 from fhemb_xr.ops.butterworth import band_power, bandpass
+from fhemb_xr.ops.classification import classify
 from fhemb_xr.ops.coefficients import from_coefficients, wavelet_coefficients
 from fhemb_xr.ops.decompose import pca, project, reconstruct
 from fhemb_xr.ops.framewise import features
@@ -19,6 +20,7 @@ from fhemb_xr.ops.pipeline import embed, replay
 from fhemb_xr.ops.prototypes import barycentre
 from fhemb_xr.ops.relation import normalize_relation, pairwise
 from fhemb_xr.ops.resizing import resize
+from fhemb_xr.ops.samples import prepare
 from fhemb_xr.ops.selection import mask, select
 from fhemb_xr.ops.significance import isc, synchrony
 from fhemb_xr.ops.similarity import lagged_correlation
@@ -31,6 +33,7 @@ __all__ = [
     "band_power",
     "bandpass",
     "barycentre",
+    "classify",
     "clusters",
     "coverage",
     "embed",
@@ -49,6 +52,7 @@ __all__ = [
     "open_streams",
     "pairwise",
     "pca",
+    "prepare",
     "project",
     "reconstruct",
     "replay",

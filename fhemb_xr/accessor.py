@@ -11,6 +11,7 @@ from fhemb_xr.io import store
 from fhemb_xr.ops import (
     bands,
     butterworth,
+    classification,
     coefficients,
     decompose,
     framewise,
@@ -20,6 +21,7 @@ from fhemb_xr.ops import (
     prototypes,
     relation,
     resizing,
+    samples,
     selection,
     significance,
     similarity,
@@ -115,6 +117,8 @@ class FhembDataArray(_Accessor):
     pairwise = _method(relation.pairwise)
     normalize_relation = _method(relation.normalize_relation)
     clusters = _method(grouping.clusters)
+    prepare = _method(samples.prepare)
+    classify = _method(classification.classify)
     barycentre = _method(prototypes.barycentre)
     silhouette = _method(grouping.silhouette)
     embed_relation = _method(grouping.embed_relation)

@@ -1,0 +1,113 @@
+"""Labelled samples: what people did in segments of time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import EmptySelectionError, SchemaError
+
+Segment = tuple[float, float]
+
+SAMPLE, LABEL = "sample", "label"
+PEOPLE = "people"
+"""Attribute of samples: the coordinate that says whose each is."""
+
+
+def prepare(
+    x: xr.DataArray,
+    segments: Mapping[str, Segment | Sequence[Segment]],
+    *,
+    dim: str = "subject",
+) -> xr.DataArray:
+    """Labelled samples: what every person did in each of some segments of time.
+
+    Parameters
+    ----------
+    x
+        Series ``(dim, …, time)``, chunked in any way; ``session`` is stacked with ``dim``, a
+        ``feature`` is kept.
+    segments
+        A class for each name: one ``(start, stop)`` [s] on the clock of ``x``, half-open, or
+        several; all of one length.
+    dim
+        The people.
+
+    Returns
+    -------
+    ``(sample, [feature], time)`` in the units of ``x``, lazy where it is, in the order of the
+    people, with ``label``, ``start`` [s] and the people's own coordinates along ``sample``;
+    ``time`` [s] runs from the start of the segment.
+
+    Raises
+    ------
+    EmptySelectionError
+        If a segment reaches beyond the series.
+    ValueError
+        If there are fewer than two classes, or segments of different length.
+    SchemaError
+        If ``x`` has no ``time`` or no ``dim``, or dimensions that are neither.
+
+    Notes
+    -----
+    Memory: a chunk. Tasks: two per chunk that the segments touch. Computes at call: none. Who
+    misses a frame can only be seen by computing, and is left out by :func:`fhemb_xr.classify`.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> x = xr.DataArray(
+    ...     np.arange(20.0).reshape(2, 10),
+    ...     dims=("subject", "time"),
+    ...     coords={"subject": [40, 41], "time": np.arange(10) / 2},
+    ... )
+    >>> samples = fx.prepare(x.chunk(), {"calm": (0, 1), "storm": (3, 4)})
+    >>> samples.label.values.tolist(), samples.subject.values.tolist()
+    (['calm', 'storm', 'calm', 'storm'], [40, 40, 41, 41])
+    """
+    schema.require_dims(x, dim, schema.TIME)
+    kept = [d for d in (schema.FEATURE, schema.COMPONENT) if d in x.dims]
+    people = [d for d in (dim, schema.SESSION) if d in x.dims]
+    if rest := set(x.dims) - {*kept, *people, schema.TIME}:
+        raise SchemaError(f"cannot tell what {sorted(map(str, rest))} are: choose one of each")
+    spans = [(name, *s) for name, given in segments.items() for s in _spans(given)]
+    if dim not in x.coords:
+        x = x.assign_coords({dim: np.arange(x.sizes[dim])})
+    parts = [_cut(x, start, stop).assign_coords({LABEL: name}) for name, start, stop in spans]
+    lengths = sorted({p.sizes[schema.TIME] for p in parts})
+    if len(segments) < 2 or len(lengths) != 1:
+        raise ValueError(
+            f"need two classes or more, of segments of one length, found {len(segments)} of "
+            f"{lengths} frames"
+        )
+    out = xr.concat(parts, "_part", coords="different", compat="equals", join="exact")
+    out = out.sortby(dim).stack({SAMPLE: [*people, "_part"]}, create_index=False)
+    out = out.drop_vars("_part", errors="ignore").transpose(SAMPLE, *kept, schema.TIME)
+    out = out.assign_coords({SAMPLE: np.arange(out.sizes[SAMPLE])})
+    keep = {k: v for k, v in x.attrs.items() if k in ("units", schema.SAMPLING_RATE)}
+    out.attrs = {"long_name": f"samples of {x.name or 'series'}", **keep, PEOPLE: dim}
+    return out.rename("samples")
+
+
+def _spans(given: Any) -> list[Segment]:
+    alone = len(given) == 2 and all(isinstance(v, int | float | np.number) for v in given)
+    return [tuple(given)] if alone else [tuple(s) for s in given]
+
+
+def _cut(x: xr.DataArray, start: float, stop: float) -> xr.DataArray:
+    """The frames of a segment, by number, so that equal segments have equally many."""
+    rate = schema.sampling_rate(x)
+    n = x.sizes[schema.TIME]
+    first = float(x.indexes[schema.TIME][0]) if schema.TIME in x.indexes and n else 0.0
+    a, b = (round((s - first) * rate) for s in (start, stop))
+    if not 0 <= a < b <= n:
+        raise EmptySelectionError(
+            f"no segment [{start:g}, {stop:g}) s: the series run from {first:g} to "
+            f"{first + n / rate:g} s"
+        )
+    out = x.isel({schema.TIME: slice(a, b)}).drop_vars(schema.FRAME, errors="ignore")
+    return out.assign_coords(
+        {schema.TIME: np.arange(b - a) / rate, "start": (first + a / rate)}
+    )
