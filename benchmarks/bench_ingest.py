@@ -7,6 +7,10 @@ the same COPY statements to /dev/null, over as many connections and over one: th
 *decode* is the decoder alone on messages in memory, in MB/s of float32 temperatures. *peak* is
 the memory, in MiB, of a process that does nothing but this run. Ours and the drains alternate;
 figures are medians. Client and server share the machine.
+
+*server* and *client* are µs of processor time a frame in our run, of all backends and of ours
+with its compression: they do not move with other work on the machine, as the rates do. With a
+core for each side, ours keeps up with the drain while *client* is not above *server*.
 """
 
 import argparse
@@ -28,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import psycopg
 import xarray as xr
 
@@ -72,6 +77,8 @@ CASES = (
     Case("wide", "real"),
     Case("wide", "double precision"),
     Case("wide", "smallint"),
+    Case("wide", "float32"),
+    Case("wide", "uint16"),
     Case("tall", "real"),
     Case("tall", "float32"),
     Case("tall", "float64"),
@@ -112,7 +119,12 @@ def cells(case: Case, frames: np.ndarray) -> list[bytes]:
 def load(conn: psycopg.Connection[Any], case: Case, n_time: int) -> None:
     """Fill a table; frames repeat, since the server does not notice."""
     columns = {
-        "wide": ", ".join(f"subj{40 + i} {case.cell}[]" for i in range(PEOPLE)),
+        "wide": ", ".join(
+            f"subj{40 + i} {case.cell}[]"
+            if case.cell in _OIDS
+            else f"subj{40 + i}_h integer, subj{40 + i}_w integer, subj{40 + i} bytea"
+            for i in range(PEOPLE)
+        ),
         "tall": "subject integer, "
         + (
             f"frame {case.cell}[]" if case.cell in _OIDS else "h integer, w integer, data bytea"
@@ -140,7 +152,8 @@ def load_frames(conn: psycopg.Connection[Any], case: Case, n_time: int) -> None:
         for t in range(n_time):
             cell, clock = made[t % DISTINCT], field(struct.pack("!i", t))
             if case.layout == "wide":
-                copy.write(struct.pack("!h", 1 + PEOPLE) + clock + cell * PEOPLE)
+                each = 1 if case.cell in _OIDS else 3
+                copy.write(struct.pack("!h", 1 + each * PEOPLE) + clock + cell * PEOPLE)
                 continue
             n_fields = 3 if case.cell in _OIDS else 5
             for i in range(PEOPLE):
@@ -203,11 +216,15 @@ def fetched(conn: psycopg.Connection[Any], case: Case, who: int, n: int) -> np.n
     table, where = f"{case.schema}.face_t", f"frame_number < {n}"
     if case.layout == "wide":
         query = f"SELECT subj{who} FROM {table} WHERE {where} ORDER BY frame_number"  # noqa: S608
-        return np.array([r[0] for r in conn.execute(query).fetchall()], dtype="f4")
+        found = conn.execute(query).fetchall()
+        return as_frames(found, case)
     what = {"tall": "frame" if case.cell in _OIDS else "data", "long": "value"}[case.layout]
     order = "frame_number" + ", y, x" * (case.layout == "long")
     query = f"SELECT {what} FROM {table} WHERE {where} AND subject = {who} ORDER BY {order}"  # noqa: S608
-    found = conn.execute(query).fetchall()
+    return as_frames(conn.execute(query).fetchall(), case)
+
+
+def as_frames(found: list[Any], case: Case) -> np.ndarray:
     if case.cell in _BYTES:
         raw = [np.frombuffer(r[0], _BYTES[case.cell]) for r in found]
         return np.stack(raw).astype("f4").reshape(-1, *SHAPE)
@@ -270,14 +287,34 @@ def measure(
     drain(server, queries, 1)  # warm
     for n in connections:
         limit, one, mine = rates(server, source, queries, n, repeats, total)
+        there, here = processor(server, lambda n=n: ours(source, n), total)
         print(
             f"{case.name:26} {n:4} {limit:8.0f} {one:8.0f} {mine:8.0f} {mine / one:6.2f}"
             f" {mine * 4 * SHAPE[0] * SHAPE[1] / 1e6:8.0f} {theirs:9.0f} {mine / theirs:6.1f}"
-            f" {decoded:8.0f} {peak(server, case, n):7.0f}",
+            f" {decoded:8.0f} {peak(server, case, n):7.0f} {there:7.0f} {here:7.0f}",
             flush=True,
         )
     with psycopg.connect(server.conninfo(), autocommit=True) as conn:
         conn.execute(f"DROP SCHEMA {case.schema} CASCADE")
+
+
+def backends(server: embedded.Server) -> float:
+    """Seconds of processor time of all backends that have ended."""
+    with psycopg.connect(server.conninfo()) as conn:
+        postmaster = psutil.Process(conn.info.backend_pid).parent()
+    time.sleep(0.1)  # until it has buried this one
+    spent = postmaster.cpu_times()
+    return spent.children_user + spent.children_system
+
+
+def processor(
+    server: embedded.Server, work: Callable[[], object], total: int
+) -> tuple[float, float]:
+    """µs a frame of the server and of ours."""
+    theirs, mine = backends(server), time.process_time()
+    work()
+    mine = time.process_time() - mine
+    return 1e6 * (backends(server) - theirs) / total, 1e6 * mine / total
 
 
 def rates(
@@ -410,7 +447,7 @@ def main() -> None:
     print(
         f"{'table':26} {'conn':>4} {'drain':>8} {'by one':>8} {'ours':>8} {'ratio':>6}"
         f" {'MB/s f4':>8}"
-        f" {'original':>9} {'ratio':>6} {'decode':>8} {'peak':>7}"
+        f" {'original':>9} {'ratio':>6} {'decode':>8} {'peak':>7} {'server':>7} {'client':>7}"
     )
     with embedded.serve() as server:
         for case in cases:

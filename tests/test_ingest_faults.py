@@ -1,0 +1,206 @@
+"""Runs that are killed, from a real PostgreSQL onto a real disk: nothing lost or repeated."""
+
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+
+import fhemb_xr as fx
+from fhemb_xr.errors import FhembError, StoreError
+from ingest.ledger import Ledger
+from ingest.run import ingest
+from ingest.source import PostgresReader, PostgresSource
+
+pytestmark = pytest.mark.db
+PEOPLE, N, SHARD, SHAPE = (40, 41, 53), 600, 20, (8, 6)
+SHARDS = len(PEOPLE) * N // SHARD
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A server of its own: it is killed here."""
+    from ingest.embedded import serve
+
+    with serve() as made:
+        columns = ", ".join(f"subj{who} real[]" for who in PEOPLE)
+        rng = np.random.default_rng(6)
+        with psycopg.connect(made.conninfo()) as conn:
+            conn.execute("CREATE SCHEMA don")
+            conn.execute(f"CREATE TABLE don.face_t (frame_number int PRIMARY KEY, {columns})")
+            with conn.cursor().copy("COPY don.face_t FROM STDIN") as copy:
+                for t in range(N):
+                    faces = rng.normal(33, 2, (len(PEOPLE), *SHAPE)).round(2).tolist()
+                    cells = [str(f).replace("[", "{").replace("]", "}") for f in faces]
+                    copy.write_row((t, *cells))
+        yield made
+
+
+@pytest.fixture(scope="module")
+def whole(server, tmp_path_factory):
+    """The store of a run that nobody disturbed."""
+    store = tmp_path_factory.mktemp("whole") / "a.zarr"
+    ingest(PostgresSource(server.connection(), "don"), store, shard_frames=SHARD)
+    return data_files(store)
+
+
+def data_files(store):
+    """Content of every file but the attributes, which hold the time of making."""
+    every = (p for p in Path(store).rglob("*") if p.is_file() and p != store / "zarr.json")
+    return {str(p.relative_to(store)): p.read_bytes() for p in every}
+
+
+def run(store, connection, log):
+    """One run in a process of its own, which notes what it reads. Exit: 0, 1 refused."""
+    read = PostgresReader.read
+
+    def noted(self, block, place):
+        line = f"{block.session},{block.subject},{block.start}\n"
+        os.write(log_file, line.encode())
+        time.sleep(0.02)  # else it is over before it is killed
+        read(self, block, place)
+
+    log_file = os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    PostgresReader.read = noted
+    try:
+        ingest(PostgresSource(connection, "don"), store, shard_frames=SHARD, workers=2)
+    except FhembError:
+        os._exit(1)
+
+
+def published(store):
+    if not (store / "heatmap" / "ledger.jsonl").exists():
+        return set()
+    return {",".join(map(str, key)) for key in Ledger.read(store).entries}
+
+
+def kill_backend(connection):
+    """SIGKILL one backend of the run: the server ends all others and starts anew."""
+    where = {**connection, "application_name": "killer", "connect_timeout": 5}
+    try:
+        with psycopg.connect(**where) as conn:
+            found = conn.execute(
+                "SELECT pid FROM pg_stat_activity WHERE application_name = 'fhemb_xr ingest'"
+            ).fetchall()
+        for (pid,) in found[:1]:
+            os.kill(pid, signal.SIGKILL)
+        return bool(found)
+    except (psycopg.OperationalError, ProcessLookupError):
+        return False  # it was just starting anew, or the run had ended
+
+
+def answers(connection):
+    for _ in range(200):
+        try:
+            psycopg.connect(**connection, connect_timeout=5).close()
+            return
+        except psycopg.OperationalError:
+            time.sleep(0.05)
+    raise AssertionError("the server did not come back")
+
+
+def disturbed(store, connection, seed, kills):
+    """Run until the store is whole, killing the run or the database; how often that was."""
+    rng, done = random.Random(seed), 0
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ingest.run", "ingest.source", "ingest.planning"])
+    log = store.with_suffix(".log")
+    while True:
+        before = published(store)
+        log.unlink(missing_ok=True)
+        process = context.Process(target=run, args=(store, connection, log))
+        process.start()
+        left = done < kills
+        if left:
+            while rng.random() < 0.9 and process.is_alive() and not log.exists():
+                process.join(0.01)  # some are killed before they have begun
+            process.join(rng.uniform(0.0, 1.0))
+            if rng.random() < 0.7:
+                killed = process.is_alive()
+                process.kill()
+            else:
+                killed = process.is_alive() and kill_backend(connection)
+            done += killed
+        process.join(120)
+        assert process.exitcode in (0, 1, -signal.SIGKILL), "no typed error"
+        answers(connection)
+        again = set(log.read_text().split()) & before if log.exists() else set()
+        assert not again, "read again what was published"
+        if process.exitcode == 0:
+            return done
+        if store.exists():
+            with pytest.raises(StoreError):
+                fx.open_recording(store)
+
+
+def test_kills__of_the_run_and_of_the_database_leave_the_same_store(server, whole, tmp_path):
+    done = disturbed(tmp_path / "a.zarr", server.connection(), seed=1, kills=4)
+    assert done
+    assert data_files(tmp_path / "a.zarr") == whole
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_kills__two_hundred_leave_the_same_store(server, whole, tmp_path):
+    done = store = 0
+    while done < 200:
+        store += 1
+        path = tmp_path / f"{store}.zarr"
+        done += disturbed(path, server.connection(), seed=store, kills=200 - done)
+        assert data_files(path) == whole
+
+
+TINY = """
+import sys, os
+from pathlib import Path
+folder = Path(sys.argv[1])
+from fhemb_xr.errors import StoreError
+from fhemb_xr.io import files
+from ingest.run import ingest
+from ingest.source import PostgresSource
+from ingest.verification import verify
+source = PostgresSource(os.environ["SOURCE"], "don")
+ballast = folder / "ballast"
+ballast.write_bytes(bytes(700_000))
+files.require_room = lambda *_: None  # the forecast would refuse at once
+try:
+    ingest(source, folder / "a.zarr", shard_frames=60, float32=True)
+except StoreError as error:
+    print(error)
+ballast.unlink()
+done = ingest(source, folder / "a.zarr")
+assert 0 < done.shards_written < done.shards, done
+assert verify(folder / "a.zarr", source).equal
+print("whole")
+"""
+
+
+def mounting(folder):
+    """A command that runs the rest with a small disk at a folder, seen by nobody else."""
+    script = f'mkdir -p {folder} && mount -t tmpfs -o size=1m tmpfs {folder} && exec "$@"'
+    user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *user, "--mount", "sh", "-c", script, "sh"]
+
+
+def test_disk__that_is_full_is_one_sentence_and_goes_on_with_room(server, tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    probe = subprocess.run([*mounting(folder), "true"], capture_output=True, check=False)
+    if probe.returncode != 0:
+        pytest.skip("no small disk: mounting a tmpfs is not permitted here")
+    command = [*mounting(folder), sys.executable, "-c", TINY, str(folder)]
+    environment = {**os.environ, "SOURCE": server.conninfo()}
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    sentence, end = ran.stdout.splitlines()
+    assert "cannot write to" in sentence
+    assert "No space left on device" in sentence
+    assert "the same command goes on from there" in sentence
+    assert end == "whole"
