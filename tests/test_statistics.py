@@ -1,3 +1,4 @@
+import itertools
 import pickle
 import tracemalloc
 
@@ -22,6 +23,20 @@ def test_kernel__merged_parts_equal_the_whole(a, b):
     parts = np.concatenate([kernel.state(a), kernel.state(b)])
     whole = kernel.state(np.concatenate([a, b]))
     np.testing.assert_allclose(kernel.merge(parts), whole, rtol=1e-9, atol=1e-6)
+
+
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
+def test_kernel__is_the_same_compiled_or_not_however_the_samples_lie(axes, monkeypatch):
+    rng = np.random.default_rng(2)
+    x = rng.normal(33, 2, (7, 300, 11)).astype("f4").transpose(axes)
+    x[rng.random(x.shape) < 0.1] = np.nan
+    x[0, :2], x[1, 0, 0] = np.nan, np.inf
+    monkeypatch.setattr(kernel, "COMPILED", 1)
+    for part in (x, x[::2, ::-1], x[:, :, :0], x[:, :, :1]):
+        with monkeypatch.context() as patch:
+            patch.setattr(kernel, "COMPILED", 2**40)
+            by_numpy = kernel.state(part)
+        np.testing.assert_allclose(kernel.state(part), by_numpy, rtol=1e-10, atol=1e-7)
 
 
 def test_kernel__peak_memory_is_what_it_says():
