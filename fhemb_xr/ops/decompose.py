@@ -9,7 +9,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels import covariance
+from fhemb_xr.kernels import covariance, imputation
 from fhemb_xr.ops import basis as bases
 from fhemb_xr.ops import estimators, kernelpca
 from fhemb_xr.ops import recipes as known
@@ -64,7 +64,10 @@ def pca(
         for all of them together.
     mask
         ``"intersection"``: the pixels that are visible in every frame with a face;
-        ``"impute"``: all that are visible in any, with gaps filled by the pixel's mean.
+        ``"impute"``: all that are visible in any; gaps of frames with a face are filled by
+        what the components make of the pixels that are there, from the pixels' means on, twice
+        (expectation-maximisation of a low-rank model). Filled pixels carry no noise: shares of
+        the total variance are a little high.
     seed
         For ``"randomized"``, ``"sparse"`` and ``landmarks``; None: another one at each call.
     recipe
@@ -108,8 +111,9 @@ def pca(
     and ``incremental`` 33 bytes per sample of a chunk and 16 p (k + 10); ``sparse`` and
     ``robust`` 64 n p; ``kernel`` 8 (4 n² + 5 n p), with landmarks 8 (4 s² + 5 s p) and a chunk.
     Passes over the data: ``covariance``, ``kernel``, ``sparse``, ``robust`` one;
-    ``incremental`` and landmarks two; ``randomized`` five. ``mask="impute"`` adds one before
-    each of them; with ``scaler="robust"`` a task of the first pass holds the stack,
+    ``incremental`` and landmarks two; ``randomized`` five. ``mask="impute"`` adds three before
+    each of them, and two covariances of the pixels where these are within the budget, else
+    eleven; with ``scaler="robust"`` a task of the first pass holds the stack,
     24 n p. Tasks: under five per chunk and pass. Computes at call: none.
 
     References
@@ -121,6 +125,7 @@ def pca(
     Schölkopf, Smola & Müller (1998), Neural Comput. 10, 1299-1319,
     doi:10.1162/089976698300017467.
     Candès, Li, Ma & Wright (2011), J. ACM 58(3), 11, doi:10.1145/1970392.1970395.
+    Tipping & Bishop (1999), J. R. Stat. Soc. B 61, 611-622, doi:10.1111/1467-9868.00196.
 
     Examples
     --------
@@ -150,7 +155,7 @@ def pca(
     ordered = heat.transpose(*(d for d in lead if d not in samples), *samples, *_PIXELS)
     data, n_samples = ordered.data, len(samples)
     if mask == "impute":
-        data = estimators.imputed(data, n_samples)
+        data = estimators.imputed(data, n_samples, n_components)
     fit, size = _fit(data, n_samples, n_components, seed, landmarks, chosen)
     dims = (*ordered.dims[: -n_samples - 2], "row", "column")
     keep = {n: c for n, c in ordered.coords.items() if set(c.dims) <= set(dims)}
@@ -176,7 +181,7 @@ def _fit(
         return kernelpca.fitted(data, n, k, chosen["scaler"], seed, landmarks, options)
     return (
         estimators.fitted(
-            data, n, k, chosen["method"], chosen["scaler"], seed, {"alpha": chosen["alpha"]}
+            data, n, k, chosen["method"], chosen["scaler"], seed, chosen["alpha"]
         ),
         0,
     )
@@ -195,7 +200,9 @@ def project(heat: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     Returns
     -------
     ``scores(…, component)``, float64, lazy where ``heat`` or ``basis`` is. A frame with a NaN
-    inside the basis's mask has NaN scores.
+    inside the basis's mask has NaN scores; of a basis with ``mask="impute"`` it has those that
+    fit its pixels best (least squares), with a kernel and sparse components those of the frame
+    with the pixels' means.
 
     Raises
     ------
@@ -225,7 +232,7 @@ def project(heat: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
         options: dict[str, Any] = {"options": json.loads(basis.attrs["kernel"])}
         options["impute"] = impute
     else:
-        options = {"impute": impute}
+        options = {"impute": "mean" if "projection" in basis else "fit"} if impute else {}
     out: xr.DataArray = xr.apply_ufunc(
         kernelpca.scores if of_kernel else _scores,
         heat.chunk(whole) if heat.chunks else heat,
@@ -331,7 +338,7 @@ def _check_size(heat: xr.DataArray, k: int, method: str) -> None:
 _LINEAR = ("components", "mean", "scale")
 
 
-def _scores(x: Any, components: Any, mean: Any, scale: Any, impute: bool = False) -> Any:
+def _scores(x: Any, components: Any, mean: Any, scale: Any, impute: str = "") -> Any:
     """``(..., y, x), (..., k, y, x) -> (..., k)``; the mask is where the mean is finite."""
     lead = np.broadcast_shapes(x.shape[:-2], mean.shape[:-2])
     out = np.empty((*lead, components.shape[-3]))
@@ -343,10 +350,20 @@ def _scores(x: Any, components: Any, mean: Any, scale: Any, impute: bool = False
         at = (*(slice(None),) * missing, *own)
         pixels = np.isfinite(mean[where])
         d = (x[at][..., pixels] - mean[where][pixels]) / scale[where][pixels]
-        if impute:
-            d = bases.without_gaps(d)
-        out[at] = d @ components[where][:, pixels].T if pixels.any() else np.nan
+        out[at] = _scores_of(d, components[where][:, pixels], impute) if d.size else np.nan
     return out
+
+
+def _scores_of(d: Any, components: Any, impute: str) -> Any:
+    """``(..., p), (k, p) -> (..., k)``; NaN for a frame without a face."""
+    sound = np.isfinite(components).all(axis=-1)
+    if impute == "fit" and sound.any():
+        flat = d.reshape(-1, d.shape[-1])
+        found = np.full((len(flat), len(components)), np.nan)
+        face = np.isfinite(flat).any(axis=-1)
+        found[np.ix_(face, sound)] = imputation.scores(flat[face], components[sound])
+        return found.reshape(*d.shape[:-1], -1)
+    return (bases.without_gaps(d) if impute else d) @ components.T
 
 
 def _frames(scores: Any, components: Any, mean: Any, scale: Any) -> Any:

@@ -12,10 +12,14 @@ import dask.array as da
 import numpy as np
 
 from fhemb_xr import budget
-from fhemb_xr.kernels import covariance
+from fhemb_xr.kernels import covariance, imputation
 from fhemb_xr.kernels import factors as kernel
 from fhemb_xr.ops import tree
+from fhemb_xr.options import options
 
+REFINEMENTS = 2
+"""Fits that fill gaps, each by the one before: after two the variances change in the third
+digit (2 % of the pixels missing)."""
 RIDGE = 0.01
 """Of the scores on sparse components; scikit-learn's default."""
 OVERSAMPLED, POWERS = 10, 3
@@ -32,12 +36,32 @@ def pixels_of(x: Any, n: int) -> Any:
     )
 
 
-def imputed(x: Any, n: int) -> Any:
-    """``x`` with gaps filled by the pixel's mean; one pass before its own."""
-    pixels = pixels_of(x, n)
-    if not isinstance(x, da.Array):
-        return _filled(x, pixels, n=n)
-    return _per_block(_filled, again(x, pixels), n, pixels, x.dtype)
+def imputed(x: Any, n: int, k: int) -> Any:
+    """``x`` with gaps filled: by the pixel's mean, then by ``k`` components and more.
+
+    One pass for the means, one for each of :data:`REFINEMENTS` fits.
+    """
+    pixels, lazy = pixels_of(x, n), isinstance(x, da.Array)
+    out = (
+        _per_block(_filled, again(x, pixels), n, pixels, x.dtype)
+        if lazy
+        else _filled(x, pixels, n=n)
+    )
+    p, frames = math.prod(x.shape[-2:]), math.prod(x.shape[-2 - n : -2])
+    rank = min(k + OVERSAMPLED, p, frames)
+    small = 4 * 8 * (p + covariance.ROWS) * p <= options.budget
+    for _ in range(REFINEMENTS):
+        fit = (
+            by_covariance(out, n, rank, "center")
+            if small
+            else randomized(out, n, rank, "center", 0)
+        )
+        out = (
+            _per_block(_refilled, again(x, fit), n, fit, x.dtype)
+            if lazy
+            else _refilled(x, fit, n=n)
+        )
+    return out
 
 
 def quartiles_of(x: Any, n: int) -> Any:
@@ -51,7 +75,7 @@ def quartiles_of(x: Any, n: int) -> Any:
     return whole(x, n, _quartiles, (3, p))
 
 
-def fitted(x: Any, n: int, k: int, method: str, scaler: str, seed: Any, options: Any) -> Any:
+def fitted(x: Any, n: int, k: int, method: str, scaler: str, seed: Any, alpha: float) -> Any:
     """The fits of ``method``."""
     frames, p = math.prod(x.shape[-2 - n : -2]), math.prod(x.shape[-2:])
     if method == "covariance":
@@ -66,7 +90,7 @@ def fitted(x: Any, n: int, k: int, method: str, scaler: str, seed: Any, options:
         "method='covariance' goes chunk by chunk, or take fewer frames or pixels",
     )
     task = {"sparse": _sparse, "robust": _robust}[method]
-    extra = {"alpha": options["alpha"], "seed": seed} if method == "sparse" else {}
+    extra = {"alpha": alpha, "seed": seed} if method == "sparse" else {}
     rows = 2 * k + 3 if method == "sparse" else k + 3
     return whole(x, n, task, (rows, p + 2), k=k, scaler=scaler, **extra)
 
@@ -412,6 +436,14 @@ def _quartiles(x: Any) -> Any:
 
 def _filled(x: Any, pixels: Any, n: int) -> Any:
     return kernel.filled(_flat(x, n), pixels).reshape(x.shape)
+
+
+def _refilled(x: Any, fit: Any, n: int) -> Any:
+    flat = _flat(x, n)
+    out = np.empty_like(flat)
+    for where in np.ndindex(flat.shape[:-2]):
+        out[where] = imputation.filled(flat[where], fit[where])
+    return out.reshape(x.shape)
 
 
 def covariance_state(x: Any, n_samples: int) -> Any:
