@@ -1,6 +1,11 @@
 """Opening stores: lazy, exact, of any kind, and refused by name when damaged."""
 
+import errno
+import itertools
 import json
+import pickle
+import threading
+import time
 
 import dask
 import numpy as np
@@ -9,6 +14,7 @@ import xarray as xr
 import zarr
 
 from fhemb_xr.errors import SchemaError, StoreError
+from fhemb_xr.io import generation
 from fhemb_xr.io.recording import open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.testing import audience
@@ -69,6 +75,89 @@ def test_open__gives_the_new_values_after_a_replacement(path, ds):
     np.testing.assert_allclose(
         open_recording(path).heatmap - before, before * 0 + 1, atol=0.011
     )
+
+
+def replaced(ds):
+    return ds.assign(heatmap=(ds.heatmap + 1).assign_attrs(ds.heatmap.attrs))
+
+
+def test_read__of_a_store_that_was_replaced_is_refused_and_never_a_mixture(path, ds):
+    before = open_recording(path)
+    first = before.heatmap.isel(time=slice(0, 10)).compute()
+    save(replaced(ds), path, mode="w")
+    with pytest.raises(
+        StoreError, match=r"'a\.zarr' was replaced since it was opened: open it"
+    ):
+        before.heatmap.compute()
+    with pytest.raises(StoreError, match=r"was replaced"):
+        pickle.loads(pickle.dumps(before)).heatmap.isel(subject=0).compute()
+    again = open_recording(path).heatmap.isel(time=slice(0, 10))
+    np.testing.assert_allclose(again - first, first * 0 + 1, atol=0.011)
+
+
+def test_read__while_a_writer_replaces_is_of_one_generation(tmp_path):
+    x = xr.DataArray(np.zeros((60, 50)), dims=("subject", "k"), name="x").chunk(subject=1)
+    save(x, tmp_path / "x.zarr")
+    stop, seen = threading.Event(), {"whole": 0, "refused": 0}
+
+    def write():
+        for value in itertools.count(1):
+            save(x + value, tmp_path / "x.zarr", mode="w")
+            if stop.is_set():
+                return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and min(seen.values()) < 2:
+        try:
+            found = open_result(tmp_path / "x.zarr").compute(scheduler="threads")
+        except StoreError as error:
+            assert "replaced" in str(error) or "damaged" in str(error)  # noqa: PT017
+            seen["refused"] += 1
+        else:
+            assert found.min() == found.max(), "two generations in one array"
+            seen["whole"] += 1
+    stop.set()
+    writer.join()
+    assert min(seen.values()) >= 2, seen
+
+
+def test_read__of_a_file_lost_since_it_was_opened_is_refused(tmp_path):
+    x = xr.DataArray(np.ones((3, 5)), dims=("subject", "k"), name="x").chunk(subject=1)
+    save(x, tmp_path / "x.zarr")
+    found = open_result(tmp_path / "x.zarr")
+    (tmp_path / "x.zarr/x/c/1/0").unlink()
+    with pytest.raises(StoreError, match=r"'x\.zarr' has lost the file 'x/c/1/0', which would"):
+        found.compute()
+
+
+@pytest.mark.parametrize(("code", "times", "ends"), [
+    (errno.EIO, 2, True), (errno.ESTALE, 1, True), (errno.EIO, 3, False), (errno.EPERM, 1, False),
+])  # fmt: skip
+def test_read__is_tried_again_where_a_share_stutters(path, monkeypatch, code, times, ends):
+    heat = open_recording(path).heatmap.isel(subject=0, time=slice(0, 5))
+    real, left = zarr.storage.LocalStore.get, [times]
+
+    async def flaky(self, key, *args):
+        if "heatmap/c" in key and left[0]:
+            left[0] -= 1
+            raise OSError(code, "a share stuttered")
+        return await real(self, key, *args)
+
+    monkeypatch.setattr(zarr.storage.LocalStore, "get", flaky)
+    monkeypatch.setattr(generation, "PAUSES_S", (0.001, 0.001))
+    if ends:
+        assert np.isfinite(heat.compute()).any()
+    else:
+        with pytest.raises(OSError, match="a share stuttered"):
+            heat.compute()
+
+
+def test_open__reads_consolidated_metadata_too(path):
+    with pytest.warns(UserWarning, match="not part"):
+        zarr.consolidate_metadata(str(path))
+    assert open_recording(path).sizes["subject"] == 3
 
 
 def test_open__has_two_tasks_a_chunk(path, ds):

@@ -125,13 +125,17 @@ def opened(store: Any, chunks: Any) -> xr.Dataset:
     where = store if local is None else local
     attrs = _attributes(where, local)
     if local is not None:
+        from fhemb_xr.io.generation import Generation
+
         _check_files(local, attrs)
+        where = Generation(local, attrs)
     try:
         plain = _zarr(where, chunks=None)
         ds = _named(plain)
     except _UNREADABLE as error:
         raise StoreError(
-            f"{_name(local)} is damaged ({error}): make it again, or restore it"
+            f"{_name(local)} is damaged ({error}): `fhemb verify` tells where, `fhemb repair` "
+            "what can be done"
         ) from None
     if chunks is not None:
         lazy = _zarr(where, chunks=chunks)
@@ -260,4 +264,7 @@ def _check_files(local: Path, attrs: dict[str, Any]) -> None:
     lost = {n: (found.get(n, 0), k) for n, k in wanted.items() if found.get(n, 0) < k}
     if lost:
         text = ", ".join(f"{n!r} has {a} of {b} files" for n, (a, b) in lost.items())
-        raise StoreError(f"{local.name!r} has lost data: {text}; make it again, or restore it")
+        raise StoreError(
+            f"{local.name!r} has lost data: {text}; `fhemb verify` tells where, `fhemb repair` "
+            "what can be done"
+        )

@@ -58,7 +58,7 @@ def save(obj: xr.Dataset | xr.DataArray | xr.DataTree, store: Any, *, mode: str 
     else, a heatmap by itself too, keeps every bit. A float32 array whose ``attrs["decimals"]``
     says how many it was printed with takes less room, without loss. Files are readable by their
     owner only; plain ``xr.open_zarr`` opens them. What was opened lazily before its store was
-    replaced reads the new values: open it anew.
+    replaced says so when it is computed: open it anew.
 
     Examples
     --------
