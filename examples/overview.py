@@ -36,7 +36,7 @@ def main(recording: str, target: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{i}.png") for i in range(len(figures))]
         for figure, path in zip(figures, paths, strict=True):
-            save_figure(figure, path)
+            save_figure(figure, path, faces=True)  # of a simulated person
         _page([Image.open(p).convert("RGB") for p in paths]).save(target, optimize=True)
 
 

@@ -112,6 +112,9 @@ def report(
     relation: Path,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
     subject: Annotated[str | None, typer.Option(help="Whose face is shown; the first.")] = None,
+    faces: Annotated[
+        bool, typer.Option("--faces", help="Show a face: only with that person's consent.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """One self-contained HTML page, and its figures as PNG and SVG."""
@@ -128,6 +131,7 @@ def report(
                 found["relation"],
                 out / "report.html",
                 subject=None if subject is None else _ids(subject)[0],
+                faces=faces,
                 clusters=found["cluster"],
             )
         say(report=str(path))
@@ -158,6 +162,7 @@ def info(store: Path, as_json: Json = False) -> None:
             "title",
             "fhemb_kind",
             "fhemb_schema",
+            "fhemb_sensitivity",
             "sampling_rate",
             "temperature_threshold",
         )

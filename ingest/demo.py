@@ -111,7 +111,9 @@ def _commands(out: Path, workers: int, shown: int) -> list[list[str]]:
          "--bands", "2,3,5", *more],
         ["similarity", embedding, similarity, "--features", "mean,skew", "--metric", "dtw",
          *more],
-        ["report", recording, embedding, similarity, "--out", report, "--subject", str(shown)],
+        # of a simulated person, or of the clip that its owner gave
+        ["report", recording, embedding, similarity, "--out", report, "--subject", str(shown),
+         "--faces"],
     ]  # fmt: skip
 
 

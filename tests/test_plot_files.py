@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import fhemb_xr as fx
-from fhemb_xr.plot import files, trees
+from fhemb_xr.plot import files, theme, trees
 from fhemb_xr.plot.report import report
 
 plot = pytest.importorskip("fhemb_xr.plot")
@@ -98,8 +98,19 @@ def test_save_figure__refuses_other_endings_and_a_still_player(tmp_path, heat, r
     with pytest.raises(ValueError, match=r"the endings are \.png, \.svg, \.pdf and \.html"):
         files.save_figure(plot.relation(relation), tmp_path / "a.gif")
     with pytest.raises(ValueError, match=r"save it as \.html"):
-        files.save_figure(plot.player(heat), tmp_path / "a.png")
+        files.save_figure(plot.player(heat), tmp_path / "a.png", faces=True)
     assert not list(tmp_path.iterdir())
+
+
+def test_save_figure__shows_a_face_only_if_told(tmp_path, heat, relation):
+    basis = xr.Dataset({"components": (("component", "y", "x"), np.ones((2, 4, 3)))})
+    shown = [plot.frames(heat), plot.eigenfaces(basis), plot.player(heat)]
+    both = theme.backends().Layout([plot.relation(relation), plot.frames(heat)])
+    for i, figure in enumerate([*shown, both]):
+        with pytest.raises(ValueError, match=rf"'{i}\.html' would show a face: with that"):
+            files.save_figure(figure, tmp_path / f"{i}.html")
+    assert not list(tmp_path.iterdir())
+    files.save_figure(plot.frames(heat), tmp_path / "a.png", faces=True)
 
 
 def test_publish__a_failure_leaves_the_old_file(tmp_path, monkeypatch):
@@ -113,7 +124,7 @@ def test_publish__a_failure_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 def test_html__forbids_and_holds_no_request(tmp_path, heat):
-    page = files.save_figure(plot.player(heat), tmp_path / "film.html").read_text()
+    page = files.save_figure(plot.player(heat), tmp_path / "film.html", faces=True).read_text()
     assert page.index("Content-Security-Policy") < page.index("<script>")
     assert "default-src 'none'" in page
     assert not LOADS.search(page)
@@ -140,7 +151,7 @@ def opened(page, folder, *flags, ms=6000):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 def test_player__paints_the_frame_asked_for_plays_and_asks_for_nothing(tmp_path, heat):
-    page = files.save_figure(plot.player(heat), tmp_path / "film.html")
+    page = files.save_figure(plot.player(heat), tmp_path / "film.html", faces=True)
     head, _, tail = page.read_text().rpartition("</body>")
     page.write_text(head + PRESS + "</body>" + tail)
     dom, asked = opened(page, tmp_path)
@@ -182,7 +193,12 @@ def parts():
 def written(tmp_path_factory, parts, relation):
     ds, emb, rest = parts
     return report(
-        ds, emb, relation, tmp_path_factory.mktemp("out") / "new" / "report.html", **rest
+        ds,
+        emb,
+        relation,
+        tmp_path_factory.mktemp("out") / "new" / "report.html",
+        faces=True,
+        **rest,
     )
 
 
@@ -200,6 +216,21 @@ def test_report__holds_every_part_and_no_request(written):
     names = sorted(p.name for p in (written.parent / "figures").iterdir())
     assert len(names) == 16
     assert names[:2] == ["1_face.png", "1_face.svg"]
+
+
+def test_report__without_faces_shows_none_and_no_feature_that_gives_one(
+    tmp_path, parts, relation
+):
+    ds, emb, rest = parts
+    more = emb.assign_coords(feature=["pc0"])
+    emb = xr.concat([more, emb], "feature").assign_attrs(emb.attrs)
+    page = report(ds, emb, relation, tmp_path / "report.html", **rest).read_text()
+    assert [int(n) for n in re.findall(r"<b>Figure (\d+)\.</b>", page)] == [1, 2, 3, 4, 5]
+    assert "A face" not in page
+    assert "<i>mean</i>" in page
+    assert "<i>pc0</i>" not in page
+    names = {p.name for p in (tmp_path / "figures").iterdir()}
+    assert not [n for n in names if "face" in n]
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
@@ -226,7 +257,7 @@ def test_report__computes_what_it_is_not_given(tmp_path):
     heat = ds.heatmap.assign_attrs(ds.attrs)
     emb = fx.features(heat, ["mean", "skew"], threshold=25)
     relation = fx.pairwise(emb.isel(session=0).sel(feature=["mean"]), "correlation")
-    page = report(ds, emb, relation, tmp_path / "report.html").read_text()
+    page = report(ds, emb, relation, tmp_path / "report.html", faces=True).read_text()
     assert [int(n) for n in re.findall(r"<b>Figure (\d+)\.</b>", page)] == list(range(1, 9))
     assert re.search(r"Pearson correlation r of subject 4\d and subject 4\d in windows", page)
     assert "1 of 6 without a value" in page

@@ -133,7 +133,8 @@ def test_read__of_a_file_lost_since_it_was_opened_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("code", "times", "ends"), [
-    (errno.EIO, 2, True), (errno.ESTALE, 1, True), (errno.EIO, 3, False), (errno.EPERM, 1, False),
+    (errno.EIO, 2, True), (errno.ESTALE, 1, True),
+    (errno.EIO, 3, False), (errno.EPERM, 1, False),
 ])  # fmt: skip
 def test_read__is_tried_again_where_a_share_stutters(path, monkeypatch, code, times, ends):
     heat = open_recording(path).heatmap.isel(subject=0, time=slice(0, 5))

@@ -191,6 +191,7 @@ def create_recording(
             STATUS: WRITING,
             schema.SCHEMA: schema.VERSION,
             "fhemb_kind": "recording",
+            schema.SENSITIVITY: "face",
             schema.SAMPLING_RATE: float(sampling_rate),
             schema.THRESHOLD: float(threshold),
             "title": title,

@@ -10,6 +10,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.io import sensitivity
 
 UUID, KIND, ARRAY = "fhemb_uuid", "fhemb_kind", "fhemb_array"
 
@@ -41,7 +42,10 @@ def _is_recording(ds: xr.Dataset) -> bool:
 
 
 def stamp(ds: xr.Dataset, operation: str) -> xr.Dataset:
-    """``ds`` with a new uuid and one line more of history: time, version, what, from what."""
+    """``ds`` with a new uuid, its mark, and one line more of history.
+
+    The line tells time, version, what was done, and to which uuid.
+    """
     found = {**ds.attrs}
     for var in ds.data_vars.values():
         found = {**var.attrs, **found}
@@ -57,6 +61,7 @@ def stamp(ds: xr.Dataset, operation: str) -> xr.Dataset:
             **ds.attrs,
             schema.SCHEMA: schema.VERSION,
             KIND: kind(ds),
+            schema.SENSITIVITY: sensitivity.of(ds),
             UUID: str(uuid.uuid4()),
             schema.HISTORY: "\n".join([*earlier, line]),
         }

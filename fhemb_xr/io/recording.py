@@ -110,11 +110,8 @@ def open_result(store: Any) -> xr.DataArray | xr.Dataset:
     name = ds.attrs.get(provenance.ARRAY)
     if name is None:
         return ds
-    about = {
-        k: ds.attrs[k]
-        for k in (provenance.KIND, provenance.UUID, schema.HISTORY)
-        if k in ds.attrs
-    }
+    names = (provenance.KIND, provenance.UUID, schema.HISTORY, schema.SENSITIVITY)
+    about = {k: ds.attrs[k] for k in names if k in ds.attrs}
     found: xr.DataArray = ds[name].assign_attrs(about)
     return found
 

@@ -206,6 +206,7 @@ def _picture(picture: _Picture, left: float, top: float, bar: str) -> Any:
         bounds=(left, top, left + columns, top + rows),
         kdims=["x", "y"],
         vdims=[hv.Dimension("value", label=bar or "value")],
+        group=theme.FACE,
     )
     return theme.styled(
         image,

@@ -31,7 +31,9 @@ _RC: dict[Any, Any] = {
 }
 
 
-def save_figure(obj: Any, path: str | os.PathLike[str], *, dpi: int = DPI) -> Path:
+def save_figure(
+    obj: Any, path: str | os.PathLike[str], *, dpi: int = DPI, faces: bool = False
+) -> Path:
     """Write a figure; the ending of ``path`` says how.
 
     ``.png``, ``.svg`` and ``.pdf`` are drawn by matplotlib, text stays text; ``.html`` is
@@ -46,6 +48,9 @@ def save_figure(obj: Any, path: str | os.PathLike[str], *, dpi: int = DPI) -> Pa
         The file; one that exists is replaced.
     dpi
         Resolution of pixels in print.
+    faces
+        Whether the file may show a face, or eigenfaces, which are pictures of one: personal
+        data, to be given away only with that person's consent.
 
     Returns
     -------
@@ -54,7 +59,7 @@ def save_figure(obj: Any, path: str | os.PathLike[str], *, dpi: int = DPI) -> Pa
     Raises
     ------
     ValueError
-        Another ending, or a bokeh model that is to be printed.
+        Another ending, a bokeh model that is to be printed, or a face without ``faces=True``.
 
     Examples
     --------
@@ -68,6 +73,10 @@ def save_figure(obj: Any, path: str | os.PathLike[str], *, dpi: int = DPI) -> Pa
     """
     path = Path(path)
     kind = path.suffix.lower()
+    if not faces and _shows_a_face(obj):
+        raise ValueError(
+            f"{path.name!r} would show a face: with that person's consent, say faces=True"
+        )
     if kind == ".html":
         publish(path, page({"figure": model(obj)}, "{figure}", "Figure").encode())
     elif kind not in _PRINT:
@@ -79,6 +88,14 @@ def save_figure(obj: Any, path: str | os.PathLike[str], *, dpi: int = DPI) -> Pa
     else:
         publish(path, printed(obj, [kind], dpi)[kind])
     return path
+
+
+def _shows_a_face(obj: Any) -> bool:
+    """Whether an image of a face is among what is drawn."""
+    if _is_bokeh(obj):
+        return any(theme.FACE in m.tags for m in obj.references())
+    found: list[bool] = obj.traverse(lambda e: e.group == theme.FACE)
+    return any(found)
 
 
 def _is_bokeh(obj: Any) -> bool:

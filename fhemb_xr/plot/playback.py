@@ -156,7 +156,7 @@ def _layout(
         "active",
         models.CustomJS(args={"toggle": toggle, "slider": slider, "rate": rate}, code=_PLAY),
     )
-    return row(face, column(curve, row(toggle, slider)))
+    return row(face, column(curve, row(toggle, slider)), tags=[theme.FACE])
 
 
 def _face_figure(

@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.io import sensitivity
 from fhemb_xr.plot import files, sections, theme
 
 _STYLE = """
@@ -45,11 +46,12 @@ def report(
     basis: xr.Dataset | None = None,
     lagged: xr.DataArray | None = None,
     clusters: xr.DataArray | None = None,
+    faces: bool = False,
 ) -> Path:
     """Write one self-contained page, and its figures for print in ``figures/`` beside it.
 
-    The page asks the network for nothing and names no path, host or user. It holds pictures
-    of a face: treat it as personal data.
+    The page asks the network for nothing and names no path, host or user. With ``faces`` it
+    holds pictures of a person: treat it as personal data.
 
     Parameters
     ----------
@@ -71,6 +73,9 @@ def report(
         most alike, in the embedding's first feature.
     clusters
         Labels from :func:`fhemb_xr.clusters`; by default three.
+    faces
+        Whether one face and its eigenfaces are shown, with that person's consent. Without,
+        the page has neither, nor features of which a picture can be made (``pc…``, ``g…``).
 
     Returns
     -------
@@ -102,15 +107,27 @@ def report(
         clusters = grouping.clusters(relation, min(3, relation.sizes[relation.dims[0]]))
     clusters = theme.loaded(theme.one(clusters, schema.SESSION), "clusters")
     relation = theme.loaded(relation, "a relation")
+    embedding = embedding if faces else _without_pictures(embedding)
+    drawn = embedding.sizes[schema.FEATURE] > 0
     figures = [
-        *sections.face(recording, embedding, who),
-        *sections.trajectories(embedding),
-        *sections.eigenfaces(recording, embedding, who, basis),
-        *sections.following(embedding, relation, lagged),
+        *(sections.face(recording, embedding, who) if faces else ()),
+        *(sections.trajectories(embedding) if drawn else ()),
+        *(sections.eigenfaces(recording, embedding, who, basis) if faces else ()),
+        *(
+            sections.following(embedding, relation, lagged)
+            if drawn or lagged is not None
+            else ()
+        ),
         *sections.alike(relation, clusters),
         *sections.seats(recording, embedding, clusters),
     ]
     return _write(path, figures, recording, embedding, relation)
+
+
+def _without_pictures(embedding: xr.DataArray) -> xr.DataArray:
+    names = embedding[schema.FEATURE].values.tolist()
+    seen = set(sensitivity.invertible(names))
+    return embedding.isel({schema.FEATURE: [i for i, n in enumerate(names) if n not in seen]})
 
 
 def _write(

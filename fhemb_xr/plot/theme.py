@@ -14,6 +14,8 @@ from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
 
 Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
 
+FACE = "Face"
+"""Group of the images, and tag of the players, by which a person is known."""
 MISSING = "#d9d9d9"
 """Where there is no value: a grey that is in none of the colour maps."""
 INK, QUIET = "#333333", "#8c8c8c"
