@@ -17,6 +17,7 @@ from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import generation
 from fhemb_xr.io.recording import open_recording, open_result
 from fhemb_xr.io.store import save
+from fhemb_xr.options import set_options
 from fhemb_xr.testing import audience
 
 
@@ -81,6 +82,13 @@ def replaced(ds):
     return ds.assign(heatmap=(ds.heatmap + 1).assign_attrs(ds.heatmap.attrs))
 
 
+@pytest.fixture(params=["zarr", "zarrs"])
+def pipeline(request):
+    with set_options(codec_pipeline=request.param):
+        yield
+
+
+@pytest.mark.usefixtures("pipeline")
 def test_read__of_a_store_that_was_replaced_is_refused_and_never_a_mixture(path, ds):
     before = open_recording(path)
     first = before.heatmap.isel(time=slice(0, 10)).compute()
@@ -95,6 +103,7 @@ def test_read__of_a_store_that_was_replaced_is_refused_and_never_a_mixture(path,
     np.testing.assert_allclose(again - first, first * 0 + 1, atol=0.011)
 
 
+@pytest.mark.usefixtures("pipeline")
 def test_read__while_a_writer_replaces_is_of_one_generation(tmp_path):
     x = xr.DataArray(np.zeros((60, 50)), dims=("subject", "k"), name="x").chunk(subject=1)
     save(x, tmp_path / "x.zarr")
@@ -123,6 +132,7 @@ def test_read__while_a_writer_replaces_is_of_one_generation(tmp_path):
     assert min(seen.values()) >= 2, seen
 
 
+@pytest.mark.usefixtures("pipeline")
 def test_read__of_a_file_lost_since_it_was_opened_is_refused(tmp_path):
     x = xr.DataArray(np.ones((3, 5)), dims=("subject", "k"), name="x").chunk(subject=1)
     save(x, tmp_path / "x.zarr")
@@ -137,7 +147,8 @@ def test_read__of_a_file_lost_since_it_was_opened_is_refused(tmp_path):
     (errno.EIO, 3, False), (errno.EPERM, 1, False),
 ])  # fmt: skip
 def test_read__is_tried_again_where_a_share_stutters(path, monkeypatch, code, times, ends):
-    heat = open_recording(path).heatmap.isel(subject=0, time=slice(0, 5))
+    with set_options(codec_pipeline="zarr"):
+        heat = open_recording(path).heatmap.isel(subject=0, time=slice(0, 5))
     real, left = zarr.storage.LocalStore.get, [times]
 
     async def flaky(self, key, *args):

@@ -13,8 +13,6 @@ from pathlib import Path
 from fhemb_xr.errors import ConfigError
 from fhemb_xr.options import options
 
-_PATH = "zarrs.ZarrsCodecPipeline"
-
 
 def compiled(local: Path | None) -> bool:
     """Whether arrays of a store are to be read by ``zarrs``.
@@ -42,7 +40,9 @@ def reading(local: Path | None) -> Iterator[None]:
     if not compiled(local):
         yield
         return
-    with zarr.config.set({"codec_pipeline.path": _PATH}), warnings.catch_warnings():
+    from fhemb_xr.io.compiled import PATH
+
+    with zarr.config.set({"codec_pipeline.path": PATH}), warnings.catch_warnings():
         # of text and other codecs that it leaves to zarr-python
         warnings.filterwarnings("ignore", "Array is unsupported by ZarrsCodecPipeline")
         yield

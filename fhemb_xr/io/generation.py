@@ -54,9 +54,7 @@ class Generation(LocalStore):
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
         """As :class:`zarr.storage.LocalStore` has it, of this generation."""
-        found = await _patiently(
-            lambda: super(Generation, self).get(key, prototype, byte_range)
-        )
+        found = await patiently(lambda: super(Generation, self).get(key, prototype, byte_range))
         self._check(key, found)
         return found
 
@@ -65,7 +63,7 @@ class Generation(LocalStore):
     ) -> list[Any]:
         """As :class:`zarr.storage.LocalStore` has it, of this generation."""
         asked = list(key_ranges)
-        found = await _patiently(
+        found = await patiently(
             lambda: super(Generation, self).get_partial_values(prototype, asked)
         )
         for (key, _), value in zip(asked, found, strict=True):
@@ -80,6 +78,19 @@ class Generation(LocalStore):
                 f"{self.root.name!r} has lost the file {key!r}, which would read as missing "
                 "values: `fhemb verify` tells whose and when it is"
             )
+
+    def require_files(self, keys: Iterable[str]) -> None:
+        """After something else read these files: they were there, and of this generation.
+
+        Raises
+        ------
+        StoreError
+            Another store took its place, or a file of an array that is whole is lost.
+        """
+        for key in keys:
+            whole = key.partition("/")[0] in self.whole
+            self._check(key, True if not whole or (self.root / key).is_file() else None)
+        self._require_same()
 
     def _require_same(self) -> None:
         path = self.root / inventory.ROOT
@@ -107,7 +118,7 @@ def _whole(attrs: dict[str, Any]) -> frozenset[str]:
     return frozenset() if recording else frozenset(names)
 
 
-async def _patiently(read: Callable[[], Awaitable[T]]) -> T:
+async def patiently(read: Callable[[], Awaitable[T]]) -> T:
     """A read that is tried again where that may help."""
     for pause in PAUSES_S:
         try:

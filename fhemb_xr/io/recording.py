@@ -147,7 +147,7 @@ def opened(store: Any, chunks: Any) -> xr.Dataset:
 
 
 def _zarr(where: Any, **how: Any) -> xr.Dataset:
-    with codecs.reading(where if isinstance(where, Path) else None), warnings.catch_warnings():
+    with codecs.reading(getattr(where, "root", None)), warnings.catch_warnings():
         # zarr takes the file that a writer is about to rename for a foreign object
         warnings.filterwarnings("ignore", r"Object at .*\.partial", UserWarning)
         ds: xr.Dataset = xr.open_zarr(where, consolidated=False, **how)
