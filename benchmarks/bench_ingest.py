@@ -393,7 +393,7 @@ def forwarded(server: embedded.Server, port: int, key: Path) -> Iterator[int]:
 
 
 def through_ssh(server: embedded.Server, case: Case, n_time: int, repeats: int) -> None:
-    """The same run direct, through our tunnel, and through ``ssh -L``."""
+    """The same run direct, through both of our tunnels, and through ``ssh -L``."""
     import getpass
 
     from ingest.settings import Database
@@ -402,21 +402,24 @@ def through_ssh(server: embedded.Server, case: Case, n_time: int, repeats: int) 
     with psycopg.connect(server.conninfo(), autocommit=True) as conn:
         load(conn, case, n_time)
     with tempfile.TemporaryDirectory() as name, ssh(Path(name)) as (port, key):
-        settings = Database(
-            db_name=server.dbname,
-            db_username=server.user,
-            remote_host="127.0.0.1",
-            remote_port=port,
-            ssh_username=getpass.getuser(),
-            ssh_pkey=key,
-            remote_bind_host=server.host,
-            remote_bind_port=server.port,
-        )
+        settings = {
+            "db_name": server.dbname,
+            "db_username": server.user,
+            "remote_host": "127.0.0.1",
+            "remote_port": port,
+            "ssh_username": getpass.getuser(),
+            "ssh_pkey": key,
+            "remote_bind_host": server.host,
+            "remote_bind_port": server.port,
+        }
+        known = [key.parent / "known"]
         with (
-            tunnel(settings, [key.parent / "known"]) as (_, ours_port),
+            tunnel(Database(tunnel="openssh", **settings), known) as openssh,
+            tunnel(Database(tunnel="sshtunnel", **settings), known) as sshtunnel,
             forwarded(server, port, key) as theirs_port,
         ):
-            ways = {"direct": server.port, "tunnel": ours_port, "ssh -L": theirs_port}
+            ways = {"direct": server.port, "openssh": openssh.address[1]}
+            ways |= {"sshtunnel": sshtunnel.address[1], "ssh -L": theirs_port}
             took: dict[str, list[float]] = {way: [] for way in ways}
             for _ in range(repeats):
                 for way, at in ways.items():

@@ -48,6 +48,9 @@ Resize = Annotated[
     str | None, typer.Option(help="Resample each frame to rows x columns, instead: 60x40.")
 ]
 Workers = Annotated[int, typer.Option(min=1, help="Connections, and threads.")]
+AcceptNew = Annotated[
+    bool, typer.Option("--accept-new-hostkey", help="Trust an SSH server met the first time.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
@@ -64,13 +67,14 @@ def plan_(
     resize: Resize = None,
     exact: Annotated[bool, typer.Option(help="Look at the shape of every frame.")] = False,
     workers: Workers = 2,
+    accept_new: AcceptNew = False,
     as_json: Json = False,
 ) -> None:
     """What is in the database, what a run would read, and every doubt about it."""
     with _reporting(as_json):
         from ingest.planning import parse_subjects, plan
 
-        with _source(schema, table, positions, layout, files) as source:
+        with _source(schema, table, positions, layout, files, accept_new) as source:
             made = plan(
                 source,
                 subjects=parse_subjects(subjects),
@@ -111,6 +115,7 @@ def run(
     reread: Annotated[
         bool, typer.Option("--reread", help="Read all again, write what differs.")
     ] = False,
+    accept_new: AcceptNew = False,
     as_json: Json = False,
 ) -> None:
     """Fill a store; run it again to go on where it was stopped, or to mend what changed."""
@@ -119,7 +124,7 @@ def run(
         from ingest.run import ingest
 
         with (
-            _source(schema, table, positions, layout, files) as source,
+            _source(schema, table, positions, layout, files, accept_new) as source,
             _bar() as progress,
         ):
             done = ingest(
@@ -155,6 +160,7 @@ def verify(
     positions: Positions = "auto",
     files: Files = None,
     layout: Layout = None,
+    accept_new: AcceptNew = False,
     as_json: Json = False,
 ) -> None:
     """Compare a store with its ledger and with the database; name the first difference."""
@@ -164,7 +170,7 @@ def verify(
         if schema is None and files is None:
             verdict = compare(store)
         else:
-            with _source(schema, table, positions, layout, files) as source:
+            with _source(schema, table, positions, layout, files, accept_new) as source:
                 verdict = compare(store, source)
         if as_json:
             print(json.dumps(verdict.as_dict()))
@@ -178,7 +184,12 @@ def verify(
 
 @contextmanager
 def _source(
-    schema: str | None, table: str, positions: str, layout: Path | None, files: Path | None
+    schema: str | None,
+    table: str,
+    positions: str,
+    layout: Path | None,
+    files: Path | None,
+    accept_new: bool,
 ) -> Iterator["PostgresSource | StackSource"]:
     """The files, or the database of the configuration through its tunnel."""
     from ingest import settings
@@ -193,29 +204,27 @@ def _source(
         there = (settings.config_dir() / ".env.paths").exists()
         yield StackSource(settings.paths().reach(files) if there else files, hints=hints)
         return
-    with _database(str(schema), table, positions, hints) as source:
+    with _database(str(schema), table, positions, hints, accept_new) as source:
         yield source
 
 
 @contextmanager
 def _database(
-    schema: str, table: str, positions: str, hints: "Hints | None"
+    schema: str, table: str, positions: str, hints: "Hints | None", accept_new: bool
 ) -> Iterator["PostgresSource"]:
     from ingest import settings
     from ingest.source import PostgresSource
     from ingest.tunnel import tunnel
 
     found = settings.database()
-    with tunnel(found) as (host, port):
-        where = found.connection()
-        if found.remote_host is not None:  # the real name stays, for .pgpass and certificates
-            where |= {"hostaddr": host, "port": port}
+    with tunnel(found, accept_new=accept_new) as way:
         yield PostgresSource(
-            where,
+            found.connection(),
             [s.strip() for s in schema.split(",")],
             table,
             positions=None if positions == "none" else positions,
             hints=hints,
+            way=way,
         )
 
 

@@ -47,22 +47,37 @@ def _database(found: settings.Database) -> Iterator[Check]:
     """Whether the database answers, through its tunnel, and whether it could be written."""
     import psycopg
 
-    from ingest.tunnel import tunnel
+    from ingest.connections import Door
+    from ingest.tunnel import chosen, tunnel
 
     try:
-        with tunnel(found) as (host, port):
-            where = found.connection()
-            if found.remote_host is not None:
-                where |= {"hostaddr": host, "port": port}
-            with psycopg.connect(**where, connect_timeout=5) as connection:  # type: ignore[arg-type]
-                version = connection.info.server_version // 10000
-                scale = connection.execute(
-                    "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"
-                ).fetchone()
+        with (
+            tunnel(found) as way,
+            Door(found.connection(), way, statement_s=10).open() as connection,
+        ):
+            version = connection.info.server_version // 10000
+            scale = connection.execute(
+                "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"
+            ).fetchone()
+            writes = connection.execute(_WRITES).fetchone()
     except FhembError as error:
         yield "database", "FAIL", str(error)
     except psycopg.Error as error:
         yield "database", "FAIL", f"no answer ({type(error).__name__}): is it running?"
     else:
         extra = f" with TimescaleDB {scale[0]}" if scale else ""
-        yield "database", "OK", f"PostgreSQL {version}{extra} answers"
+        through = f", by {chosen(found)}" if way else ""
+        yield "database", "OK", f"PostgreSQL {version}{extra} answers{through}"
+        if writes and writes[0]:
+            text = f"this user may write to {writes[0]} tables: one that only reads is safer"
+            yield "database role", "WARN", text
+        else:
+            yield "database role", "OK", "this user can only read"
+
+
+_WRITES = """
+SELECT count(*) FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema|_timescaledb)'
+  AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
+"""

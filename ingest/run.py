@@ -13,9 +13,10 @@ from typing import Any
 from fhemb_xr.errors import FhembError, SourceError, StoreError
 from fhemb_xr.io.files import locked
 from ingest import revision, writer
+from ingest.connections import ConnectionLost, SnapshotLost
 from ingest.frames import Block, Counts
 from ingest.planning import choose, plan
-from ingest.source import ConnectionLost, Reader, Source, in_threads
+from ingest.source import Reader, Source, in_threads
 from ingest.writer import Options, Target, Task
 
 Progress = Callable[[int, int], None]
@@ -266,7 +267,23 @@ def _agree(
 
 
 def _fill(asked: _Asked, target: Target, done: _Done) -> None:
-    """Read and write the shards that are missing."""
+    """Read and write the shards that are missing, all of one state of the source.
+
+    If that state is lost, with the connection that held it, what was changed since is read
+    again with what is still missing, of a new one.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _read_missing(asked, target, done)
+            return
+        except SnapshotLost as lost:
+            if attempt == ATTEMPTS:
+                raise
+            logger.debug("attempt %d: %s", attempt, lost)
+        revision.forget(target, _changed(asked, target), reread=False)
+
+
+def _read_missing(asked: _Asked, target: Target, done: _Done) -> None:
     todo = target.missing()
     if not todo:
         return
@@ -336,6 +353,8 @@ def _read(reader: Reader, target: Target, task: Task, stop: threading.Event) -> 
                 reader.reconnect()
             reader.read(block, lambda run, cell, b=block: target.place(b, run, cell))
             return block
+        except SnapshotLost:
+            raise
         except SourceError as error:
             lost = isinstance(error, ConnectionLost) or attempt > 1
             if not lost or attempt == ATTEMPTS or stop.is_set():

@@ -49,6 +49,7 @@ class Database(BaseSettings):
     ssh_username: str | None = None
     ssh_pkey: Path | None = None  # None: the agent's keys
     ssh_passphrase: SecretStr | None = None
+    tunnel: Literal["auto", "openssh", "sshtunnel"] = "auto"  # the program ssh where it is
     remote_bind_host: str = "localhost"  # of the database, as the SSH server sees it
     remote_bind_port: int = 5432
 

@@ -3,17 +3,13 @@
 All readers of one source see one snapshot: a leader holds a read-only transaction and the
 others enter it, so a table that changes meanwhile cannot give two shards of different times. A
 reader that loses its connection, or gets no byte for ``stall_s`` (a black-holed tunnel hangs
-for ever otherwise), raises :class:`ConnectionLost`; its caller may try again.
-
-Errors of psycopg are replaced, not chained: what is raised holds no parameter of a connection.
+for ever otherwise), raises :class:`ConnectionLost`; its caller may try again. See
+:mod:`ingest.connections`.
 """
 
 import logging
-import os
 import re
-import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -25,7 +21,8 @@ import psycopg
 from psycopg import sql
 
 from fhemb_xr.errors import SourceError, nearest
-from ingest import introspection
+from ingest import connections, introspection
+from ingest.connections import ConnectionLost, Door, Line, Snapshot, Way, guarded
 from ingest.frames import Block, Counts, Message, distinct, rows, runs
 from ingest.hints import Hints
 from ingest.hypertables import pieces
@@ -34,10 +31,6 @@ from ingest.layouts import Layout, Subject
 T = TypeVar("T")
 Shapes = Counter[tuple[int, ...]]
 logger = logging.getLogger(__name__)
-
-
-class ConnectionLost(SourceError):  # noqa: N818 (a state, and the caller tries again)
-    """The connection broke or stalled while reading."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +115,8 @@ def in_threads(
                     future.result()
         except BaseException:
             stop.set()
-            for reader in readers:
-                reader.cancel()
+            with ThreadPoolExecutor(len(readers), thread_name_prefix="fhemb-cancel") as each:
+                each.map(lambda reader: reader.cancel(), readers)  # at once: each may take 1 s
             raise
 
 
@@ -141,6 +134,8 @@ class PostgresSource:
         ``faceposition`` where it is there, None reads none.
     hints
         What a look at the table cannot tell.
+    way
+        The tunnel that leads to it, see :func:`ingest.tunnel.tunnel`; renewed when it is dead.
     statement_s, stall_s
         Longest statement, and longest silence, in seconds.
     """
@@ -153,58 +148,31 @@ class PostgresSource:
         *,
         positions: str | None = "auto",
         hints: Hints | None = None,
+        way: Way | None = None,
         statement_s: float = 3600.0,
         stall_s: float = 60.0,
     ) -> None:
-        self._connection = connection
+        self.door = Door(connection, way, statement_s)
         self.schemas = (schema,) if isinstance(schema, str) else tuple(schema)
         self.table, self.positions, self.hints = table, positions, hints or Hints()
-        self.statement_s, self.stall_s = statement_s, stall_s
+        self.stall_s = stall_s
         self._layouts: dict[str, Layout] | None = None
         self._places: dict[str, Layout] = {}
 
     def __repr__(self) -> str:
         return f"PostgresSource({'+'.join(self.schemas)}.{self.table})"
 
-    def __reduce__(self) -> Any:
-        raise TypeError(
-            "a source holds a password: it is not pickled, make it where it is used"
-        )
-
-    def connect(self, idle_s: float = 0) -> psycopg.Connection[Any]:
-        """A read-only connection, out of any transaction.
-
-        Raises
-        ------
-        SourceError
-            If the server cannot be reached, or refuses.
-        """
-        given: dict[str, Any] = {
-            "connect_timeout": 15,
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
-            "keepalives_count": 3,
-            "application_name": "fhemb_xr ingest",
-            "options": f"-c statement_timeout={int(self.statement_s * 1000)} "
-            f"-c idle_in_transaction_session_timeout={int(idle_s * 1000)}",
-        }
-        try:
-            if isinstance(self._connection, str):
-                conn = psycopg.connect(self._connection, **given)
-            else:
-                conn = psycopg.connect(**(given | dict(self._connection)))
-            conn.read_only, conn.isolation_level = True, psycopg.IsolationLevel.REPEATABLE_READ
-            return conn
-        except psycopg.Error as error:
-            why = " ".join(str(error).split())
-        raise SourceError(f"cannot connect to the database: {self.clean(why)}")
+    def connect(self) -> psycopg.Connection[Any]:
+        """A read-only connection, out of any transaction; see :meth:`Door.open`."""
+        return self.door.open()
 
     def found(self) -> Found:
         """Look at the tables; see :class:`Source`."""
-        return _guarded(self.clean, self._found)
+        return guarded(self.door.clean, self._found)
 
     def _found(self) -> Found:
-        with self.connect() as conn:
+        longest = self.door.statement_s + self.stall_s
+        with self.connect() as conn, connections.watched(conn, longest):
             layouts = self._look(conn)
             sessions = tuple(_session(conn, name, lay) for name, lay in layouts.items())
             people: dict[Subject, None] = {}
@@ -228,13 +196,14 @@ class PostgresSource:
         with ExitStack() as stack:
             if self._layouts is None:
                 self.found()
-            snapshot = _Snapshot(self)
+            snapshot = Snapshot(self.door, self.stall_s)
             stack.callback(snapshot.close)
             readers = [PostgresReader(self, snapshot) for _ in range(n)]
+            lines = [snapshot, *(r.line for r in readers)]
+            stack.enter_context(connections.watchdog(lines, self.stall_s))
             for reader in readers:
-                stack.callback(reader.close)
+                stack.callback(reader.line.close)
                 reader.reconnect()
-            stack.enter_context(_watchdog(readers, self.stall_s))
             yield readers
 
     def layout(self, session: str) -> Layout:
@@ -290,15 +259,6 @@ class PostgresSource:
         if (row := granted.fetchone()) and row[0]:
             yield "this user may write to the table; a role that can only read is safer"
 
-    def clean(self, text: str) -> str:
-        """A server's message without anything secret that it may repeat."""
-        known: object
-        if isinstance(self._connection, str):
-            known = psycopg.conninfo.conninfo_to_dict(self._connection).get("password")
-        else:
-            known = self._connection.get("password")
-        return text.replace(str(known), "***") if known else text
-
 
 def _quoted(conn: psycopg.Connection[Any], layout: Layout) -> str:
     return sql.Identifier(*layout.table).as_string(conn)
@@ -318,67 +278,12 @@ def _session(conn: psycopg.Connection[Any], name: str, layout: Layout) -> Sessio
     return Session(name, int(first), int(last) + 1, int(n_rows), unique, since)
 
 
-_FINAL = (psycopg.errors.QueryCanceled, psycopg.errors.DiskFull)
-
-
-def _failure(error: psycopg.Error, clean: Callable[[str], str]) -> SourceError:
-    """An error of psycopg as ours; raised outside the ``except``, nothing is chained."""
-    lost = isinstance(error, psycopg.OperationalError) and not isinstance(error, _FINAL)
-    why = clean(" ".join(str(error).split())) or type(error).__name__
-    return (ConnectionLost if lost else SourceError)(f"the database refused or failed: {why}")
-
-
-def _guarded(clean: Callable[[str], str], work: Callable[[], T]) -> T:
-    try:
-        return work()
-    except psycopg.Error as error:
-        failure = _failure(error, clean)
-    raise failure
-
-
-class _Snapshot:
-    """One state of the database, shared by connections."""
-
-    def __init__(self, source: PostgresSource) -> None:
-        self._source, self._lock = source, threading.Lock()
-        self._conn: psycopg.Connection[Any] | None = None
-        self._name = ""
-
-    def enter(self, conn: psycopg.Connection[Any]) -> None:
-        """Put a connection into the snapshot; a new one where the leader was lost."""
-        with self._lock:
-            if self._conn is None or not self._alive():
-                self._export()
-            conn.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(self._name)))
-
-    def _alive(self) -> bool:
-        assert self._conn is not None
-        try:
-            self._conn.execute("SELECT 1")
-        except psycopg.Error:
-            self.close()
-            return False
-        return True
-
-    def _export(self) -> None:
-        self._conn = self._source.connect()
-        row = self._conn.execute("SELECT pg_export_snapshot()").fetchone()
-        self._name = str(row and row[0])
-
-    def close(self) -> None:
-        if self._conn is not None:
-            self._conn.close()
-            self._conn = None
-
-
 class PostgresReader:
     """One connection in the snapshot."""
 
-    def __init__(self, source: PostgresSource, snapshot: _Snapshot) -> None:
-        self._source, self._snapshot = source, snapshot
-        self._conn: psycopg.Connection[Any] | None = None
+    def __init__(self, source: PostgresSource, snapshot: Snapshot) -> None:
+        self._source, self._snapshot, self.line = source, snapshot, Line()
         self._versions: dict[Any, str] = {}  # a row of a wide table is everybody's
-        self.beat: float | None = None  # when the last byte came, while reading
         self.n_bytes = 0
 
     def faces(
@@ -429,54 +334,44 @@ class PostgresReader:
             return "-"
         key = (layout, None if layout.kind == "wide" else subject, start, stop)
         if key not in self._versions:
-            self._versions[key] = _guarded(
-                self._source.clean,
-                lambda: layout.version(self._open(), subject, start, stop),
+            self._versions[key] = self._asked(
+                lambda: layout.version(self._open(), subject, start, stop)
             )
         return self._versions[key]
 
     def cancel(self) -> None:
         """Stop what runs; see :class:`Reader`."""
-        if self._conn is not None and not self._conn.closed:
-            try:
-                self._conn.cancel_safe(timeout=2)
-            except psycopg.Error:
-                logger.debug("the server did not take the cancellation")
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._conn is not None:
-            self._conn.close()
-            self._conn = None
+        self.line.cancel()
 
     def reconnect(self) -> None:
         """A fresh connection in the snapshot; see :class:`Reader`."""
-        self.close()
-        _guarded(self._source.clean, self._enter)
+        self.line.close()
+        guarded(self._source.door.clean, self._enter)
 
     def _enter(self) -> None:
-        self._conn = self._source.connect(idle_s=600)
-        self._versions.clear()  # the snapshot may be a new one
-        self._snapshot.enter(self._conn)
-
-    def shut(self) -> None:
-        """Break the connection under a reading that hangs, from another thread."""
-        if self._conn is not None and not self._conn.closed:
-            with socket.socket(fileno=os.dup(self._conn.fileno())) as sock:
-                sock.shutdown(socket.SHUT_RDWR)
+        self.line.conn = self._source.door.open(idle_s=600)
+        self._versions.clear()
+        with self.line.within(self._source.stall_s):
+            self._snapshot.enter(self.line.conn)
 
     def _open(self) -> psycopg.Connection[Any]:
-        if self._conn is None:
+        if self.line.conn is None:
             raise ConnectionLost("the connection is closed")
-        return self._conn
+        return self.line.conn
 
     def _all(self, query: sql.Composed) -> list[Any]:
-        return _guarded(self._source.clean, lambda: self._open().execute(query).fetchall())
+        return self._asked(lambda: self._open().execute(query).fetchall())
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        """A count may take long: the server ends it, and its silence after that is a hole."""
+        with self.line.within(self._source.door.statement_s + self._source.stall_s):
+            return guarded(self._source.door.clean, question)
 
     def _rows(
         self, layout: Layout, what: tuple[Subject, int, int], counts: Counts
     ) -> Iterator[Message]:
         subject, start, stop = what
+        self.line.expect(self._source.stall_s)  # the beginning of an answer, too
         try:
             for a, b in pieces(layout.borders, start, stop):
                 query = layout.copy(subject, a, b)
@@ -484,17 +379,17 @@ class PostgresReader:
                     yield from distinct(rows(self._messages(copy)), counts)
             return
         except psycopg.Error as error:
-            failure = _failure(error, self._source.clean)
+            lost = connections.failure(error, self._source.door.clean)
         finally:
-            self.beat = None
-        raise failure
+            self.line.due = None
+        raise lost
 
     def _messages(self, copy: psycopg.Copy) -> Iterator[Message]:
-        self.beat = time.monotonic()
+        self.line.expect(self._source.stall_s)
         while data := copy.read():
             self.n_bytes += len(data)
             yield data
-            self.beat = time.monotonic()
+            self.line.expect(self._source.stall_s)
 
 
 def _dims(shape: Sequence[Any]) -> tuple[int, ...]:
@@ -503,24 +398,3 @@ def _dims(shape: Sequence[Any]) -> tuple[int, ...]:
         pairs = re.findall(r"\[(-?\d+):(-?\d+)\]", shape[0] or "")
         return tuple(int(high) - int(low) + 1 for low, high in pairs)
     return tuple(int(n or 0) for n in shape)
-
-
-@contextmanager
-def _watchdog(readers: Sequence[PostgresReader], stall_s: float) -> Iterator[None]:
-    """Break connections that send nothing: keep-alives do not see a hole behind a forwarder."""
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(min(1.0, stall_s / 4)):
-            for reader in readers:
-                if reader.beat is not None and time.monotonic() - reader.beat > stall_s:
-                    logger.debug("no byte for %g s: the connection is broken off", stall_s)
-                    reader.shut()
-
-    thread = threading.Thread(target=watch, name="fhemb-watchdog", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

@@ -23,10 +23,11 @@ from fhemb_xr.errors import SourceError
 from ingest import cli
 from ingest import run as run_module
 from ingest import source as source_module
+from ingest.connections import ConnectionLost, guarded
 from ingest.hints import Hints, read_hints
 from ingest.planning import plan
 from ingest.run import ingest
-from ingest.source import ConnectionLost, PostgresSource
+from ingest.source import PostgresSource
 from ingest.verification import verify
 
 pytestmark = pytest.mark.db
@@ -388,10 +389,9 @@ def test_watchdog__breaks_a_connection_that_sends_nothing(postgres, database, pe
     made = PostgresSource(postgres.conninfo(), "don", stall_s=0.5)
     with made.readers(1) as readers:
         reader = readers[0]
-        reader.beat = time.monotonic()
         started = time.monotonic()
-        with pytest.raises(ConnectionLost):
-            reader._all(sql.SQL("SELECT pg_sleep(20)").format())
+        with pytest.raises(ConnectionLost), reader.line.within(0.5):
+            guarded(str, lambda: reader._open().execute("SELECT pg_sleep(20)"))
     assert time.monotonic() - started < 8
 
 

@@ -16,11 +16,12 @@ import fhemb_xr as fx
 from fhemb_xr.errors import SourceError, StoreError, UnknownNameError
 from fhemb_xr.io import files
 from ingest import run as run_module
+from ingest.connections import ConnectionLost
 from ingest.frames import ARRAYS, Run
 from ingest.ledger import Ledger
 from ingest.planning import plan
 from ingest.run import ingest
-from ingest.source import ConnectionLost, Found, Session
+from ingest.source import Found, Session
 from ingest.verification import verify
 from ingest.writer import Target
 

@@ -2,22 +2,25 @@
 
 import getpass
 import logging
-import os
+import re
 import shutil
 import socket
 import subprocess
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 
 import paramiko
+import psutil
 import pytest
 
 from fhemb_xr.errors import ConfigError, SourceError
+from ingest.hostkeys import fingerprint
 from ingest.settings import Database
-from ingest.tunnel import fingerprint, tunnel
+from ingest.tunnel import chosen, tunnel
+from tests.sshd import missing, sshd
 
 PASSPHRASE = "canary-passphrase-5c"
 
@@ -82,7 +85,7 @@ def ssh_server(host_keys, client_key):
             door = Doorman(client_key)
             try:
                 transport.start_server(server=door)
-            except (paramiko.SSHException, EOFError):
+            except (paramiko.SSHException, EOFError, OSError):
                 continue
             threading.Thread(target=serve, args=(transport, door), daemon=True).start()
 
@@ -125,8 +128,15 @@ def server(keys):
         yield port
 
 
+@pytest.fixture(params=["openssh", "sshtunnel"])
+def kind(request):
+    if request.param == "openssh" and not shutil.which("ssh"):
+        pytest.skip("no ssh: apt install openssh-client")
+    return request.param
+
+
 @pytest.fixture
-def settings(server, keys, echo, tmp_path, monkeypatch):
+def settings(kind, server, keys, echo, tmp_path):
     path = tmp_path / "id"
     keys["client"].write_private_key_file(str(path), password=PASSPHRASE)
 
@@ -134,6 +144,7 @@ def settings(server, keys, echo, tmp_path, monkeypatch):
         given = {
             "db_name": "tcamera",
             "db_username": "reader",
+            "tunnel": kind,
             "remote_host": "127.0.0.1",
             "remote_port": server,
             "ssh_username": "someone",
@@ -162,26 +173,35 @@ def test_tunnel__leads_to_the_database_and_listens_on_loopback(
     settings, server, keys, tmp_path
 ):
     trusted = known(tmp_path / "known", server, keys["host"])
-    with tunnel(settings(), trusted) as (host, port):
+    with tunnel(settings(), trusted) as way:
+        host, port = way.address
         assert host == "127.0.0.1"
         assert ask(host, port) == b"FRAMES"
-        outside = [a for a in addresses() if not a.startswith("127.")]
-        for address in outside:
-            with pytest.raises(OSError):  # noqa: PT011 (refused or unreachable)
-                socket.create_connection((address, port), timeout=1)
+        assert port in listening()
+        assert set(listening().values()) == {"127.0.0.1"}
     with pytest.raises(OSError):  # noqa: PT011
         ask(host, port)
 
 
-def addresses():
-    infos = socket.getaddrinfo(socket.gethostname(), None, socket.AF_INET)
-    return {str(info[4][0]) for info in infos}
+def programs():
+    """Running programs ssh of ours."""
+    return [p for p in psutil.Process().children() if p.name() == "ssh"]
 
 
-def test_tunnel__without_a_host_is_the_database_itself(settings):
-    direct = settings(remote_host=None, db_host="db.example", db_port=6543)
-    with tunnel(direct) as address:
-        assert address == ("db.example", 6543)
+def listening():
+    """Ports on which this process and its children listen, and where."""
+    me = psutil.Process()
+    return {
+        c.laddr.port: c.laddr.ip
+        for process in [me, *me.children(recursive=True)]
+        for c in process.net_connections(kind="inet")
+        if c.status == psutil.CONN_LISTEN
+    }
+
+
+def test_tunnel__without_a_host_is_none(settings):
+    with tunnel(settings(remote_host=None)) as way:
+        assert way is None
 
 
 def test_tunnel__an_unknown_host_is_refused_with_its_fingerprint(settings, keys, tmp_path):
@@ -191,7 +211,26 @@ def test_tunnel__an_unknown_host_is_refused_with_its_fingerprint(settings, keys,
     ):
         pass
     assert fingerprint(keys["host"]) in str(caught.value)
-    assert "ssh -p" in str(caught.value)
+    assert "ssh-keyscan -p" in str(caught.value)
+    assert "--accept-new-hostkey" in str(caught.value)
+
+
+def test_tunnel__a_new_host_is_remembered_where_that_is_asked_for(
+    settings, server, keys, tmp_path
+):
+    files = [tmp_path / "known"]
+    with tunnel(settings(), files, accept_new=True) as way:
+        assert ask(*way.address) == b"FRAMES"
+    assert keys["host"].get_base64() in files[0].read_text()
+    assert files[0].stat().st_mode & 0o022 == 0
+    with tunnel(settings(), files) as way:
+        assert ask(*way.address) == b"FRAMES"
+    known(files[0], server, keys["other"])
+    with (
+        pytest.raises(SourceError, match="CHANGED"),
+        tunnel(settings(), files, accept_new=True),
+    ):
+        pass
 
 
 def test_tunnel__a_changed_key_is_refused_with_both(settings, server, keys, tmp_path):
@@ -206,12 +245,12 @@ def test_tunnel__asks_a_server_of_several_keys_for_the_one_it_knows(settings, ke
     rsa = paramiko.RSAKey.generate(2048)
     with ssh_server([keys["host"], rsa], keys["client"]) as port:
         trusted = known(tmp_path / "known", port, rsa)
-        with tunnel(settings(remote_port=port), trusted) as address:
-            assert ask(*address) == b"FRAMES"
+        with tunnel(settings(remote_port=port), trusted) as way:
+            assert ask(*way.address) == b"FRAMES"
 
 
 @pytest.mark.parametrize(
-    ("change", "kind", "text"),
+    ("change", "error", "text"),
     [
         ({"ssh_passphrase": "wrong"}, ConfigError, "wrong SSH_PASSPHRASE"),
         ({"ssh_passphrase": None}, ConfigError, "set SSH_PASSPHRASE"),
@@ -219,12 +258,14 @@ def test_tunnel__asks_a_server_of_several_keys_for_the_one_it_knows(settings, ke
         ({"ssh_pkey": "/nowhere/id"}, ConfigError, "not there"),
         ({"ssh_username": "stranger"}, SourceError, "does not let 'stranger' in"),
         ({"remote_port": 1}, SourceError, "does not answer"),
+        ({"remote_host": "nowhere.invalid"}, SourceError, "nowhere.invalid"),
+        ({"ssh_pkey": __file__}, ConfigError, "chmod 600|is no private key"),
     ],
 )
-def test_tunnel__says_what_is_wrong(settings, server, keys, tmp_path, change, kind, text):
+def test_tunnel__says_what_is_wrong(settings, server, keys, tmp_path, change, error, text):
     trusted = known(tmp_path / "known", server, keys["host"])
     started = time.monotonic()
-    with pytest.raises(kind, match=text) as caught, tunnel(settings(**change), trusted):
+    with pytest.raises(error, match=text) as caught, tunnel(settings(**change), trusted):
         pass
     assert time.monotonic() - started < 20
     assert PASSPHRASE not in "".join(traceback.format_exception(caught.value))
@@ -236,54 +277,87 @@ def test_tunnel__refuses_a_key_that_others_can_read(settings, tmp_path):
         pass
 
 
-def test_tunnel__writes_no_secret_to_a_log(settings, server, keys, tmp_path, caplog, capfd):
+def test_tunnel__shows_no_secret(settings, kind, server, keys, tmp_path, caplog, capfd):
     caplog.set_level(logging.DEBUG)
     trusted = known(tmp_path / "known", server, keys["host"])
-    with tunnel(settings(), trusted) as address:
-        ask(*address)
+    with tunnel(settings(), trusted) as way:
+        ask(*way.address)
+        if kind == "openssh":
+            (ssh,) = programs()
+            assert PASSPHRASE not in " ".join([*ssh.cmdline(), *ssh.environ().values()])
     out, err = capfd.readouterr()
     assert PASSPHRASE not in caplog.text + out + err + repr(settings())
 
 
-@pytest.mark.skipif(
-    not shutil.which("sshd", path="/usr/sbin"), reason="no sshd: apt install openssh-server"
-)
-def test_tunnel__through_a_real_sshd(settings, keys, tmp_path):
-    host, authorized = tmp_path / "host", tmp_path / "authorized"
-    keys["host"].write_private_key_file(str(host))
-    authorized.write_text(f"{keys['client'].get_name()} {keys['client'].get_base64()}\n")
-    authorized.chmod(0o600)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    options = {
-        "HostKey": host,
-        "AuthorizedKeysFile": authorized,
-        "PidFile": "none",
-        "StrictModes": "no",
-        "UsePAM": "no",
-        "PasswordAuthentication": "no",
-    }
-    flags = [part for k, v in options.items() for part in ("-o", f"{k}={v}")]
-    command = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", str(port), *flags]
-    command += ["-o", "ListenAddress=127.0.0.1"]
-    if os.getuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # sshd insists, when it is root's
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+@pytest.mark.parametrize("kind", ["openssh"], indirect=True)
+def test_tunnel__an_agent_s_key_needs_no_file(settings, server, keys, tmp_path, monkeypatch):
+    trusted = known(tmp_path / "known", server, keys["host"])
+    bare = tmp_path / "bare"
+    keys["client"].write_private_key_file(str(bare))
+    agent = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True)
+    for name, value in re.findall(r"(SSH_\w+)=([^;]+);", agent.stdout):
+        monkeypatch.setenv(name, value)
     try:
-        wait_for(port)
-        me = settings(remote_port=port, ssh_username=getpass.getuser())
-        with tunnel(me, known(tmp_path / "known", port, keys["host"])) as address:
-            assert ask(*address) == b"FRAMES"
+        subprocess.run(["ssh-add", "-q", str(bare)], check=True, stderr=subprocess.DEVNULL)
+        locked = settings(ssh_passphrase=None)  # the agent has opened it already
+        for asked in (settings(ssh_pkey=None, ssh_passphrase=None), locked):
+            with tunnel(asked, trusted) as way:
+                assert ask(*way.address) == b"FRAMES"
     finally:
-        process.terminate()
-        process.wait()
+        subprocess.run(["ssh-agent", "-k"], check=True, stdout=subprocess.DEVNULL)
 
 
-def wait_for(port):
-    for _ in range(100):
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("sshd did not start")
+@pytest.mark.parametrize("kind", ["openssh"], indirect=True)
+def test_tunnel__jumps_as_the_user_s_configuration_says(settings, server, keys, tmp_path):
+    (trusted,) = known(tmp_path / "known", server, keys["host"])
+    bare = tmp_path / "bare"
+    keys["client"].write_private_key_file(str(bare))
+    with ssh_server([keys["other"]], keys["client"]) as jump:
+        with trusted.open("a") as file:
+            key = keys["other"]
+            file.write(f"[127.0.0.1]:{jump} {key.get_name()} {key.get_base64()}\n")
+        config = tmp_path / "config"
+        config.write_text(
+            f"UserKnownHostsFile {trusted}\nGlobalKnownHostsFile /dev/null\n"
+            f"Host door\n HostName 127.0.0.1\n Port {jump}\n User someone\n"
+            f" IdentityFile {bare}\n"
+            f"Host lab\n HostName 127.0.0.1\n Port {server}\n ProxyJump door\n"
+        )
+        asked = settings(remote_host="lab", remote_port=22)
+        with tunnel(asked, config=config) as way:
+            assert ask(*way.address) == b"FRAMES"
+            assert set(listening().values()) == {"127.0.0.1"}
+        trusted.write_text("")
+        with pytest.raises(SourceError, match=rf"\[127.0.0.1\]:{jump} is unknown") as caught:
+            tunnel(asked, config=config).__enter__()
+        assert fingerprint(keys["other"]) in str(caught.value)
+
+
+def test_tunnel__is_made_anew_once_for_all_who_ask(settings, kind, server, keys, tmp_path):
+    trusted = known(tmp_path / "known", server, keys["host"])
+    with tunnel(settings(), trusted) as way:
+        first = way.address
+        with ThreadPoolExecutor(4) as pool:
+            addresses = set(pool.map(way.renew, [first] * 4))
+        assert len(addresses) == 1
+        assert ask(*way.address) == b"FRAMES"
+        assert len(programs()) == (kind == "openssh")
+    assert programs() == []
+
+
+def test_chosen__is_the_program_ssh_where_it_is(settings, monkeypatch):
+    auto = settings(tunnel="auto")
+    assert chosen(auto) == "openssh" if shutil.which("ssh") else "sshtunnel"
+    monkeypatch.setenv("PATH", "")
+    assert chosen(auto) == "sshtunnel"
+    with pytest.raises(ConfigError, match="no program ssh"), tunnel(settings(tunnel="openssh")):
+        pass
+
+
+@missing
+def test_tunnel__through_a_real_sshd(settings, keys, tmp_path):
+    with sshd(keys, tmp_path) as running:
+        port = running.port
+        me = settings(remote_port=port, ssh_username=getpass.getuser())
+        with tunnel(me, known(tmp_path / "known", port, keys["host"])) as way:
+            assert ask(*way.address) == b"FRAMES"

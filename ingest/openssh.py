@@ -1,0 +1,240 @@
+"""A tunnel by the program ``ssh``: it knows the user's configuration, jumps, agents and tokens.
+
+It asks nothing on a terminal. A passphrase reaches it through a pipe in a private folder, never
+as an argument, in its environment or in a file. What it says of its work is read to know when
+it is through, or why not; nothing of that is logged.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from fhemb_xr.errors import ConfigError, FhembError, SourceError
+from ingest import hostkeys, keys
+from ingest.settings import Database
+
+TIMEOUT_S = 20.0
+ALIVE_S, ALIVE_COUNT = 5, 3
+ATTEMPTS = 3
+_QUESTIONS = 3
+_ASKPASS = """#!/bin/sh
+case $1 in *{key}*) IFS= read -r line <{pipe} && printf '%s\\n' "$line" ;; *) exit 1 ;; esac
+"""
+
+
+def is_there() -> bool:
+    """Whether this system has the program."""
+    return shutil.which("ssh") is not None
+
+
+class Forward:
+    """``ssh -N -L``, running: a port of this machine that leads to the database.
+
+    Parameters
+    ----------
+    settings
+        The server, the user, the key, and the database behind it.
+    known_hosts
+        Files of host keys to trust; None: those of the user's configuration.
+    accept_new
+        Trust a server without any known key, and remember it.
+    config
+        Another configuration than the user's.
+
+    Raises
+    ------
+    ConfigError
+        If the key is missing, unsafe, or its passphrase is wrong.
+    SourceError
+        If the server does not answer, is not the one that we know, or does not let us in.
+    """
+
+    def __init__(
+        self,
+        settings: Database,
+        known_hosts: Sequence[Path] | None = None,
+        *,
+        accept_new: bool = False,
+        config: Path | None = None,
+    ) -> None:
+        self._settings = settings
+        self._known = hostkeys.KNOWN_HOSTS if known_hosts is None else known_hosts
+        key = keys.key_file(settings)
+        phrase = settings.ssh_passphrase
+        if not is_there():
+            raise ConfigError("TUNNEL is openssh, and there is no program ssh: install it")
+        with tempfile.TemporaryDirectory(prefix="fhemb-ssh-") as private:  # mode 0700
+            folder = Path(private)
+            self._command = ["ssh", "-N", "-vv", "-F", str(folder / "config")]
+            _configure(folder / "config", known_hosts, accept_new, config)
+            environment = dict(os.environ)
+            with ExitStack() as stack:
+                if key is not None:
+                    self._command += ["-i", str(key)]
+                if key is not None and phrase is not None:
+                    ask = stack.enter_context(_askpass(folder, key, phrase.get_secret_value()))
+                    environment |= {"SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"}
+                    self._command += ["-o", "BatchMode=no"]
+                if key is not None and not (phrase is None and keys.is_locked(key)):
+                    self._command += ["-o", "IdentitiesOnly=yes"]
+                self._start(environment)
+
+    def _start(self, environment: dict[str, str]) -> None:
+        """Any free port may be taken before ssh takes it."""
+        for attempt in range(1, ATTEMPTS + 1):
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self.port: int = free.getsockname()[1]
+            self._process, self._said = self._run(environment)
+            if self._said.is_through(TIMEOUT_S):
+                return
+            self.close()
+            if attempt == ATTEMPTS or "Address already in use" not in self._said.text:
+                raise _failure(self._settings, self._said.text, self._known)
+
+    def _run(self, environment: dict[str, str]) -> "tuple[subprocess.Popen[bytes], _Talk]":
+        there = self._settings
+        host, port = there.remote_bind_host, there.remote_bind_port
+        far = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        process = subprocess.Popen(
+            [
+                *self._command,
+                *(["-p", str(there.remote_port)] if there.remote_port != 22 else []),
+                *("-l", str(there.ssh_username), "-L", f"127.0.0.1:{self.port}:{far}"),
+                *("--", str(there.remote_host)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for us: we end it, after the connections
+        )
+        return process, _Talk(process, self.port)
+
+    def close(self) -> None:
+        """End it; its connections end with it."""
+        self._process.terminate()
+        try:
+            self._process.wait(2)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._said.join()
+
+
+class _Talk:
+    """What a running ssh says, read as it says it: a full pipe would stop it."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
+        self._process, self._ready = (
+            process,
+            f"Local forwarding listening on 127.0.0.1 port {port}",
+        )
+        self._lines: deque[str] = deque(maxlen=500)
+        self._decided, self._through = threading.Event(), False
+        self._thread = threading.Thread(target=self._read, name="fhemb-ssh", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for line in lines:
+                text = line.decode(errors="replace").strip()
+                self._lines.append(text)
+                if self._ready in text:
+                    self._through = True
+                    self._decided.set()
+        self._decided.set()
+
+    def is_through(self, timeout_s: float) -> bool:
+        """Wait until it listens, which is after it was let in, or has ended."""
+        self._decided.wait(timeout_s)
+        return self._through and self._process.poll() is None
+
+    def join(self) -> None:
+        """Wait for its last word; a jump's own process may hold the pipe a little longer."""
+        self._thread.join(1)
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "\n".join(self._lines)
+
+
+def _configure(
+    path: Path, known_hosts: Sequence[Path] | None, accept_new: bool, config: Path | None
+) -> None:
+    """Our settings before the user's: the first one counts, for hosts on the way too."""
+    settings = {
+        "StrictHostKeyChecking": "accept-new" if accept_new else "yes",
+        "BatchMode": "yes",  # asks nothing
+        "ExitOnForwardFailure": "yes",
+        "ServerAliveInterval": ALIVE_S,  # a hole in the network ends it after three of them
+        "ServerAliveCountMax": ALIVE_COUNT,
+        "ConnectTimeout": 15,
+        "PreferredAuthentications": "publickey,gssapi-with-mic",
+        "NumberOfPasswordPrompts": _QUESTIONS,
+        "GatewayPorts": "no",  # loopback only
+        "ControlMaster": "no",
+        "ControlPath": "none",
+        "ForwardAgent": "no",
+        "ForwardX11": "no",
+        "PermitLocalCommand": "no",
+        "RemoteCommand": "none",
+    }
+    if known_hosts is not None:
+        names = " ".join(f'"{file.expanduser()}"' for file in known_hosts)
+        settings |= {"UserKnownHostsFile": names, "GlobalKnownHostsFile": os.devnull}
+    theirs = [config] if config else ["~/.ssh/config", "/etc/ssh/ssh_config"]
+    lines = [f"{name} {value}" for name, value in settings.items()]
+    lines += [f'Include "{file}"' for file in theirs]
+    path.touch(0o600)
+    path.write_text("\n".join(lines) + "\n")
+
+
+@contextmanager
+def _askpass(folder: Path, key: Path, phrase: str) -> Iterator[Path]:
+    """A program that says the passphrase of one key, out of a pipe, and nothing else."""
+    program, pipe = folder / "askpass", folder / "phrase"
+    program.touch(0o700)
+    program.write_text(_ASKPASS.format(key=shlex.quote(str(key)), pipe=shlex.quote(str(pipe))))
+    os.mkfifo(pipe, 0o600)
+    end = os.open(pipe, os.O_RDWR)  # of both ends, so that neither waits for the other
+    try:
+        os.write(end, (phrase + "\n").encode() * _QUESTIONS)
+        yield program
+    finally:
+        os.close(end)
+
+
+_OFFERED = re.compile(r"Server host key: (\S+) (SHA256:\S+)")
+_UNKNOWN = re.compile(r"No \S+ host key is known for (\S+) and you have requested strict")
+_CHANGED = re.compile(r"Host key for (\S+) has changed")
+
+
+def _failure(settings: Database, said: str, files: Sequence[Path]) -> FhembError:
+    """Why ssh ended, as far as its words tell."""
+    name = hostkeys.label(str(settings.remote_host), settings.remote_port)
+    kind, seen = (_OFFERED.findall(said) or [("of no kind", "none")])[-1]
+    if found := _UNKNOWN.search(said):
+        return hostkeys.unknown(found[1], kind, seen)
+    if found := _CHANGED.search(said):
+        known = hostkeys.lookup(found[1], files)
+        before = hostkeys.fingerprint(known[kind]) if kind in known else "another"
+        return hostkeys.changed(found[1], before, seen)
+    if "bad passphrase given" in said:
+        key = str(settings.ssh_pkey)
+        return ConfigError(f"the key {key!r} cannot be opened: wrong SSH_PASSPHRASE")
+    if "Permission denied" in said or "Too many authentication failures" in said:
+        return hostkeys.refused(name, str(settings.ssh_username))
+    talk = [line for line in said.splitlines() if line and not line.startswith("debug")]
+    why = talk[-1] if talk else f"no word for {TIMEOUT_S:g} s"
+    return SourceError(f"the SSH server {name} does not answer: {why.removeprefix('ssh: ')}")
