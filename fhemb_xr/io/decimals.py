@@ -26,7 +26,7 @@ class Inexact(ValueError):  # noqa: N818  (a finding; its first argument is the 
     """Numbers that have more decimals than their attribute says."""
 
 
-def pack(x: NDArray[np.floating[Any]], decimals: int, name: str = "") -> NDArray[np.int32]:
+def pack(x: NDArray[np.floating[Any]], decimals: int, label: str = "") -> NDArray[np.int32]:
     """Numbers of so many decimals to 32 bits: ``(...) -> (...)``; NaN to the missing value.
 
     Peak memory: 25 bytes per sample.
@@ -42,7 +42,7 @@ def pack(x: NDArray[np.floating[Any]], decimals: int, name: str = "") -> NDArray
         out = np.where(fits, whole, MISSING).astype(np.int32)
     lost = (unpack(out, decimals) != x) & ~np.isnan(x)
     if lost.any():
-        raise Inexact(name, f"{float(np.asarray(x)[lost][0])!r} has not {decimals} decimals")
+        raise Inexact(label, f"{float(np.asarray(x)[lost][0])!r} has not {decimals} decimals")
     return out
 
 

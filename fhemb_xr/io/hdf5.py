@@ -123,4 +123,6 @@ def _attributes(name: str, found: Mapping[Any, Any]) -> dict[str, Any]:
         attrs |= {schema.POLICY: policy, schema.POLICY_DIMS: dims, schema.DECIMALS: DECIMALS}
         attrs["units"] = "1"
     attrs.setdefault(schema.POLICY, "none")
+    if isinstance(attrs.get(schema.POLICY_DIMS), str):  # HDF5 has no lists of text
+        attrs[schema.POLICY_DIMS] = attrs[schema.POLICY_DIMS].split()
     return attrs

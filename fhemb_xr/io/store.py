@@ -177,7 +177,7 @@ def _packed(var: xr.DataArray, how: dict[str, Any]) -> Any:
     dtype, options = "int16", dict[str, Any]()
     if how is not encoding.PACKING:
         function, dtype = decimals.pack, "int32"
-        options = {"decimals": int(var.attrs[schema.DECIMALS]), "name": str(var.name)}
+        options = {"decimals": int(var.attrs[schema.DECIMALS]), "label": str(var.name)}
     data: Any = var.data
     if isinstance(data, da.Array):
         # meta given: else dask runs the kernel now

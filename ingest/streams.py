@@ -1,0 +1,242 @@
+"""Feature streams from the files of other tools, lazily; and into HDF5 of NoXi-Re's scripts.
+
+:func:`fhemb_xr.open_streams` opens Zarr and that HDF5; here is what else there is: OpenFace's
+tables, NumPy files of embeddings, skeletons of SSI, whole folders of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError, SourceError
+from fhemb_xr.io import encoding, streams
+from ingest.hdf5 import write_hdf5
+from ingest.openface import open_openface
+
+__all__ = ["open_folder", "open_npy", "open_openface", "open_skeleton", "write_hdf5"]
+
+_TYPES = {"FLOAT": "<f4", "DOUBLE": "<f8", "SHORT": "<i2", "INT": "<i4"}
+
+
+def open_npy(
+    path: Path | str, stream: str = schema.VIT, *, rate_hz: float = schema.DEFAULT_RATE_HZ
+) -> xr.Dataset:
+    """Open a NumPy file ``(frame, …)`` as one stream, lazily.
+
+    Parameters
+    ----------
+    path
+        A ``.npy`` file; nothing is unpickled.
+    stream
+        Name of the variable; that of a known stream gives its dimensions and attributes.
+    rate_hz
+        Frames a second [Hz].
+
+    Returns
+    -------
+    Dataset with one variable.
+
+    Raises
+    ------
+    SourceError
+        There is no such file, or it holds no array.
+    SchemaError
+        The array has not the dimensions of the stream.
+
+    Notes
+    -----
+    Memory: a chunk, 32 MiB at most. Tasks: one per chunk. Computes at call: none.
+
+    Examples
+    --------
+    >>> import tempfile, numpy as np
+    >>> from ingest.streams import open_npy
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", np.ones((50, 8), "f4"))
+    ...     open_npy(f"{folder}/a.npy").vit.dims
+    ('frame', 'embedding')
+    """
+    path = Path(path)
+    try:
+        whole = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no array of NumPy"
+        raise SourceError(f"{path.name!r} cannot be read: {why}") from None
+    data = _blocks(_npy, str(path), whole.shape, whole.dtype)
+    return _one(stream, data, path.name, rate_hz)
+
+
+def open_skeleton(
+    path: Path | str, *, joints: int = 25, rate_hz: float = schema.DEFAULT_RATE_HZ
+) -> xr.Dataset:
+    """Open a skeleton stream of SSI, ``skeleton(frame, joint, part)``, lazily.
+
+    Parameters
+    ----------
+    path
+        The header ``….stream`` or the numbers ``….stream~`` beside it. Without a header: 350
+        float32 a frame, as NoXi has them.
+    joints
+        Joints of a frame; what is left of its numbers are the parts of a joint, of which the
+        first three are x, y and z.
+    rate_hz
+        Frames a second, where no header says it [Hz].
+
+    Returns
+    -------
+    Dataset with ``skeleton``.
+
+    Raises
+    ------
+    SourceError
+        There is no such file.
+    SchemaError
+        The file has not as many numbers as its header says, or a frame not as many as joints.
+
+    Notes
+    -----
+    Memory: a chunk, 32 MiB at most. Tasks: one per chunk. Computes at call: none.
+
+    References
+    ----------
+    Wagner, Lingenfelser, Baur et al. (2013), ACM Multimedia, 831-834,
+    doi:10.1145/2502081.2502223.
+    """
+    name = str(path).removesuffix("~")
+    numbers, header = Path(f"{name}~"), Path(name)
+    about = _header(header) if header.is_file() else {}
+    dim, dtype = int(about.get("dim", 350)), np.dtype(_TYPES[about.get("type", "FLOAT")])
+    try:
+        size = numbers.stat().st_size
+    except OSError as error:
+        raise SourceError(f"{numbers.name!r} cannot be read: {error.strerror}") from None
+    n_frames, rest = divmod(size, dim * dtype.itemsize)
+    if rest or n_frames != int(about.get("num", n_frames)):
+        raise SchemaError(
+            f"{numbers.name!r} has {size} bytes, expected {about.get('num', 'whole')} frames "
+            f"of {dim} {dtype.name}: is it cut off?"
+        )
+    if dim % joints:
+        raise SchemaError(f"a frame of {dim} numbers is not made of {joints} joints")
+    data = _blocks(_raw, str(numbers), (n_frames, dim), dtype)
+    data = data.reshape((n_frames, joints, dim // joints))
+    return _one(schema.SKELETON, data, numbers.name, float(about.get("sr", rate_hz)))
+
+
+def open_folder(
+    folder: Path | str,
+    *,
+    persons: Sequence[str] = ("expert", "novice"),
+    stream: str = schema.VIT,
+    rate_hz: float = schema.DEFAULT_RATE_HZ,
+) -> streams.Streams:
+    """Open all ``<session>_<person>.csv`` and ``.npy`` of a folder, by session and person.
+
+    Parameters
+    ----------
+    folder
+        Folder of OpenFace's tables, of NumPy files, or of both, which are then joined by the
+        number of the frame: NaN where one of them has no such frame.
+    persons
+        Ends of the names, which are the persons.
+    stream
+        What the NumPy files hold.
+    rate_hz
+        Frames a second of NumPy files [Hz].
+
+    Returns
+    -------
+    As of :func:`fhemb_xr.open_streams`: a Dataset, or a DataTree where lengths differ.
+
+    Raises
+    ------
+    SourceError
+        No file has such a name.
+    SchemaError
+        A file is not what its name says.
+
+    Notes
+    -----
+    Memory, tasks: those of :func:`open_openface` and :func:`open_npy`. Computes at call: none.
+    """
+    found: dict[tuple[str, str], list[xr.Dataset]] = {}
+    for path in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else ():
+        session, _, person = path.stem.rpartition("_")
+        if path.suffix not in (".csv", ".npy") or person not in persons or not session:
+            continue
+        table = path.suffix == ".csv"
+        ds = open_openface(path) if table else open_npy(path, stream, rate_hz=rate_hz)
+        found.setdefault((session, person), []).append(ds)
+    if not found:
+        ends = " or ".join(f"_{p}.csv, _{p}.npy" for p in persons)
+        raise SourceError(f"no file in {Path(folder).name!r} ends in {ends}")
+    return streams.assembled({who: _joined(parts) for who, parts in found.items()})
+
+
+def _joined(parts: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Streams of one recording by the number of the frame, with the clock of the first."""
+    if len(parts) == 1:
+        return parts[0]
+    bare = [p.drop_vars(schema.TIME) for p in parts]
+    ds = xr.merge(bare, join="outer", combine_attrs="override", compat="no_conflicts")
+    first = int(ds.indexes[schema.FRAME][0])
+    return streams.clocked(ds, schema.sampling_rate(parts[0]), first)
+
+
+def _one(stream: str, data: Any, name: str, rate_hz: float) -> xr.Dataset:
+    known = schema.STREAMS.get(stream)
+    others = (f"{stream}_{i}" for i in range(1, data.ndim))
+    dims = known.dims if known else (schema.FRAME, *others)
+    if len(dims) != data.ndim or data.dtype.kind not in "fiu":
+        raise SchemaError(
+            f"{name!r} holds {data.dtype} of shape {data.shape}, expected numbers {dims}"
+        )
+    attrs = {**(known.attrs if known else {}), schema.POLICY: "none"}
+    ds = xr.Dataset({stream: (dims, data.astype(np.float32), attrs)})
+    return streams.clocked(ds.assign_coords(schema.labels(dict(ds.sizes))), rate_hz)
+
+
+def _blocks(read: Any, path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """A file cut along its frames into pieces that a task may hold."""
+    import dask.array as da
+
+    row = int(np.prod(shape[1:])) * dtype.itemsize
+    step = max(1, encoding.CHUNK_BYTES // max(row, 1))
+    starts = np.arange(0, max(shape[0], 1), step)
+    spans = np.stack([starts, np.minimum(starts + step, shape[0])], axis=1)
+    cut = (tuple((spans[:, 1] - spans[:, 0]).tolist()), *((n,) for n in shape[1:]))
+    index = da.from_array(spans, chunks=(1, 2))
+    return index.map_blocks(
+        read, path, shape[1:], dtype, chunks=cut, dtype=dtype, drop_axis=1,
+        new_axis=list(range(1, len(shape))), meta=np.empty((0,) * len(shape), dtype),
+    )  # fmt: skip
+
+
+def _npy(span: NDArray[np.int64], path: str, row: tuple[int, ...], dtype: Any) -> Any:
+    return np.array(np.load(path, mmap_mode="r", allow_pickle=False)[slice(*span[0])])
+
+
+def _raw(span: NDArray[np.int64], path: str, row: tuple[int, ...], dtype: Any) -> Any:
+    n = int(np.prod(row))
+    start, stop = map(int, span[0])
+    read = np.fromfile(path, dtype, (stop - start) * n, offset=start * n * dtype.itemsize)
+    return read.reshape((stop - start, *row))
+
+
+def _header(path: Path) -> Mapping[str, str]:
+    """Attributes of a stream's header: rate, numbers a frame, their type, frames."""
+    import re
+
+    text = path.read_text(encoding="utf-8", errors="replace")
+    found = dict(re.findall(r'\b(sr|dim|type|num|ftype)="([^"]*)"', text))
+    if found.get("ftype", "BINARY") != "BINARY" or found.get("type", "FLOAT") not in _TYPES:
+        raise SchemaError(
+            f"{path.name!r} describes {found.get('ftype')} {found.get('type')}: binary streams "
+            f"of {list(_TYPES)} can be read"
+        )
+    return found
