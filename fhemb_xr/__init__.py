@@ -4,6 +4,7 @@ from fhemb_xr import accessor as _accessor  # noqa: F401  (registers .fhemb)
 from fhemb_xr import legacy, plot, testing  # noqa: F401  (fx.testing without an import)
 from fhemb_xr.cluster import local_cluster
 from fhemb_xr.diagnosis import show_versions
+from fhemb_xr.io.erasure import forget
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.io.streams import open_streams
@@ -39,6 +40,7 @@ __all__ = [
     "embed",
     "embed_relation",
     "features",
+    "forget",
     "from_coefficients",
     "isc",
     "lagged_correlation",

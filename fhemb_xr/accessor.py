@@ -145,6 +145,7 @@ class FhembDataset(_Accessor):
 
 
 NOT_METHODS = {
+    "forget",
     "local_cluster",
     "open_embedding",
     "open_recording",

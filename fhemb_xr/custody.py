@@ -1,11 +1,14 @@
-"""The commands that keep stores: verify."""
+"""The commands that keep stores, and the people in them: verify, forget."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fhemb_xr.console import Json, reporting, talk
+
+if TYPE_CHECKING:
+    from fhemb_xr.io.erasure import Erasure
 
 Threads = Annotated[int, typer.Option(min=0, help="Files read together; 0: one a processor.")]
 
@@ -27,5 +30,45 @@ def verify(store: Path, threads: Threads = 0, as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-COMMANDS = (verify,)
-EXAMPLES = {"verify": "Example: fhemb verify don.zarr"}
+def forget(
+    subject: Annotated[str, typer.Argument(help="Label of the person.")],
+    stores: Annotated[list[Path], typer.Argument(help="All that hold the person.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove a person from stores, so that no byte is left: data, labels, ledger, leavings."""
+    with reporting(as_json) as say:
+        from fhemb_xr.io.erasure import forget as erase
+
+        names = ", ".join(p.name for p in stores)
+        if not yes:
+            typer.confirm(f"Remove {subject} from {names} for ever?", abort=True, err=True)
+        done = erase(subject, *stores)
+        if as_json:
+            say(erased=[d.as_dict() for d in done])
+            return
+        for one in done:
+            talk.print(_told(one), markup=False, highlight=False, soft_wrap=True)
+        if not any(d.found for d in done):
+            talk.print(f"{subject!r} is in none of them: is the label right?", markup=False)
+
+
+def _told(one: "Erasure") -> str:
+    """What was removed from a store, in a sentence."""
+    if not one.found:
+        pooled = "; it pools people: make it again without the person" if one.pooled else ""
+        return f"{one.store}: not in it{pooled}; {one.swept} leavings swept"
+    shared = f", {', '.join(one.rewritten)} written anew" if one.rewritten else ""
+    copies = (
+        f"; {one.linked} of the files have other names: remove that copy too"
+        if one.linked
+        else ""
+    )
+    return f"{one.store}: {one.files} files{shared}, {one.swept} leavings swept{copies}"
+
+
+COMMANDS = (verify, forget)
+EXAMPLES = {
+    "verify": "Example: fhemb verify don.zarr",
+    "forget": "Example: fhemb forget 40 don.zarr emb.zarr dtw.zarr",
+}

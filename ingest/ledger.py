@@ -18,11 +18,12 @@ from typing import Any
 
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
+from fhemb_xr.io import inventory
 from fhemb_xr.io.files import sync_folder
 from ingest.frames import Counts
 from ingest.layouts import Subject
 
-NAME = "ledger.jsonl"
+NAME = inventory.LEDGER
 Key = tuple[str, Subject, int]
 
 

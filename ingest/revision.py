@@ -19,7 +19,6 @@ drops for their age must not take the recording with them. ``reread`` takes such
 too.
 """
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -31,15 +30,11 @@ import zarr
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding, files
-from fhemb_xr.io.provenance import UUID
+from fhemb_xr.io.files import successor
+from fhemb_xr.io.provenance import UUID, restamp
 from ingest.planning import cut
 from ingest.source import Found, Reader, Session
-from ingest.writer import Target, Task, set_axes, stamp
-
-
-def successor(path: Path) -> Path:
-    """Where the next state of a store is built."""
-    return path.with_name(f".{path.name}.next")
+from ingest.writer import Target, Task, set_axes
 
 
 def sweep(path: Path) -> None:
@@ -144,7 +139,7 @@ def begin(path: Path, sessions: Sequence[Session]) -> Target:
 
 def end(path: Path, target: Target, what: str) -> None:
     """Let a filled successor take the place of its store."""
-    stamp(target.group, what)
+    restamp(target.group, what)
     del target.group.attrs["fhemb_succeeds"]
     header = {k: v for k, v in target.ledger.header.items() if k != "reread"}
     target.forget((), header)
@@ -160,21 +155,13 @@ def _link(store: Path, aside: Path) -> None:
         there = aside / path.relative_to(store)
         if path.is_dir():
             there.mkdir(mode=0o700, parents=True, exist_ok=True)
-        elif path.suffix in (".json", ".jsonl") or not _linked(path, there):
+        else:
             there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            shutil.copy2(path, there)
+            changes = path.suffix in (".json", ".jsonl")
+            (shutil.copy2 if changes else files.link)(path, there)
     group = zarr.open_group(aside, mode="r+")
     succeeds = group.attrs.get(UUID)
     group.attrs.update({encoding.STATUS: encoding.WRITING, "fhemb_succeeds": succeeds})
-
-
-def _linked(path: Path, there: Path) -> bool:
-    try:
-        there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.link(path, there)
-    except OSError:
-        return False
-    return True
 
 
 def _lengthen(aside: Path, sessions: Sequence[Session]) -> None:

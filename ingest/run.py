@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fhemb_xr.errors import FhembError, SourceError, StoreError
+from fhemb_xr.io import files
 from fhemb_xr.io.files import locked
 from ingest import revision, writer
 from ingest.connections import ConnectionLost, SnapshotLost
@@ -207,7 +208,7 @@ def _revised(
     append: bool,
 ) -> Target:
     """A complete store, or the one that has taken its place because the source went on."""
-    path, begun = target.path, revision.successor(target.path).exists()
+    path, begun = target.path, files.successor(target.path).exists()
     latest = revision.opened(path) if begun else target
     sessions = latest.sessions
     if append:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xarray as xr
 import zarr
 
 from fhemb_xr import schema
@@ -270,19 +269,11 @@ def create(path: Path, plan: Plan, options: Options) -> None:
             shard_frames=options.shard_frames,
         )
         set_axes(group, plan.sessions, plan.rate_hz)
-        stamp(group, f"ingest of {plan.source}")
+        provenance.restamp(group, f"ingest of {plan.source}")
         heat: Any = group[schema.HEATMAP]
         Ledger.create(aside, header(plan, options, (heat.shards or heat.chunks)[2]))
         files.sync_tree(aside)
         files.publish(aside, path)
-
-
-def stamp(group: Any, operation: str) -> None:
-    """A new uuid, and one line more of history."""
-    names = (provenance.UUID, schema.HISTORY)
-    earlier = {n: group.attrs[n] for n in names if n in group.attrs}
-    made = provenance.stamp(xr.Dataset(attrs=earlier), operation).attrs
-    group.attrs.update({n: made[n] for n in names})
 
 
 def sweep(path: Path) -> None:

@@ -109,6 +109,19 @@ def sweep_pieces(store: Path) -> None:
         left.unlink(missing_ok=True)
 
 
+def successor(target: Path) -> Path:
+    """Where an ingest builds what will take the place of a complete store."""
+    return target.with_name(f".{target.name}.next")
+
+
+def link(path: Path, there: Path) -> None:
+    """Another name for a file, or a copy where the file system has no links."""
+    try:
+        os.link(path, there)
+    except OSError:
+        shutil.copy2(path, there)
+
+
 def leavings(target: Path) -> list[Path]:
     """What killed writers of this store, and of no other, left beside it."""
     ours = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.(staging|old)")

@@ -22,7 +22,8 @@ PRESENT = "fhemb_present"
 """Which files those are, for arrays that lack some: bits in C order, in hexadecimal."""
 CHECKSUMS = "fhemb_crc32c"
 """Checksum of every file that holds no chunk; of ``zarr.json`` less its own checksum."""
-ROOT = "zarr.json"
+ROOT, LEDGER = "zarr.json", "ledger.jsonl"
+"""Metadata of a group or an array; what an ingest has read, beside the heatmap's."""
 PRIVATE = (encoding.STATUS, FILES, PRESENT, CHECKSUMS)
 """Attributes of the store and not of what it holds."""
 

@@ -68,6 +68,14 @@ def stamp(ds: xr.Dataset, operation: str) -> xr.Dataset:
     )
 
 
+def restamp(group: Any, operation: str) -> None:
+    """A new uuid, and one line more of history, in a store."""
+    names = (UUID, schema.HISTORY)
+    earlier = {n: group.attrs[n] for n in names if n in group.attrs}
+    made = stamp(xr.Dataset(attrs=earlier), operation).attrs
+    group.attrs.update({n: made[n] for n in names})
+
+
 def plain(value: Any) -> Any:
     """An attribute that JSON can hold; what it cannot, as text."""
     if isinstance(value, np.ndarray | np.generic):
