@@ -5,6 +5,7 @@ from fhemb_xr import legacy, plot, testing  # noqa: F401  (fx.testing without an
 from fhemb_xr.cluster import local_cluster
 from fhemb_xr.diagnosis import show_versions
 from fhemb_xr.io.erasure import forget
+from fhemb_xr.io.pseudonyms import anonymize
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.io.streams import open_streams
@@ -31,6 +32,7 @@ from fhemb_xr.options import set_options
 
 __version__ = "0.1.0"
 __all__ = [
+    "anonymize",
     "band_power",
     "bandpass",
     "barycentre",

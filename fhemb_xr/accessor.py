@@ -7,7 +7,7 @@ from typing import Any
 
 import xarray as xr
 
-from fhemb_xr.io import store
+from fhemb_xr.io import pseudonyms, store
 from fhemb_xr.ops import (
     bands,
     butterworth,
@@ -84,6 +84,7 @@ class _Accessor:
 
     select = _method(selection.select)
     save = _method(store.save)
+    anonymize = _method(pseudonyms.anonymize)
     embed = _method(pipeline.embed)
     resize = _method(resizing.resize)
 

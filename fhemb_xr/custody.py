@@ -1,7 +1,7 @@
-"""The commands that keep stores, and the people in them: verify, forget."""
+"""The commands that keep stores, and the people in them: verify, anonymize, forget."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -67,8 +67,33 @@ def _told(one: "Erasure") -> str:
     return f"{one.store}: {one.files} files{shared}, {one.swept} leavings swept{copies}"
 
 
-COMMANDS = (verify, forget)
+def anonymize(
+    store: Path,
+    out: Path,
+    key: Annotated[
+        Path, typer.Option(help="File of the key, outside all stores; made if new.")
+    ],
+    shift_days: Annotated[
+        int | None, typer.Option(help="Days that wall clocks go back; none: seconds.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """A store again, with other names for the people, and without what tells who they are."""
+    with reporting(as_json) as say:
+        import fhemb_xr as fx
+        from fhemb_xr.io.pseudonyms import new_key
+
+        made = not key.exists()
+        found: Any = fx.open_result(store)
+        if made:
+            new_key(key)
+        fx.save(fx.anonymize(found, key=key, shift_days=shift_days), out)
+        say(store=str(out), key="made: keep it apart from the stores" if made else "as it was")
+
+
+COMMANDS = (verify, anonymize, forget)
 EXAMPLES = {
     "verify": "Example: fhemb verify don.zarr",
+    "anonymize": "Example: fhemb anonymize don.zarr shared.zarr --key ~/keys/don.key",
     "forget": "Example: fhemb forget 40 don.zarr emb.zarr dtw.zarr",
 }

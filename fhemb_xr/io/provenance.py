@@ -50,11 +50,7 @@ def stamp(ds: xr.Dataset, operation: str) -> xr.Dataset:
     for var in ds.data_vars.values():
         found = {**var.attrs, **found}
     sources = [found[UUID]] if UUID in found else []
-    line = (
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%dT%H:%M:%SZ} "
-        f"fhemb_xr {importlib.metadata.version('fhemb_xr')} {operation}"
-        + (f" of {' '.join(sources)}" if sources else "")
-    )
+    done = line(operation + (f" of {' '.join(sources)}" if sources else ""))
     earlier = [h for h in (found.get(schema.HISTORY),) if h]
     return ds.assign_attrs(
         {
@@ -63,9 +59,16 @@ def stamp(ds: xr.Dataset, operation: str) -> xr.Dataset:
             KIND: kind(ds),
             schema.SENSITIVITY: sensitivity.of(ds),
             UUID: str(uuid.uuid4()),
-            schema.HISTORY: "\n".join([*earlier, line]),
+            schema.HISTORY: "\n".join([*earlier, done]),
         }
     )
+
+
+def line(operation: str) -> str:
+    """A line of history: when, by what version, what."""
+    now = datetime.datetime.now(datetime.UTC)
+    version = importlib.metadata.version("fhemb_xr")
+    return f"{now:%Y-%m-%dT%H:%M:%SZ} fhemb_xr {version} {operation}"
 
 
 def restamp(group: Any, operation: str) -> None:
