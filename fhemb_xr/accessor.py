@@ -68,7 +68,8 @@ def _figure(name: str) -> Any:
 
 FIGURES = (
     "signal", "lagged", "eigenfaces", "scree", "relation", "dendrogram",
-    "projection", "clusters_at", "pdf", "histogram", "player",
+    "projection", "clusters_at", "pdf", "histogram", "player", "lagged_at", "warping",
+    "silhouette", "accuracy",
 )  # fmt: skip
 for _name in FIGURES:
     setattr(Plots, _name, _figure(_name))

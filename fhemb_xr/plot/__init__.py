@@ -6,13 +6,17 @@ Every function loads what it draws, and refuses what does not fit the budget.
 from fhemb_xr.plot import files
 from fhemb_xr.plot.distributions import pdf, scree
 from fhemb_xr.plot.faces import eigenfaces, frames
-from fhemb_xr.plot.maps import histogram, lagged
+from fhemb_xr.plot.lags import lagged, lagged_at
+from fhemb_xr.plot.maps import histogram
 from fhemb_xr.plot.matrices import dendrogram, relation
 from fhemb_xr.plot.people import clusters_at, projection
 from fhemb_xr.plot.playback import player
+from fhemb_xr.plot.scores import accuracy, silhouette
 from fhemb_xr.plot.signals import signal
+from fhemb_xr.plot.warps import warping
 
 __all__ = [
+    "accuracy",
     "clusters_at",
     "dendrogram",
     "eigenfaces",
@@ -20,10 +24,13 @@ __all__ = [
     "frames",
     "histogram",
     "lagged",
+    "lagged_at",
     "pdf",
     "player",
     "projection",
     "relation",
     "scree",
     "signal",
+    "silhouette",
+    "warping",
 ]

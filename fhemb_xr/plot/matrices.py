@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import theme, trees
 
 _NAMES = {
@@ -21,7 +22,11 @@ _NAMES = {
 
 
 def relation(
-    d: xr.DataArray, *, method: str | None = "average", title: str | None = None
+    d: xr.DataArray,
+    *,
+    method: str | None = "average",
+    clusters: xr.DataArray | None = None,
+    title: str | None = None,
 ) -> Any:
     """A relation as a matrix, its rows and columns in the order of its dendrogram.
 
@@ -32,13 +37,17 @@ def relation(
     method
         Linkage of the tree, as :func:`scipy.cluster.hierarchy.linkage`; ``None`` keeps the
         order of the data. Who has no value with the others stands last.
+    clusters
+        Labels of :func:`fhemb_xr.clusters`: members of a group stand together, in a frame.
     title
         Instead of the metric.
 
     Returns
     -------
-    A HoloViews Image, the first row on top. Distances are drawn from zero in viridis, signed
-    correlations symmetric round zero; missing pairs are grey.
+    A HoloViews Image, the first row on top; with ``clusters`` an Overlay. Distances run in
+    viridis from the smallest to the largest between two, so that their differences show (the
+    diagonal takes the darkest colour), signed correlations symmetric round zero; missing pairs
+    are grey.
 
     Raises
     ------
@@ -62,6 +71,9 @@ def relation(
     values, labels = trees.square(d)
     n, metric = len(labels), str(d.attrs.get("metric", ""))
     rows = trees.order(values, metric, method)
+    groups = None if clusters is None else _groups(clusters, len(labels))
+    if groups is not None:
+        rows = _together(rows, groups)
     shown = values[np.ix_(rows, rows)]
     names = [labels[i] for i in rows]
     bar = scale(d)
@@ -88,23 +100,68 @@ def relation(
     }
     px = round(min(640, max(320, 10 * n)))
     tiny = {**theme.PX, **{k: f"{min(11, 0.85 * px / n):.1f}px" for k in ("xticks", "yticks")}}
-    return theme.panel(
+    image = theme.panel(
         image,
         bokeh={"frame_width": px, "frame_height": px, "tools": ["hover"], "fontsize": tiny},
+        mpl={"fig_inches": (side + 1.2, side + 0.6), "aspect": 1, "fontsize": small},
+        cmap=theme.DIVERGING if _signed(shown) else theme.DISTANCE,
+        clim=theme.symmetric(shown) if _signed(shown) else _between(shown),
+        colorbar=True,
+        clabel=bar,
+        clipping_colors={"NaN": theme.MISSING},
+    )
+    drawn = image if groups is None else image * _frames(groups[rows])
+    return theme.panel(
+        drawn,
+        bokeh={"fontsize": tiny},
         mpl={"fig_inches": (side + 1.2, side + 0.6), "aspect": 1, "fontsize": small},
         title=heading,
         xlabel="Subject",
         ylabel="Subject",
-        cmap=theme.DIVERGING if _signed(shown) else theme.DISTANCE,
-        clim=theme.symmetric(shown) if _signed(shown) else (0.0, theme.limits(shown)[1]),
-        colorbar=True,
-        clabel=bar,
-        clipping_colors={"NaN": theme.MISSING},
         invert_yaxis=True,
         xticks=ticks,
         yticks=ticks,
         xrotation=90 if n > 12 else 0,
     )
+
+
+def _between(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Limits of the values of two different members, with the diagonal's colour below."""
+    low, high = theme.limits(values[~np.eye(len(values), dtype=bool)])
+    return low - 0.05 * (high - low), high
+
+
+def _groups(clusters: xr.DataArray, n: int) -> NDArray[np.int64]:
+    found = np.asarray(clusters.values).reshape(-1)
+    if found.size != n:
+        raise SchemaError(f"clusters of {found.size} members do not fit a relation of {n}")
+    return found.astype(np.int64)
+
+
+def _together(rows: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Rows of a group next to each other, groups as they first appear, those in none last."""
+    kinds = [g for g in dict.fromkeys(groups[rows].tolist()) if g >= 0]
+    return np.concatenate([rows[groups[rows] == g] for g in [*kinds, -1]])
+
+
+def _frames(groups: NDArray[np.int64]) -> Any:
+    """A frame round each group along the diagonal, in the group's colour."""
+    hv = theme.backends()
+    drawn = []
+    for group in [g for g in dict.fromkeys(groups.tolist()) if g >= 0]:
+        mine = np.flatnonzero(groups == group)
+        low, high = mine[0] - 0.5, mine[-1] + 0.5
+        box = hv.Path([[(low, low), (high, low), (high, high), (low, high), (low, low)]],
+                      ["column", "row"])  # fmt: skip
+        drawn.append(
+            theme.styled(
+                box,
+                bokeh={"line_width": 4},
+                mpl={"linewidth": 2},
+                color=theme.cluster_colour(int(group)),
+            )
+        )
+    return hv.Overlay(drawn)
 
 
 def _signed(values: NDArray[np.float64]) -> bool:

@@ -8,21 +8,31 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, UnknownNameError
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import space, theme
+from fhemb_xr.plot.space import scatter
 
 
 def projection(
-    points: xr.DataArray, *, clusters: xr.DataArray | None = None, title: str | None = None
+    points: xr.DataArray,
+    *,
+    n_dims: int = 2,
+    clusters: xr.DataArray | None = None,
+    view: tuple[float, float] = (20.0, -60.0),
+    title: str | None = None,
 ) -> Any:
-    """People as labelled points in the plane, near where they are alike.
+    """People as labelled points in the plane or in space, near where they are alike.
 
     Parameters
     ----------
     points
-        Coordinates from :func:`fhemb_xr.embed_relation`, ``(subject, …)``; the first two
-        are drawn.
+        Coordinates from :func:`fhemb_xr.embed_relation`, ``(subject, …)``.
+    n_dims
+        2: the first two are drawn. 3: the first three, in a cube seen without perspective, with
+        a line from every point to its floor.
     clusters
         Labels of :func:`fhemb_xr.clusters`, for the colours.
+    view
+        Of the cube: elevation above its floor and azimuth round it [degrees].
     title
         Instead of the method.
 
@@ -33,7 +43,9 @@ def projection(
     Raises
     ------
     SchemaError
-        If there is no dimension ``subject`` or less than two coordinates.
+        If there is no dimension ``subject`` or less than ``n_dims`` coordinates.
+    ValueError
+        If ``n_dims`` is neither 2 nor 3.
 
     Notes
     -----
@@ -45,21 +57,25 @@ def projection(
     >>> from fhemb_xr import plot
     >>> figure = plot.projection(xr.DataArray(np.eye(3, 2), dims=("subject", "component")))
     """
-    subject, axis = _dims(points)
+    if n_dims not in (2, 3):
+        raise ValueError(f"n_dims is 2 or 3, found {n_dims!r}")
+    subject, axis = _dims(points, n_dims)
     points = theme.loaded(points.transpose(subject, axis), "a projection")
-    xy = points.values[:, :2].astype(np.float64)
+    xy = points.values[:, :n_dims].astype(np.float64)
     method = str(points.attrs.get("method") or points.attrs.get("long_name", ""))
     method = re.sub(r"\b(mds|dtw|umap|tsne)\b", lambda word: word[0].upper(), method)
     heading = title if title is not None else theme.title("Projection", method, columns=52)
     units = theme.unit(points.attrs.get("units"))
-    names = (f"Axis 1{units}", f"Axis 2{units}")
+    names = [f"Axis {i}{units}" for i in range(1, n_dims + 1)]
     if not np.isfinite(xy).all(axis=1).any():
-        return theme.empty("no subject has a place", heading, *names)
+        return theme.empty("no subject has a place", heading, *names[:2])
+    if n_dims == 3:
+        return space.cube(xy, theme.ids(points, subject), names, clusters, view, heading)
     low, high = np.nanmin(xy, axis=0), np.nanmax(xy, axis=0)
     reach = 0.58 * max(float((high - low).max()), 1e-12)
     centre = (low + high) / 2
     return theme.panel(
-        _scatter(xy, theme.ids(points, subject), clusters, 0.06 * reach),
+        scatter(xy, theme.ids(points, subject), clusters, 0.06 * reach),
         bokeh={"frame_width": 400, "frame_height": 400, "legend_cols": 1},
         mpl={"fig_inches": (theme.COLUMN_IN, theme.COLUMN_IN), "aspect": 1},
         title=heading,
@@ -71,12 +87,12 @@ def projection(
     )
 
 
-def _dims(points: xr.DataArray) -> tuple[str, str]:
+def _dims(points: xr.DataArray, n: int) -> tuple[str, str]:
     schema.require_dims(points, schema.SUBJECT)
     rest = [str(d) for d in points.dims if d != schema.SUBJECT]
-    if len(rest) != 1 or points.sizes[rest[0]] < 2:
+    if len(rest) != 1 or points.sizes[rest[0]] < n:
         raise SchemaError(
-            "a projection has a subject and at least two coordinates, found "
+            f"a projection has a subject and at least {n} coordinates, found "
             f"{dict(points.sizes)}"
         )
     return schema.SUBJECT, rest[0]
@@ -152,7 +168,7 @@ def clusters_at(
     inches, px = 5.5, 600
     ratio = min(max(tall / wide, 0.25), 1.4)
     return theme.panel(
-        _scatter(xy, theme.ids(labels), labels, -0.02 * wide),
+        scatter(xy, theme.ids(labels), labels, -0.02 * wide),
         bokeh={
             "frame_width": px,
             "frame_height": round(px * ratio),
@@ -183,52 +199,3 @@ def _moment(position: xr.DataArray, frame: int) -> tuple[int, float]:
             f"no frame {frame!r}: there is {numbers.min():g} to {numbers.max():g}"
         )
     return int(found[0]), frame / rate
-
-
-def _scatter(xy: Any, names: list[str], labels: xr.DataArray | None, lift: float) -> Any:
-    """Points by group, and a name above each."""
-    hv = theme.backends()
-    groups = (
-        np.zeros(len(xy), dtype=int)
-        if labels is None
-        else np.asarray(labels.values).reshape(-1)
-    )
-    seen = np.isfinite(xy).all(axis=1)
-    drawn = []
-    for group in np.unique(groups[seen]).tolist():
-        mine = np.flatnonzero(seen & (groups == group))
-        points = [(*xy[i], names[i]) for i in mine]  # the name is what hovering shows
-        label = "" if labels is None else f"group {group}"
-        some = hv.Scatter(points, "x", ["y", "name"], label=label)
-        drawn.append(
-            theme.styled(
-                some,
-                bokeh={"size": 8, "tools": ["hover"]},
-                mpl={"s": 22, "linewidth": 0},
-                color=theme.LINE if labels is None else theme.cluster_colour(int(group)),
-            )
-        )
-    words = [(xy[i, 0], xy[i, 1] + lift, names[i]) for i in _apart(xy, seen, abs(lift))]
-    text = hv.Labels(words, ["x", "y"], "name")
-    drawn.append(
-        theme.styled(
-            text,
-            bokeh={
-                "text_font_size": "10px",
-                "text_baseline": "bottom",
-                "text_color": theme.INK,
-            },
-            mpl={"size": 6, "verticalalignment": "bottom", "color": theme.INK},
-        )
-    )
-    return hv.Overlay(drawn)
-
-
-def _apart(xy: Any, seen: Any, high: float) -> list[int]:
-    """Whose names can be written without touching one another, the first come first."""
-    kept: list[int] = []
-    for i in np.flatnonzero(seen).tolist():
-        near = np.abs(xy[kept] - xy[i]) < (2.2 * high, 1.4 * high)
-        if not near.all(axis=1).any():
-            kept.append(i)
-    return kept

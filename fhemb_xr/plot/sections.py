@@ -13,7 +13,7 @@ from fhemb_xr import schema
 from fhemb_xr.plot import (
     distributions,
     faces,
-    maps,
+    lags,
     matrices,
     people,
     playback,
@@ -171,7 +171,7 @@ def following(
         "window leaves the series. "
         f"A peak at a positive lag means that {follows}. "
         + escape(str(found.attrs.get("caveat", ""))),
-        maps.lagged(found),
+        lags.lagged(found),
     )
 
 
@@ -209,7 +209,7 @@ def _closest(embedding: xr.DataArray, relation: xr.DataArray) -> xr.DataArray | 
 def alike(relation: xr.DataArray, clusters: xr.DataArray) -> Iterator[Figure]:
     """The relation, and its tree."""
     what = matrices.scale(relation)
-    n = int(np.unique(clusters.values).size)
+    n = int(np.unique(clusters.values[clusters.values >= 0]).size)
     yield Figure(
         "relation",
         "Who is like whom",

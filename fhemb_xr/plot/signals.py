@@ -274,7 +274,7 @@ def _stack(seconds: NDArray[np.float64], rows: Sequence[_Row], heading: str) -> 
     if seen.any():
         low, middle[seen], high = np.nanquantile(series[seen], [0.01, 0.5, 0.99], axis=1)
         spread[seen] = high - low
-    step = _round(0.6 * float(np.median(spread[seen])) if seen.any() else 1.0)
+    step = round_up(0.6 * float(np.median(spread[seen])) if seen.any() else 1.0)
     base = -step * np.arange(len(rows))
     curves = [
         _curve(seconds, v - m + b, rows[0].quantity, theme.CYCLE[0])
@@ -304,7 +304,7 @@ def _stack(seconds: NDArray[np.float64], rows: Sequence[_Row], heading: str) -> 
     )
 
 
-def _round(value: float) -> float:
+def round_up(value: float) -> float:
     """Up to 1, 2 or 5 times a power of ten."""
     if not value > 0:
         return 1.0

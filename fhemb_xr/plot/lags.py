@@ -1,0 +1,276 @@
+"""Lagged correlation: as a map, and at one lag; beside what chance gives."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError
+from fhemb_xr.plot import theme
+
+
+def lagged(
+    correlation: xr.DataArray,
+    *,
+    null: xr.Dataset | None = None,
+    limit: float | None = None,
+    title: str | None = None,
+) -> Any:
+    """Correlation of two signals by window and lag, white where it is zero.
+
+    Parameters
+    ----------
+    correlation
+        A map of :func:`fhemb_xr.lagged_correlation`, ``(window, lag)``; other dimensions
+        must have length one.
+    null
+        Of :func:`fhemb_xr.synchrony` or :func:`fhemb_xr.isc`, with ``null_low`` and
+        ``null_high``: a line runs round the cells outside this band.
+    limit
+        Colours run from ``-limit`` to ``limit``; by default to the largest magnitude shown.
+    title
+        Instead of who, which feature and which bands.
+
+    Returns
+    -------
+    A HoloViews Overlay: an Image of Pearson's r, a line at lag zero, and Segments round what
+    is outside the null. A map without any value is a frame that says so.
+
+    Raises
+    ------
+    SchemaError
+        If another dimension has more than one entry.
+    BudgetError
+        If the map does not fit the budget.
+
+    Notes
+    -----
+    Memory: the map. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> r = xr.DataArray(np.eye(3), dims=("window", "lag"), coords={"lag": [-1, 0, 1]})
+    >>> figure = plot.lagged(r)
+    """
+    hv = theme.backends()
+    r = theme.require(correlation, "a lagged correlation", schema.WINDOW, schema.LAG)
+    r = theme.loaded(r, "a lagged correlation")
+    heading = title if title is not None else _heading(r, _note(null, "outlined"))
+    long = f" of {float(r.attrs['window_s']):g} s" if "window_s" in r.attrs else ""
+    xlabel, ylabel = "Lag [s]", f"Start of window{long} [s]"
+    if not np.isfinite(r.values).any():
+        text = "no value: the series are shorter than\nwindow and lag, or have no face"
+        return theme.empty(text, heading, xlabel, ylabel)
+    # where the windows know the session's clock, the axis agrees with that of the signals
+    clock = schema.TIME if schema.TIME in r.coords and r[schema.TIME].ndim else schema.WINDOW
+    starts, lags = _axis(r, clock), _axis(r, schema.LAG)
+    left, right = theme.span(lags)
+    bottom, top = theme.span(starts)
+    clim = theme.symmetric(r.values) if limit is None else (-limit, limit)
+    image = hv.Image(
+        r.values[::-1],  # the first row of an Image is its top
+        bounds=(left, bottom, right, top),
+        kdims=[
+            hv.Dimension(schema.LAG, label=xlabel),
+            hv.Dimension(schema.WINDOW, label=ylabel),
+        ],
+        vdims=[hv.Dimension("r")],
+    )
+    image = theme.panel(
+        image,
+        bokeh={"frame_width": 380, "frame_height": 340, "tools": ["hover"]},
+        mpl={"fig_inches": (theme.COLUMN_IN, 3.0), "aspect": 1.15},
+        cmap=theme.DIVERGING,
+        clim=clim,
+        colorbar=True,
+        clabel="Pearson r",
+        clipping_colors={"NaN": theme.MISSING},
+    )
+    drawn = [image]
+    if null is not None:
+        beyond = _beyond(r, null).values
+        drawn.append(_outline(beyond, (left, right), (bottom, top)))
+    if left < 0 < right:
+        zero = hv.Curve([(0.0, bottom), (0.0, top)], schema.LAG, schema.WINDOW)
+        drawn.append(
+            theme.styled(
+                zero,
+                bokeh={"line_width": 0.8, "line_dash": "dashed"},
+                mpl={"linewidth": 0.6, "linestyle": "--"},
+                color=theme.INK,
+            )
+        )
+    return theme.panel(
+        hv.Overlay(drawn),
+        bokeh={},
+        mpl={"fig_inches": (theme.COLUMN_IN, 3.0), "aspect": 1.15},
+        title=heading,
+        xlabel=xlabel,
+        ylabel=ylabel,
+        xlim=(left, right),
+        ylim=(bottom, top),
+        show_legend=False,
+    )
+
+
+def lagged_at(
+    correlation: xr.DataArray,
+    lag_s: float = 0.0,
+    *,
+    null: xr.Dataset | None = None,
+    title: str | None = None,
+) -> Any:
+    """Correlation of two signals at one lag, window after window, over its null band.
+
+    Parameters
+    ----------
+    correlation
+        A map of :func:`fhemb_xr.lagged_correlation`, ``(window, lag)``.
+    lag_s
+        The lag [s]; the nearest one of the map is drawn, and named.
+    null
+        As in :func:`lagged`.
+    title
+        Instead of who, which feature and which bands.
+
+    Returns
+    -------
+    A HoloViews Overlay of a Curve, over an Area where there is a null.
+
+    Raises
+    ------
+    SchemaError
+        If another dimension has more than one entry.
+
+    Notes
+    -----
+    Memory: the map. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> r = xr.DataArray(np.eye(3), dims=("window", "lag"), coords={"lag": [-1, 0, 1]})
+    >>> figure = plot.lagged_at(r, 1)
+    """
+    hv = theme.backends()
+    r = theme.require(correlation, "a lagged correlation", schema.WINDOW, schema.LAG)
+    place = int(np.abs(_axis(r, schema.LAG) - lag_s).argmin())
+    lag = float(_axis(r, schema.LAG)[place])
+    row = theme.loaded(r.isel({schema.LAG: place}), "a lagged correlation")
+    long = f" of {float(r.attrs['window_s']):g} s" if "window_s" in r.attrs else ""
+    starts = _axis(row, schema.TIME if schema.TIME in row.coords else schema.WINDOW)
+    drawn = []
+    if null is not None:
+        low, high = (b.isel({schema.LAG: place}) for b in _band(r, null))
+        area = hv.Area((starts, low.values, high.values), "start", ["low", "high"])
+        drawn.append(
+            theme.styled(
+                area,
+                bokeh={"fill_color": theme.MISSING, "line_color": None},
+                mpl={"color": theme.MISSING, "linewidth": 0},
+            )
+        )
+    zero = hv.Curve([(starts[0], 0.0), (starts[-1], 0.0)], "start", "r")
+    line = hv.Curve((starts, row.values), "start", "r")
+    thin = {"bokeh": {"line_width": 0.8}, "mpl": {"linewidth": 0.6}}
+    drawn.append(theme.styled(zero, **thin, color=theme.QUIET))
+    drawn.append(
+        theme.styled(
+            line,
+            bokeh={"line_width": 1.3, "tools": ["hover"]},
+            mpl={"linewidth": 1.0},
+            color=theme.LINE,
+        )
+    )
+    heading = title if title is not None else _heading(r, _note(null, "grey", inside=True))
+    return theme.panel(
+        hv.Overlay(drawn),
+        bokeh={"frame_width": 560, "frame_height": 200},
+        mpl={"fig_inches": (theme.FULL_IN, 2.2), "aspect": 3.4},
+        title=heading,
+        xlabel=f"Start of window{long} [s]",
+        ylabel=f"Pearson r at {lag:g} s",
+        ylim=(-1, 1),
+        xlim=theme.limits(starts),
+        show_legend=False,
+    )
+
+
+def _band(r: xr.DataArray, null: xr.Dataset) -> list[xr.DataArray]:
+    """Lower and upper end of the null for every cell of ``r``."""
+    schema_names = ("null_low", "null_high")
+    if missing := [n for n in schema_names if n not in null]:
+        raise SchemaError(
+            f"a null has {schema_names}, found {sorted(map(str, null))}: {missing} missing; "
+            "make it with fx.synchrony"
+        )
+    found = []
+    for name in schema_names:
+        one = null[name].squeeze(drop=True)
+        extra = {d: n for d, n in one.sizes.items() if d not in r.dims}
+        if extra:
+            raise SchemaError(f"the null has also {extra}: choose one of each with .sel(...)")
+        one = theme.loaded(one, "a null").reset_coords(drop=True)
+        found.append(one.broadcast_like(r.reset_coords(drop=True)).transpose(*r.dims))
+    return found
+
+
+def _beyond(r: xr.DataArray, null: xr.Dataset) -> xr.DataArray:
+    low, high = _band(r, null)
+    plain = r.reset_coords(drop=True)
+    return (plain < low) | (plain > high)
+
+
+def _note(null: xr.Dataset | None, how: str, inside: bool = False) -> str:
+    """``"outlined: outside 95 % of the null"``."""
+    if null is None:
+        return ""
+    share = f"{100 * (1 - float(null.attrs.get('alpha', 0.05))):g} %"
+    return f"{how}: {share} of the null" if inside else f"{how}: outside {share} of the null"
+
+
+def _outline(
+    inside: NDArray[np.bool_], across: tuple[float, float], up: tuple[float, float]
+) -> Any:
+    """A line round the cells that are in, rows upward; ``across`` and ``up`` are the edges."""
+    rows, columns = inside.shape
+    x = np.linspace(across[0], across[1], columns + 1)
+    y = np.linspace(up[0], up[1], rows + 1)
+    padded = np.pad(inside, 1)
+    i, j = np.nonzero(padded[1:-1, 1:] != padded[1:-1, :-1])
+    upright = np.stack([x[j], y[i], x[j], y[i + 1]], axis=1)
+    i, j = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
+    level = np.stack([x[j], y[i], x[j + 1], y[i]], axis=1)
+    ends = [schema.LAG, schema.WINDOW, "to_lag", "to_window"]
+    return theme.styled(
+        theme.backends().Segments(np.concatenate([upright, level]), kdims=ends),
+        bokeh={"line_width": 0.9},
+        mpl={"linewidth": 0.5},
+        color=theme.INK,
+    )
+
+
+def _axis(x: xr.DataArray, dim: str) -> NDArray[np.float64]:
+    found = x[dim].values if dim in x.coords else np.arange(x.sizes[dim])
+    return np.asarray(found, dtype=np.float64)
+
+
+def _heading(r: xr.DataArray, note: str = "") -> str:
+    """Who and who, which feature, which bands."""
+    pair = [r.coords.get(f"{schema.SUBJECT}_{i}") for i in (0, 1)]
+    who = theme.name_of(r)
+    if all(p is not None and p.ndim == 0 for p in pair):
+        who = "subjects " + " and ".join(str(p.item()) for p in pair if p is not None)
+    feature = r.coords.get(schema.FEATURE)
+    return theme.title(
+        "Lagged correlation",
+        who,
+        None if feature is None or feature.ndim else feature.item(),
+        below="\n".join(t for t in (theme.bands(r.attrs), note) if t),
+        columns=52,
+    )

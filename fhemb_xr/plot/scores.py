@@ -1,0 +1,249 @@
+"""Scores: how well groups separate people, and how well classifiers tell segments apart."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError
+from fhemb_xr.plot import theme
+
+_K = "n_clusters"
+
+
+def silhouette(score: xr.DataArray, *, title: str | None = None) -> Any:
+    """Mean silhouette by number of groups; a ring marks the best.
+
+    Parameters
+    ----------
+    score
+        Of :func:`fhemb_xr.silhouette`, ``(n_clusters)``, with one more dimension, such as a
+        session or sliding windows, for more curves. Above eight they are grey, and their median
+        is drawn over them.
+    title
+        Instead of the method.
+
+    Returns
+    -------
+    A HoloViews Overlay of Curves and Scatters.
+
+    Raises
+    ------
+    SchemaError
+        If there is no ``n_clusters``, or more than one further dimension.
+
+    Notes
+    -----
+    Memory: the scores. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from fhemb_xr import plot
+    >>> figure = plot.silhouette(
+    ...     xr.DataArray([0.3, 0.6, 0.1], dims="n_clusters", coords={"n_clusters": [2, 3, 4]})
+    ... )
+    """
+    hv = theme.backends()
+    schema.require_dims(score, _K)
+    score = score.squeeze([d for d in score.dims if d != _K and score.sizes[d] == 1])
+    rest = [str(d) for d in score.dims if d != _K]
+    if len(rest) > 1:
+        raise SchemaError(
+            f"silhouettes are drawn by one dimension more, found {dict(score.sizes)}"
+        )
+    score = theme.loaded(score.transpose(*rest, _K), "silhouettes")
+    k = np.asarray(score[_K].values, np.float64)
+    rows = score.values.reshape(-1, k.size)
+    heading = title if title is not None else theme.title(
+        "Silhouette", _by(score), theme.bands(score.attrs), columns=52
+    )  # fmt: skip
+    if not np.isfinite(rows).any():
+        return theme.empty("no groups to separate", heading, "Number of groups", "Silhouette")
+    curves = _named(score, rest, rows)
+    drawn = [e for label, v, colour in curves for e in _curve(k, v, label, colour)]
+    several = sum(bool(label) for label, _, _ in curves) > 1
+    return theme.panel(
+        hv.Overlay(drawn),
+        bokeh={"frame_width": 340, "frame_height": 240},
+        mpl={"fig_inches": (theme.COLUMN_IN, 2.6), "aspect": 1.3},
+        title=heading,
+        xlabel="Number of groups",
+        ylabel="Mean silhouette",
+        xticks=k.tolist(),
+        xlim=(k.min() - 0.4, k.max() + 0.4),
+        show_legend=several,
+        legend_position="right",
+    )
+
+
+def _by(score: xr.DataArray) -> str:
+    method = score.attrs.get("method")
+    return f"groups by {method}" if method else ""
+
+
+def _named(score: xr.DataArray, rest: list[str], rows: Any) -> list[tuple[str, Any, str]]:
+    """Curves with label and colour; many are grey under their median."""
+    if not rest:
+        return [("", rows[0], theme.LINE)]
+    if len(rows) <= len(theme.CYCLE):
+        names = [f"{rest[0]} {n}" for n in theme.ids(score, rest[0])]
+        return list(zip(names, rows, theme.CYCLE, strict=False))
+    seen = np.isfinite(rows).any(axis=0)
+    middle = np.full(rows.shape[1], np.nan)
+    middle[seen] = np.nanmedian(rows[:, seen], axis=0)
+    grey = [("", row, theme.MISSING) for row in rows]
+    return [*grey, (f"median of {len(rows)}", middle, theme.LINE)]
+
+
+def _curve(k: Any, values: Any, label: str, colour: str) -> list[Any]:
+    """A line with dots, and a ring round its best; none round those in the background."""
+    hv = theme.backends()
+    line = hv.Curve((k, values), "groups", "silhouette", label=label)
+    dots = hv.Scatter((k, values), "groups", "silhouette", label=label)
+    out = [theme.styled(line, bokeh={"line_width": 1.2}, mpl={"linewidth": 0.9}, color=colour)]
+    if colour == theme.MISSING:
+        return out
+    out.append(
+        theme.styled(dots, bokeh={"size": 5, "tools": ["hover"]}, mpl={"s": 10}, color=colour)
+    )
+    if np.isfinite(values).any():
+        best = int(np.nanargmax(values))
+        ring = hv.Scatter([(k[best], values[best])], "groups", "silhouette")
+        out.append(
+            theme.styled(
+                ring,
+                bokeh={"size": 13, "fill_color": None, "line_color": colour, "line_width": 1.4},
+                mpl={"s": 70, "facecolors": "none", "edgecolor": colour, "linewidth": 1.0},
+            )
+        )
+    return out
+
+
+def accuracy(result: xr.Dataset, *, title: str | None = None) -> Any:
+    """Accuracy of classifiers with intervals, over chance and the null of exchanged labels.
+
+    Parameters
+    ----------
+    result
+        Of :func:`fhemb_xr.classify`.
+    title
+        Instead of how many samples, people and classes.
+
+    Returns
+    -------
+    A HoloViews Overlay, a row per classifier, the best on top: a dot, a thick line for Wilson's
+    interval, a thin one for that by subjects, grey for the null; a dashed line at chance.
+
+    Raises
+    ------
+    SchemaError
+        If it is not a result of :func:`fhemb_xr.classify`.
+
+    Notes
+    -----
+    Memory: the result. Computes at call: one, if lazy.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> from fhemb_xr import plot
+    >>> names = ("accuracy", "wilson_low", "wilson_high", "subject_low", "subject_high")
+    >>> result = xr.Dataset({n: ("classifier", [0.6, 0.7]) for n in (*names, "chance")})
+    >>> figure = plot.accuracy(result.assign(null=(("classifier", "permutation"), [[0.5]] * 2)))
+    """
+    hv = theme.backends()
+    wanted = [*_INTERVALS, "accuracy", "chance", "null"]
+    if missing := [n for n in wanted if n not in result]:
+        raise SchemaError(
+            f"need {missing}, found {sorted(map(str, result))}: make it with fx.classify"
+        )
+    more = [n for n in ("n_used", "n_subjects") if n in result]
+    found = theme.loaded(result[[*wanted, *more]], "accuracies")
+    found = found.isel(classifier=np.argsort(found["accuracy"].values, kind="stable"))
+    names = theme.ids(found, "classifier")
+    rows = np.arange(len(names))
+    heading = title if title is not None else _counts(found)
+    if not np.isfinite(found["accuracy"].values).any():
+        return theme.empty("no sample could be used", heading, "Accuracy", "Classifier")
+    drawn = [*_null(found, rows), *_bars(found, rows)]
+    dots = hv.Scatter((found["accuracy"].values, rows), "accuracy", "row")
+    drawn.append(
+        theme.styled(
+            dots, bokeh={"size": 8, "tools": ["hover"]}, mpl={"s": 22}, color=theme.LINE
+        )
+    )
+    high = 0.7 + 0.2 * len(names)
+    return theme.panel(
+        hv.Overlay(drawn),
+        bokeh={"frame_width": 400, "frame_height": 24 * len(names) + 20},
+        mpl={"fig_inches": (theme.COLUMN_IN + 1, high), "aspect": 3.2 / (high - 0.5)},
+        title=heading,
+        xlabel="Accuracy (share of tested samples)",
+        ylabel="",
+        yticks=list(zip(rows.tolist(), names, strict=True)),
+        xlim=(0, 1.02),
+        ylim=(-0.6, len(names) - 0.4),
+        show_legend=False,
+    )
+
+
+_INTERVALS = ("subject_low", "subject_high", "wilson_low", "wilson_high")
+
+
+def _counts(found: xr.Dataset) -> str:
+    parts = []
+    if {"n_used", "n_subjects"} <= {*found}:
+        n, people = (int(found[v].max()) for v in ("n_used", "n_subjects"))
+        parts = [f"{n} samples of {people} people"]
+    metric = found.attrs.get("metric")
+    note = "thick: Wilson; thin: by person; grey: labels exchanged; dashed: chance"
+    return theme.title("Accuracy", metric, *parts, below=note, columns=52)
+
+
+def _null(found: xr.Dataset, rows: Any) -> list[Any]:
+    """Grey from the 2.5th to the 97.5th percentile of the null, and chance."""
+    hv = theme.backends()
+    out = []
+    null = found["null"].transpose("classifier", ...).values
+    if null.shape[1] and np.isfinite(null).any():
+        low, high = np.nanquantile(null, [0.025, 0.975], axis=1)
+        boxes = [(a, r - 0.36, b, r + 0.36) for a, b, r in zip(low, high, rows, strict=True)]
+        grey = hv.Rectangles(boxes, kdims=["accuracy", "row", "to", "above"])
+        out.append(
+            theme.styled(
+                grey,
+                bokeh={"line_color": None, "fill_color": theme.MISSING},
+                mpl={"linewidth": 0, "facecolor": theme.MISSING},
+            )
+        )
+    chance = float(found["chance"].max())
+    ends = [(chance, -0.6), (chance, len(rows) - 0.4)]
+    line = hv.Curve(ends, "accuracy", "row")
+    dashed = theme.styled(
+        line,
+        bokeh={"line_width": 1.0, "line_dash": "dashed"},
+        mpl={"linewidth": 0.7, "linestyle": "--"},
+        color=theme.INK,
+    )
+    return [*out, dashed]
+
+
+def _bars(found: xr.Dataset, rows: Any) -> list[Any]:
+    """Both intervals of every classifier."""
+    hv = theme.backends()
+    out = []
+    for name, thick in (("subject", 1.0), ("wilson", 3.0)):
+        low, high = found[f"{name}_low"].values, found[f"{name}_high"].values
+        ends = np.stack([low, rows, high, rows], axis=1)[np.isfinite(low)]
+        bars = hv.Segments(ends, kdims=["accuracy", "row", "to", "same"])
+        out.append(
+            theme.styled(
+                bars,
+                bokeh={"line_width": thick * 1.2},
+                mpl={"linewidth": thick * 0.8},
+                color=theme.LINE,
+            )
+        )
+    return out

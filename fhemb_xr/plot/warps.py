@@ -1,0 +1,145 @@
+"""Two series and how warping links them."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import budget, schema
+from fhemb_xr.kernels import pairs
+from fhemb_xr.ops.matrices import among
+from fhemb_xr.plot import signals, theme
+
+F64 = NDArray[np.float64]
+
+MOST_LINKS = 120
+"""More could not be told apart."""
+
+
+def warping(
+    a: xr.DataArray,
+    b: xr.DataArray,
+    *,
+    window: float | None = None,
+    normalize: str = "none",
+    title: str | None = None,
+) -> Any:
+    """Two series, one above the other, and which moment of one warping puts on which of other.
+
+    Parameters
+    ----------
+    a, b
+        Series ``(time)``; other dimensions must have length one.
+    window
+        As in :func:`fhemb_xr.pairwise`: half-width of the Sakoe-Chiba band, in samples (int)
+        or as a fraction of the longer series (float).
+    normalize
+        As in :func:`fhemb_xr.pairwise`, of each series.
+    title
+        Instead of the two people and the distance.
+
+    Returns
+    -------
+    A HoloViews Overlay of two Curves, each about its own median, and Segments: at most 120 of
+    the links, at even steps along the path.
+
+    Raises
+    ------
+    ValueError
+        If a series misses a sample.
+    UnknownNameError
+        No such normalization (a ``KeyError``).
+    BudgetError
+        If the table of the path does not fit the budget.
+
+    Notes
+    -----
+    Memory: 8 bytes per cell of the band. Computes at call: one for each series, if lazy.
+
+    References
+    ----------
+    Sakoe & Chiba (1978), IEEE Trans. ASSP 26, 43-49, doi:10.1109/TASSP.1978.1163055.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> from fhemb_xr import plot
+    >>> x = xr.DataArray(np.sin(np.arange(50) / 5), dims="time")
+    >>> figure = plot.warping(x, x.roll(time=3))
+    """
+    from fhemb_xr.kernels import paths
+
+    among("normalization", normalize, pairs.NORMALIZATIONS)
+    hv = theme.backends()
+    both = [theme.loaded(theme.require(x, "warping", schema.TIME), "a series") for x in (a, b)]
+    values = [_ready(x, normalize) for x in both]
+    clocks = [signals.seconds_of(x) for x in both]
+    width = _half_width(window, max(v.size for v in values))
+    cells = values[0].size * (2 * width + 1 if width is not None else values[1].size)
+    budget.check(8 * cells, "the path of a warping", "select less time, or give a window")
+    path = paths.path(values[0][None], values[1][None], width)
+    i, j = path.T
+    cost = float(np.sqrt(((values[0][i] - values[1][j]) ** 2).sum()))
+    above, below, step = _apart(values)
+    some = np.unique(np.linspace(0, len(i) - 1, MOST_LINKS).round().astype(int))
+    ends = [clocks[0][i[some]], above[i[some]], clocks[1][j[some]], below[j[some]]]
+    links = hv.Segments(np.stack(ends, axis=1), kdims=["time", "value", "to", "onto"])
+    drawn = [theme.styled(links, bokeh={"line_width": 0.6}, mpl={"linewidth": 0.4},
+                          color=theme.QUIET)]  # fmt: skip
+    for t, v, colour in zip(clocks, (above, below), theme.CYCLE, strict=False):
+        line = hv.Curve((t, v), "time", "value")
+        drawn.append(
+            theme.styled(line, bokeh={"line_width": 1.5}, mpl={"linewidth": 1.1}, color=colour)
+        )
+    return _framed(hv.Overlay(drawn), both, step, cost, normalize, title)
+
+
+def _ready(x: xr.DataArray, normalize: str) -> F64:
+    values = np.asarray(x.values, np.float64)
+    if missing := int((~np.isfinite(values)).sum()):
+        raise ValueError(
+            f"warping needs every sample, found {missing} of {values.size} missing: "
+            "fill them with .interpolate_na('time')"
+        )
+    scaled, _ = pairs.prepared(values[None, None], normalize, "propagate", False, np.float64)
+    return np.asarray(scaled[0, 0])
+
+
+def _half_width(window: float | None, n: int) -> int | None:
+    if window is None or isinstance(window, int | np.integer):
+        return window
+    return int(window * n)
+
+
+def _apart(values: list[F64]) -> tuple[F64, F64, float]:
+    """The first about 1 and the second about 0 steps, and how much a step is."""
+    centred = [v - np.median(v) for v in values]
+    step = float(max(np.ptp(v) for v in centred)) * 1.1
+    step = signals.round_up(step) if step > 0 else 1.0
+    return centred[0] + step, centred[1], step
+
+
+def _framed(
+    drawn: Any, both: list[xr.DataArray], step: float, cost: float, normalize: str, title: Any
+) -> Any:
+    names = [theme.capital_first(theme.name_of(x)) or f"Series {k}" for k, x in
+             enumerate(both, 1)]  # fmt: skip
+    feature = both[0].coords.get(schema.FEATURE)
+    named = None if feature is None or feature.ndim else feature.item()
+    units = theme.unit(theme.units_of(both[0], named)) if normalize == "none" else ""
+    amount = f"{step:g} {units.strip(' []')}".strip()
+    heading = title if title is not None else theme.title(
+        "Warping", named, f"distance {cost:.3g}{units.replace('[', '').replace(']', '')}",
+        below=theme.bands(both[0].attrs),
+    )  # fmt: skip
+    return theme.panel(
+        drawn,
+        bokeh={"frame_width": 620, "frame_height": 240},
+        mpl={"fig_inches": (theme.FULL_IN, 2.6), "aspect": 2.9},
+        title=heading,
+        xlabel="Time [s]",
+        ylabel=f"Series (step: {amount})",
+        yticks=[(step, names[0]), (0.0, names[1])],
+        show_legend=False,
+    )
