@@ -1,118 +1,203 @@
-"""Features of frames beside what people write by hand: µs per frame, ratios, peak memory.
+"""Features and moments of a recording on disk, beside what people write by hand.
 
-python benchmarks/bench_features.py [frames]
+``python benchmarks/bench_features.py [--frames N] [--store FOLDER]`` makes (or takes) a recording
+of four people, N frames of 64 × 80 each (35 000 are 3 GB of float32), and reads it from Zarr for
+every row of the table. Peers get a part of the frames and are scaled. Each run is a process of
+its own, so that the peak memory is its own; runs go in turns and medians are shown. *cores* is
+processor time over time: the machine may be doing other things, so ratios of *cpu* are steadier.
 """
 
+import argparse
+import importlib.util
+import json
 import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import dask
+import dask.array as da
 import numpy as np
 import scipy.stats
 import xarray as xr
 
 import fhemb_xr as fx
 
+PEOPLE, SHAPE, CHUNK = 4, (64, 80), 1000
 STATISTICS = ["max", "min", "mean", "variance", "std", "median", "skew", "kurtosis", "entropy"]
 PERCENTILES = np.arange(0, 101, 5)
 FULL = [*STATISTICS, ("p0", "p100"), ("bh0", "bh19")]
+EDGES = np.linspace(20, 40, 21)
 
 
-def peer(heat):
-    """xarray, dask and scipy, each feature by its own call, as a notebook would hold it."""
-    pixels = heat.stack(pixel=("y", "x"))
+def write(path, frames):
+    """The recording, as ingest packs and shards it."""
+    ds = fx.testing.audience(PEOPLE, frames / 25, shape=SHAPE, chunk_frames=CHUNK)
+    fx.save(ds.isel(time=slice(0, frames)), path)
 
-    def lazily(function, size, *arguments):
-        return xr.apply_ufunc(
-            function, pixels, *arguments,
-            input_core_dims=[["pixel"], *([["edge"]] * len(arguments))],
-            output_core_dims=[["feature"]],
-            dask="parallelized", output_dtypes=[np.float64],
-            dask_gufunc_kwargs={"output_sizes": {"feature": size}, "allow_rechunk": True},
-        )  # fmt: skip
 
-    def shape(x):
-        options = {"axis": -1, "nan_policy": "omit"}
-        return np.stack(
-            [scipy.stats.skew(x, **options), scipy.stats.kurtosis(x, **options)], -1
-        )
+def reading(heat):
+    """Reading, decompressing, unpacking, and nothing else: chunks are touched and dropped."""
+    touched = da.map_blocks(lambda x: x[..., :1, :1, :1], heat.data, chunks=(1,) * 5)
+    dask.compute(touched)
 
-    def entropy(x):
-        share = np.array(
-            [np.histogram(v[np.isfinite(v)], 30)[0] for v in x.reshape(-1, x.shape[-1])]
-        )
-        share = share / share.sum(-1, keepdims=True)
-        return scipy.stats.entropy(share, axis=-1).reshape(*x.shape[:-1], 1)
 
-    def heights(x, edges):
-        found = [
-            np.histogram(v[np.isfinite(v)], edges, density=True)[0]
+def features(heat, names=FULL, bins="sturges"):
+    """fhemb_xr."""
+    fx.features(heat, names, threshold=25, bins=bins).compute()
+
+
+def dask_reductions(heat):
+    """xarray and dask: what they have a reduction for, by frame."""
+    seen = heat.where(heat >= 25)
+    simple = [getattr(seen, n)(("y", "x")) for n in ("max", "min", "mean", "var", "std")]
+    simple += [seen.median(("y", "x")), seen.quantile(PERCENTILES / 100, ("y", "x"))]
+    dask.compute(*simple, *by_hand(seen, percentiles=False))
+
+
+def scipy_by_ufunc(heat):
+    """scipy.stats and numpy in apply_ufunc, all in one call a chunk."""
+    seen = heat.where(heat >= 25)
+    dask.compute(*by_hand(seen, percentiles=True))
+
+
+def by_hand(heat, percentiles):
+    """What xarray has no reduction for, and the rest too if asked."""
+
+    def block(x, size):
+        x = x.reshape(*x.shape[:-2], -1)
+        share = [np.histogram(v[np.isfinite(v)], 30)[0] for v in x.reshape(-1, x.shape[-1])]
+        heights = [
+            np.histogram(v[np.isfinite(v)], EDGES, density=True)[0]
             for v in x.reshape(-1, x.shape[-1])
         ]
-        return np.array(found).reshape(*x.shape[:-1], -1)
+        lead = x.shape[:-1]
+        found = [
+            scipy.stats.skew(x, axis=-1, nan_policy="omit"),
+            scipy.stats.kurtosis(x, axis=-1, nan_policy="omit"),
+            scipy.stats.entropy(np.array(share), axis=-1).reshape(lead),
+            *np.moveaxis(np.array(heights).reshape(*lead, -1), -1, 0),
+        ]
+        if percentiles:
+            found += [f(x, axis=-1) for f in (np.nanmax, np.nanmin, np.nanmean, np.nanvar)]
+            found += [np.nanstd(x, axis=-1), np.nanmedian(x, axis=-1)]
+            found += [*np.nanpercentile(x, PERCENTILES, axis=-1)]
+        return np.stack(found, axis=-1)
 
-    def percentiles(x):
-        return np.moveaxis(np.nanpercentile(x, PERCENTILES, axis=-1), 0, -1)
-
-    dims = ("y", "x")
-    simple = [getattr(heat, n)(dims) for n in ("max", "min", "mean", "var", "std", "median")]
-    edges = xr.DataArray(
-        np.linspace(*dask.compute(heat.min().data, heat.max().data), 21), dims="edge"
-    )
-    return [
-        *simple,
-        lazily(shape, 2),
-        lazily(entropy, 1),
-        lazily(percentiles, 21),
-        lazily(heights, 20, edges),
-    ]
-
-
-def timed(work, repeats=3):
-    """Median seconds of ``work()``."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds)
+    size = 23 + 27 * percentiles
+    yield xr.apply_ufunc(
+        block, heat, kwargs={"size": size},
+        input_core_dims=[["y", "x"]], output_core_dims=[["feature"]],
+        dask="parallelized", output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"feature": size}},
+    )  # fmt: skip
 
 
-def main(frames):
-    """Print the table."""
-    ds = fx.testing.audience(
-        n_subjects=2, seconds=frames / 50, shape=(64, 80), chunk_frames=500
-    )
-    heat = ds.heatmap.where(ds.heatmap >= 25).persist()
-    n = 2 * ds.sizes["time"]
-    few = heat.isel(time=slice(0, 100))
-    dask.compute(fx.features(few, FULL))  # compile
-    print(f"{n} frames of 64 × 80, {heat.nbytes / 2**20:.0f} MiB in memory, dask's threads")
-    ours = timed(lambda: dask.compute(fx.features(heat, FULL, threshold=25)))
-    single = timed(
-        lambda: dask.compute(fx.features(heat, FULL, threshold=25), scheduler="synchronous")
-    )
-    four = timed(lambda: dask.compute(fx.moments(heat, ("y", "x"))))
-    part = heat.isel(time=slice(0, max(100, ds.sizes["time"] // 10)))
-    scale = heat.sizes["time"] / part.sizes["time"]
-    theirs = timed(lambda: dask.compute(*peer(part)), 1) * scale
-    rows = (
-        ("fx.features, 9 + 21 + 20, 2 passes", ours),
-        ("the same, one core", single),
-        ("fx.moments over y, x", four),
-        ("xarray + dask + scipy + numpy, all 50", theirs),
-        ("the original, as its logs say (1.4 ms)", 1.4e-3 * n),
-    )
-    for name, seconds in rows:
-        print(
-            f"{name:42}{seconds:8.2f} s {seconds / n * 1e6:9.1f} µs/frame",
-            f"{seconds / ours:8.1f} ×",
+def four_by_xarray(heat):
+    """xarray: mean and variance, then skew and kurtosis in a second pass."""
+    mean, variance = dask.compute(heat.mean("time"), heat.var("time"))
+    d = heat - mean
+    third, fourth = dask.compute((d**3).mean("time"), (d**4).mean("time"))
+    return third / variance**1.5, fourth / variance**2 - 3
+
+
+def four_by_flox(heat):
+    """flox: mean and variance in its one pass each; it has no skew or kurtosis."""
+    import flox.xarray
+
+    group = xr.DataArray(np.zeros(heat.sizes["time"], int), dims="time", name="all")
+    found = [
+        flox.xarray.xarray_reduce(
+            heat, group, func=f, expected_groups=([0],), fill_value=np.nan
         )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    print(f"peak memory of this process {peak:.0f} MiB, the input among it")
+        for f in ("nanmean", "nanvar")
+    ]
+    dask.compute(*found)
+
+
+RUNS = {  # name: work, share of the frames
+    "reading alone": (reading, 1.0),
+    "fx.features, 9 + 21 + 20, 2 passes": (features, 1.0),
+    "fx.features, the same, edges given": (lambda h: features(h, bins=EDGES), 1.0),
+    "fx.features, 4 moments": (
+        lambda h: features(h, ["mean", "variance", "skew", "kurtosis"]), 1.0),
+    "fx.moments('time')": (lambda h: dask.compute(fx.moments(h)), 1.0),
+    "fx.moments(('y', 'x'))": (lambda h: dask.compute(fx.moments(h, ("y", "x"))), 1.0),
+    "xarray reductions + scipy, all 50": (dask_reductions, 0.03),
+    "scipy.stats in apply_ufunc, all 50": (scipy_by_ufunc, 0.03),
+    "xarray moments of time, 2 passes": (four_by_xarray, 0.3),
+    "flox mean and variance of time": (four_by_flox, 0.3),
+}  # fmt: skip
+
+
+def child(store, name):
+    """One run in this process, as one line of JSON."""
+    work, share = RUNS[name]
+    heat = fx.open_recording(store).heatmap
+    n = max(CHUNK, round(heat.sizes["time"] * share / CHUNK) * CHUNK)
+    part = heat.isel(time=slice(0, n))
+    work(heat.isel(subject=slice(0, 1), time=slice(0, CHUNK)))  # compiles
+    wall, cpu = time.perf_counter(), time.process_time()
+    work(part)
+    scale = heat.sizes["time"] / part.sizes["time"]
+    found = {
+        "seconds": (time.perf_counter() - wall) * scale,
+        "cpu": (time.process_time() - cpu) * scale,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10,
+    }
+    print(json.dumps(found))
+
+
+def table(store, rounds):
+    """Run everything in turn and print medians."""
+    names = [n for n in RUNS if "flox" not in n or importlib.util.find_spec("flox")]
+    found = {name: [] for name in names}
+    for _ in range(rounds):
+        for name in names:
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", __file__, "--child", store, name],
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            found[name].append(json.loads(done.stdout.splitlines()[-1]))
+    n = fx.open_recording(store).heatmap.sizes["time"] * PEOPLE
+    print(
+        f"{n} frames of {SHAPE[0]} × {SHAPE[1]}, {n * 4 * np.prod(SHAPE) / 1e9:.2f} GB float32"
+    )
+    print(
+        f"{'':38}{'s':>8}{'cpu s':>8}{'µs/frame':>10}{'× reading':>11}{'× full':>8}{'MiB':>7}"
+    )
+    median = {
+        name: {k: statistics.median(r[k] for r in runs) for k in runs[0]}
+        for name, runs in found.items()
+    }
+    read = median["reading alone"]["cpu"]
+    full = median["fx.features, 9 + 21 + 20, 2 passes"]["cpu"]
+    for name, m in median.items():
+        print(
+            f"{name:38}{m['seconds']:8.1f}{m['cpu']:8.1f}{1e6 * m['cpu'] / n:10.1f}"
+            f"{m['cpu'] / read:11.2f}{m['cpu'] / full:8.2f}{m['peak']:7.0f}"
+        )
+    print(f"the original, by its logs: 1400 µs a frame, {1.4e-3 * n / full:.0f} × ours")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=6000)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--store", type=Path)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        store = chosen.store or Path(folder) / "faces.zarr"
+        if not store.exists():
+            write(store, chosen.frames)
+        table(store, chosen.rounds)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4000)
+    if sys.argv[1:2] == ["--child"]:
+        child(*sys.argv[2:])
+    else:
+        main()

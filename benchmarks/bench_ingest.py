@@ -8,14 +8,16 @@ the same COPY statements to /dev/null, over as many connections and over one: th
 the memory, in MiB, of a process that does nothing but this run. Ours and the drains alternate;
 figures are medians. Client and server share the machine.
 
-*server* and *client* are µs of processor time a frame in our run, of all backends and of ours
-with its compression: they do not move with other work on the machine, as the rates do. With a
-core for each side, ours keeps up with the drain while *client* is not above *server*.
+*server*, *client* and *psql* are µs of processor time a frame: of all backends in our run, of
+ours with its compression, and of the drain. They move little with other work on the machine,
+the rates much. *bound* is what they say of two cores that do nothing else: the drain over one
+connection takes the longer of *server* and *psql*, ours half of *server* + *client*.
 """
 
 import argparse
 import multiprocessing
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -243,7 +245,14 @@ def decoding(source: PostgresSource, case: Case, n: int) -> float:
         for run in runs(distinct(rows(messages), Counts()), layout.cell):
             block.place(run, layout.cell, lambda x: x, encoding.LIMITS)
 
-    return n * 4 * SHAPE[0] * SHAPE[1] / 1e6 / min(seconds(once) for _ in range(5))
+    return n * 4 * SHAPE[0] * SHAPE[1] / 1e6 / min(spent(once) for _ in range(5))
+
+
+def spent(work: Callable[[], object]) -> float:
+    """Seconds of processor time."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -287,11 +296,14 @@ def measure(
     drain(server, queries, 1)  # warm
     for n in connections:
         limit, one, mine = rates(server, source, queries, n, repeats, total)
-        there, here = processor(server, lambda n=n: ours(source, n), total)
+        there, here, _ = processor(server, lambda n=n: ours(source, n), total)
+        sends, _, psql = processor(server, lambda: drain(server, queries, 1), total)
+        bound = max(sends, psql) / ((there + here) / 2)
         print(
             f"{case.name:26} {n:4} {limit:8.0f} {one:8.0f} {mine:8.0f} {mine / one:6.2f}"
             f" {mine * 4 * SHAPE[0] * SHAPE[1] / 1e6:8.0f} {theirs:9.0f} {mine / theirs:6.1f}"
-            f" {decoded:8.0f} {peak(server, case, n):7.0f} {there:7.0f} {here:7.0f}",
+            f" {decoded:8.0f} {peak(server, case, n):7.0f} {there:7.0f} {here:7.0f}"
+            f" {psql:5.0f} {bound:6.2f}",
             flush=True,
         )
     with psycopg.connect(server.conninfo(), autocommit=True) as conn:
@@ -309,12 +321,13 @@ def backends(server: embedded.Server) -> float:
 
 def processor(
     server: embedded.Server, work: Callable[[], object], total: int
-) -> tuple[float, float]:
-    """µs a frame of the server and of ours."""
-    theirs, mine = backends(server), time.process_time()
-    work()
-    mine = time.process_time() - mine
-    return 1e6 * (backends(server) - theirs) / total, 1e6 * mine / total
+) -> tuple[float, float, float]:
+    """µs a frame of the server, of this process and of its children."""
+    theirs, children = backends(server), resource.getrusage(resource.RUSAGE_CHILDREN)
+    mine = spent(work)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    psql = after.ru_utime + after.ru_stime - children.ru_utime - children.ru_stime
+    return tuple(1e6 * s / total for s in (backends(server) - theirs, mine, psql))
 
 
 def rates(
@@ -451,6 +464,7 @@ def main() -> None:
         f"{'table':26} {'conn':>4} {'drain':>8} {'by one':>8} {'ours':>8} {'ratio':>6}"
         f" {'MB/s f4':>8}"
         f" {'original':>9} {'ratio':>6} {'decode':>8} {'peak':>7} {'server':>7} {'client':>7}"
+        f" {'psql':>5} {'bound':>6}"
     )
     with embedded.serve() as server:
         for case in cases:
