@@ -1,13 +1,18 @@
 """Eigenfaces beside dask-ml, scikit-learn and xeofs: seconds, peak memory, error.
 
-python benchmarks/bench_pca.py [--quick | --full] [--rounds N]
+python benchmarks/bench_pca.py [--quick | --full | --frames N] [--rounds N] [--workers]
 
 Each method reads the same Zarr store in a process of its own, so that its peak memory is its
-own; rounds go through all methods in turn, and medians are shown. ``--full`` is 140 000 frames
-of 64 × 80 pixels (2.9 GB on disk). Errors are against float64 LAPACK on the covariance.
+own; rounds go through all methods in turn, and medians are shown. Ratios are of processor time,
+since the machine may be doing other things. ``--full`` is 140 000 frames
+of 64 × 80 pixels (2.9 GB on disk), ``--frames`` N of them. Errors are against float64 LAPACK on
+the covariance. ``--workers`` gives each method two worker processes of 1 GiB and one thread,
+and shows the largest peak of a worker; who runs on the client anyhow is left out, and who is
+killed has no line but its last words.
 """
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import resource
@@ -127,13 +132,42 @@ def exact(heat):
     return vectors[:, ::-1][:, :K].T, values[::-1][:K]
 
 
-def child(store, name, truth):
+@contextlib.contextmanager
+def cluster(wanted):
+    """Two workers of 1 GiB, and what they peaked at; nothing if not wanted."""
+    peaks = []
+    if not wanted:
+        yield peaks
+        return
+    from dask.distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=2, threads_per_worker=1, memory_limit="1GiB", host="127.0.0.1",
+            dashboard_address="127.0.0.1:0", silence_logs=50,
+        ) as made,
+        Client(made) as client,
+    ):  # fmt: skip
+        yield peaks
+        found = client.run(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        peaks += [kib / 2**10 for kib in found.values()]
+
+
+def child(store, name, truth, wanted=""):
     """One run in this process, as one line of JSON."""
+    with cluster(wanted == "workers") as peaks:
+        out = measured(store, name, truth)
+    if peaks:
+        out["peak"] = max(peaks)
+    print(json.dumps(out))
+
+
+def measured(store, name, truth):
     heat = xr.open_zarr(store, consolidated=False)["heatmap"]
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     found = RUNS[name](heat)
-    out = {"seconds": time.perf_counter() - start}
+    out = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
     out["peak"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 2**10
     if found is not None:
         known = np.load(truth)
@@ -142,12 +176,12 @@ def child(store, name, truth):
         q = np.linalg.qr(components.T)[0]
         rest = known["components"].T - q @ (q.T @ known["components"].T)
         out["angle"] = float(np.arcsin(min(np.linalg.norm(rest, 2), 1)))
-    print(json.dumps(out))
+    return out
 
 
-def main(size, rounds):
+def main(size, rounds, workers):
     """Print the table."""
-    n, *shape = SIZES[size]
+    n, *shape = size
     with tempfile.TemporaryDirectory() as folder:
         store, truth = Path(folder, "faces.zarr"), Path(folder, "truth.npz")
         write(store, n, tuple(shape))
@@ -155,13 +189,16 @@ def main(size, rounds):
         components, variances = exact(heat)
         np.savez(truth, components=components, variances=variances)
         names = [r for r in RUNS if r != "xeofs EOF" or importlib.util.find_spec("xeofs")]
-        if len(names) < len(RUNS):
+        if workers:
+            names = [n for n in names if n.startswith(("fx", "dask", "xeofs"))]
+        elif len(names) < len(RUNS):
             print("xeofs is not installed: left out")
         found = {name: [] for name in names}
         for _ in range(rounds):
             for name in names:
                 done = subprocess.run(
-                    [sys.executable, __file__, "--child", store, name, truth],
+                    [sys.executable, "-W", "ignore", __file__, "--child", store, name, truth,
+                     "workers" if workers else ""],
                     capture_output=True, text=True, check=False,
                 )  # fmt: skip
                 if done.returncode == 0:
@@ -170,15 +207,25 @@ def main(size, rounds):
                     last = (done.stderr.splitlines() or [f"signal {-done.returncode}"])[-1]
                     print(f"{name}: {last[:90]}")
     print(f"{n} frames of {shape[0]} × {shape[1]}, {K} components, chunks of {CHUNK}")
-    print(f"{'':26}{'s':>8}{'× ours':>8}{'peak MiB':>10}{'variance':>10}{'angle':>10}")
-    mine = statistics.median(r["seconds"] for r in found["fx.pca covariance"])
+    heads = (
+        ("s", 8),
+        ("cpu s", 8),
+        ("× ours", 8),
+        ("peak MiB", 10),
+        ("variance", 10),
+        ("angle", 10),
+    )
+    print(f"{'':26}" + "".join(f"{head:>{width}}" for head, width in heads))
+    kind = "seconds" if workers else "cpu"
+    mine = statistics.median([r[kind] for r in found["fx.pca covariance"]] or [float("nan")])
     for name, runs in found.items():
         if not runs:
             continue
-        seconds = statistics.median(r["seconds"] for r in runs)
+        seconds, cpu = (statistics.median(r[k] for r in runs) for k in ("seconds", "cpu"))
+        ratio = (seconds if workers else cpu) / mine
         peak = max(r["peak"] for r in runs)
         errors = [f"{runs[0][e]:10.1e}" if e in runs[0] else "" for e in ("variance", "angle")]
-        print(f"{name:26}{seconds:8.2f}{seconds / mine:8.1f}{peak:10.0f}", *errors, sep="")
+        print(f"{name:26}{seconds:8.2f}{cpu:8.2f}{ratio:8.1f}{peak:10.0f}", *errors, sep="")
 
 
 if __name__ == "__main__":
@@ -188,6 +235,11 @@ if __name__ == "__main__":
         parser = argparse.ArgumentParser()
         parser.add_argument("--quick", dest="size", action="store_const", const="quick")
         parser.add_argument("--full", dest="size", action="store_const", const="full")
+        parser.add_argument("--frames", type=int)
         parser.add_argument("--rounds", type=int, default=3)
+        parser.add_argument("--workers", action="store_true")
         chosen = parser.parse_args()
-        main(chosen.size or "default", chosen.rounds)
+        size = SIZES[chosen.size or "default"]
+        if chosen.frames:
+            size = (chosen.frames, 64, 80)
+        main(size, chosen.rounds, chosen.workers)

@@ -104,6 +104,24 @@ def test_kernel__merged_parts_equal_the_whole(n, m, seed):
     np.testing.assert_allclose(kernel.merge(parts), kernel.state(x), rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize("p", [1, 2, 5, 6])
+def test_kernel__gram_matrix_is_folded_and_unfolded(p):
+    x = np.random.default_rng(p).normal(30, 2, (9, p))
+    found = kernel.gram(kernel.merge(np.stack([kernel.state(x[:4]), kernel.state(x[4:])])))
+    np.testing.assert_allclose(found, (x - x.mean(0)).T @ (x - x.mean(0)), atol=1e-12)
+
+
+def test_kernel__float32_products_err_less_than_their_bound():
+    rng = np.random.default_rng(3)
+    x = 33 + rng.normal(size=(300, kernel.WIDE)) * rng.uniform(0.1, 3, kernel.WIDE)
+    single = x.astype("f4")
+    exact = kernel.gram(kernel.state(single.astype("f8")))
+    error = np.abs(kernel.gram(kernel.state(single)) - exact)
+    spread = np.sqrt(np.outer(*[np.diagonal(exact)] * 2))
+    assert error.max() > 0  # it is float32
+    assert (error <= 300 * 2.0**-24 * spread).all()
+
+
 def test_pca__is_lazy_linear_and_keeps_dtype_and_units(computes):
     heat = faces().chunk(time=5, subject=1)
     with computes(0):

@@ -9,7 +9,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels import covariance, imputation
+from fhemb_xr.kernels import imputation
 from fhemb_xr.ops import basis as bases
 from fhemb_xr.ops import estimators, kernelpca
 from fhemb_xr.ops import recipes as known
@@ -107,7 +107,8 @@ def pca(
     Notes
     -----
     Memory for each running task, with p pixels, n frames of a stack, k components:
-    ``covariance`` four states of 8 p² bytes and 25 bytes per sample of a chunk; ``randomized``
+    ``covariance`` five states of 4 p² bytes, or three and chunks of half a state's size with
+    10 bytes per sample (twice that for float64 frames); ``randomized``
     and ``incremental`` 33 bytes per sample of a chunk and 16 p (k + 10); ``sparse`` and
     ``robust`` 64 n p; ``kernel`` 8 (4 n² + 5 n p), with landmarks 8 (4 s² + 5 s p) and a chunk.
     Passes over the data: ``covariance``, ``kernel``, ``sparse``, ``robust`` one;
@@ -329,7 +330,7 @@ def _check_size(heat: xr.DataArray, k: int, method: str) -> None:
         )
     if method == "covariance":
         budget.check(
-            4 * 8 * (p + covariance.ROWS) * p,
+            estimators.covariance_bytes(p),
             f"the covariance of {p} pixels",
             "method='randomized', or fx.resize(ds, shape) to a smaller grid",
         )

@@ -49,7 +49,7 @@ def imputed(x: Any, n: int, k: int) -> Any:
     )
     p, frames = math.prod(x.shape[-2:]), math.prod(x.shape[-2 - n : -2])
     rank = min(k + OVERSAMPLED, p, frames)
-    small = 4 * 8 * (p + covariance.ROWS) * p <= options.budget
+    small = covariance_bytes(p) <= options.budget
     for _ in range(REFINEMENTS):
         fit = (
             by_covariance(out, n, rank, "center")
@@ -116,10 +116,31 @@ def by_covariance(x: Any, n: int, k: int, scaler: str) -> Any:
     if not isinstance(x, da.Array):
         return covariance.basis(covariance_state(x, n), iqr, k=k, scaler=scaler)
     state = tree.reduce_blocks(
-        x, covariance_state, covariance.merge, _same,
-        n_core=n + 2, width=(p + covariance.ROWS, p), split_every=2, n_samples=n,
+        _gathered(x, p), covariance_state, covariance.merge, _same,
+        n_core=n + 2, width=(covariance.height(p), p), split_every=2, n_samples=n,
     )  # fmt: skip
     return rows(covariance.basis, (k + 3, p + 2), state, iqr, k=k, scaler=scaler)
+
+
+def covariance_bytes(p: int) -> int:
+    """Of a task that merges two states of p pixels: they, again laid together, the sum."""
+    return 5 * 8 * covariance.height(p) * p
+
+
+def _gathered(x: da.Array, p: int) -> da.Array:
+    """Chunks put together along time until they are half as large as their state.
+
+    A state of many pixels is larger than a chunk: merging it would take longer than making it.
+    """
+    time, most = x.ndim - 3, 4 * covariance.height(p) * p
+    frame = math.prod(c[0] for c in x.chunks[:time]) * p * x.dtype.itemsize
+    together: list[int] = []
+    for n in x.chunks[time]:
+        if together and (together[-1] + n) * frame <= most:
+            together[-1] += n
+        else:
+            together.append(n)
+    return x.rechunk({time: tuple(together)})
 
 
 def randomized(x: Any, n: int, k: int, scaler: str, seed: Any) -> Any:

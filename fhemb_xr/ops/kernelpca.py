@@ -120,7 +120,7 @@ def _nystroem(x: Any, some: Any, n: int, k: int, scaler: str, size: int, options
     )  # fmt: skip
     state = tree.reduce_blocks(
         columns, estimators.covariance_state, covariance.merge, _same, n_core=n + 2,
-        width=(size + covariance.ROWS, size), split_every=2, n_samples=n,
+        width=(covariance.height(size), size), split_every=2, n_samples=n,
     )  # fmt: skip
     width = (k + 4 + size, p + 3 + size)
     return estimators.rows(_on_landmarks, width, state, pixels, marks, quartiles, k=k, **how)
@@ -187,7 +187,8 @@ def _landmark_fit(
     sound = values > 1e-12 * values[-1]
     root = vectors[:, sound] / np.sqrt(values[sound])
     frames = state[covariance.FRAMES, 0]
-    spread = root.T @ state[: len(there)][np.ix_(there, there)] @ root / max(frames - 1, 1)
+    among = covariance.gram(state)[np.ix_(there, there)]
+    spread = root.T @ among @ root / max(frames - 1, 1)
     found, turn = np.linalg.eigh((spread + spread.T) / 2)
     rank = min(k, len(found))
     dual, variances = np.zeros((len(z), k)), np.full(k, np.nan)
