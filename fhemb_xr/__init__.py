@@ -10,6 +10,7 @@ from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.io.streams import open_streams
 from fhemb_xr.io.verification import verify
+from fhemb_xr.ops.alignment import warping_path
 from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
 from fhemb_xr.ops.butterworth import band_power, bandpass
 from fhemb_xr.ops.classification import classify
@@ -23,6 +24,7 @@ from fhemb_xr.ops.prototypes import barycentre
 from fhemb_xr.ops.relation import normalize_relation, pairwise
 from fhemb_xr.ops.resizing import resize
 from fhemb_xr.ops.samples import prepare
+from fhemb_xr.ops.search import nearest
 from fhemb_xr.ops.selection import mask, select
 from fhemb_xr.ops.significance import isc, synchrony
 from fhemb_xr.ops.similarity import lagged_correlation
@@ -49,6 +51,7 @@ __all__ = [
     "local_cluster",
     "mask",
     "moments",
+    "nearest",
     "normalize_relation",
     "open_embedding",
     "open_recording",
@@ -71,6 +74,7 @@ __all__ = [
     "surrogates",
     "synchrony",
     "verify",
+    "warping_path",
     "wavelet_bands",
     "wavelet_coefficients",
     "wavelet_filter",

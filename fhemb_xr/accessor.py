@@ -9,6 +9,7 @@ import xarray as xr
 
 from fhemb_xr.io import pseudonyms, store
 from fhemb_xr.ops import (
+    alignment,
     bands,
     butterworth,
     classification,
@@ -22,6 +23,7 @@ from fhemb_xr.ops import (
     relation,
     resizing,
     samples,
+    search,
     selection,
     significance,
     similarity,
@@ -117,6 +119,8 @@ class FhembDataArray(_Accessor):
     scalogram = _method(spectra.scalogram)
     lagged_correlation = _method(similarity.lagged_correlation)
     pairwise = _method(relation.pairwise)
+    nearest = _method(search.nearest)
+    warping_path = _method(alignment.warping_path)
     normalize_relation = _method(relation.normalize_relation)
     clusters = _method(grouping.clusters)
     prepare = _method(samples.prepare)

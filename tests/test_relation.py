@@ -113,7 +113,7 @@ def test_dtw__window_as_a_fraction_is_rounded_down_of_the_longer_series():
     share = kernel.distances(block, block, LENGTHS, LENGTHS, window=0.1)
     i, j = 3, 6  # 9 and 40 samples
     samples = kernel.distances(block, block, LENGTHS, LENGTHS, window=4)
-    assert share[i, j] == samples[i, j] == share[j, i]
+    np.testing.assert_allclose([share[i, j], share[j, i]], samples[i, j], rtol=1e-12)
 
 
 @pytest.mark.parametrize("local", [m for m in POINT_METRICS if m != "euclidean"])
@@ -407,7 +407,7 @@ def test_kernels__peak_memory_is_what_the_op_says(metric, options):
     pairs.relation(a, b, metric, **how)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < (28 - 8 + 5 / 8) * 2 * a.size  # less the series; more for three diagonals
+    assert peak < (28 - 8) * 2 * a.size + 11 * 8 * 20_000  # less the series; the diagonals
 
 
 @pytest.mark.parametrize(

@@ -26,3 +26,9 @@ def fast_kernel(function: F) -> F:
         function, nogil=True, cache=False, fastmath={"reassoc", "contract", "nsz"}
     )
     return compiled
+
+
+def fused_kernel(function: F) -> F:
+    """The same where a product and a sum may be rounded once instead of twice, and no more."""
+    compiled: F = numba.njit(function, nogil=True, cache=False, fastmath={"contract"})
+    return compiled

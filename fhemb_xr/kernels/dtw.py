@@ -1,18 +1,15 @@
 """Dynamic time warping of blocks of series, in memory of the shorter series.
 
 The table of accumulated costs is swept along its anti-diagonals: the cells of one need only
-the two before it, none of its own, so the compiler works on many at once. Three diagonals are
-held. A diagonal is rounded up to a multiple of :data:`PAD` cells: what is computed too much
-costs less than a remainder would, and is never read.
+the two before it, none of its own, so the compiler works on many at once. Four diagonals are
+worked out in one pass over the rows, so that what a cell needs of its neighbours is still in
+a register: one diagonal at a time waits for memory. Two diagonals are held. A pass begins and
+ends at a multiple of the rows of a vector: what is computed too much costs less than a
+remainder would, or than to read across what two vectors have just written.
 
-The shorter series is always the rows: a table read backwards has the same paths, so one
+Around a series lies infinity, so that cells outside of the table cost it, and no path takes
+them. The shorter series is always the rows: a table read backwards has the same paths, so one
 series is held forwards, the other backwards, whichever is the shorter.
-
-References
-----------
-Sakoe & Chiba (1978), IEEE Trans. ASSP 26, 43-49, doi:10.1109/TASSP.1978.1163055.
-Itakura (1975), IEEE Trans. ASSP 23, 67-72, doi:10.1109/TASSP.1975.1162641.
-Cuturi & Blondel (2017), ICML, PMLR 70, 894-903 (soft-DTW).
 """
 
 from typing import Any
@@ -21,20 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.kernels import _points
-from fhemb_xr.kernels._jit import kernel
+from fhemb_xr.kernels._jit import fused_kernel, kernel
+from fhemb_xr.kernels.constraints import Constraint, band, constraint_of
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 
-PAD = 32
-"""Cells that a diagonal is rounded up to: two vectors of 64 bytes of float32."""
+PAD = 16
+"""Rows that a vector of 64 bytes has at most."""
+FRONT, BACK = PAD + 8, 2 * PAD + 8
+"""Infinite samples before and after each series."""
 
 
 def padded(x: Floats, lengths: Ints, *, backwards: bool) -> Floats:
-    """Series that the kernels can overrun: ``(k, f, t) -> (k, f, t + PAD)``."""
-    out = np.zeros((*x.shape[:-1], x.shape[-1] + PAD), dtype=x.dtype)
+    """Series that the kernels can overrun: ``(k, f, t) -> (k, f, FRONT + t + BACK)``."""
+    out = np.full((*x.shape[:-1], FRONT + x.shape[-1] + BACK), np.inf, dtype=x.dtype)
     for row, series, n in zip(out, x, lengths, strict=True):
-        row[:, :n] = series[:, n - 1 :: -1] if backwards and n else series[:, :n]
+        row[:, FRONT : FRONT + n] = series[:, n - 1 :: -1] if backwards and n else series[:, :n]
     return out
 
 
@@ -55,10 +55,12 @@ def distances(
     Series without samples, and pairs that no path joins, give NaN. ``local="euclidean"`` is
     the root of the summed squares; any other point metric is summed as it is.
 
-    Peak memory: twice the series, and 3 samples per sample of the longest.
+    Peak memory: twice the series, and 11 samples per sample of the longest.
     """
     code = _points.CODES[local]
-    pair: Any = _points_pair if code > 1 else _squares_pair if a.shape[1] > 1 else _univariate
+    pair: Any = _points_pair if code > 1 else _squares_pair
+    if code <= 1 and a.shape[1] == 1:
+        pair = _univariate if window is None and itakura is None else _univariate_banded
     out = table(pair, a, b, lengths_a, lengths_b, upper, (window, itakura), code, p)
     return np.sqrt(out) if local == "euclidean" else out
 
@@ -82,12 +84,6 @@ def table(
     return out
 
 
-def constraint_of(window: float | None, itakura: float | None) -> tuple[float, bool, float]:
-    """Half-width, whether it is a fraction, and slope, as :func:`band` takes them."""
-    share = isinstance(window, float)
-    return -1.0 if window is None else float(window), share, float(itakura or 0)
-
-
 @kernel
 def _block(
     pair: Any,
@@ -96,13 +92,13 @@ def _block(
     lengths_a: Ints,
     lengths_b: Ints,
     upper: bool,
-    constraint: tuple[float, bool, float],
+    constraint: Constraint,
     code: int,
     p: float,
     out: Floats,
 ) -> None:
-    size = a.shape[2] + PAD + 2
-    buffers = np.empty((4, size), dtype=a.dtype)
+    size = max(a.shape[2], b.shape[2])
+    buffers = np.empty((7, size), dtype=a.dtype)
     low, high = np.empty(2 * size, np.int64), np.empty(2 * size, np.int64)
     old_n = old_m = 0
     joined = False
@@ -119,57 +115,260 @@ def _block(
 
 
 @kernel
-def band(n: int, m: int, constraint: tuple[float, bool, float], low: Ints, high: Ints) -> bool:
-    """First and last row of every diagonal, ``n <= m``; whether a path remains.
-
-    Sakoe-Chiba: a shorter series may also stay behind by the difference in length, as in
-    tslearn. Itakura: the parallelogram of tslearn, with its rounding to two decimals.
-    """
-    window, share, slope = constraint
-    radius = int(np.floor(window * m + 1e-9)) if share else int(window)
-    for d in range(n + m - 1):
-        low[d], high[d] = max(0, d - m + 1), min(n - 1, d)
-        if window >= 0:
-            low[d] = max(low[d], -((m - n + radius - d) // 2))
-            high[d] = min(high[d], (d + radius) // 2)
-    if slope > 0:
-        for d in range(n + m - 1):
-            i = low[d] if d == 0 else max(low[d], low[d - 1])
-            while i <= high[d] and i < _itakura(n, m, slope, d - i)[0]:
-                i += 1
-            low[d] = i
-            while i <= high[d] and i <= _itakura(n, m, slope, d - i)[1]:
-                i += 1
-            high[d] = i - 1
-        if low[0] > high[0]:
-            return False
-        for d in range(1, n + m - 1):
-            if low[d] > high[d] and low[d - 1] > high[d - 1]:
-                return False  # two diagonals without a cell: no step crosses them
-    return bool(high[n + m - 2] == n - 1)
-
-
-@kernel
-def _itakura(n: int, m: int, slope: float, j: int) -> tuple[int, int]:
-    """First and last row that are allowed in column ``j``."""
-    steep, gentle = slope * n / m, n / (slope * m)
-    low = max(np.round(gentle * j, 2), np.round(n - 1 - steep * (m - 1) + steep * j, 2))
-    high = min(np.round(steep * j, 2), np.round(n - 1 - gentle * (m - 1) + gentle * j, 2))
-    return int(np.ceil(low)), int(np.floor(high))
-
-
-@kernel
 def _univariate(
     x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
     buffers: Floats,
 ) -> Any:  # fmt: skip
     """Summed squares along the best path; ``y`` backwards. Index 0 of a diagonal is row -1."""
+    old, older, above = buffers[0], buffers[1], buffers[2]
+    d, before = begin(n, m, buffers), 0
+    while d < n + m - 1:
+        lanes = 64 // x.itemsize
+        first = max(0, d - m + 1) // lanes * lanes
+        cells = (min(n - 1, d + 3) - first + lanes) // lanes * lanes
+        if first > before:
+            above[0], above[1] = older[first], old[first]
+        _four(x[0], y[0], old, older, first, m - 1 - d + first, cells, above)
+        above[:4] = np.inf
+        before = first
+        d += 4
+    return old[n]
+
+
+@kernel
+def begin(n: int, m: int, buffers: Floats) -> int:
+    """First diagonal of the first pass, so that the last pass ends with the last diagonal.
+
+    Nothing is reached but what lies before the first cell: in the row above the pass, which is
+    that of the two diagonals before it and of its own first three.
+    """
+    d = -(-(n + m - 1) % 4)
+    buffers[:3] = np.inf
+    buffers[2, -d] = 0
+    return d
+
+
+@kernel
+def least(a: float, b: float, c: float) -> Any:
+    """The smallest of three, as one vector instruction each."""
+    best = a if a < b else b
+    return best if best < c else c
+
+
+@fused_kernel
+def _four(
+    x: Floats,
+    y: Floats,
+    old: Floats,
+    older: Floats,
+    i0: int,
+    j0: int,
+    cells: int,
+    above: Floats,
+) -> None:
+    """Four diagonals of squared differences, from row ``i0`` on; the last two are kept."""
+    # unsigned, or numba asks of every index whether it counts from the end
+    i, j, one = np.uint64(i0), np.uint64(j0 + FRONT), np.uint64(1)
+    ii, two, three = np.uint64(i0 + FRONT), np.uint64(2), np.uint64(3)
+    oo_, o_, a_, b_, c_ = above[0], above[1], above[2], above[3], above[4]
+    for k in range(np.uint64(cells)):
+        s = x[ii + k]
+        o, oo = old[i + k + one], older[i + k + one]
+        e, f = s - y[j + k], s - y[j + k - one]
+        g, h = s - y[j + k - two], s - y[j + k - three]
+        a = e * e + least(o, o_, oo_)
+        b = f * f + least(a, a_, o_)
+        c = g * g + least(b, b_, a_)
+        old[i + k + one] = h * h + least(c, c_, b_)
+        older[i + k + one] = c
+        o_, oo_, a_, b_, c_ = o, oo, a, b, c
+
+
+@kernel
+def _univariate_banded(
+    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
+    buffers: Floats,
+) -> Any:  # fmt: skip
+    """The same inside a band."""
+    old, older, above = buffers[0], buffers[1], buffers[2]
+    d, before = begin(n, m, buffers), 0
+    while d < n + m - 1:
+        first, cells, inside = rows_of(d, n, m, low, high, 64 // x.itemsize)
+        if first > before:
+            above[0], above[1] = older[first], old[first]
+        four_banded(x[0], y[0], old, older, first, m - 1 - d + first, cells, above, inside)
+        above[:4] = np.inf
+        before = first
+        d += 4
+    return old[n]
+
+
+Inside = tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]
+
+
+@kernel
+def rows_of(
+    d: int, n: int, m: int, low: Ints, high: Ints, lanes: int
+) -> tuple[int, int, Inside]:
+    """First row and number of rows of a pass; of each diagonal its first and how many more."""
+    first, last = n, 0
+    for k in range(max(d, 0), min(d + 4, n + m - 1)):
+        if low[k] <= high[k]:
+            first, last = min(first, low[k]), max(last, high[k])
+    first = min(first, n - 1) // lanes * lanes
+    cells = (max(last - first, 0) + lanes) // lanes * lanes
+    a, b = _inside(d, first, n, m, low, high), _inside(d + 1, first, n, m, low, high)
+    c, e = _inside(d + 2, first, n, m, low, high), _inside(d + 3, first, n, m, low, high)
+    return first, cells, (a, b, c, e)
+
+
+@kernel
+def _inside(d: int, first: int, n: int, m: int, low: Ints, high: Ints) -> tuple[int, int]:
+    if d < 0 or d > n + m - 2 or low[d] > high[d]:
+        return 2**31, 0  # no row
+    return low[d] - first, high[d] - low[d]
+
+
+@fused_kernel
+def four_banded(
+    x: Floats, y: Floats, old: Floats, older: Floats, i0: int, j0: int, cells: int,
+    above: Floats, inside: Inside,
+) -> None:  # fmt: skip
+    """The same, infinite where a row is not inside its diagonal's."""
+    i, j, one = np.uint64(i0), np.uint64(j0 + FRONT), np.uint64(1)
+    ii, two, three = np.uint64(i0 + FRONT), np.uint64(2), np.uint64(3)
+    oo_, o_, a_, b_, far = above[0], above[1], above[2], above[3], above[4]
+    c_ = far
+    # a row before the first becomes a very large number: one comparison for both ends
+    r0, n0 = np.uint32(inside[0][0]), np.uint32(inside[0][1])
+    r1, n1 = np.uint32(inside[1][0]), np.uint32(inside[1][1])
+    r2, n2 = np.uint32(inside[2][0]), np.uint32(inside[2][1])
+    r3, n3 = np.uint32(inside[3][0]), np.uint32(inside[3][1])
+    for k in range(np.uint64(cells)):
+        r = np.uint32(k)
+        s = x[ii + k]
+        o, oo = old[i + k + one], older[i + k + one]
+        e, f = s - y[j + k], s - y[j + k - one]
+        g, h = s - y[j + k - two], s - y[j + k - three]
+        a = e * e + least(o, o_, oo_)
+        a = a if np.uint32(r - r0) <= n0 else far
+        b = f * f + least(a, a_, o_)
+        b = b if np.uint32(r - r1) <= n1 else far
+        c = g * g + least(b, b_, a_)
+        c = c if np.uint32(r - r2) <= n2 else far
+        last = h * h + least(c, c_, b_)
+        old[i + k + one] = last if np.uint32(r - r3) <= n3 else far
+        older[i + k + one] = c
+        o_, oo_, a_, b_, c_ = o, oo, a, b, c
+
+
+@kernel
+def _squares_pair(
+    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
+    buffers: Floats,
+) -> Any:  # fmt: skip
+    """The same for several features, ``(f, t)``."""
+    old, older, above, costs = buffers[0], buffers[1], buffers[2], buffers[3:]
+    d, before = begin(n, m, buffers), 0
+    while d < n + m - 1:
+        first, cells, inside = rows_of(d, n, m, low, high, 64 // x.itemsize)
+        if first > before:
+            above[0], above[1] = older[first], old[first]
+        four_squares(x, y, first, m - 1 - d + first, cells, costs)
+        four_costs(costs, old, older, first, cells, above, inside)
+        above[:4] = np.inf
+        before = first
+        d += 4
+    return old[n]
+
+
+@fused_kernel
+def four_squares(x: Floats, y: Floats, i0: int, j0: int, cells: int, costs: Floats) -> None:
+    """Squared distances of the points on four diagonals, two features at a time."""
+    i, j, one = np.uint64(i0 + FRONT), np.uint64(j0 + FRONT), np.uint64(1)
+    two, three = np.uint64(2), np.uint64(3)
+    p, q, r, s = costs[0], costs[1], costs[2], costs[3]
+    for f in range(0, x.shape[0] - 1, 2):
+        u, v, w, z = x[f], x[f + 1], y[f], y[f + 1]
+        for k in range(np.uint64(cells)):
+            a, b = u[i + k], v[i + k]
+            e, g = a - w[j + k], b - z[j + k]
+            sum0 = e * e + g * g
+            e, g = a - w[j + k - one], b - z[j + k - one]
+            sum1 = e * e + g * g
+            e, g = a - w[j + k - two], b - z[j + k - two]
+            sum2 = e * e + g * g
+            e, g = a - w[j + k - three], b - z[j + k - three]
+            sum3 = e * e + g * g
+            if f:
+                p[k], q[k] = p[k] + sum0, q[k] + sum1
+                r[k], s[k] = r[k] + sum2, s[k] + sum3
+            else:
+                p[k], q[k], r[k], s[k] = sum0, sum1, sum2, sum3
+    if x.shape[0] % 2:
+        u, w = x[x.shape[0] - 1], y[x.shape[0] - 1]
+        for k in range(np.uint64(cells)):
+            a = u[i + k]
+            e, g = a - w[j + k], a - w[j + k - one]
+            sum0, sum1 = e * e, g * g
+            e, g = a - w[j + k - two], a - w[j + k - three]
+            sum2, sum3 = e * e, g * g
+            if x.shape[0] > 1:
+                p[k], q[k] = p[k] + sum0, q[k] + sum1
+                r[k], s[k] = r[k] + sum2, s[k] + sum3
+            else:
+                p[k], q[k], r[k], s[k] = sum0, sum1, sum2, sum3
+
+
+@kernel
+def four_costs(
+    costs: Floats,
+    old: Floats,
+    older: Floats,
+    i0: int,
+    cells: int,
+    above: Floats,
+    inside: Inside,
+) -> None:
+    """The same of costs that are there, one row of ``costs`` for each diagonal."""
+    i, one = np.uint64(i0), np.uint64(1)
+    oo_, o_, a_, b_, far = above[0], above[1], above[2], above[3], above[4]
+    c_ = far
+    r0, n0 = np.uint32(inside[0][0]), np.uint32(inside[0][1])
+    r1, n1 = np.uint32(inside[1][0]), np.uint32(inside[1][1])
+    r2, n2 = np.uint32(inside[2][0]), np.uint32(inside[2][1])
+    r3, n3 = np.uint32(inside[3][0]), np.uint32(inside[3][1])
+    for k in range(np.uint64(cells)):
+        r = np.uint32(k)
+        o, oo = old[i + k + one], older[i + k + one]
+        a = costs[0, k] + least(o, o_, oo_)
+        a = a if np.uint32(r - r0) <= n0 else far
+        b = costs[1, k] + least(a, a_, o_)
+        b = b if np.uint32(r - r1) <= n1 else far
+        c = costs[2, k] + least(b, b_, a_)
+        c = c if np.uint32(r - r2) <= n2 else far
+        last = costs[3, k] + least(c, c_, b_)
+        old[i + k + one] = last if np.uint32(r - r3) <= n3 else far
+        older[i + k + one] = c
+        o_, oo_, a_, b_, c_ = o, oo, a, b, c
+
+
+@kernel
+def _points_pair(
+    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
+    buffers: Floats,
+) -> Any:  # fmt: skip
+    """The same for any point metric, a diagonal at a time."""
     now, old, older = start(buffers)
-    x0, y0 = x[0], y[0]
+    cost = buffers[3]
     for d in range(n + m - 1):
         first, last = low[d], high[d]
-        cells = (last - first + PAD) // PAD * PAD
-        _squares_step(x0, y0, old, older, now, first, m - 1 - d + first, cells)
+        for k in range(last - first + 1):
+            i, j = FRONT + first + k, FRONT + m - 1 - d + first + k
+            cost[k] = _points.distance(x, y, i, j, code, p)
+        for k in range(last - first + 1):
+            i = first + k
+            now[i + 1] = cost[k] + least(old[i], old[i + 1], older[i])
         now[first] = now[last + 2] = np.inf
         now, old, older = older, now, old
     return old[n]
@@ -184,79 +383,13 @@ def start(buffers: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 @kernel
-def _squares_step(
-    x: Floats, y: Floats, old: Floats, older: Floats, now: Floats, i0: int, j0: int, cells: int
-) -> None:
-    # unsigned, or numba asks of every index whether it counts from the end
-    i, j, one = np.uint64(i0), np.uint64(j0), np.uint64(1)
-    for k in range(np.uint64(cells)):
-        e = x[i + k] - y[j + k]
-        above, left, across = old[i + k], old[i + k + one], older[i + k]
-        best = above if above < left else left
-        best = best if best < across else across
-        now[i + k + one] = e * e + best
-
-
-@kernel
-def _squares_pair(
-    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
-    buffers: Floats,
-) -> Any:  # fmt: skip
-    """The same for several features, ``(f, t)``."""
-    now, old, older = start(buffers)
-    cost = buffers[3]
-    for d in range(n + m - 1):
-        first, last = low[d], high[d]
-        cells = (last - first + PAD) // PAD * PAD
-        squares(x, y, first, m - 1 - d + first, cells, cost)
-        _step(cost, old, older, now, first, cells)
-        now[first] = now[last + 2] = np.inf
-        now, old, older = older, now, old
-    return old[n]
-
-
-@kernel
-def _points_pair(
-    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
-    buffers: Floats,
-) -> Any:  # fmt: skip
-    """The same for any point metric."""
-    now, old, older = start(buffers)
-    cost = buffers[3]
-    for d in range(n + m - 1):
-        first, last = low[d], high[d]
-        for k in range(last - first + 1):
-            cost[k] = _points.distance(x, y, first + k, m - 1 - d + first + k, code, p)
-        _step(cost, old, older, now, first, (last - first + PAD) // PAD * PAD)
-        now[first] = now[last + 2] = np.inf
-        now, old, older = older, now, old
-    return old[n]
-
-
-@kernel
 def squares(x: Floats, y: Floats, i0: int, j0: int, cells: int, cost: Floats) -> None:
-    """Squared distances of the points on one diagonal, two features at a time."""
-    i, j = np.uint64(i0), np.uint64(j0)
-    n_features = x.shape[0]
+    """Squared distances of the points on one diagonal."""
+    i, j = np.uint64(i0 + FRONT), np.uint64(j0 + FRONT)
     for k in range(np.uint64(cells)):
         cost[k] = 0
-    for f in range(0, n_features - 1, 2):
-        g, h = np.uint64(f), np.uint64(f + 1)
+    for f in range(x.shape[0]):
+        u, v = x[f], y[f]
         for k in range(np.uint64(cells)):
-            e, o = x[g, i + k] - y[g, j + k], x[h, i + k] - y[h, j + k]
-            cost[k] += e * e + o * o
-    if n_features % 2:
-        g = np.uint64(n_features - 1)
-        for k in range(np.uint64(cells)):
-            e = x[g, i + k] - y[g, j + k]
+            e = u[i + k] - v[j + k]
             cost[k] += e * e
-
-
-@kernel
-def _step(cost: Floats, old: Floats, older: Floats, now: Floats, i0: int, cells: int) -> None:
-    i, one = np.uint64(i0), np.uint64(1)
-    for k in range(np.uint64(cells)):
-        above, left, across = old[i + k], old[i + k + one], older[i + k]
-        best = above if above < left else left
-        best = best if best < across else across
-        now[i + k + one] = cost[k] + best

@@ -8,11 +8,13 @@ References
 Salvador & Chan (2007), Intell. Data Anal. 11, 561-580, doi:10.3233/IDA-2007-11508.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fhemb_xr.kernels import constraints
 from fhemb_xr.kernels._jit import kernel
 
 Floats = NDArray[np.floating[Any]]
@@ -123,16 +125,65 @@ def _at(cost: F64, start: Ints, low: Ints, high: Ints, i: int, j: int) -> float:
     return float(cost[start[i] + j - low[i]])
 
 
-def path(a: F64, b: F64, radius: int | None) -> Ints:
-    """Best path of two series, in samples: ``(f, n), (f, m) -> (s, 2)``.
+def path(
+    a: Floats, b: Floats, *, window: float | None = None, itakura: float | None = None,
+    cells: int = 2**22,
+) -> Ints:  # fmt: skip
+    """Best path of two series, in samples: ``(f, n), (f, m) -> (s, 2)``, empty if none.
 
-    ``radius`` is the half-width of the Sakoe-Chiba band. Peak memory: 8 bytes per cell.
+    A table of more than ``cells`` cells is cut at a middle row, where forward and backward
+    costs meet; each part is a smaller table (Hirschberg 1975, Commun. ACM 18, 341-343,
+    doi:10.1145/360825.360861). That is twice the work. Peak memory: 8 bytes per cell of
+    ``cells``, and 10 samples per sample.
     """
     swap = a.shape[1] > b.shape[1]
-    x, y = (b, a) if swap else (a, b)
+    x, y = (np.ascontiguousarray(s) for s in ((b, a) if swap else (a, b)))
     n, m = x.shape[1], y.shape[1]
-    width = m if radius is None else radius
-    rows = np.arange(n)
-    low, high = np.maximum(0, rows - width), np.minimum(m - 1, rows + m - n + width)
-    _, found = _best(np.ascontiguousarray(x), np.ascontiguousarray(y), low, high)
+    rows, edges = np.empty((2, n + m), np.int64), np.empty((2, n), np.int64)
+    if not n or not constraints.band(n, m, constraints.constraint_of(window, itakura), *rows):
+        return np.empty((0, 2), np.int64)
+    constraints.columns(n, m, *rows, *edges)
+    found = np.concatenate(list(_parts(x, y, edges, (0, 0, n - 1, m - 1), cells)))
     return np.asarray(found[:, ::-1] if swap else found)
+
+
+def _parts(
+    x: Floats, y: Floats, edges: Ints, corners: tuple[int, ...], cells: int
+) -> Iterator[Ints]:
+    """The path between two corners, included, piece by piece."""
+    i0, j0, i1, j1 = corners
+    low = np.clip(edges[0, i0 : i1 + 1], j0, j1)
+    high = np.clip(edges[1, i0 : i1 + 1], j0, j1)
+    left, top = x[:, i0 : i1 + 1], y[:, j0 : j1 + 1]
+    if i0 == i1 or (high - low + 1).sum() <= cells:
+        steps = _best(left, top, low - j0, high - j0)[1]
+        yield steps + np.array([i0, j0], dtype=np.int64)
+        return
+    k = (i1 - i0) // 2  # last row of the upper half
+    above = _last_row(left[:, : k + 1], top, low[: k + 1] - j0, high[: k + 1] - j0)
+    below = _last_row(
+        left[:, :k:-1], top[:, ::-1], (j1 - high[k + 1 :])[::-1], (j1 - low[k + 1 :])[::-1]
+    )[::-1]
+    straight, across = above + below, above[:-1] + below[1:]
+    j, step = int(np.argmin(straight)), 0
+    if across.size and across.min() <= straight[j]:
+        j, step = int(np.argmin(across)), 1
+    yield from _parts(x, y, edges, (i0, j0, i0 + k, j0 + j), cells)
+    yield from _parts(x, y, edges, (i0 + k + 1, j0 + j + step, i1, j1), cells)
+
+
+@kernel
+def _last_row(x: Floats, y: Floats, low: Ints, high: Ints) -> F64:
+    """Costs of the last row from the first cell: ``(f, n), (f, m) -> (m)``, else infinity."""
+    m = y.shape[1]
+    old, now = np.full(m + 1, np.inf), np.full(m + 1, np.inf)
+    for i in range(x.shape[1]):
+        now[:] = np.inf
+        for j in range(low[i], high[i] + 1):
+            e = 0.0
+            for f in range(x.shape[0]):
+                e += (x[f, i] - y[f, j]) ** 2
+            best = min(old[j], old[j + 1], now[j])
+            now[j + 1] = e if i == 0 and j == 0 else e + best
+        old, now = now, old
+    return old[1:]

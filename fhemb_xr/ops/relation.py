@@ -118,7 +118,7 @@ def pairwise(
     Notes
     -----
     Memory: each task holds two blocks of series, 28 bytes per sample over all of ``time``, an
-    eighth of the people in each or fewer, within the budget; warping adds five samples per
+    eighth of the people in each or fewer, within the budget; warping adds eleven samples per
     sample of the longest series. Tasks: at least 64 blocks (a task each, half of them only a
     transpose), and under three per chunk of ``x`` to gather them. Computes at call: none.
 
@@ -148,10 +148,10 @@ def pairwise(
         metric, window=window, itakura=itakura, local=local, p=p, gamma=gamma, radius=radius,
         precision=precision, max_lag=_in_samples(max_lag_s, x, metric, rate),
     )  # fmt: skip
-    left = _arranged(x, dim)
-    right = left if other is None else _arranged(other, dim)
+    left = arranged(x, dim)
+    right = left if other is None else arranged(other, dim)
     if other is not None:
-        _check_partner(left, right, dim)
+        check_partner(left, right, dim)
     function = partial(_relation, metric=metric, **options)
     parts = related(left, right, other is None, function, 2 if metric == _LAGGED else 1)
     out = _labelled(parts[0], left, right, dim, metric, options)
@@ -164,18 +164,8 @@ def pairwise(
 def _of_metric(metric: str, **given: Any) -> dict[str, Any]:
     """The parameters that ``metric`` has, checked."""
     given = {name: given[name] for name in _PARAMETERS.get(metric, ())}
-    window, itakura = given.get("window"), given.get("itakura")
-    if window is not None:
-        if isinstance(window, bool) or not window >= 0 or (_is_share(window) and window > 1):
-            raise ValueError(
-                f"window is a number of samples (int) or a fraction of the series (float), "
-                f"found {window!r}"
-            )
-        given["window"] = float(window) if _is_share(window) else int(window)
-    if itakura is not None and not itakura >= 1:
-        raise ValueError(f"itakura is the largest slope, 1 or more, found {itakura!r}")
-    if window is not None and itakura is not None:
-        raise ValueError("asked for window and for itakura: give one of the two")
+    if "window" in given:
+        given["window"] = check_constraint(given["window"], given["itakura"])
     radius = given.get("radius", 1)
     if isinstance(radius, bool) or not isinstance(radius, int | np.integer) or radius < 0:
         raise ValueError(f"radius is a whole number from 0 on, found {radius!r}")
@@ -183,6 +173,39 @@ def _of_metric(metric: str, **given: Any) -> dict[str, Any]:
         raise ValueError(f"gamma is a positive number, found {given['gamma']!r}")
     among("point metric", given.get("local", "euclidean"), POINT_METRICS)
     return given
+
+
+def check_window(window: float | None) -> float | None:
+    """A Sakoe-Chiba half-width as a plain int or float.
+
+    Raises
+    ------
+    ValueError
+        If it is negative, or a fraction above 1.
+    """
+    if window is None:
+        return None
+    if isinstance(window, bool) or not window >= 0 or (_is_share(window) and window > 1):
+        raise ValueError(
+            f"window is a number of samples (int) or a fraction of the series (float), "
+            f"found {window!r}"
+        )
+    return float(window) if _is_share(window) else int(window)
+
+
+def check_constraint(window: float | None, itakura: float | None) -> float | None:
+    """The window of :func:`check_window`, if the two can be asked for together.
+
+    Raises
+    ------
+    ValueError
+        If one is out of range, or both are given.
+    """
+    if itakura is not None and not itakura >= 1:
+        raise ValueError(f"itakura is the largest slope, 1 or more, found {itakura!r}")
+    if window is not None and itakura is not None:
+        raise ValueError("asked for window and for itakura: give one of the two")
+    return check_window(window)
 
 
 def _in_samples(max_lag_s: float | None, x: xr.DataArray, metric: str, rate: float) -> int:
@@ -202,8 +225,16 @@ def _is_share(window: float) -> bool:
     return not isinstance(window, int | np.integer)
 
 
-def _arranged(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
-    """``(…, dim, feature, time)``, in blocks along ``dim`` where lazy."""
+def arranged(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
+    """``(…, dim, feature, time)``, in blocks along ``dim`` where lazy.
+
+    Raises
+    ------
+    SchemaError
+        If there is no ``dim`` or no ``time``.
+    BudgetError
+        If a pair of series is larger than the budget of a task.
+    """
     schema.require_dims(x, dim, schema.TIME)
     if dim == schema.TIME:
         raise ValueError("cannot compare along 'time': it is what the series run along")
@@ -235,7 +266,14 @@ def _block_length(n: int, samples: int, matrices: int) -> int:
     return max(1, min(math.ceil(n / side), most))
 
 
-def _check_partner(a: xr.DataArray, b: xr.DataArray, dim: Hashable) -> None:
+def check_partner(a: xr.DataArray, b: xr.DataArray, dim: Hashable) -> None:
+    """Check that two arranged arrays can be compared.
+
+    Raises
+    ------
+    ValueError
+        If they differ in more than the members of ``dim`` and the length.
+    """
     if a.dims != b.dims:
         raise ValueError(f"other has the dimensions {b.dims}, the series {a.dims}")
     for d in a.dims:
