@@ -78,7 +78,7 @@ def warping(
     width = _half_width(window, max(v.size for v in values))
     cells = values[0].size * (2 * width + 1 if width is not None else values[1].size)
     budget.check(8 * cells, "the path of a warping", "select less time, or give a window")
-    path = paths.path(values[0][None], values[1][None], width)
+    path = paths.path(values[0][None], values[1][None], window=width)
     i, j = path.T
     cost = float(np.sqrt(((values[0][i] - values[1][j]) ** 2).sum()))
     above, below, step = _apart(values)
