@@ -18,7 +18,10 @@ from fhemb_xr.ops.coefficients import from_coefficients, wavelet_coefficients
 from fhemb_xr.ops.decompose import pca, project, reconstruct
 from fhemb_xr.ops.framewise import features
 from fhemb_xr.ops.grouping import clusters, embed_relation, silhouette
+from fhemb_xr.ops.inspection import inspect
+from fhemb_xr.ops.normalisation import normalise
 from fhemb_xr.ops.nulls import surrogates
+from fhemb_xr.ops.parts import split
 from fhemb_xr.ops.pipeline import embed, replay
 from fhemb_xr.ops.prototypes import barycentre
 from fhemb_xr.ops.relation import normalize_relation, pairwise
@@ -46,12 +49,14 @@ __all__ = [
     "features",
     "forget",
     "from_coefficients",
+    "inspect",
     "isc",
     "lagged_correlation",
     "local_cluster",
     "mask",
     "moments",
     "nearest",
+    "normalise",
     "normalize_relation",
     "open_embedding",
     "open_recording",
@@ -71,6 +76,7 @@ __all__ = [
     "show_versions",
     "silhouette",
     "spectrogram",
+    "split",
     "surrogates",
     "synchrony",
     "verify",

@@ -17,7 +17,10 @@ from fhemb_xr.ops import (
     decompose,
     framewise,
     grouping,
+    inspection,
+    normalisation,
     nulls,
+    parts,
     pipeline,
     prototypes,
     relation,
@@ -135,7 +138,7 @@ class FhembDataArray(_Accessor):
 
 @xr.register_dataset_accessor("fhemb")
 class FhembDataset(_Accessor):
-    """Methods on a recording; those on pixels act on its variable ``heatmap``."""
+    """Methods on a recording, of which those on pixels act on ``heatmap``; and on streams."""
 
     __slots__ = ()
 
@@ -148,6 +151,9 @@ class FhembDataset(_Accessor):
     wavelet_filter = _method(bands.wavelet_filter, pipeline.heatmap)
     wavelet_coefficients = _method(coefficients.wavelet_coefficients, pipeline.heatmap)
     from_coefficients = _method(coefficients.from_coefficients)
+    normalise = _method(normalisation.normalise)
+    inspect = _method(inspection.inspect)
+    split = _method(parts.split)
 
 
 NOT_METHODS = {

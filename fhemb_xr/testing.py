@@ -357,31 +357,32 @@ _PRINTED = {schema.FACE: 1, schema.AUS: 2, schema.HEAD: 3}  # decimals, as OpenF
 
 
 def _stream(name: str, shape: tuple[int, ...], seed: tuple[int, ...]) -> da.Array:
-    import dask
+    out: da.Array = da.map_blocks(  # not from_delayed, which dask's bind cannot read anew
+        _simulated, stream=name, shape=shape, seed=seed, dtype=np.float32,
+        chunks=tuple((n,) for n in shape), meta=np.empty((0,) * len(shape), "f4"),
+    )  # fmt: skip
+    return out
 
-    made = dask.delayed(_simulated, pure=True)(name, shape, seed)
-    return da.from_delayed(
-        made, shape, dtype=np.float32, meta=np.empty((0,) * len(shape), "f4")
-    )
 
-
-def _simulated(name: str, shape: tuple[int, ...], seed: tuple[int, ...]) -> NDArray[np.float32]:
-    rng = np.random.default_rng([*seed, len(name)])
-    drift = _autoregressive(rng.standard_normal(shape), 0.97 if name != schema.VIT else 0.9)
-    if name == schema.FACE:
+def _simulated(
+    stream: str, shape: tuple[int, ...], seed: tuple[int, ...]
+) -> NDArray[np.float32]:
+    rng = np.random.default_rng([*seed, len(stream)])
+    drift = _autoregressive(rng.standard_normal(shape), 0.97 if stream != schema.VIT else 0.9)
+    if stream == schema.FACE:
         angle = np.linspace(0, 2 * np.pi, shape[1], endpoint=False)
         still = 300 + 80 * np.stack([np.cos(angle), np.sin(angle)], -1)
         drift = (
             still + 12 * _autoregressive(rng.standard_normal((shape[0], 1, 2)), 0.99) + drift
         )
-    elif name == schema.AUS:
+    elif stream == schema.AUS:
         drift = np.clip(2 * drift - 0.5, 0, 5)
-    elif name == schema.HEAD:
+    elif stream == schema.HEAD:
         scale = np.array([30.0, 20, 50, 0.1, 0.15, 0.05])
         drift = drift * scale + np.array([0, 0, 600.0, 0, 0, 0])
     else:
         drift = drift + rng.standard_normal(shape[1:])
-    return np.round(drift, _PRINTED.get(name, 9)).astype(np.float32)
+    return np.round(drift, _PRINTED.get(stream, 9)).astype(np.float32)
 
 
 def _autoregressive(noise: NDArray[np.float64], memory: float) -> NDArray[np.float64]:

@@ -93,7 +93,6 @@ def open_openface(
     ----------
     Baltrusaitis, Zadeh, Lim & Morency (2018), IEEE FG, 59-66, doi:10.1109/FG.2018.00019.
     """
-    import dask
     import dask.array as da
 
     table = _look(Path(path))
@@ -102,10 +101,10 @@ def open_openface(
     marks = [c for c in (SUCCESS, CONFIDENCE) if c in table.columns]
     used = [*marks, *(c for names in wanted.values() for c in names)]
     at = [table.columns.index(c) for c in (FRAME, *used)]
-    parsed = dask.delayed(_parsed, pure=True)(str(path), at, table.first, table.n_frames)
-    cells = da.from_delayed(
-        parsed, (table.n_frames, len(used)), dtype=np.float64, meta=np.empty((0, 0))
-    )
+    cells = da.map_blocks(  # not from_delayed, which dask's bind cannot read anew
+        _parsed, path=str(path), used=at, first=table.first, n_frames=table.n_frames,
+        chunks=((table.n_frames,), (len(used),)), dtype=np.float64, meta=np.empty((0, 0)),
+    )  # fmt: skip
     place = {name: i for i, name in enumerate(used)}
     good = _tracked(cells, place, min_confidence)
     out: dict[str, Any] = {n: (schema.FRAME, cells[:, place[n]].astype("f4")) for n in marks}
