@@ -33,6 +33,7 @@ from fhemb_xr.ops.significance import isc, synchrony
 from fhemb_xr.ops.similarity import lagged_correlation
 from fhemb_xr.ops.spectra import scalogram, spectrogram
 from fhemb_xr.ops.statistics import moments
+from fhemb_xr.ops.windows import to_torch
 from fhemb_xr.options import set_options
 
 __version__ = "0.1.0"
@@ -79,6 +80,7 @@ __all__ = [
     "split",
     "surrogates",
     "synchrony",
+    "to_torch",
     "verify",
     "warping_path",
     "wavelet_bands",

@@ -32,6 +32,7 @@ from fhemb_xr.ops import (
     similarity,
     spectra,
     statistics,
+    windows,
 )
 
 
@@ -154,6 +155,7 @@ class FhembDataset(_Accessor):
     normalise = _method(normalisation.normalise)
     inspect = _method(inspection.inspect)
     split = _method(parts.split)
+    to_torch = _method(windows.to_torch)
 
 
 NOT_METHODS = {

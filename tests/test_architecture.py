@@ -18,11 +18,13 @@ INGEST = Path(ingest.__file__).parent
 BASE = {"errors", "options", "budget", "schema"}
 FLOORS = {  # what each room may import of this package
     "kernels": {"kernels"},
-    "ops": {"kernels", "ops"} | BASE,
+    "nn": {"nn", "kernels"} | BASE,
+    "ops": {"kernels", "nn", "ops"} | BASE,
     "io": {"io", "kernels"} | BASE,
     "plot": {"plot", "ops", "io", "kernels", "diagnosis"} | BASE,
     "cluster": {"io"} | BASE,
     "testing": {"kernels", "io"} | BASE,
+    "noxi": {"ops", "io", "nn"} | BASE,
     "legacy": {"ops", "io", "plot"} | BASE,
     "accessor": {"ops", "io", "plot"} | BASE,
 }

@@ -1,48 +1,40 @@
-"""Chunks of one generation of a store, decoded by the compiled threads of ``zarrs``.
+"""The pipeline of ``zarrs`` as it is used here: to read, and in the process that opened it."""
 
-``zarrs`` opens the files itself, past the store that looks whether it is still the same; so the
-look is taken here, after every read, with the same errors.
-"""
-
-from collections.abc import Iterable
+import os
 from typing import Any
 
 from zarr.registry import register_pipeline
-from zarr.storage import LocalStore
 from zarrs import ZarrsCodecPipeline
 
-from fhemb_xr.io.generation import Generation, patiently
 
+class ReadingPipeline(ZarrsCodecPipeline):
+    """Decodes by ``zarrs``; in a forked process, whose threads are gone, by zarr-python.
 
-class Pipeline(ZarrsCodecPipeline):
-    """``zarrs`` for reading a :class:`~fhemb_xr.io.generation.Generation`."""
-
-    generation: Generation | None = None
+    Writes by zarr-python: what it writes appears whole, under its name, or not at all.
+    """
 
     @classmethod
-    def from_array_metadata_and_store(cls, array_metadata: Any, store: Any) -> "Pipeline":
-        """Of an array; ``zarrs`` knows stores by the name of their class."""
-        plain = LocalStore(store.root) if isinstance(store, Generation) else store
-        made: Pipeline = super().from_array_metadata_and_store(array_metadata, plain)
-        made.generation = store if isinstance(store, Generation) else None
+    def from_array_metadata_and_store(cls, array_metadata: Any, store: Any) -> Any:
+        """As zarr calls it when an array is opened."""
+        made = super().from_array_metadata_and_store(array_metadata, store)
+        made._pid = os.getpid()
         return made
 
-    def __getstate__(self) -> Any:
-        return {**super().__getstate__(), "generation": self.generation}
-
     def __setstate__(self, state: Any) -> None:
-        self.generation = state.pop("generation")
         super().__setstate__(state)
+        self._pid = os.getpid()
 
-    async def read(
-        self, batch_info: Iterable[Any], out: Any, drop_axes: tuple[int, ...] = ()
-    ) -> None:
-        """Chunks into ``out``, if the store is still the one that was opened."""
-        pieces = list(batch_info)
-        await patiently(lambda: ZarrsCodecPipeline.read(self, pieces, out, drop_axes))
-        if self.generation is not None:
-            self.generation.require_files([piece[0].path for piece in pieces])
+    async def read(self, batch_info: Any, out: Any, drop_axes: tuple[int, ...] = ()) -> Any:
+        """Fill ``out``."""
+        if self.python_impl is not None and self._pid != os.getpid():
+            return await self.python_impl.read(batch_info, out, drop_axes)
+        return await super().read(batch_info, out, drop_axes)
+
+    async def write(self, batch_info: Any, value: Any, drop_axes: tuple[int, ...] = ()) -> None:
+        """Store ``value``."""
+        assert self.python_impl is not None  # but with codec_pipeline.strict, never set here
+        await self.python_impl.write(batch_info, value, drop_axes)
 
 
-register_pipeline(Pipeline)
-PATH = f"{Pipeline.__module__}.{Pipeline.__qualname__}"
+register_pipeline(ReadingPipeline)
+PATH = f"{ReadingPipeline.__module__}.{ReadingPipeline.__qualname__}"

@@ -110,12 +110,14 @@ def _assigned(labels: object, parts: Mapping[str, float], by: str, seed: int) ->
             f"{len(names)} labels of {by!r} cannot be split into parts of {dict(parts)}: there "
             "must be one label for each part, and no share below 0"
         )
-    exact = np.array([*wanted.values()]) / sum(wanted.values()) * (len(names) - len(wanted))
+    exact = np.array([*wanted.values()]) / sum(wanted.values()) * len(names)
     count = np.floor(exact).astype(int)
-    rest = np.argsort(count - exact, kind="stable")[: len(names) - len(wanted) - count.sum()]
-    count[rest] += 1
+    count[np.argsort(count - exact, kind="stable")[: len(names) - count.sum()]] += 1
+    for empty in np.flatnonzero(count == 0):
+        count[count.argmax()] -= 1
+        count[empty] = 1
     order = np.random.default_rng(seed).permutation(len(names))
-    of = np.repeat([*wanted], count + 1)
+    of = np.repeat([*wanted], count)
     return {names[i]: str(part) for i, part in zip(order, of, strict=True)}
 
 

@@ -1,0 +1,1 @@
+"""Networks in torch; nothing here is imported before it is used."""

@@ -1,0 +1,136 @@
+"""Windows of feature streams as datasets of torch: any of them, or shuffled block by block."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import schema
+
+Window = dict[str, torch.Tensor]
+
+
+class Windows(torch.utils.data.Dataset[Window]):
+    """Windows of equal length, found by number; ``ds[i]`` is a tensor by variable.
+
+    Parameters
+    ----------
+    recordings
+        Who, and streams along ``frame``, of each recording.
+    variables
+        Names, in the order of the tensors.
+    length, stride
+        Frames of a window, and from one to the next.
+    """
+
+    def __init__(
+        self,
+        recordings: Sequence[tuple[Mapping[str, str], xr.Dataset]],
+        variables: Sequence[str],
+        length: int,
+        stride: int,
+    ) -> None:
+        self.variables, self.length = tuple(variables), length
+        self.who = [dict(who) for who, _ in recordings]
+        self._streams = [
+            {n: ds[n].transpose(schema.FRAME, ...).variable for n in self.variables}
+            for _, ds in recordings
+        ]
+        self._first = [int(ds.indexes[schema.FRAME][0]) if schema.FRAME in ds.indexes else 0
+                       for _, ds in recordings]  # fmt: skip
+        counts = [
+            max(0, (ds.sizes[schema.FRAME] - length) // stride + 1) for _, ds in recordings
+        ]
+        own = [
+            np.stack([np.full(n, i), np.arange(n) * stride], 1) for i, n in enumerate(counts)
+        ]
+        self.index: NDArray[np.int64] = np.concatenate(own).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, i: int) -> Window:
+        recording, start = self.index[i].tolist()
+        return self.read(recording, start, start + self.length)
+
+    def where(self, i: int) -> dict[str, Any]:
+        """Session, person and first frame of a window."""
+        recording, start = self.index[i].tolist()
+        return {**self.who[recording], schema.FRAME: self._first[recording] + start}
+
+    def read(self, recording: int, start: int, stop: int) -> Window:
+        """All variables of some frames of one recording."""
+        span = {schema.FRAME: slice(start, stop)}
+        each = self._streams[recording].items()
+        return {name: _tensor(var.isel(span)) for name, var in each}
+
+
+def _tensor(var: xr.Variable) -> torch.Tensor:
+    data: Any = var.data if var.chunks else var.values
+    if var.chunks:  # here and now: this may be one of many processes
+        data = data.compute(scheduler="synchronous")
+    array = np.ascontiguousarray(data)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
+
+
+class ShuffledBlocks(torch.utils.data.IterableDataset[Window]):
+    """Every window once an epoch, in an order that reads whole blocks.
+
+    Blocks of neighbouring windows are read in random order, a pool of them at a time, and the
+    windows of a pool are given in random order. Worker processes share the blocks.
+
+    Parameters
+    ----------
+    windows
+        What is to be shuffled.
+    block
+        Windows of a block, read together.
+    pool
+        Blocks that are shuffled together.
+    seed
+        Same seed and epoch, same order, for one number of workers.
+    """
+
+    def __init__(self, windows: Windows, block: int, pool: int, seed: int) -> None:
+        self.windows, self.block, self.pool, self.seed = windows, block, pool, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Another order for another epoch."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[Window]:
+        mine = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([self.seed, self.epoch])
+        blocks = self._blocks()
+        order = rng.permutation(len(blocks))
+        if mine is not None:
+            order = order[mine.id :: mine.num_workers]
+            rng = np.random.default_rng([self.seed, self.epoch, mine.id])
+        for at in range(0, len(order), self.pool):
+            held: list[Window] = []
+            for i in order[at : at + self.pool]:
+                held += self._read(blocks[i])
+            for i in rng.permutation(len(held)):
+                yield held[i]
+
+    def _blocks(self) -> list[NDArray[np.int64]]:
+        """Rows of neighbouring windows of one recording."""
+        index = self.windows.index
+        cuts = np.flatnonzero(np.diff(index[:, 0])) + 1
+        parts = np.split(index, cuts)
+        return [p[i : i + self.block] for p in parts for i in range(0, len(p), self.block)]
+
+    def _read(self, block: NDArray[np.int64]) -> list[Window]:
+        recording, first = block[0].tolist()
+        n = self.windows.length
+        whole = self.windows.read(recording, first, int(block[-1, 1]) + n)
+        starts = (block[:, 1] - first).tolist()
+        # copies: a view would keep the whole block as long as its last window
+        return [{k: v[a : a + n].clone() for k, v in whole.items()} for a in starts]

@@ -1,0 +1,206 @@
+"""Windows for training, in workers of both kinds, and the networks; names of the scripts."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torch.utils.data import DataLoader
+
+import fhemb_xr as fx
+from fhemb_xr import noxi
+from fhemb_xr.errors import EmptySelectionError, SchemaError, UnknownNameError
+from fhemb_xr.nn.streams import OneStream, TwoStream
+from ingest.streams import write_hdf5
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Two sessions of unequal length, each frame labelled by its own number."""
+    path = tmp_path_factory.mktemp("training") / "a.zarr"
+    tree = fx.testing.streams(2, (95, 130))
+
+    def numbered(ds):
+        if "frame" not in ds.dims:
+            return ds
+        return ds.assign(engagement=("frame", ds.frame.values.astype("f4")))
+
+    fx.save(fx.split(tree.map_over_datasets(numbered), {"train": 1, "test": 1}), path)
+    return path
+
+
+def test_windows__hold_features_and_labels_of_the_same_frames(store):
+    """The scripts cut features at the number of the window, and labels at its frame."""
+    tree = fx.open_streams(store, chunks=None)
+    windows = fx.to_torch(tree, 30, 10)
+    assert len(windows) == 2 * ((95 - 30) // 10 + 1 + (130 - 30) // 10 + 1)
+    for i in (0, 3, len(windows) - 1):
+        at, got = windows.where(i), windows[i]
+        span = slice(at["frame"], at["frame"] + 30)
+        want = tree[f"{at['session']}/{at['person']}"].isel(frame=span)
+        np.testing.assert_array_equal(got["face"], want["face"])
+        np.testing.assert_array_equal(got["engagement"], np.arange(span.start, span.stop))
+    assert windows[3]["vit"].dtype == torch.float32
+
+
+def test_windows__of_dask_and_of_lazily_indexed_arrays_are_equal(store, computes):
+    with computes(0):
+        a = fx.to_torch(fx.open_streams(store), 40, variables=["aus"])
+    b = fx.to_torch(fx.open_streams(store, chunks=None), 40, variables=["aus"])
+    assert len(a) == len(b) == 10
+    for i in range(len(a)):
+        torch.testing.assert_close(a[i]["aus"], b[i]["aus"], rtol=0, atol=0)
+
+
+def test_windows__of_a_part_share_no_recording_with_another(store):
+    tree = fx.open_streams(store, chunks=None)
+    who = [{d["session"] for d in fx.to_torch(tree, 20, part=p).who} for p in ("train", "test")]
+    assert who[0].isdisjoint(who[1])
+    with pytest.raises(UnknownNameError, match="no recording is in the part 'valid'"):
+        fx.to_torch(tree, 20, part="valid")
+
+
+def starts(loader):
+    """First frame and length of each window that a loader gives."""
+    return [int(x[0]) for batch in loader for x in batch["engagement"]]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shuffled_blocks__give_every_window_once_and_the_same_for_a_seed(store, workers):
+    tree = fx.open_streams(store, chunks=None)
+    plain = fx.to_torch(tree, 20, 5, ["engagement"])
+    blocks = fx.to_torch(tree, 20, 5, ["engagement"], shuffle=True, block=4, pool=3, seed=1)
+    loader = DataLoader(
+        blocks,
+        batch_size=8,
+        num_workers=workers,
+        multiprocessing_context="fork" if workers else None,
+    )
+    first = starts(loader)
+    want = [int(plain[i]["engagement"][0]) for i in range(len(plain))]
+    assert sorted(first) == sorted(want)
+    assert first != want
+    assert starts(loader) == first
+    blocks.set_epoch(1)
+    assert starts(loader) != first
+
+
+@pytest.mark.parametrize(("method", "workers"), [("fork", 2), ("forkserver", 1)])
+def test_workers__read_while_the_parent_has_read_by_zarrs(store, method, workers):
+    with fx.set_options(codec_pipeline="zarrs"):
+        windows = fx.to_torch(fx.open_streams(store, chunks=None), 50, variables=["face"])
+    here = [windows[i]["face"] for i in range(len(windows))]  # its threads are running now
+    loader = DataLoader(
+        windows, batch_size=1, num_workers=workers, multiprocessing_context=method, timeout=120
+    )
+    started = time.perf_counter()
+    for a, b in zip(loader, here, strict=True):
+        assert torch.equal(a["face"][0], b)
+    assert time.perf_counter() - started < 120
+
+
+def test_to_torch__says_what_is_wrong(store):
+    tree = fx.open_streams(store, chunks=None)
+    with pytest.raises(EmptySelectionError, match=r"no window of 131 frames: .* has 130"):
+        fx.to_torch(tree, 131)
+    with pytest.raises(UnknownNameError, match="no stream 'fase'; the nearest are face"):
+        fx.to_torch(tree, 10, variables=["fase"])
+    with pytest.raises(ValueError, match="stride is a number of 1 or more, found 0"):
+        fx.to_torch(tree, 10, 0)
+
+
+def test_two_stream__learns_what_each_kind_tells():
+    """A class in the embedding, another in the action units: one branch alone is at chance."""
+    torch.manual_seed(0)
+    rng = np.random.default_rng(0)
+    ds = fx.normalise(fx.testing.streams(1, 40))
+    model = TwoStream.of(ds, n_hidden=16, n_classes=4)
+    assert model.handmade[0].in_features == 159
+    assert model.learned[0].in_features == 16
+    kinds = torch.from_numpy(rng.integers(0, 2, (64, 2)))
+    hand = torch.rand(64, 10, 159) * 0.2 + kinds[:, :1, None] * 0.5
+    learned = torch.randn(64, 10, 16) * 0.2 + kinds[:, 1:, None].float()
+    target = kinds[:, 0] * 2 + kinds[:, 1]
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(25):
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(model(hand, learned), target).backward()
+        optimiser.step()
+    model.eval()
+    assert (model(hand, learned).argmax(1) == target).float().mean() > 0.95
+    batch = next(iter(DataLoader(fx.to_torch(ds, 20), batch_size=2)))
+    assert model.scores(batch).shape == (2, 4)
+
+
+def test_two_stream__refuses_what_is_on_the_wrong_scale():
+    ds = fx.testing.streams(1, 40)
+    with pytest.raises(SchemaError, match=r"\['face', 'aus', 'head'\] are normalised as"):
+        TwoStream.of(ds)
+    with pytest.raises(SchemaError, match=r"\['vit'\] are normalised as \['minmax'\]"):
+        TwoStream.of(fx.normalise(ds, {"vit": "minmax"}))
+    with pytest.raises(SchemaError, match="two kinds of streams are needed"):
+        TwoStream.of(ds[["face"]])
+
+
+@pytest.mark.parametrize("kind", ["h5", "zarr"])
+def test_scripts__run_with_their_import_line_changed(tmp_path, store, kind):
+    path = store
+    tree = fx.open_streams(store)
+    if kind == "h5":
+        path = tmp_path / "a.h5"
+        write_hdf5(tree, path)
+    whole = tree["002/novice"].load()
+    data = noxi.load_sample(path, sample_idx=1, person="novice")
+    np.testing.assert_array_equal(data["face"], whole["face"])
+    assert data["vit_normalization"] == "none"
+    assert list(noxi.load_sample(path, 0, "expert", features=["aus"])) == ["aus"]
+    again = noxi.load_sample_by_name(path, "002", "novice")
+    np.testing.assert_array_equal(again["head"], data["head"])
+    part = noxi.load_slice(path, 1, "novice", "face", 100, 120)
+    np.testing.assert_array_equal(part, whole["face"].isel(frame=slice(100, 120)))
+    info = noxi.get_dataset_info(path)
+    assert info["sample_names"] == ["001", "002"]
+    assert info["features"]["expert"]["face"] == ((95, 68, 2), "float32", "none")
+    assert noxi.search_samples_by_frame_count(path, "novice", 100, 500) == [(1, "002", 130)]
+    for error, call in (
+        ("no sample 2: there are 2", lambda: noxi.load_sample(path, 2)),
+        ("no sample '003'; the nearest", lambda: noxi.load_sample_by_name(path, "003")),
+        ("has no 'nobody': there are", lambda: noxi.load_sample(path, 0, "nobody")),
+        ("no stream 'fase'", lambda: noxi.load_slice(path, 0, feature="fase")),
+    ):
+        with pytest.raises(UnknownNameError, match=error):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [("openface", noxi.OpenFaceModel), ("vit", noxi.ViTModel)]
+)
+def test_scripts__training_snippet_runs(store, kind, model):
+    dataset = noxi.NoXiReHDF5Dataset(store, feature_type=kind, sequence_length=100)
+    loader = DataLoader(dataset, batch_size=16, shuffle=True)
+    network = model(input_dim=159 if kind == "openface" else 16, hidden_dim=8, num_classes=7)
+    for features, index in loader:
+        assert network(features).shape == (2, 7)
+        short = index.tolist().index(0)  # 95 frames, padded with 0
+        assert (features[short, 95:] == 0).all()
+        assert (features[1 - short, 95:] != 0).any()
+
+
+def test_scripts__mixed_features_are_cropped_at_the_same_frames(store):
+    dataset = noxi.NoXiReHDF5Dataset(store, feature_type="mixed", sequence_length=60)
+    features, index = dataset[1]
+    ds = fx.open_streams(store)["002/expert"].load()
+    face = ds["face"].values.reshape(130, -1)
+    start = next(
+        i for i in range(71) if (face[i] == features["openface"][0, :136].numpy()).all()
+    )
+    np.testing.assert_array_equal(
+        features["vit"], ds["vit"].isel(frame=slice(start, start + 60))
+    )
+    assert index == 1
+    assert isinstance(noxi.MixedModel(hidden_dim=8), TwoStream)
+    assert isinstance(noxi.ViTModel(hidden_dim=8), OneStream)
+    with pytest.raises(UnknownNameError, match="no kind 'audio' of features"):
+        noxi.NoXiReHDF5Dataset(store, feature_type="audio")
+    assert isinstance(fx.open_streams(store), xr.DataTree)
