@@ -128,6 +128,25 @@ def test_pipeline__is_chosen_at_opening_and_never_writes(tmp_path, monkeypatch):
     assert (plain[:] == 1).all()
 
 
+def test_pipeline__of_a_forked_process_is_that_of_zarr_python(tmp_path, monkeypatch):
+    """The threads of zarrs stay in the parent: what waits for them waits for ever."""
+    from zarrs import ZarrsCodecPipeline
+
+    fx.save(fx.testing.streams(1, 50), tmp_path / "a.zarr")
+    with codecs.reading(tmp_path):
+        opened = zarr.open_array(tmp_path / "a.zarr" / "vit", mode="r")
+    here = opened[:]
+
+    async def hang(*_, **__):
+        raise AssertionError("zarrs was asked to read in a forked process")
+
+    monkeypatch.setattr(ZarrsCodecPipeline, "read", hang)
+    with pytest.raises(AssertionError, match="in a forked process"):
+        opened[:]
+    monkeypatch.setattr("fhemb_xr.io.compiled.os.getpid", lambda: -1)
+    np.testing.assert_array_equal(opened[:], here)
+
+
 def test_pipeline__that_is_not_there_is_named(monkeypatch, tmp_path):
     with (
         pytest.raises(ValueError, match="no codec pipeline 'rust': there are"),
