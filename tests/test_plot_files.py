@@ -10,11 +10,11 @@ import pytest
 import xarray as xr
 
 import fhemb_xr as fx
-from fhemb_xr.plot import files, theme, trees
+from fhemb_xr.plot import files, sections, theme, trees
 from fhemb_xr.plot.report import report
 
 plot = pytest.importorskip("fhemb_xr.plot")
-pytest.importorskip("holoviews")
+hv = pytest.importorskip("holoviews")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (
@@ -216,6 +216,17 @@ def test_report__holds_every_part_and_no_request(written):
     names = sorted(p.name for p in (written.parent / "figures").iterdir())
     assert len(names) == 16
     assert names[:2] == ["1_face.png", "1_face.svg"]
+
+
+def test_report__says_what_of_the_lagged_map_is_more_than_chance(parts, relation):
+    _, emb, rest = parts
+    (drawn,) = sections.following(emb, relation, None)
+    assert "outside 95\u00a0% of 99 circular shifts" in drawn.caption
+    assert drawn.drawn.traverse(lambda x: x, [hv.Segments])
+    given = next(sections.following(emb, relation, rest["lagged"]))
+    assert "circular" not in given.caption
+    absent = rest["clusters"].copy(data=[0, 0, 1, -1, 1])
+    assert "the 2 groups" in list(sections.alike(relation, absent))[1].caption
 
 
 def test_report__without_faces_shows_none_and_no_feature_that_gives_one(

@@ -25,6 +25,8 @@ from fhemb_xr.plot import (
 PLAYER_BYTES = 1_200_000
 """Pixels of the film, so that the page stays below 5 MB."""
 BASIS_FRAMES = 2000
+SHIFTS = 99
+"""Circular shifts that make the null of the lagged map."""
 SHOWN_SUBJECTS = signals.MOST_ROWS // 2  # with two features each
 
 
@@ -85,7 +87,7 @@ def trajectories(embedding: xr.DataArray) -> Iterator[Figure]:
     names = theme.ids(embedding, schema.FEATURE)[: 2 if everyone <= SHOWN_SUBJECTS else 1]
     named = " and ".join(f"<i>{escape(n)}</i>" for n in names)
     some = theme.one(embedding.sel({schema.FEATURE: names}), schema.SESSION).compute()
-    bands = theme.bands(embedding.attrs)
+    bands = theme.bands(embedding.attrs).replace(" Hz", "\u00a0Hz").replace(" s)", "\u00a0s)")
     limited = f"limited to {bands}, frequency and period," if bands else "of all frequencies,"
     layout = (
         "each about its own median, one subject above the other"
@@ -148,10 +150,12 @@ def following(
     embedding: xr.DataArray, relation: xr.DataArray, found: xr.DataArray | None
 ) -> Iterator[Figure]:
     """Lagged correlation of two people."""
+    null = None
     if found is None:
-        found = _closest(embedding, relation)
-        if found is None:
+        closest = _closest(embedding, relation)
+        if closest is None:
             return
+        found, null = closest
     pair = [
         str(found.coords[d].item()) for d in ("subject_0", "subject_1") if d in found.coords
     ]
@@ -170,15 +174,28 @@ def following(
         "window behind the first. White is zero, red alike, blue opposite; grey where a "
         "window leaves the series. "
         f"A peak at a positive lag means that {follows}. "
+        + _of_chance(null)
         + escape(str(found.attrs.get("caveat", ""))),
-        lags.lagged(found),
+        lags.lagged(found, null=null),
     )
 
 
-def _closest(embedding: xr.DataArray, relation: xr.DataArray) -> xr.DataArray | None:
-    """The lagged correlation of the two people who are most alike, in the first feature."""
-    from fhemb_xr.ops import similarity
+def _of_chance(null: xr.Dataset | None) -> str:
+    if null is None:
+        return ""
+    return (
+        f"Lines go round what is outside 95\u00a0% of {null.attrs['n']} circular shifts of the "
+        "two, cell by cell: about one cell in twenty is so by chance, and the shifts do not "
+        "know that the two were chosen because they are alike. "
+    )
 
+
+def _closest(
+    embedding: xr.DataArray, relation: xr.DataArray
+) -> tuple[xr.DataArray, xr.Dataset] | None:
+    """The lagged correlation of the two people who are most alike, in the first feature, and
+    its null.
+    """
     values, _ = trees.square(relation)
     values = -values if relation.attrs.get("metric") in trees.SIMILARITIES else values
     above = np.where(np.triu(np.ones_like(values), 1) > 0, values, np.inf)
@@ -190,7 +207,9 @@ def _closest(embedding: xr.DataArray, relation: xr.DataArray) -> xr.DataArray | 
     series = (
         theme.one(embedding, schema.SESSION).isel({schema.FEATURE: 0}).chunk({schema.TIME: -1})
     )
-    a, b = (series.sel({schema.SUBJECT: s}, drop=True) for s in ids)
+    own = [c for c, v in series.coords.items() if schema.SUBJECT in v.dims]
+    series = series.drop_vars([c for c in own if c != schema.SUBJECT])
+    pair = series.sel({schema.SUBJECT: ids}).chunk({schema.SUBJECT: -1})
     rate = schema.sampling_rate(embedding)
     long = series.sizes[schema.TIME] / rate
     window, step, lag = (
@@ -199,11 +218,25 @@ def _closest(embedding: xr.DataArray, relation: xr.DataArray) -> xr.DataArray | 
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        found = similarity.lagged_correlation(a, b, window_s=window, step_s=step, max_lag_s=lag)
+        found, null = _with_null(pair, window_s=window, step_s=step, max_lag_s=lag)
     found = found.assign_coords(dict(zip(trees.PAIR, ids, strict=True)))
     keep = {k: v for k, v in embedding.attrs.items() if k == "fhemb_bands"}
-    caveat = " ".join(f"Note: {w.message}." for w in caught)
-    return found.assign_attrs({"window_s": window, "caveat": caveat, **keep})
+    caveat = " ".join(
+        f"Note: {text}." for text in dict.fromkeys(str(w.message) for w in caught)
+    )
+    return found.assign_attrs({"window_s": window, "caveat": caveat, **keep}), null
+
+
+def _with_null(pair: xr.DataArray, **how: float) -> tuple[xr.DataArray, xr.Dataset]:
+    """The lagged correlation of two people, and what circular shifts make of it."""
+    from fhemb_xr.ops import significance, similarity
+
+    def of_two(x: xr.DataArray) -> xr.DataArray:
+        a, b = (x.isel({schema.SUBJECT: i}, drop=True) for i in (0, 1))
+        return similarity.lagged_correlation(a, b, **how)
+
+    null = significance.synchrony(pair, of_two, SHIFTS, seed=0, tail="both")
+    return of_two(pair), null[["null_low", "null_high"]]
 
 
 def alike(relation: xr.DataArray, clusters: xr.DataArray) -> Iterator[Figure]:

@@ -95,7 +95,9 @@ def plain_bokeh(plot: Any, element: Any) -> None:
     for bar in figure.select(models.ColorBar):
         bar.title_text_font_style = "normal"
         bar.bar_line_color = None
-        bar.title_text_align = "center"
+    for legend in figure.right:
+        if isinstance(legend, models.Legend):
+            legend.location = "top_left"
     for legend in figure.select(models.Legend):
         legend.border_line_color = None
         legend.spacing = 0
