@@ -7,6 +7,7 @@ from fhemb_xr.diagnosis import show_versions
 from fhemb_xr.io.erasure import forget
 from fhemb_xr.io.pseudonyms import anonymize
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
+from fhemb_xr.io.repair import repair
 from fhemb_xr.io.store import save
 from fhemb_xr.io.streams import open_streams
 from fhemb_xr.io.verification import verify
@@ -68,6 +69,7 @@ __all__ = [
     "prepare",
     "project",
     "reconstruct",
+    "repair",
     "replay",
     "resize",
     "save",

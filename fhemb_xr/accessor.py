@@ -165,6 +165,7 @@ NOT_METHODS = {
     "open_recording",
     "open_result",
     "open_streams",
+    "repair",
     "replay",
     "set_options",
     "show_versions",

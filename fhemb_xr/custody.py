@@ -1,5 +1,8 @@
-"""The commands that keep stores, and the people in them: verify, anonymize, forget."""
+"""The commands that keep stores, and the people in them: verify, repair, anonymize, forget."""
 
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +31,49 @@ def verify(store: Path, threads: Threads = 0, as_json: Json = False) -> None:
             talk.print(str(damage), markup=False, highlight=False, soft_wrap=True)
     if found:
         raise typer.Exit(1)
+
+
+def repair(
+    store: Path,
+    source: Annotated[
+        Path | None, typer.Option(help="Recording that an embedding was made of.")
+    ] = None,
+    ingest: Annotated[
+        str | None, typer.Option(help="Options of ingest run: reads again what was damaged.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Redo what can be redone in a damaged store, and say what is left to do."""
+    with reporting(as_json) as say:
+        from fhemb_xr.io.repair import repair as mend
+
+        done = mend(store)
+        if done.todo and source is not None:
+            _replay(store, source)
+            done = mend(store)
+        elif done.struck and ingest is not None:
+            command = [sys.executable, "-m", "fhemb_xr.cli", "ingest", "run", str(store)]
+            subprocess.run([*command, *shlex.split(ingest)], check=False, stdout=sys.stderr)
+            done = mend(store)
+        if as_json:
+            say(**done.as_dict())
+        else:
+            for damage in done.damage:
+                talk.print(str(damage), markup=False, highlight=False, soft_wrap=True)
+            say(mended=", ".join(done.mended) or "nothing", struck=done.struck,
+                todo=done.todo or "nothing")  # fmt: skip
+    if done.todo:
+        raise typer.Exit(1)
+
+
+def _replay(store: Path, source: Path) -> None:
+    """An embedding again, from its specification and its recording."""
+    import fhemb_xr as fx
+    from fhemb_xr.io import inventory
+
+    meta = inventory.document(store / fx.schema.EMBEDDING / inventory.ROOT)
+    spec = meta["attributes"][fx.schema.SPEC]
+    fx.save(fx.replay(spec, fx.open_recording(source)), store, mode="w")
 
 
 def forget(
@@ -91,9 +137,10 @@ def anonymize(
         say(store=str(out), key="made: keep it apart from the stores" if made else "as it was")
 
 
-COMMANDS = (verify, anonymize, forget)
+COMMANDS = (verify, repair, anonymize, forget)
 EXAMPLES = {
     "verify": "Example: fhemb verify don.zarr",
+    "repair": "Example: fhemb repair don.zarr --ingest '--schema dg --table face_t'",
     "anonymize": "Example: fhemb anonymize don.zarr shared.zarr --key ~/keys/don.key",
     "forget": "Example: fhemb forget 40 don.zarr emb.zarr dtw.zarr",
 }

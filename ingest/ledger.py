@@ -19,7 +19,7 @@ from typing import Any
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import inventory
-from fhemb_xr.io.files import sync_folder
+from fhemb_xr.io.files import replace_file
 from ingest.frames import Counts
 from ingest.layouts import Subject
 
@@ -140,15 +140,3 @@ def _whole(raw: bytes) -> int:
 
 def _lines(raw: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in raw[: _whole(raw)].splitlines()]
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file to the side, to the disk, and put it in its place by one rename."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.chmod(0o600)
-    aside.replace(path)
-    sync_folder(path.parent)

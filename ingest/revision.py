@@ -32,9 +32,10 @@ from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding, files
 from fhemb_xr.io.files import successor
 from fhemb_xr.io.provenance import UUID, restamp
+from fhemb_xr.io.repair import DAMAGED
 from ingest.planning import cut
 from ingest.source import Found, Reader, Session
-from ingest.writer import Target, Task, set_axes
+from ingest.writer import Target, Task
 
 
 def sweep(path: Path) -> None:
@@ -141,7 +142,7 @@ def end(path: Path, target: Target, what: str) -> None:
     """Let a filled successor take the place of its store."""
     restamp(target.group, what)
     del target.group.attrs["fhemb_succeeds"]
-    header = {k: v for k, v in target.ledger.header.items() if k != "reread"}
+    header = {k: v for k, v in target.ledger.header.items() if k not in ("reread", DAMAGED)}
     target.forget((), header)
     target.finish()
     aside = successor(path)
@@ -175,7 +176,7 @@ def _lengthen(aside: Path, sessions: Sequence[Session]) -> None:
         if schema.TIME in dims:
             size = dict(zip(dims, array.shape, strict=True)) | {schema.TIME: n}
             array.resize(tuple(size[d] for d in dims))
-    set_axes(group, sessions, rate)
+    encoding.set_axes(group, [(s.start, s.stop) for s in sessions], rate)
 
 
 def _attributes(store: Path) -> dict[str, Any]:

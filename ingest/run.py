@@ -13,6 +13,7 @@ from typing import Any
 from fhemb_xr.errors import FhembError, SourceError, StoreError
 from fhemb_xr.io import files
 from fhemb_xr.io.files import locked
+from fhemb_xr.io.repair import DAMAGED
 from ingest import revision, writer
 from ingest.connections import ConnectionLost, SnapshotLost
 from ingest.frames import Block, Counts
@@ -215,7 +216,7 @@ def _revised(
         sessions = revision.grown(latest, asked.source.found(), frames)
     longer = any(a.stop < b.stop for a, b in zip(target.sessions, sessions, strict=True))
     changed = [] if begun else _changed(asked, target)
-    if not (begun or longer or changed):
+    if not (begun or longer or changed or target.ledger.header.get(DAMAGED)):
         return target
     following = revision.begin(path, sessions)
     if begun:

@@ -21,7 +21,7 @@ from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding, files, inventory, provenance
 from ingest.frames import Block, Cell, Run
 from ingest.layouts import Subject
-from ingest.ledger import Entry, Key, Ledger, replace_file
+from ingest.ledger import Entry, Key, Ledger
 from ingest.planning import Plan
 from ingest.source import Session
 
@@ -151,7 +151,7 @@ class Target:
             file = self._file(array, self._where(block))
             there = self.base / file.relative_to(self.path)
             if there.exists() and not (file.exists() and file.samefile(there)):
-                replace_file(file, there.read_bytes())
+                files.replace_file(file, there.read_bytes())
             elif file.exists() and not there.exists():
                 file.unlink()
 
@@ -160,7 +160,8 @@ class Target:
         for name, data in _variables(block).items():
             array = self._arrays[name]
             file = self._file(array, where)
-            if name != schema.HEATMAP or block.counts.faces or file.exists():
+            file.unlink(missing_ok=True)  # what is there may be damaged; a link, in a successor
+            if name != schema.HEATMAP or block.counts.faces:
                 array[where] = data
             _sync(file, self.path / name)
 
@@ -268,7 +269,7 @@ def create(path: Path, plan: Plan, options: Options) -> None:
             resized=plan.resized,
             shard_frames=options.shard_frames,
         )
-        set_axes(group, plan.sessions, plan.rate_hz)
+        encoding.set_axes(group, [(s.start, s.stop) for s in plan.sessions], plan.rate_hz)
         provenance.restamp(group, f"ingest of {plan.source}")
         heat: Any = group[schema.HEATMAP]
         Ledger.create(aside, header(plan, options, (heat.shards or heat.chunks)[2]))
@@ -316,16 +317,6 @@ def _variables(block: Block) -> dict[str, Any]:
         schema.WIDTH: block.width,
         schema.POSITION: block.position,
     }
-
-
-def set_axes(group: Any, sessions: Sequence[Session], rate_hz: float) -> None:
-    """Frame numbers, seconds, and how many frames each session has."""
-    start = min(s.start for s in sessions)
-    frame = np.arange(start, max(s.stop for s in sessions), dtype=np.int64)
-    group[schema.FRAME][:] = frame
-    group[schema.TIME][:] = frame / rate_hz
-    n_time = group[schema.N_TIME]
-    n_time[:] = np.broadcast_to([s.stop - start for s in sessions], n_time.shape)
 
 
 def _sync(file: Path, root: Path) -> None:

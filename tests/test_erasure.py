@@ -2,15 +2,15 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from typer.testing import CliRunner
 
 import fhemb_xr as fx
+from fhemb_xr.cli import app
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import files
 from fhemb_xr.testing import audience
@@ -165,12 +165,9 @@ def test_forget__refuses_what_is_no_store_of_ours(tmp_path):
 
 def test_command__asks_first_and_says_what_it_did(tmp_path):
     fx.save(audience(n_subjects=2, seconds=1, shape=(4, 3)), tmp_path / "a.zarr")
-    command = [sys.executable, "-m", "fhemb_xr.cli", "forget", "40", str(tmp_path / "a.zarr")]
-    refused = subprocess.run(command, input="n\n", capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
+    command = ["forget", "40", str(tmp_path / "a.zarr")]
+    assert CliRunner().invoke(app, command, input="n\n").exit_code == 1
     assert fx.open_recording(tmp_path / "a.zarr").sizes["subject"] == 2
-    done = subprocess.run(
-        [*command, "--yes", "--json"], capture_output=True, text=True, check=True
-    )
+    done = CliRunner().invoke(app, [*command, "--yes", "--json"])
     assert json.loads(done.stdout)["erased"][0]["found"] is True
     assert fx.open_recording(tmp_path / "a.zarr").subject.values.tolist() == [41]

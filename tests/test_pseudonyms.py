@@ -3,14 +3,14 @@
 import hashlib
 import json
 import stat
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 import fhemb_xr as fx
+from fhemb_xr.cli import app
 from fhemb_xr.errors import ConfigError
 from fhemb_xr.io.pseudonyms import new_key, pseudonym, read_key
 
@@ -125,9 +125,8 @@ def test_command__makes_a_key_once(ds, tmp_path):
     key = tmp_path / "keys" / "k"
     names = []
     for out in ("b.zarr", "c.zarr"):
-        command = [sys.executable, "-m", "fhemb_xr.cli", "anonymize", tmp_path / "a.zarr"]
-        command += [tmp_path / out, "--key", key, "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        stores = [str(tmp_path / name) for name in ("a.zarr", out)]
+        done = CliRunner().invoke(app, ["anonymize", *stores, "--key", str(key), "--json"])
         assert json.loads(done.stdout)["key"].startswith("made" if out == "b.zarr" else "as it")
         assert read_key(key).hex() not in done.stdout + done.stderr
         names.append(fx.open_recording(tmp_path / out).subject.values.tolist())

@@ -202,6 +202,16 @@ def create_recording(
     return group
 
 
+def set_axes(group: Any, spans: Sequence[tuple[int, int]], rate_hz: float) -> None:
+    """Frame numbers, seconds, and how many frames each session, ``[start, stop)``, has."""
+    start, stop = min(a for a, _ in spans), max(b for _, b in spans)
+    frame = np.arange(start, stop, dtype=np.int64)
+    group[schema.FRAME][:] = frame
+    group[schema.TIME][:] = frame / rate_hz
+    n_time = group[schema.N_TIME]
+    n_time[:] = np.broadcast_to([b - start for _, b in spans], n_time.shape)
+
+
 def split(length: int, at_most: int) -> tuple[int, int]:
     """Length and number of the equal pieces, of ``at_most`` each, that cover ``length``.
 

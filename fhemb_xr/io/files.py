@@ -64,6 +64,18 @@ def sync_folder(path: Path) -> None:
         os.close(fd)
 
 
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file to the side, to the disk, and put it in its place by one rename."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    with aside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.chmod(0o600)
+    aside.replace(path)
+    sync_folder(path.parent)
+
+
 def sync_tree(root: Path) -> None:
     """Everything under ``root`` to the disk, and out of the sight of other users."""
     for path in sorted(root.rglob("*")):

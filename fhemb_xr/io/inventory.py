@@ -33,10 +33,10 @@ def seal(store: Path, changes: dict[str, Any]) -> dict[str, Any]:
     arrays = {f.name: document(f / ROOT) for f in _folders(store)}
     maps = {name: present(store / name, found) for name, found in arrays.items()}
     counts = {FILES: count_files(store), PRESENT: {n: m for n, m in maps.items() if m}}
-    return (done := changes | counts) | {CHECKSUMS: _checksums(store, done)}
+    return (done := changes | counts) | {CHECKSUMS: checksums(store, done)}
 
 
-def _checksums(store: Path, changes: dict[str, Any]) -> dict[str, str]:
+def checksums(store: Path, changes: dict[str, Any]) -> dict[str, str]:
     """Of each file that holds no chunk, once ``changes`` are among the store's attributes."""
     found = {str(p.relative_to(store)): crc32c(p.read_bytes()) for p in beside(store)}
     root = document(store / ROOT)
