@@ -14,6 +14,7 @@ from fhemb_xr.io.verification import verify
 from fhemb_xr.ops.alignment import warping_path
 from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
 from fhemb_xr.ops.butterworth import band_power, bandpass
+from fhemb_xr.ops.cardiac import align, beats, cardiac_wave, instantaneous_rate, rr
 from fhemb_xr.ops.classification import classify
 from fhemb_xr.ops.coefficients import from_coefficients, wavelet_coefficients
 from fhemb_xr.ops.decompose import pca, project, reconstruct
@@ -22,6 +23,9 @@ from fhemb_xr.ops.grouping import clusters, embed_relation, silhouette
 from fhemb_xr.ops.inspection import inspect
 from fhemb_xr.ops.normalisation import normalise
 from fhemb_xr.ops.nulls import surrogates
+from fhemb_xr.ops.pairing import pair
+from fhemb_xr.ops.pairing_accuracy import pairing_accuracy
+from fhemb_xr.ops.pairing_training import train_pairing
 from fhemb_xr.ops.parts import split
 from fhemb_xr.ops.pipeline import embed, replay
 from fhemb_xr.ops.prototypes import barycentre
@@ -39,10 +43,13 @@ from fhemb_xr.options import set_options
 
 __version__ = "0.1.0"
 __all__ = [
+    "align",
     "anonymize",
     "band_power",
     "bandpass",
     "barycentre",
+    "beats",
+    "cardiac_wave",
     "classify",
     "clusters",
     "coverage",
@@ -52,6 +59,7 @@ __all__ = [
     "forget",
     "from_coefficients",
     "inspect",
+    "instantaneous_rate",
     "isc",
     "lagged_correlation",
     "local_cluster",
@@ -64,6 +72,8 @@ __all__ = [
     "open_recording",
     "open_result",
     "open_streams",
+    "pair",
+    "pairing_accuracy",
     "pairwise",
     "pca",
     "prepare",
@@ -72,6 +82,7 @@ __all__ = [
     "repair",
     "replay",
     "resize",
+    "rr",
     "save",
     "scalogram",
     "select",
@@ -83,6 +94,7 @@ __all__ = [
     "surrogates",
     "synchrony",
     "to_torch",
+    "train_pairing",
     "verify",
     "warping_path",
     "wavelet_bands",

@@ -12,6 +12,7 @@ from fhemb_xr.ops import (
     alignment,
     bands,
     butterworth,
+    cardiac,
     classification,
     coefficients,
     decompose,
@@ -20,6 +21,9 @@ from fhemb_xr.ops import (
     inspection,
     normalisation,
     nulls,
+    pairing,
+    pairing_accuracy,
+    pairing_training,
     parts,
     pipeline,
     prototypes,
@@ -94,6 +98,9 @@ class _Accessor:
     anonymize = _method(pseudonyms.anonymize)
     embed = _method(pipeline.embed)
     resize = _method(resizing.resize)
+    align = _method(cardiac.align)
+    pair = _method(pairing.pair)
+    train_pairing = _method(pairing_training.train_pairing)
 
     @property
     def plot(self) -> Plots:
@@ -135,6 +142,10 @@ class FhembDataArray(_Accessor):
     surrogates = _method(nulls.surrogates)
     synchrony = _method(significance.synchrony)
     isc = _method(significance.isc)
+    beats = _method(cardiac.beats)
+    rr = _method(cardiac.rr)
+    instantaneous_rate = _method(cardiac.instantaneous_rate)
+    cardiac_wave = _method(cardiac.cardiac_wave)
 
 
 @xr.register_dataset_accessor("fhemb")
@@ -156,6 +167,7 @@ class FhembDataset(_Accessor):
     inspect = _method(inspection.inspect)
     split = _method(parts.split)
     to_torch = _method(windows.to_torch)
+    pairing_accuracy = _method(pairing_accuracy.pairing_accuracy)
 
 
 NOT_METHODS = {

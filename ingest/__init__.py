@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from ingest.run import ingest
     from ingest.source import PostgresSource
     from ingest.stacks import StackSource
+    from ingest.traces import open_trace
     from ingest.verification import verify
 
 _HOME = {
@@ -15,11 +16,12 @@ _HOME = {
     "PostgresSource": "ingest.source",
     "StackSource": "ingest.stacks",
     "ingest": "ingest.run",
+    "open_trace": "ingest.traces",
     "plan": "ingest.planning",
     "verify": "ingest.verification",
 }
 
-__all__ = ["Hints", "PostgresSource", "StackSource", "ingest", "plan", "verify"]
+__all__ = ["Hints", "PostgresSource", "StackSource", "ingest", "open_trace", "plan", "verify"]
 
 
 def __getattr__(name: str) -> Any:

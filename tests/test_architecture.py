@@ -23,8 +23,9 @@ FLOORS = {  # what each room may import of this package
     "io": {"io", "kernels"} | BASE,
     "plot": {"plot", "ops", "io", "kernels", "diagnosis"} | BASE,
     "cluster": {"io"} | BASE,
-    "testing": {"kernels", "io"} | BASE,
     "noxi": {"ops", "io", "nn"} | BASE,
+    "pulse": BASE,
+    "testing": {"kernels", "io", "pulse"} | BASE,
     "legacy": {"ops", "io", "plot"} | BASE,
     "accessor": {"ops", "io", "plot"} | BASE,
 }
@@ -125,7 +126,7 @@ before = {*sys.modules}  # xarray itself imports numba where numbagg is installe
 import fhemb_xr
 heavy = {"numba", "sklearn", "matplotlib", "scipy.stats", "scipy.linalg", "zarr", "pywt",
          "holoviews", "bokeh", "distributed", "psycopg", "paramiko", "tslearn", "dask_ml",
-         "typer"}
+         "typer", "torch", "sleepecg", "icechunk", "pyedflib", "pydantic"}
 print(*sorted(heavy & ({*sys.modules} - before)))
 """
 
