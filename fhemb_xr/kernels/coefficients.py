@@ -40,10 +40,11 @@ def analysed(x: Floats, spec: Spec, begins: Ints, ends: Ints) -> Floats:
 
     of, at = Decimated(spec, len(x), x.dtype), np.r_[0, np.cumsum(ends - begins)]
     out = np.empty((int(at[-1]), x.shape[1]), x.dtype)
-    work = np.empty(of.rows * dwt.WIDTH, x.dtype)
-    dwt.analysis(
-        x, work, of.sizes, of.filters, of.offset, of.tables, begins.astype(np.int64), at, out
-    )
+    work = of.work(x.dtype)
+    for columns, part, into in dwt.pieces(x, out):
+        dwt.analysis(part, work, of.sizes, of.filters, of.offset, of.tables, begins, at, into)
+        if into is not out:
+            out[:, columns] = into
     return out
 
 
@@ -71,9 +72,12 @@ def synthesised(x: Floats, spec: Spec, first: int, last: int, n: int) -> Floats:
     chosen = levels(spec)
     at = np.r_[0, np.cumsum(np.where(chosen, counts, 0))]
     out = np.empty((last - first, x.shape[1]), x.dtype)
-    work = np.empty(2 * int((ends - begins).sum()) * dwt.WIDTH, x.dtype)
+    work = np.empty((dwt.TILE + 2 * int((ends - begins)[1:].sum())) * dwt.WIDTH, x.dtype)
     _, poly, shift = filter_bank(spec.wavelet, spec.mode, x.dtype)
-    dwt.synthesis(x, work, begins, ends, chosen, at, poly, shift, out)
+    for columns, part, into in dwt.pieces(x, out):
+        dwt.synthesis(part, work, begins, ends, chosen, at, poly, shift, into)
+        if into is not out:
+            out[:, columns] = into
     return out
 
 

@@ -1,55 +1,66 @@
-"""The maximal-overlap wavelet transform of one run, forth and back, channels innermost."""
+"""The maximal-overlap wavelet transform of one run, forth and back, channels innermost.
+
+Stretches of a run lie in a flat *work* array of rows of some channels, one after the other: so
+a sum of rows that lie a hole apart is a sum of long vectors, whatever the hole.
+"""
 
 import numpy as np
 
 from fhemb_xr.kernels._jit import fast_kernel, kernel
 
-WIDTH = 128
+WIDTH = 32
 
 
 @fast_kernel
-def combine(to, i, source, r, step, taps, fresh):
-    """``to[i] (+)= sum_k taps[k] * source[r + step * k]``, four taps at a time, then one.
+def _four(out, a, b, c, d, taps, fresh):
+    p, q, r, s = taps[0], taps[1], taps[2], taps[3]
+    for i in range(len(out)):
+        near = (p * a[i] + q * b[i]) + (r * c[i] + s * d[i])
+        out[i] = near if fresh else near + out[i]
 
-    Rows are taken out as arrays of their own: only so does the compiler see plain vectors.
-    """
-    row, k = to[i], 0
-    if fresh:
-        row[:] = 0
-    while k < len(taps):
-        p, a = r + step * k, taps[k]
-        s0 = source[p]
-        if k + 4 <= len(taps):
-            s1, s2, s3 = source[p + step], source[p + 2 * step], source[p + 3 * step]
-            b, c, d = taps[k + 1], taps[k + 2], taps[k + 3]
-            for x in range(row.size):
-                row[x] += (a * s0[x] + b * s1[x]) + (c * s2[x] + d * s3[x])
-            k += 4
-        else:
-            for x in range(row.size):
-                row[x] += a * s0[x]
-            k += 1
+
+@fast_kernel
+def _one(out, a, taps, fresh):
+    p = taps[0]
+    for i in range(len(out)):
+        out[i] = p * a[i] if fresh else p * a[i] + out[i]
 
 
 @kernel
-def _back(work, n, details, smooth, chosen, filters, begin, end):
+def combine(work, to, source, step, n, width, taps, fresh):
+    """``work[to + i] (+)= sum_k taps[k] work[source + i + step k]`` for n rows i."""
+    out, k = work[to * width : (to + n) * width], 0
+    while k < len(taps):
+        p = source + step * k
+        a = work[p * width :]
+        if k + 4 <= len(taps):
+            b, c = work[(p + step) * width :], work[(p + 2 * step) * width :]
+            _four(out, a, b, c, work[(p + 3 * step) * width :], taps[k:], fresh)
+        else:
+            _one(out, a, taps[k:], fresh)
+        k, fresh = k + (4 if k + 4 <= len(taps) else 1), False
+
+
+@kernel
+def _back(work, n, width, details, smooth, chosen, filters, begin, end):
     """Undo the levels one by one, between two stretches of n rows; says where the sum lies."""
     taps, old, to, used = filters.shape[1] - 1, smooth, 2 * n, chosen[0]
     for j in range(len(chosen) - 1, 0, -1):
         hole = 2 ** (j - 1)
-        for t in range(begin, end + taps * (hole - 1)):
-            if used:
-                combine(work, to + t, work, old + t, hole, filters[0], True)
-            if chosen[j]:
-                combine(work, to + t, work, details[j] + t, hole, filters[1], not used)
+        rows = end + taps * (hole - 1) - begin
+        if used:
+            combine(work, to + begin, old + begin, hole, rows, width, filters[0], True)
+        if chosen[j]:
+            at = details[j] + begin
+            combine(work, to + begin, at, hole, rows, width, filters[1], not used)
         if used or chosen[j]:
             used, old, to = True, to, 5 * n - to  # the other of the two
     return old
 
 
 @kernel
-def transform(work, n, filters, groups, reach, first, last, out):
-    """Sums of bands of the extended run in rows ``0 ... n``: ``out (group, first...last, c)``.
+def transform(work, n, width, filters, groups, reach, first, last, out):
+    """Sums of bands of the extended run in rows ``0 ... n``: ``out (group, rows × width)``.
 
     ``groups`` as in :func:`fhemb_xr.kernels.dwt.transform`.
     """
@@ -60,13 +71,11 @@ def transform(work, n, filters, groups, reach, first, last, out):
         hole, begin = 2 ** (j - 1), taps * (2**j - 1)
         if groups[:, j].any():
             details[j] = at
-            for t in range(begin, n):
-                combine(work, at + t, work, old + t, -hole, filters[1], True)
+            combine(work, at + begin, old + begin, -hole, n - begin, width, filters[1], True)
             at += n
-        for t in range(begin, n):
-            combine(work, new + t, work, old + t, -hole, filters[0], True)
+        combine(work, new + begin, old + begin, -hole, n - begin, width, filters[0], True)
         old, new = new, old
     begin, end = reach + first, reach + last
     for g in range(len(groups)):
-        found = _back(work, n, details, old, groups[g], filters, begin, end)
-        out[g] = work[found + begin : found + end]
+        found = _back(work, n, width, details, old, groups[g], filters, begin, end)
+        out[g] = work[(found + begin) * width : (found + end) * width]

@@ -112,16 +112,27 @@ class Decimated:
         self.sizes, self.wants = np.array(sizes), spec.wants
         self.tables = _tables(spec.mode, tuple(sizes), taps, dtype)
         self.wraps = _tables("periodic", tuple(sizes), taps, dtype) if circular else self.tables
-        self.rows = int((self.sizes + 2 * taps).sum() * 2)
+        self.rows = 2 * int((self.sizes[1:] + 2 * taps).sum())
 
     def __call__(self, x: Floats, first: int, last: int, out: Floats) -> None:
         """Sums of bands of rows ``first`` to ``last`` into ``out``."""
         from fhemb_xr.kernels import dwt
 
-        dwt.transform(
-            x, np.empty(self.rows * dwt.WIDTH, x.dtype), self.sizes, self.filters, self.offset,
-            self.poly, self.shift, self.tables, self.wraps, self.wants, first, last, out,
-        )  # fmt: skip
+        work = self.work(x.dtype)
+        for columns, part, into in dwt.pieces(x, out):
+            dwt.transform(
+                part, work, self.sizes, self.filters, self.offset, self.poly, self.shift,
+                self.tables, self.wraps, self.wants, first, last, into,
+            )  # fmt: skip
+            if into is not out:
+                out[..., columns] = into
+
+    def work(self, dtype: Any) -> Floats:
+        """The work array of the loops."""
+        from fhemb_xr.kernels import dwt
+
+        head = dwt.TILE + 2 * self.filters.shape[1]
+        return np.empty((head + self.rows) * dwt.WIDTH, dtype)
 
 
 class _Maximal:
@@ -140,19 +151,18 @@ class _Maximal:
     def __call__(self, x: Floats, first: int, last: int, out: Floats) -> None:
         from fhemb_xr.kernels import modwt
 
-        ends, width = ((self.reach, self.reach), (0, 0)), min(modwt.WIDTH, x.shape[1])
-        work = np.empty((self.rows, width), x.dtype)
-        for c in range(0, x.shape[1], width):
-            part = x[:, c : c + width]
-            if part.shape[1] < width:
-                work = np.empty((self.rows, part.shape[1]), x.dtype)
+        ends, n = ((self.reach, self.reach), (0, 0)), len(x) + 2 * self.reach
+        work = np.empty(self.rows * min(modwt.WIDTH, x.shape[1]), x.dtype)
+        for c in range(0, x.shape[1], modwt.WIDTH):
+            part = x[:, c : c + modwt.WIDTH]
+            width = part.shape[1]
             longer = np.pad(part, ends, mode=self.padding)  # type: ignore[call-overload]
-            work[: len(longer)] = longer
-            found = np.empty((len(out), last - first, part.shape[1]), x.dtype)
+            work[: n * width] = longer.reshape(-1)
+            found = np.empty((len(out), (last - first) * width), x.dtype)
             modwt.transform(
-                work, len(longer), self.filters, self.wants, self.reach, first, last, found
+                work, n, width, self.filters, self.wants, self.reach, first, last, found
             )
-            out[:, :, c : c + width] = found
+            out[:, :, c : c + width] = found.reshape(len(out), -1, width)
 
 
 @lru_cache(maxsize=64)
