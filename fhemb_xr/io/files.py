@@ -106,9 +106,22 @@ def staging(target: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def sweep(target: Path) -> None:
-    """Mend and remove what killed writers left beside ``target``; only under its lock."""
-    left = leavings(target)
+@contextmanager
+def kept_staging(target: Path, token: str) -> Iterator[Path]:
+    """A private folder beside ``target`` that stays if it fails, to be gone on with."""
+    aside = target.with_name(f".{target.name}.{token}.resume")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside.mkdir(mode=0o700, exist_ok=True)
+    yield aside
+    shutil.rmtree(aside, ignore_errors=True)  # after an exchange it is the old one
+
+
+def sweep(target: Path, keep: str | None = None) -> None:
+    """Mend and remove what killed writers left beside ``target``; only under its lock.
+
+    ``keep``: the token of what is to be gone on with.
+    """
+    left = [p for p in leavings(target) if p.name != f".{target.name}.{keep}.resume"]
     for old in (p for p in left if p.suffix == ".old" and not target.exists()):
         old.rename(target)
     for path in (p for p in left if p.exists()):
@@ -136,7 +149,7 @@ def link(path: Path, there: Path) -> None:
 
 def leavings(target: Path) -> list[Path]:
     """What killed writers of this store, and of no other, left beside it."""
-    ours = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.(staging|old)")
+    ours = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.(staging|old|resume)")
     if not target.parent.is_dir():
         return []
     return sorted(p for p in target.parent.iterdir() if ours.fullmatch(p.name))

@@ -11,14 +11,33 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import computing, decimals, encoding, files, inventory, provenance, ragged
+from fhemb_xr.io import (
+    computing,
+    decimals,
+    encoding,
+    files,
+    inventory,
+    provenance,
+    ragged,
+    resuming,
+)
 
 logger = logging.getLogger(__name__)
 SHARD_BYTES = 4 * 2**20
 """Smaller pieces are gathered along time into shards of about this size."""
 
 
-def save(obj: xr.Dataset | xr.DataArray | xr.DataTree, store: Any, *, mode: str = "w-") -> None:
+Packing = dict[str, dict[str, Any]]
+"""How to read what is packed, by variable."""
+
+
+def save(
+    obj: xr.Dataset | xr.DataArray | xr.DataTree,
+    store: Any,
+    *,
+    mode: str = "w-",
+    resume: bool = False,
+) -> None:
     """Compute a lazy result, chunk by chunk, and store it as Zarr.
 
     Whatever Dask there is does the work. The result is staged beside its place, checked for
@@ -35,6 +54,10 @@ def save(obj: xr.Dataset | xr.DataArray | xr.DataTree, store: Any, *, mode: str 
         place and marked as complete at the end, so that it cannot replace what it reads.
     mode
         ``"w-"`` refuses to overwrite, ``"w"`` exchanges the store there for the new one.
+    resume
+        Keep what is done when the work is interrupted, and go on with it when the same result
+        is saved there again, in this process or another: a matrix of all pairs of an opera
+        takes hours. The store must be a folder.
 
     Raises
     ------
@@ -46,8 +69,8 @@ def save(obj: xr.Dataset | xr.DataArray | xr.DataTree, store: Any, *, mode: str 
     ClusterError
         Workers died of a task, or there are none.
     ValueError
-        An unknown mode, a name that cannot be stored, or a recording with temperatures that
-        cannot be packed.
+        An unknown mode, a name that cannot be stored, a recording with temperatures that
+        cannot be packed, or a result that cannot be resumed.
 
     Notes
     -----
@@ -75,34 +98,52 @@ def save(obj: xr.Dataset | xr.DataArray | xr.DataTree, store: Any, *, mode: str 
     if isinstance(obj, xr.DataTree):
         obj = ragged.flat(obj)
     try:
-        _save(obj, store, mode)
+        _save(obj, store, mode, resume)
     except decimals.Inexact as more:
         logger.debug("%s of %r: stored as it is", more.args[1], more.args[0])
         # a store of any other kind than a folder is written in place, and was begun
         again = mode if files.local_path(store) else "w"
-        save(decimals.as_it_is(obj, more.args[0]), store, mode=again)
+        save(decimals.as_it_is(obj, more.args[0]), store, mode=again, resume=resume)
 
 
-def _save(obj: xr.Dataset | xr.DataArray, store: Any, mode: str) -> None:
+def _save(obj: xr.Dataset | xr.DataArray, store: Any, mode: str, resume: bool) -> None:
+    token = resuming.token(obj) if resume else None
     ds, packed = _prepared(obj)
     budget.require_fit(ds, budget.worker_share())
     target = files.local_path(store)
     if target is None:
+        if resume:
+            raise ValueError(f"only a folder can be resumed, found {type(store).__name__}")
         _write_in_place(ds, store, mode, packed)
         return
     with files.locked(target):
-        files.sweep(target)
+        files.sweep(target, keep=token)
         files.require_place(target, replace=mode == "w")
         files.require_room(target, ds.nbytes)
-        with files.staging(target) as aside:
-            _write(ds, aside, "w-", packed)  # "w" would make the folder anew, open to others
+        with (
+            files.staging(target)
+            if token is None
+            else files.kept_staging(target, token) as aside
+        ):
+            if token is None:
+                _write(ds, aside, "w-", packed)  # "w" would make it anew, open to others
+            else:
+                _go_on(ds, aside, packed)
             _check(aside)
             files.sync_tree(aside)
             files.publish(aside, target)
 
 
-Packing = dict[str, dict[str, Any]]
-"""How to read what is packed, by variable."""
+def _go_on(ds: xr.Dataset, aside: Path, packed: Packing) -> None:
+    """Write what an earlier run has not."""
+    ds = resuming.settled(ds)
+    if not (aside / inventory.ROOT).exists():
+        with files.staging(aside) as begun:  # the outline is there whole, or not at all
+            _outlined(ds, begun, "w-", packed)
+            aside.rmdir()
+            begun.rename(aside)
+    computing.compute(resuming.rest(ds, aside))
+    _finish(aside, packed)
 
 
 def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, Packing]:
@@ -223,8 +264,14 @@ def _write_in_place(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> N
 
 
 def _write(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
+    computing.compute(_outlined(ds, store, mode, packed))
+    _finish(store, packed)
+
+
+def _outlined(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> Any:
+    """Write everything but the lazy chunks, and give back the work of these."""
     how: Any = mode
-    work = ds.assign_attrs({encoding.STATUS: encoding.WRITING}).to_zarr(
+    return ds.assign_attrs({encoding.STATUS: encoding.WRITING}).to_zarr(
         store,
         mode=how,
         zarr_format=3,
@@ -236,8 +283,6 @@ def _write(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
         safe_chunks=True,
         compute=False,
     )
-    computing.compute(work)
-    _finish(store, packed)
 
 
 _CLOCK = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian"}

@@ -1,0 +1,85 @@
+"""Going on with a result that was interrupted: chunks that are on the disk are kept.
+
+What is being computed is known by its Dask names, which say the data, the functions and their
+options: the same call in another process finds its own pieces, another call does not.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.base import tokenize
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+
+_PLAIN = "biuf"
+"""Kinds of numbers that Zarr stores as they are; others are worked out before."""
+
+
+def token(obj: xr.Dataset | xr.DataArray) -> str:
+    """Eight hexadecimal digits that the same result gets in every process.
+
+    Raises
+    ------
+    ValueError
+        If its graph has something in it that has no name of its own.
+    """
+    try:
+        return str(tokenize(obj, ensure_deterministic=True))[:8]
+    except Exception as error:  # dask raises what its version likes
+        raise ValueError(
+            "cannot resume a result that is not the same in every process "
+            f"({type(error).__name__}): save it with resume=False"
+        ) from None
+
+
+def settled(ds: xr.Dataset) -> xr.Dataset:
+    """With lazy variables of plain numbers only."""
+    odd = [n for n, v in ds.variables.items() if v.chunks and v.dtype.kind not in _PLAIN]
+    return ds.assign({n: ds[n].compute() for n in odd}) if odd else ds
+
+
+def rest(ds: xr.Dataset, store: Path) -> Delayed:
+    """The work that is left, as one object: a task for every chunk that is not whole."""
+    import zarr
+
+    tasks: dict[Any, Any] = {}
+    lazy = [v.data for v in ds.variables.values() if isinstance(v.data, da.Array)]
+    for name, var in ds.variables.items():
+        if not isinstance(var.data, da.Array):
+            continue
+        array = zarr.open_array(store / str(name), mode="r")
+        starts = [np.cumsum([0, *c]).tolist() for c in var.data.chunks]
+        for where in np.ndindex(var.data.numblocks):
+            region = tuple(slice(s[i], s[i + 1]) for s, i in zip(starts, where, strict=True))
+            if not _is_whole(array, store / str(name), where, region):
+                key = (f"fhemb-put-{name}", *where)
+                tasks[key] = (_put, (var.data.name, *where), str(store), str(name), region)
+    end = "fhemb-put-all-" + tokenize(sorted(map(str, tasks)), str(store))
+    tasks[end] = (_nothing, list(tasks))
+    return Delayed(end, HighLevelGraph.from_collections(end, tasks, dependencies=lazy))
+
+
+def _is_whole(array: Any, folder: Path, where: tuple[int, ...], region: Any) -> bool:
+    """Whether a chunk is there, and what was written is what is read (its checksum says so)."""
+    if not (folder / array.metadata.encode_chunk_key(where)).exists():
+        return False
+    try:
+        array[region]
+    except Exception:  # whatever is wrong with it, it is made anew
+        return False
+    return True
+
+
+def _put(block: Any, store: str, name: str, region: Any) -> None:
+    import zarr
+
+    array: Any = zarr.open_array(f"{store}/{name}", mode="r+")
+    # one that is all of the fill value too: a missing chunk is a lost one
+    array.with_config({"write_empty_chunks": True})[region] = np.asarray(block)
+
+
+def _nothing(done: list[None]) -> None:
+    del done
