@@ -52,9 +52,7 @@ def waves(n, t, f, k=3):
 
 def main():
     warnings.simplefilter("ignore")
-    print(
-        "series x samples x features   ours [s]  tslearn [s]  ratio  distances"
-    )
+    print("series x samples x features   ours [s]  tslearn [s]  ratio  distances")
     theirs(waves(6, 30, 1), 3)  # compiled before it is timed
     for n, t, f in SIZES:
         x, seconds, found = waves(n, t, f), {ours: [], theirs: []}, {}
