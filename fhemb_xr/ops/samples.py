@@ -53,7 +53,8 @@ def prepare(
     Notes
     -----
     Memory: a chunk. Tasks: two per chunk that the segments touch. Computes at call: none. Who
-    misses a frame can only be seen by computing, and is left out by :func:`fhemb_xr.classify`.
+    misses a frame can only be seen by computing, and is left out by :func:`fhemb_xr.classify`:
+    fill short gaps before, ``x.interpolate_na("time")``.
 
     Examples
     --------
