@@ -122,6 +122,24 @@ def test_kernel__float32_products_err_less_than_their_bound():
     assert (error <= 300 * 2.0**-24 * spread).all()
 
 
+@pytest.mark.parametrize("kind", ["faces", "noise", "constant", "twins"])
+def test_kernel__leading_components_of_many_pixels_are_those_of_lapack(kind):
+    rng, p = np.random.default_rng(5), kernel.WIDE
+    x = rng.normal(size=(700, p)) * (kind != "constant")
+    if kind in ("faces", "twins"):
+        weights = rng.normal(size=(700, 20)) * (5 * 0.8 ** np.arange(20))
+        x = x + weights @ rng.normal(size=(20, p))
+    matrix = x.T @ x
+    if kind == "twins":  # every variance twice
+        half = matrix[: p // 2, : p // 2]
+        matrix = np.kron(np.eye(2), half)
+    values, vectors = kernel._leading(matrix.copy(), 8)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(matrix)[-8:], rtol=1e-10)
+    residual = matrix @ vectors - vectors * values
+    assert np.abs(residual).max() <= 1e-10 * max(values[-1], 1e-300)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(8), atol=1e-10)
+
+
 def test_pca__is_lazy_linear_and_keeps_dtype_and_units(computes):
     heat = faces().chunk(time=5, subject=1)
     with computes(0):
