@@ -11,6 +11,7 @@ from fhemb_xr.io.repair import repair
 from fhemb_xr.io.store import save
 from fhemb_xr.io.streams import open_streams
 from fhemb_xr.io.verification import verify
+from fhemb_xr.io.versions import open_version, version, versions
 from fhemb_xr.ops.alignment import warping_path
 from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
 from fhemb_xr.ops.butterworth import band_power, bandpass
@@ -72,6 +73,7 @@ __all__ = [
     "open_recording",
     "open_result",
     "open_streams",
+    "open_version",
     "pair",
     "pairing_accuracy",
     "pairwise",
@@ -96,6 +98,8 @@ __all__ = [
     "to_torch",
     "train_pairing",
     "verify",
+    "version",
+    "versions",
     "warping_path",
     "wavelet_bands",
     "wavelet_coefficients",

@@ -176,11 +176,14 @@ NOT_METHODS = {
     "open_embedding",
     "open_recording",
     "open_result",
+    "open_version",
     "open_streams",
     "repair",
     "replay",
     "set_options",
     "show_versions",
     "verify",
+    "version",
+    "versions",
 }
 """Public functions that do not act on an xarray object."""

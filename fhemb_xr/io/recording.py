@@ -10,7 +10,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, StoreError
-from fhemb_xr.io import codecs, decimals, encoding, files, inventory, provenance
+from fhemb_xr.io import codecs, decimals, encoding, files, inventory, provenance, versions
 
 
 def open_recording(store: Any, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  (xarray's own)
@@ -118,6 +118,7 @@ def open_result(store: Any) -> xr.DataArray | xr.Dataset:
 
 def opened(store: Any, chunks: Any) -> xr.Dataset:
     """Any finished store of this version, with labels loaded and what is packed unpacked."""
+    store = versions.store_of(store)
     local = files.local_path(store)
     where = store if local is None else local
     attrs = _attributes(where, local)

@@ -20,6 +20,7 @@ from fhemb_xr.io import (
     provenance,
     ragged,
     resuming,
+    versions,
 )
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def save(
     *,
     mode: str = "w-",
     resume: bool = False,
+    message: str | None = None,
 ) -> None:
     """Compute a lazy result, chunk by chunk, and store it as Zarr.
 
@@ -51,13 +53,16 @@ def save(
         feature streams, as of :func:`open_streams`.
     store
         A path; or anything :meth:`xarray.Dataset.to_zarr` takes, which is then written in
-        place and marked as complete at the end, so that it cannot replace what it reads.
+        place and marked as complete at the end, so that it cannot replace what it reads; or
+        an icechunk session, as of :func:`version`.
     mode
         ``"w-"`` refuses to overwrite, ``"w"`` exchanges the store there for the new one.
     resume
         Keep what is done when the work is interrupted, and go on with it when the same result
         is saved there again, in this process or another: a matrix of all pairs of an opera
         takes hours. The store must be a folder.
+    message
+        Of the commit, with a session; ``None`` leaves committing to whoever made it.
 
     Raises
     ------
@@ -69,8 +74,8 @@ def save(
     ClusterError
         Workers died of a task, or there are none.
     ValueError
-        An unknown mode, a name that cannot be stored, a recording with temperatures that
-        cannot be packed, or a result that cannot be resumed.
+        An unknown mode, a message without a session, a name that cannot be stored, a recording
+        with temperatures that cannot be packed, or a result that cannot be resumed.
 
     Notes
     -----
@@ -95,6 +100,14 @@ def save(
     """
     if mode not in ("w-", "w"):
         raise ValueError(f"mode is 'w-' (refuse to overwrite) or 'w' (replace), found {mode!r}")
+    if versions.is_session(store):
+        save(obj, versions.store_of(store), mode=mode, resume=resume)
+        versions.commit(store, message)
+        return
+    if message is not None:
+        raise ValueError(
+            "a message is of a commit: give a session of fx.version, found a store"
+        )
     if isinstance(obj, xr.DataTree):
         obj = ragged.flat(obj)
     try:
