@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import xarray as xr
 import zarr
+from crash_points import Power, SimulatedCrash
 
 import fhemb_xr
 from fhemb_xr.errors import StoreError
@@ -22,10 +23,6 @@ from fhemb_xr.io import encoding, files, store
 from fhemb_xr.io.recording import open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.testing import audience
-
-OPERATIONS = (
-    "mkdir", "rename", "replace", "unlink", "rmdir", "fsync", "chmod",
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -36,29 +33,6 @@ def one_by_one():
         zarr.config.set({"async.concurrency": 1, "threading.max_workers": 1}),
     ):
         yield
-
-
-class SimulatedCrash(BaseException):
-    """Power off: what was done is done, nothing more happens."""
-
-
-class Power:
-    """Counts file operations; from the ``k``-th on none happens, and nobody may tidy up."""
-
-    def __init__(self, monkeypatch, k=10**9):
-        self.k, self.n = k, 0
-        for name in OPERATIONS:
-            monkeypatch.setattr(os, name, self._wrapped(getattr(os, name)))
-        monkeypatch.setattr(files, "_swapped", self._wrapped(files._swapped))
-
-    def _wrapped(self, real):
-        def operation(*args, **kwargs):
-            self.n += 1
-            if self.n > self.k:
-                raise SimulatedCrash
-            return real(*args, **kwargs)
-
-        return operation
 
 
 def whole(path):
