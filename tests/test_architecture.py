@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -140,3 +141,11 @@ def test_public_names__are_there_and_documented():
         assert getattr(fx, name).__doc__, name
     assert isinstance(fx.__doc__, str)
     assert isinstance(xr.DataArray([1.0]).fhemb, accessor.FhembDataArray)
+
+
+def test_docs__name_tests_that_exist():
+    said = re.findall(r"`(test_\w+)`", (ROOT.parent / "docs" / "stores.md").read_text())
+    files = Path(__file__).parent.glob("test_*.py")
+    there = set(re.findall(r"def (test_\w+)", "".join(p.read_text() for p in files)))
+    assert said
+    assert not {*said} - there

@@ -165,7 +165,8 @@ def test_save__syncs_every_file_and_folder_before_it_appears(tmp_path, monkeypat
 
 
 def test_sweep__leaves_the_staging_of_other_stores(tmp_path):
-    mine = [".a.01234567.staging", ".a.89abcdef.old"]
+    mine = [".a.01234567.staging", ".a.89abcdef.old", ".a.01234567.resume"]
+    mine += ["..a.01234567.resume.89abcdef.staging"]
     others = [".a.zarr.01234567.staging", ".b.01234567.staging", ".a.x.staging", ".a[1].zarr"]
     for name in (*mine, *others, "a"):
         (tmp_path / name).mkdir()

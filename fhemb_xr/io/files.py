@@ -149,7 +149,9 @@ def link(path: Path, there: Path) -> None:
 
 def leavings(target: Path) -> list[Path]:
     """What killed writers of this store, and of no other, left beside it."""
-    ours = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{8}}\.(staging|old|resume)")
+    # what is to be gone on with is begun in a staging of its own
+    ending = r"\.[0-9a-f]{8}\.(staging|old|resume)(\.[0-9a-f]{8}\.staging)?"
+    ours = re.compile(rf"\.?\.{re.escape(target.name)}{ending}")
     if not target.parent.is_dir():
         return []
     return sorted(p for p in target.parent.iterdir() if ours.fullmatch(p.name))
