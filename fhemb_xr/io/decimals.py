@@ -124,3 +124,32 @@ class _Decimals(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> NDArray[np.float32]:
         return unpack(self._raw[key].values, self._decimals)
+
+
+def direct(raw: xr.Variable, array: Any) -> xr.Variable:
+    """A variable that reads its Zarr array by plain slices, unpacked.
+
+    xarray asks Zarr for any selection as for an orthogonal one, which ``zarrs`` leaves to
+    zarr-python: a window of 100 frames took four times as long.
+    """
+    places = raw.attrs.get(DECIMALS) if array.dtype == np.int32 else None
+    data = indexing.LazilyIndexedArray(_Stored(array, places))
+    return xr.Variable(raw.dims, data, raw.attrs, raw.encoding)
+
+
+class _Stored(BackendArray):
+    """A Zarr array, lazily indexed."""
+
+    def __init__(self, array: Any, decimals: int | None) -> None:
+        self._array, self._decimals = array, decimals
+        self.shape = array.shape
+        self.dtype = array.dtype if decimals is None else np.dtype(np.float32)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.BASIC, self._read
+        )
+
+    def _read(self, key: tuple[Any, ...]) -> Any:
+        found = np.asarray(self._array.get_basic_selection(key))
+        return found if self._decimals is None else unpack(found, self._decimals)

@@ -115,7 +115,8 @@ def compressors(dtype: Any) -> list[Any]:
     kind = np.dtype(dtype)
     if kind.kind not in "iufbcmM":
         return [Crc32cCodec()]  # text, which Zarr encodes itself
-    shuffle: Any = "bitshuffle" if kind.kind == "i" and kind.itemsize == 2 else "shuffle"
+    # of packed numbers the upper bits are equal, and lie together then
+    shuffle: Any = "bitshuffle" if kind.kind == "i" and kind.itemsize <= 4 else "shuffle"
     blosc = BloscCodec(cname="zstd", clevel=2, shuffle=shuffle, typesize=kind.itemsize)
     return [blosc, Crc32cCodec()]
 

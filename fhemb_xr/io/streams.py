@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,16 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.io import encoding, files, hdf5, provenance, ragged, recording
+from fhemb_xr.io import (
+    codecs,
+    decimals,
+    encoding,
+    files,
+    hdf5,
+    provenance,
+    ragged,
+    recording,
+)
 
 Streams = xr.Dataset | xr.DataTree
 
@@ -69,7 +79,7 @@ def open_streams(
         each = ((s, p, clocked(ds, sampling_rate)) for s, p, ds in hdf5.recordings(local))
         found = {(s, p): chunked(ds, chunks) for s, p, ds in each}
         return assembled(found, {schema.SAMPLING_RATE: float(sampling_rate)})
-    ds = recording.opened(store, None)
+    ds = _direct(recording.opened(store, None), store if local is None else local)
     if ds.attrs.get(provenance.KIND) != "streams":
         kind = ds.attrs.get(provenance.KIND, "something else")
         raise SchemaError(f"expected feature streams, the store holds a {kind}")
@@ -77,6 +87,21 @@ def open_streams(
         return chunked(ds, chunks)
     tree = ragged.tree(ds)
     return tree.map_over_datasets(lambda leaf: chunked(leaf, chunks))
+
+
+def _direct(ds: xr.Dataset, where: Any) -> xr.Dataset:
+    """``ds`` with numbers along ``frame`` read straight from their arrays."""
+    import zarr
+
+    with codecs.reading(where if isinstance(where, Path) else None):
+        group: Any = zarr.open_group(where, mode="r")
+        plain = [
+            n
+            for n, v in ds.data_vars.items()
+            if schema.FRAME in v.dims and v.dtype.kind in "fiu"
+        ]
+        own = {n: decimals.direct(ds[n].variable, group[str(n)]) for n in plain}
+    return ds.assign({n: v for n, v in own.items() if v.dtype == ds[n].dtype})
 
 
 def assembled(
