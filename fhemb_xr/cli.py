@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fhemb_xr import custody
+from fhemb_xr import custody, pairing_cli
 from fhemb_xr.console import Json, reporting, talk
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback would print local variables
     help="Lazy analysis of facial heatmaps: database, embedding, similarity, report.",
 )
+app.add_typer(pairing_cli.app, name="pair")
 Workers = Annotated[int, typer.Option(min=0, help="Worker processes; 0: threads of this one.")]
 Memory = Annotated[str, typer.Option(help="Memory limit of each worker process.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace the result if it is there already.")]

@@ -26,6 +26,7 @@ FLOORS = {  # what each room may import of this package
     "cluster": {"io"} | BASE,
     "noxi": {"ops", "io", "nn"} | BASE,
     "pulse": BASE,
+    "runs": {"ops", "io"} | BASE,
     "testing": {"kernels", "io", "pulse"} | BASE,
     "legacy": {"ops", "io", "plot"} | BASE,
     "accessor": {"ops", "io", "plot"} | BASE,

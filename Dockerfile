@@ -1,0 +1,16 @@
+# The library and its command: docker build -t fhemb . && docker run --rm fhemb --help
+FROM python:3.11-slim AS build
+COPY . /src
+RUN pip wheel --no-cache-dir --wheel-dir /wheels -c /src/constraints.txt '/src[ingest,hdf5,plot,physio,versions,fast]'
+
+FROM python:3.11-slim
+COPY --from=build /wheels /wheels
+RUN pip install --no-cache-dir --no-index --find-links /wheels 'fhemb_xr[ingest,hdf5,plot,physio,versions,fast]' \
+ && rm -rf /wheels \
+ && useradd --create-home --uid 1000 fhemb
+USER fhemb
+WORKDIR /home/fhemb
+# exit 1 if anything that is needed is missing or unsafe, or a configured database is silent
+HEALTHCHECK --interval=1m --timeout=30s CMD ["fhemb", "doctor"]
+ENTRYPOINT ["fhemb"]
+CMD ["--help"]

@@ -1,0 +1,156 @@
+"""``fhemb pair``: train, predict, evaluate which face a heart belongs to."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fhemb_xr.console import Json, reporting
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback would print local variables
+    help="Which face a heart belongs to: train, predict, evaluate.",
+)
+Trace = Annotated[
+    Path | None, typer.Option(help="Store of the traces; else `trace` of the recording.")
+]
+Runs = Annotated[Path, typer.Option(help="Folder of the runs.")]
+Run = Annotated[str, typer.Option(help="Name of a run.")]
+Blind = Annotated[bool, typer.Option(help="The method that learns nothing; no run is read.")]
+
+
+@app.command(epilog="Example: fhemb pair train known.zarr --runs runs --config pair.yaml")
+def train(
+    recording: Path,
+    runs: Runs = Path("runs"),
+    config: Annotated[Path | None, typer.Option(help="YAML; else the defaults.")] = None,
+    trace: Trace = None,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder of event files.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Learn from people whose hearts are known; the run keeps weights and configuration."""
+    with reporting(as_json) as say:
+        from fhemb_xr import runs as keeping
+
+        asked = keeping.PairingConfig() if config is None else keeping.read_config(config)
+        ds, hearts = _opened(recording, trace)
+        name = keeping.train(ds, hearts, runs, asked, tensorboard=tensorboard)
+        model = keeping.open_run(runs, name)
+        say(
+            run=name,
+            method=asked.method,
+            people=model.attrs["people"],
+            clips=model.attrs["clips"],
+        )
+
+
+@app.command(epilog="Example: fhemb pair predict new.zarr out.zarr --candidates 65,66")
+def predict(
+    recording: Path,
+    out: Path,
+    candidates: Annotated[
+        str, typer.Option(help="Subjects with commas between, or all.")
+    ] = "all",
+    runs: Runs = Path("runs"),
+    run: Run = "latest",
+    blind: Blind = False,
+    trace: Trace = None,
+    overwrite: Annotated[bool, typer.Option(help="Replace the result.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Score every heart with every candidate's face, window by window."""
+    with reporting(as_json) as say:
+        import fhemb_xr as fx
+
+        ds, hearts = _opened(recording, trace)
+        found = fx.pair(ds, hearts, _subjects(candidates, ds), **_method(runs, run, blind))
+        fx.save(found, out, mode="w" if overwrite else "w-")
+        again = fx.open_result(out)
+        rest = [d for d in again["score"].dims if d not in ("heart", "candidate")]
+        total = again["score"].sum(rest).load()
+        best = total.candidate[total.argmax("candidate")]
+        chosen = {
+            str(h): str(c) for h, c in zip(_names(total), best.values.ravel(), strict=True)
+        }
+        say(store=str(out), **({"chosen": chosen} if as_json else {}), sizes=dict(again.sizes))
+
+
+@app.command(epilog="Example: fhemb pair evaluate unseen.zarr --runs runs --json")
+def evaluate(
+    recording: Path,
+    runs: Runs = Path("runs"),
+    run: Run = "latest",
+    blind: Blind = False,
+    trace: Trace = None,
+    trials: Annotated[int, typer.Option(min=1, help="How many choices are drawn.")] = 1000,
+    shift: Annotated[float, typer.Option(help="Of the trace, as a control [s].")] = 5.0,
+    as_json: Json = False,
+) -> None:
+    """Share of right choices of people not trained on, with intervals and controls."""
+    with reporting(as_json) as say:
+        import fhemb_xr as fx
+
+        ds, hearts = _opened(recording, trace)
+        how = _method(runs, run, blind)
+        rate = ds.get("heart_rate")
+        scores = fx.pair(ds, hearts, **how).compute()
+        frames = round(shift * fx.schema.sampling_rate(ds))
+        late = fx.pair(ds, hearts.roll(time=frames), **how).compute()
+        own = fx.pairing_accuracy(scores, rate, n_trials=trials)
+        found = {str(d): _figures(own.sel(difference=d)) for d in own.difference.values}
+        third = fx.pairing_accuracy(scores, heart="third", n_trials=trials)
+        found["third person's trace"] = _figures(third.isel(difference=0))
+        shifted = fx.pairing_accuracy(late, n_trials=trials)
+        found[f"own trace shifted by {shift:g} s"] = _figures(shifted.isel(difference=0))
+        if as_json:
+            say(accuracy=found, chance=0.5, synthetic=bool(ds.attrs.get("synthetic", 0)))
+        else:
+            synthetic = " of synthetic faces" if ds.attrs.get("synthetic") else ""
+            say(**{f"{k}{synthetic}": _sentence(v) for k, v in found.items()}, chance=0.5)
+
+
+def _opened(recording: Path, trace: Path | None) -> tuple[Any, Any]:
+    import fhemb_xr as fx
+    from fhemb_xr.errors import SchemaError
+
+    ds = fx.open_recording(recording)
+    if trace is not None:
+        return ds, fx.open_result(trace)
+    if "trace" not in ds:
+        raise SchemaError("the recording has no variable 'trace': give the store with --trace")
+    return ds, ds["trace"]
+
+
+def _method(runs: Path, run: str, blind: bool) -> dict[str, Any]:
+    if blind:
+        return {"method": "blind"}
+    from fhemb_xr.runs import open_run
+
+    model = open_run(runs, run).load()
+    return {
+        "method": model.attrs["pairing_method"], "model": model,
+        "window_s": model.attrs["window_s"],
+    }  # fmt: skip
+
+
+def _subjects(text: str, ds: Any) -> Any:
+    if text == "all":
+        return text
+    number = ds.subject.dtype.kind in "iu"
+    return [int(t) if number and t.strip().isdigit() else t.strip() for t in text.split(",")]
+
+
+def _names(total: Any) -> list[Any]:
+    return list(total["heart"].values) if "heart" in total.dims else ["trace"]
+
+
+def _figures(row: Any) -> dict[str, float]:
+    return {str(n): round(float(v), 4) for n, v in row.data_vars.items()}
+
+
+def _sentence(row: dict[str, float]) -> str:
+    return (
+        f"{row['accuracy']:.3f}, people drawn again [{row['person_low']:.3f}, "
+        f"{row['person_high']:.3f}], {row['trials']:.0f} trials"
+    )

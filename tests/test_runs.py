@@ -1,0 +1,109 @@
+"""Runs: from YAML to a group that xarray reads, and the commands around it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import fhemb_xr as fx
+from fhemb_xr import runs
+from fhemb_xr.errors import ConfigError, UnknownNameError
+
+
+def fhemb(*args):
+    return subprocess.run(
+        [sys.executable, "-m", "fhemb_xr.cli", "pair", *map(str, args)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "120"},
+        timeout=240,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two recordings of different simulated people, as a store keeps them."""
+    folder = tmp_path_factory.mktemp("runs")
+    fx.save(fx.testing.hearts(8, 2, snr_db=0), folder / "known.zarr")
+    fx.save(fx.testing.hearts(4, 2, snr_db=0, first=100), folder / "new.zarr")
+    (folder / "net.yaml").write_text(
+        "method: r2plus1d\nepochs: 2\nbatch: 8\nspatial: 2\nchannels: 4\nvalidation: 0.25\n"
+    )
+    return folder
+
+
+def test_run__is_kept_with_its_configuration_and_its_curves(folder):
+    ds = fx.open_recording(folder / "known.zarr")
+    config = runs.read_config(folder / "net.yaml")
+    first = runs.train(ds, ds.trace, folder / "r", runs.PairingConfig())
+    second = runs.train(ds, ds.trace, folder / "r", config, tensorboard=folder / "tb")
+    assert runs.names(folder / "r") == [first, second]
+    tree = xr.open_datatree(folder / "r", engine="zarr", consolidated=False)
+    assert set(tree.children) == {first, second}
+    run = tree[second]
+    stored = json.loads(run.attrs["pairing_config"])
+    assert runs.PairingConfig(**stored) == config
+    assert run.attrs["trained_on"] == ds.attrs["fhemb_uuid"]
+    assert run["validation_loss"].dims == ("epoch",)
+    assert np.isfinite(run["loss"]).all()
+    kinds = {v.dtype.kind for n in tree.subtree for v in n.data_vars.values()}
+    assert kinds == {"f"}  # weights and curves; nothing to unpickle
+
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(folder / "tb")).Reload()
+    np.testing.assert_allclose(
+        [e.value for e in events.Scalars("loss")], run["loss"], rtol=1e-6
+    )
+
+
+def test_commands__train_predict_evaluate(folder):
+    done = fhemb("train", folder / "known.zarr", "--runs", folder / "cli", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["people"] == 8
+    where = ("--runs", folder / "cli", "--json")
+    out = folder / "out.zarr"
+    done = fhemb("predict", folder / "new.zarr", out, "--candidates", "100,102", *where)
+    assert done.returncode == 0, done.stderr
+    chosen = json.loads(done.stdout)["chosen"]
+    assert (chosen["100"], chosen["102"]) == ("100", "102")
+    new = fx.open_recording(folder / "new.zarr")
+    model = runs.open_run(folder / "cli")
+    expected = fx.pair(new, new.trace, [100, 102], method="linear", model=model)
+    np.testing.assert_array_equal(fx.open_result(out).score, expected.score)
+    done = fhemb("evaluate", folder / "new.zarr", "--trials", 200, *where)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["synthetic"] is True
+    assert found["accuracy"]["all"]["accuracy"] > 0.8
+    assert {"third person's trace", "own trace shifted by 5 s"} < set(found["accuracy"])
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("methd: linear", r"methd: Extra inputs .*; the keys are method, window_s"),
+        ("method: cnn\nepochs: 0", r"method: .*'linear' or 'r2plus1d'; epochs: .*equal to 1"),
+        ("a: [", r"is not YAML"),
+    ],
+)
+def test_config__names_every_fault(tmp_path, text, sentence):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=sentence) as error:
+        runs.read_config(tmp_path / "c.yaml")
+    assert str(tmp_path) not in str(error.value)
+
+
+def test_runs__say_what_is_wrong(folder, tmp_path):
+    with pytest.raises(ConfigError, match=r"there is no file 'none.yaml'"):
+        runs.read_config(tmp_path / "none.yaml")
+    with pytest.raises(UnknownNameError, match=r"no run 'latest' among 0"):
+        runs.open_run(tmp_path / "none")
+    done = fhemb("evaluate", folder / "new.zarr", "--runs", tmp_path / "none", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"]["code"] == "UnknownNameError"
