@@ -80,7 +80,9 @@ def wildboar_pairs(x: np.ndarray, window: float | None) -> Callable[[int, int], 
     peer = importlib.import_module("wildboar.distance").pairwise_distance
     if x.shape[1] > 1:
         raise ImportError("one variable only")
-    how = {"metric": "dtw", "metric_params": {"r": 1.0 if window is None else window}}
+    n = x.shape[-1]  # its width leaves out the last cell
+    r = 1.0 if window is None else (int(window * n + 1e-9) + 1) / n
+    how = {"metric": "dtw", "metric_params": {"r": r}}
     return lambda i, j: float(peer(x[i : i + 1, 0], x[j : j + 1, 0], **how)[0, 0])
 
 

@@ -20,6 +20,7 @@ from fhemb_xr.ops.classification import classify
 from fhemb_xr.ops.coefficients import from_coefficients, wavelet_coefficients
 from fhemb_xr.ops.decompose import pca, project, reconstruct
 from fhemb_xr.ops.framewise import features
+from fhemb_xr.ops.geometry import svd_relation
 from fhemb_xr.ops.grouping import clusters, embed_relation, silhouette
 from fhemb_xr.ops.inspection import inspect
 from fhemb_xr.ops.normalisation import normalise
@@ -94,6 +95,7 @@ __all__ = [
     "spectrogram",
     "split",
     "surrogates",
+    "svd_relation",
     "synchrony",
     "to_torch",
     "train_pairing",

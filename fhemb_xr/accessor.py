@@ -17,6 +17,7 @@ from fhemb_xr.ops import (
     coefficients,
     decompose,
     framewise,
+    geometry,
     grouping,
     inspection,
     normalisation,
@@ -139,6 +140,7 @@ class FhembDataArray(_Accessor):
     barycentre = _method(prototypes.barycentre)
     silhouette = _method(grouping.silhouette)
     embed_relation = _method(grouping.embed_relation)
+    svd_relation = _method(geometry.svd_relation)
     surrogates = _method(nulls.surrogates)
     synchrony = _method(significance.synchrony)
     isc = _method(significance.isc)

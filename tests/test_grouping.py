@@ -11,6 +11,7 @@ from sklearn.metrics import silhouette_score
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels import trees
 from fhemb_xr.kernels.scales import SCALES
+from fhemb_xr.ops.geometry import svd_relation
 from fhemb_xr.ops.grouping import clusters, embed_relation, leaf_order, linkage, silhouette
 from fhemb_xr.ops.relation import pairwise
 from fhemb_xr.ops.rescaling import normalize_relation
@@ -251,6 +252,8 @@ def test_normalize_relation__is_the_formula(how):
         "none": m, "max": m / m.max(), "minmax": (m - m.min()) / np.ptp(m),
         "zscore": (m - m.mean()) / m.std(), "log": np.log(1 + m), "sym": s @ m @ s,
         "l1": m / np.abs(m).sum(1, keepdims=True), "softmax": e / e.sum(1, keepdims=True),
+        "gauss": np.exp(-(m**2) / 2 / np.median(m[~np.eye(12, dtype=bool)]) ** 2),
+        "invert": 1 / (1 + m), "complement": 1 - (m - m.min()) / np.ptp(m),
         "l2": m / np.linalg.norm(m, axis=1, keepdims=True),
     }[how]  # fmt: skip
     d = relation(sessions=2) + 1
@@ -271,3 +274,44 @@ def test_normalize_relation__leaves_people_without_data_out(how):
     assert np.isnan(out[10:]).all()
     np.testing.assert_allclose(out[:10, :10], expected, atol=1e-12)
     assert np.isfinite(normalize_relation(d.fillna(0) * 0, how)).all()
+
+
+def test_embed_relation__of_a_similarity_is_that_of_its_complement():
+    d = normalize_relation(relation(), "gauss")
+    rows = d.values - d.values.mean(axis=0)
+    u, s, _ = np.linalg.svd(rows)
+    np.testing.assert_allclose(
+        np.abs(embed_relation(d, "pca")), np.abs(u * s)[:, :2], atol=1e-9
+    )
+    np.testing.assert_array_equal(clusters(d, 3), clusters(1 - d.drop_attrs(), 3))
+
+
+def test_svd_relation__multiplies_back_and_leaves_people_out(computes):
+    d = relation(sessions=2)
+    d[1, 3], d[1, :, 3] = np.nan, np.nan
+    with computes(0):
+        out = svd_relation(d.chunk(session=1, subject_0=5))
+    out = out.compute()
+    assert out.left.dims == out.right.dims == ("session", "subject", "component")
+    back = np.einsum("suc,sc,svc->suv", out.left, out.singular_value, out.right)
+    np.testing.assert_allclose(back, d, atol=1e-9)
+    assert np.isnan(out.left[1, 3]).all()
+    np.testing.assert_allclose(out.singular_value[0], np.linalg.svd(d[0])[1], atol=1e-9)
+    assert out.singular_value[1, -1] == 0
+    assert out.subject.values.tolist() == d.subject_0.values.tolist()
+
+
+def test_silhouette__in_intervals_is_that_of_each(computes):
+    x = np.random.default_rng(0).normal(size=(8, 60)).cumsum(axis=1)
+    x = xr.DataArray(x, dims=("subject", "time"), coords={"time": np.arange(60) / 25})
+    with computes(0):
+        out = silhouette(x.chunk(subject=3, time=7), [2, 3], window_s=0.8, step_s=0.4)
+    assert out.dims == ("window", "n_clusters")
+    assert out.window.values.tolist() == [0, 0.4, 0.8, 1.2, 1.6]
+    for w in range(5):
+        alone = silhouette(x.isel(time=slice(10 * w, 10 * w + 20)), [2, 3])
+        np.testing.assert_allclose(out[w], alone, atol=1e-12)
+    with pytest.raises(ValueError, match="longer than the series"):
+        silhouette(x, window_s=9)
+    with pytest.raises(SchemaError, match="'time'"):
+        silhouette(relation(), window_s=1)

@@ -318,3 +318,33 @@ def test_synchrony__takes_any_function_and_two_tails(computes):
         synchrony(x, "dtww", 5, seed=0)
     with pytest.raises(UnknownNameError, match="greater"):
         synchrony(x, "dtw", 5, seed=0, tail="grater")
+
+
+def test_surrogates__blocks_are_as_long_as_a_wavelet_level_asks():
+    x = xr.DataArray(np.arange(100.0), dims="time", attrs={"sampling_rate": 10.0})
+    by_level = surrogates(x, 3, method="block", level=4, seed=0, dim=None)
+    by_time = surrogates(x, 3, method="block", block_s=1.6, seed=0, dim=None)
+    np.testing.assert_array_equal(by_level, by_time)
+    with pytest.raises(ValueError, match="give one of the two"):
+        surrogates(x, 3, method="block", level=4, block_s=1.6, seed=0, dim=None)
+    with pytest.raises(ValueError, match="level is of method 'block'"):
+        surrogates(x, 3, level=4, seed=0, dim=None)
+
+
+def test_synchrony__of_lagged_maps_tests_every_cell(computes):
+    x = audience(n=3, n_time=40, n_features=1).isel(feature=0)
+    options = {"window_s": 2.0, "step_s": 1.0, "max_lag_s": 0.5}
+    with computes(0):
+        out = synchrony(x.chunk(subject=1), "lagged_correlation", 9, seed=2, **options)
+    assert out["p"].dims == ("subject_0", "subject_1", "window", "lag")
+    a, b = x.isel(subject=0, drop=True), x.isel(subject=2, drop=True)
+    expected = fx.lagged_correlation(a, b, **options)
+    np.testing.assert_allclose(out["observed"][0, 2], expected, atol=1e-12)
+    copies = surrogates(x, 9, seed=2)
+    null = fx.lagged_correlation(
+        copies.isel(subject=0, drop=True), copies.isel(subject=2, drop=True), **options
+    )
+    count = (np.abs(null) >= np.abs(expected) - 1e-12).sum("replicate")
+    there = np.isfinite(expected)
+    np.testing.assert_allclose(out["p"][0, 2].where(there), ((1 + count) / 10).where(there))
+    assert np.isnan(out["p"][1, 1]).all()

@@ -51,6 +51,15 @@ def _sym(m: F64) -> F64:
     return np.asarray(m / root[:, None] / root)
 
 
+def _gauss(m: F64) -> F64:
+    """Width: the median of the distances between different members."""
+    apart = m[(np.eye(len(m)) == 0) & np.isfinite(m)]
+    width = np.median(apart) if apart.size else 0.0
+    return np.asarray(np.exp(-(m**2) / (2 * (width if width > 0 else 1.0) ** 2)))
+
+
+SIMILARITIES = ("gauss", "invert", "complement")
+"""Scales that turn a distance, 0 of equals, into a similarity, 1 of equals."""
 SCALES: dict[str, Callable[[F64], F64]] = {
     "none": lambda m: m,
     "max": _max,
@@ -61,4 +70,7 @@ SCALES: dict[str, Callable[[F64], F64]] = {
     "softmax": _softmax,
     "sym": _sym,
     "log": lambda m: np.asarray(np.log1p(m)),
+    "gauss": _gauss,
+    "invert": lambda m: np.asarray(1 / (1 + m)),
+    "complement": lambda m: 1 - _minmax(m),
 }

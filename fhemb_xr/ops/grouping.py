@@ -8,8 +8,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
-from fhemb_xr.kernels import pairs, trees
+from fhemb_xr.kernels import pairs, scales, trees
 from fhemb_xr.ops import prototypes
+from fhemb_xr.ops.intervals import intervals
 from fhemb_xr.ops.matrices import among, pair_dims, whole
 from fhemb_xr.ops.relation import pairwise
 
@@ -103,6 +104,8 @@ def silhouette(
     *,
     method: str = "average",
     seed: int | None = None,
+    window_s: float | None = None,
+    step_s: float | None = None,
 ) -> xr.DataArray:
     """How well each number of groups separates the series: the mean silhouette.
 
@@ -112,16 +115,18 @@ def silhouette(
         As in :func:`clusters`.
     k
         Numbers of groups to try.
+    window_s, step_s
+        Of series: in intervals of this length [s], so far apart (default: end to end).
 
     Returns
     -------
-    Scores ``(…, n_clusters)`` from -1 to 1, float64, lazy where the input is; NaN for one
-    group, or for as many groups as people. The best is ``score.idxmax("n_clusters")``.
+    Scores ``(…, [window,] n_clusters)`` from -1 to 1, float64, lazy where the input is; NaN for
+    one group, or for as many groups as people. The best is ``score.idxmax("n_clusters")``.
 
     Raises
     ------
     ValueError
-        If a ``k`` is not a positive whole number.
+        If a ``k`` is not a positive whole number, or an interval longer than the series.
     UnknownNameError
         No such method (a ``KeyError``).
 
@@ -145,6 +150,8 @@ def silhouette(
     for n in tried:
         _check_count("k", n)
     _check_method(method)
+    if window_s is not None or step_s is not None:
+        d_or_x = intervals(d_or_x, window_s, step_s)
     d = _distance(d_or_x)
     rows, columns = pair_dims(d)
     given, cores = [whole(d).drop_vars([rows, columns], errors="ignore")], [[rows, columns]]
@@ -259,7 +266,9 @@ def _distance(x: xr.DataArray) -> xr.DataArray:
     if not any(str(name).endswith("_0") for name in x.dims):
         return pairwise(x, "dtw")
     pair_dims(x)
-    return (1 - x).assign_attrs(x.attrs) if x.attrs.get("metric") in pairs.SIMILARITIES else x
+    alike = x.attrs.get("metric") in pairs.SIMILARITIES
+    alike = alike != (x.attrs.get("scale") in scales.SIMILARITIES)  # of a similarity, the other
+    return (1 - x).assign_attrs(x.attrs) if alike else x
 
 
 def _order(d: xr.DataArray) -> tuple[int, ...]:

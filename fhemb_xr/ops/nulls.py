@@ -20,6 +20,7 @@ def surrogates(
     *,
     method: str = "circular",
     block_s: float | None = None,
+    level: int | None = None,
     seed: int,
     dim: Hashable | None = "subject",
 ) -> xr.DataArray:
@@ -39,8 +40,10 @@ def surrogates(
         ``block_s`` from anywhere, laid end to end. ``"phase"``: the same spectrum, at other
         phases; gaps count as the mean, and stay where they are.
     block_s
-        Length of the blocks [s]; by default 2⁸ samples, so that the original's eight wavelet
-        levels are kept.
+        Length of the blocks [s].
+    level
+        Instead: so long that what lives in the bands of this many wavelet levels is kept,
+        2 to the power of ``level`` samples. By default the original's eight.
     seed
         Of the draws, from 0 on. A copy depends on it, on its own number and on the position of
         the member in ``dim`` alone: the same on any cluster and in any chunks.
@@ -84,7 +87,7 @@ def surrogates(
     schema.require_dims(x, schema.TIME, *([] if dim is None else [dim]))
     check_number("n", n, 1)
     check_number("seed", seed, 0)
-    block = _block(x, method, block_s)
+    block = _block(x, method, block_s, level)
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
     numbers, who = _numbers(x, n, dim)
     out: xr.DataArray = xr.apply_ufunc(
@@ -104,12 +107,17 @@ def surrogates(
     return out.rename(x.name)
 
 
-def _block(x: xr.DataArray, method: str, block_s: float | None) -> int:
+def _block(x: xr.DataArray, method: str, block_s: float | None, level: int | None) -> int:
     """Samples of a block."""
+    for name, value in (("block_s", block_s), ("level", level)):
+        if value is not None and method != "block":
+            raise ValueError(f"{name} is of method 'block', found {value!r} for {method!r}")
     if block_s is None:
-        return int(2**_LEVEL)
-    if method != "block":
-        raise ValueError(f"block_s is of method 'block', found {block_s!r} for {method!r}")
+        level = _LEVEL if level is None else level
+        check_number("level", level, 1)
+        return int(2 ** min(level, 40))
+    if level is not None:
+        raise ValueError("asked for block_s and for level: give one of the two")
     length = block_s * schema.sampling_rate(x)
     if not (np.isfinite(length) and length >= 0.5):
         raise ValueError(f"block_s is a number of seconds, a sample or more, found {block_s!r}")

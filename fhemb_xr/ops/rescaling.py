@@ -21,7 +21,9 @@ def normalize_relation(d: xr.DataArray, how: str) -> xr.DataArray:
         ``"max"``: over the largest absolute value. ``"minmax"``: from 0 to 1. ``"zscore"``:
         mean 0, standard deviation 1 (ddof 0). ``"l1"``, ``"l2"``: rows of norm 1.
         ``"softmax"``: of each row. ``"sym"``: ``D^-½ M D^-½`` with the sums of the rows in
-        ``D``. ``"log"``: ``log(1 + M)``. ``"none"``: as it is.
+        ``D``. ``"log"``: ``log(1 + M)``. ``"none"``: as it is. From distances to similarities:
+        ``"gauss"``: ``exp(-M² / 2σ²)``, σ the median of the distances between different
+        members; ``"invert"``: ``1 / (1 + M)``; ``"complement"``: 1 less ``"minmax"``.
 
     Returns
     -------

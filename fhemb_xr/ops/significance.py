@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels import pairs, shifts
 from fhemb_xr.kernels import significance as kernel
+from fhemb_xr.ops.intervals import samples_of
 from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.nulls import REPLICATE, check_number, surrogates
 from fhemb_xr.ops.relation import pairwise
+from fhemb_xr.ops.similarity import lagged_correlation
 from fhemb_xr.options import options
 
 F64 = NDArray[np.float64]
@@ -29,6 +31,7 @@ def synchrony(
     *,
     method: str = "circular",
     block_s: float | None = None,
+    level: int | None = None,
     seed: int,
     dim: Hashable = "subject",
     tail: str | None = None,
@@ -42,19 +45,20 @@ def synchrony(
     x
         Series along ``time``, of the members of ``dim``, chunked in any way.
     statistic
-        A metric of :func:`pairwise`; ``"isc"`` for :func:`isc`; or a function of ``x`` that
-        keeps every dimension it does not know, such as ``replicate``.
+        A metric of :func:`pairwise`; ``"isc"`` for :func:`isc`; ``"lagged_correlation"``, the
+        map of every pair; or a function of ``x`` that keeps every dimension it does not know,
+        such as ``replicate``.
     n
         How many :func:`surrogates` make the null.
-    method, block_s, seed, dim
+    method, block_s, level, seed, dim
         As in :func:`surrogates`.
     tail
         What counts as extreme: ``"greater"``, ``"less"`` or ``"both"``. By default ``"less"``
-        for distances, ``"greater"`` else.
+        for distances, ``"both"`` for maps, ``"greater"`` else.
     alpha
         The null band holds ``1 - alpha`` of the null.
     **parameters
-        Of :func:`pairwise` or :func:`isc`, such as ``window=0.1``.
+        Of :func:`pairwise`, :func:`isc` or :func:`lagged_correlation`, such as ``window=0.1``.
 
     Returns
     -------
@@ -97,7 +101,8 @@ def synchrony(
     _check_share(alpha)
     function, tail = _statistic(statistic, dim, parameters, tail)
     observed = function(x)
-    null = function(surrogates(x, n, method=method, block_s=block_s, seed=seed, dim=dim))
+    drawn: dict[str, Any] = {"method": method, "block_s": block_s, "level": level, "seed": seed}
+    null = function(surrogates(x, n, dim=dim, **drawn))
     if REPLICATE not in null.dims:
         raise ValueError(f"the statistic has lost 'replicate': it has left {null.dims}")
     observed, null = (_without_self(a, dim) for a in (observed, null))
@@ -115,11 +120,19 @@ def _statistic(
         among("tail", tail, kernel.TAILS)
     if callable(statistic):
         return (lambda x: statistic(x, **parameters)), tail or "greater"
-    among("statistic", statistic, (*pairs.METRICS, "isc"))
+    among("statistic", statistic, (*pairs.METRICS, "isc", "lagged_correlation"))
+    if statistic == "lagged_correlation":
+        return (lambda x: _maps(x, dim, parameters)), tail or "both"
     if statistic == "isc":
         return (lambda x: isc(x, dim, **parameters)["isc"]), tail or "greater"
     usual = "greater" if statistic in pairs.SIMILARITIES else "less"
     return (lambda x: pairwise(x, statistic, dim, **parameters)), tail or usual
+
+
+def _maps(x: xr.DataArray, dim: Hashable, parameters: dict[str, Any]) -> xr.DataArray:
+    """Lagged correlation of every member with every member."""
+    sides = [x.rename({dim: f"{dim}_{i}"}) for i in (0, 1)]
+    return lagged_correlation(*sides, **parameters)
 
 
 def _without_self(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
@@ -135,6 +148,7 @@ def _without_self(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
 def _compared(
     observed: xr.DataArray, null: xr.DataArray, tail: str, alpha: float
 ) -> xr.Dataset:
+    null = null.reset_coords(drop=True)  # lazy ones would be computed, to be compared
     null = null.transpose(..., REPLICATE)
     most = kernel.score(null, tail).max([d for d in null.dims if d != REPLICATE])
     if null.chunks:
@@ -294,7 +308,7 @@ def isc(
     schema.require_dims(x, dim, schema.TIME)
     _check_share(alpha)
     rate, length = schema.sampling_rate(x), x.sizes[schema.TIME]
-    width, step = _window(window_s, step_s, length, rate)
+    width, step = samples_of(window_s, step_s, length, rate)
     people: list[Hashable] = [dim] if how == "leave_one_out" else [f"{dim}_0", f"{dim}_1"]
     function = _values if null is None else _tests
     out_dims = dict.fromkeys(people, x.sizes[dim])
@@ -364,26 +378,6 @@ def _gathered(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
     if 40 * one + math.prod(rest.values()) * one > options.budget:
         rest = dict.fromkeys(rest, 1)
     return x.chunk({dim: -1, schema.TIME: -1, **rest})
-
-
-def _window(
-    window_s: float | None, step_s: float | None, length: int, rate: float
-) -> tuple[int, int]:
-    if window_s is None:
-        if step_s is not None:
-            raise ValueError(f"step_s is of windows, found {step_s!r} without window_s")
-        return length, max(length, 1)
-    step_s = window_s if step_s is None else step_s
-    for name, value in (("window_s", window_s), ("step_s", step_s)):
-        if not (np.isfinite(value) and value > 0):
-            raise ValueError(f"{name} is a positive number of seconds, found {value!r}")
-    width = max(2, round(window_s * rate))
-    if width > length:
-        raise ValueError(
-            f"a window of {window_s:g} s ({width} samples) is longer than the series: "
-            f"the largest is {length / rate:g} s ({length} samples)"
-        )
-    return width, max(1, round(step_s * rate))
 
 
 def _finished(
