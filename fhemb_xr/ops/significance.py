@@ -148,8 +148,7 @@ def _without_self(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
 def _compared(
     observed: xr.DataArray, null: xr.DataArray, tail: str, alpha: float
 ) -> xr.Dataset:
-    null = null.reset_coords(drop=True)  # lazy ones would be computed, to be compared
-    null = null.transpose(..., REPLICATE)
+    null = null.reset_coords(drop=True).transpose(..., REPLICATE)
     most = kernel.score(null, tail).max([d for d in null.dims if d != REPLICATE])
     if null.chunks:
         null = null.chunk({REPLICATE: -1})
@@ -193,7 +192,8 @@ def _results(
     family: xr.DataArray,
     name: str = "observed",
 ) -> xr.Dataset:
-    p, low, high = parts
+    # what the observed value is labelled by; lazy labels would be computed, to be compared
+    p, low, high, family = (x.reset_coords(drop=True) for x in (*parts, family))
     out = xr.Dataset({name: observed, "p": p, "p_fdr": _discovery(p), "p_fwer": family})
     out = out.assign(null_low=low, null_high=high)
     units = observed.attrs.get("units", "1")
