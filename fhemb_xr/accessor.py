@@ -79,7 +79,8 @@ def _figure(name: str) -> Any:
 
 FIGURES = (
     "signal", "lagged", "eigenfaces", "scree", "relation", "dendrogram",
-    "projection", "clusters_at", "pdf", "histogram", "player", "lagged_at", "warping",
+    "projection", "clusters_at", "pdf", "histogram", "player",
+    "bands", "band_energy", "scalogram", "lagged_at", "warping",
     "silhouette", "accuracy",
 )  # fmt: skip
 for _name in FIGURES:

@@ -71,6 +71,26 @@ def lagged_map(low=-0.2, high=0.7):
     )
 
 
+def banded(n=200):
+    x = np.random.default_rng(4).normal(size=(3, n, 4)).cumsum(axis=1)
+    coords = {"subject": [65, 66, 67], "time": np.arange(n) / 25, "band": range(4)}
+    out = xr.DataArray(x, dims=("subject", "time", "band"), coords=coords, name="mean")
+    edges = np.array([0, 1.5625, 3.125, 6.25, 12.5])
+    out = out.assign_coords(
+        frequency_low=("band", edges[:-1]), frequency_high=("band", edges[1:])
+    )
+    return out.assign_attrs(units="degC", sampling_rate=25.0)
+
+
+def powers(n=3200):
+    x = np.random.default_rng(5).gamma(1, size=(2, n, 6))
+    x[:, 1000:1100] = np.nan
+    hz = 2.0 ** np.arange(-3, 3)
+    coords = {"subject": [65, 66], "time": np.arange(n) / 25, "frequency": hz}
+    attrs = {"units": "(degC)^2", "sampling_rate": 25.0}
+    return xr.DataArray(x, dims=("subject", "time", "frequency"), coords=coords, attrs=attrs)
+
+
 def basis():
     rng = np.random.default_rng(2)
     components = rng.normal(size=(2, 3, 6, 4))
@@ -114,6 +134,13 @@ FIGURES = {
     "signal_one": lambda heat: plot.signal(embedding(1, features=["mean"])),
     "signal_many": lambda heat: plot.signal(embedding(12, features=["mean"])),
     "signal_faceless": lambda heat: plot.signal(embedding() * np.nan),
+    "bands": lambda heat: plot.bands(banded(), subject=66),
+    "bands_faceless": lambda heat: plot.bands(banded() * np.nan),
+    "band_energy": lambda heat: plot.band_energy(banded()),
+    "band_energy_one": lambda heat: plot.band_energy(banded().isel(subject=0)),
+    "band_energy_faceless": lambda heat: plot.band_energy(banded() * np.nan),
+    "scalogram": lambda heat: plot.scalogram(powers()),
+    "scalogram_faceless": lambda heat: plot.scalogram(powers() * np.nan),
     "lagged": lambda heat: plot.lagged(lagged_map()),
     "lagged_empty": lambda heat: plot.lagged(lagged_map() * np.nan),
     "eigenfaces": lambda heat: plot.eigenfaces(basis()),

@@ -122,7 +122,8 @@ def scalogram(
     Returns
     -------
     ``(…, time, frequency)``: |coefficient|², of the dtype of ``x``, in chunks of it. Every run
-    of samples is transformed on its own; a missing sample is missing at all frequencies.
+    of samples is transformed on its own, mirrored at its ends (zeros would make the mean a
+    step); a missing sample is missing at all frequencies.
 
     Raises
     ------
@@ -136,8 +137,8 @@ def scalogram(
     Notes
     -----
     ``pywt.cwt(method="fft")`` on blocks with as many neighbours as half the longest wavelet is
-    long. Memory: the dtype of ``x`` for each sample that a block reads and each frequency, and
-    60 bytes for each sample. Tasks: under six per chunk. Computes at call: none.
+    long. Memory: twice the dtype of ``x`` for each sample that a block reads and each
+    frequency, and 60 bytes for each sample. Tasks: under six per chunk. Computes at call: none.
 
     References
     ----------
@@ -167,10 +168,11 @@ def scalogram(
     scales = pywt.frequency2scale(wavelet, wanted / rate)
     continuous = pywt.ContinuousWavelet(wavelet)
     width = continuous.upper_bound - continuous.lower_bound
+    reaches = np.ceil(scales * width / 2).astype(int) + 2
     out = along_time(
         x,
-        partial(_powers, scales=scales, wavelet=wavelet),
-        int(np.ceil(scales.max() * width / 2)) + 2,
+        partial(_powers, scales=scales, reaches=reaches, wavelet=wavelet),
+        int(reaches.max()),
         extra=(FREQUENCY, len(wanted)),
         each=2 * len(wanted) + 16,  # the result, and its block cut out of it
     )
@@ -229,16 +231,18 @@ def _densities(x: Any, *, length: int, step: int, rate: float, window: str) -> A
     return out
 
 
-def _powers(x: Any, *, scales: Any, wavelet: str) -> Any:
+def _powers(x: Any, *, scales: Any, reaches: Any, wavelet: str) -> Any:
     from fhemb_xr.kernels.runs import each_run
 
     def work(run: Any) -> Any:
         import pywt
 
         out = np.empty((*run.shape, len(scales)), x.dtype)
-        for i, scale in enumerate(scales):  # one by one: all at once hold all in complex
-            found = pywt.cwt(run, [scale], wavelet, method="fft", axis=0)[0][0]
-            out[..., i] = found.real**2 + found.imag**2
+        # one by one: all at once hold all in complex
+        for i, (scale, reach) in enumerate(zip(scales, reaches, strict=True)):
+            longer = np.pad(run, ((reach, reach), (0, 0)), mode="symmetric")
+            found = pywt.cwt(longer, [scale], wavelet, method="fft", axis=0)[0][0]
+            out[..., i] = (found.real**2 + found.imag**2)[reach:-reach]
         return out
 
     return each_run(x, work, extra=(len(scales),))

@@ -4,6 +4,7 @@ Every function loads what it draws, and refuses what does not fit the budget.
 """
 
 from fhemb_xr.plot import files
+from fhemb_xr.plot.bands import band_energy, bands, scalogram
 from fhemb_xr.plot.distributions import pdf, scree
 from fhemb_xr.plot.faces import eigenfaces, frames
 from fhemb_xr.plot.lags import lagged, lagged_at
@@ -17,6 +18,8 @@ from fhemb_xr.plot.warps import warping
 
 __all__ = [
     "accuracy",
+    "band_energy",
+    "bands",
     "clusters_at",
     "dendrogram",
     "eigenfaces",
@@ -29,6 +32,7 @@ __all__ = [
     "player",
     "projection",
     "relation",
+    "scalogram",
     "scree",
     "signal",
     "silhouette",

@@ -20,7 +20,9 @@ _CURVES = (schema.FEATURE, schema.COMPONENT, schema.BAND)
 
 
 @dataclass(frozen=True)
-class _Row:
+class Row:
+    """Curves that share axes, with what stands beside them."""
+
     label: str
     quantity: str
     curves: dict[str, NDArray[np.float64]]
@@ -71,7 +73,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
     heading = title if title is not None else _heading(x)
     if len(rows) > MOST_ROWS:
         return _stack(seconds, rows, heading)
-    return _multiples(seconds, rows, heading)
+    return multiples(seconds, rows, heading)
 
 
 def seconds_of(x: xr.DataArray) -> NDArray[np.float64]:
@@ -90,7 +92,7 @@ def _heading(x: xr.DataArray) -> str:
     )
 
 
-def _rows(x: xr.DataArray) -> Iterator[_Row]:
+def _rows(x: xr.DataArray) -> Iterator[Row]:
     """Rows of curves: units outside, people inside, so that people stand together."""
     dim = next((d for d in _CURVES if d in x.dims), None)
     outer = [str(d) for d in x.dims if d not in (schema.TIME, dim)]
@@ -99,7 +101,7 @@ def _rows(x: xr.DataArray) -> Iterator[_Row]:
     for quantity, names in _by_unit(x, dim).items():
         for position in itertools.product(*(range(x.sizes[d]) for d in outer)):
             curves = {name: values[*position, i] for i, name in names}
-            yield _Row(_place(x, outer, position), quantity, curves)
+            yield Row(_place(x, outer, position), quantity, curves)
 
 
 def _place(x: xr.DataArray, dims: Sequence[str], position: Sequence[int]) -> str:
@@ -150,7 +152,7 @@ def _thin(
     return t[keep], v[keep]
 
 
-def _overlay(seconds: NDArray[np.float64], row: _Row, extent: tuple[float, float]) -> Any:
+def _overlay(seconds: NDArray[np.float64], row: Row, extent: tuple[float, float]) -> Any:
     """The curves of a row, over grey where all of them are missing."""
     hv = theme.backends()
     if len(row.curves) > len(theme.CYCLE):
@@ -203,7 +205,8 @@ def _gaps(
     return [(float(end[a]), float(end[b])) for a, b in edges.reshape(-1, 2)[:MOST_POINTS]]
 
 
-def _multiples(seconds: NDArray[np.float64], rows: Sequence[_Row], heading: str) -> Any:
+def multiples(seconds: NDArray[np.float64], rows: Sequence[Row], heading: str) -> Any:
+    """Rows one above the other, on one axis of time; those of one quantity on one scale."""
     hv = theme.backends()
     single = len(rows) == 1
     high = 2.0 if single else 1.1
@@ -253,12 +256,12 @@ def _multiples(seconds: NDArray[np.float64], rows: Sequence[_Row], heading: str)
     )
 
 
-def _extent(rows: Sequence[_Row]) -> tuple[float, float]:
+def _extent(rows: Sequence[Row]) -> tuple[float, float]:
     low, high = theme.limits(np.concatenate([v for r in rows for v in r.curves.values()]))
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def _stack(seconds: NDArray[np.float64], rows: Sequence[_Row], heading: str) -> Any:
+def _stack(seconds: NDArray[np.float64], rows: Sequence[Row], heading: str) -> Any:
     """Many rows in one frame: each about its own median, one step apart, the first on top."""
     quantities = {r.quantity for r in rows}
     if len(quantities) > 1 or any(len(r.curves) > 1 for r in rows):
