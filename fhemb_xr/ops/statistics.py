@@ -42,8 +42,9 @@ def moments(heat: xr.DataArray, dim: Hashable | Iterable[Hashable] = "time") -> 
 
     Notes
     -----
-    Memory: 17 bytes per sample of a chunk (4.25 times a float32 chunk) for each running
-    task. Graph: under four tasks per chunk. Computes at call: none.
+    Memory: a float32 chunk of 2**18 samples or more, and 40 bytes per result; others 17 bytes
+    per sample of a chunk, for each running task. Graph: under four tasks per chunk. Computes at
+    call: none.
 
     References
     ----------
