@@ -9,6 +9,23 @@ of 64 × 80 pixels (2.9 GB on disk), ``--frames`` N of them. Errors are against 
 the covariance. ``--workers`` gives each method two worker processes of 1 GiB and one thread,
 and shows the largest peak of a worker; who runs on the client anyhow is left out, and who is
 killed has no line but its last words.
+
+4000 frames on 2 cores shared with nine other jobs, one run, seconds of processor time (errors
+against float64 LAPACK; xeofs 3.0.6 ends in a KeyError with xarray 2026.9):
+
+======================= ======= ======== ======= =======
+method                  24 × 30 variance angle   64 × 80
+======================= ======= ======== ======= =======
+fx.pca covariance          0.99   1.0e-8 2.2e-7      5.1
+dask-ml PCA randomized     2.5    1.2e-1 1.4e-1      3.2
+sklearn IncrementalPCA    18.0    1.3e-4 1.1e-2      --
+======================= ======= ======== ======= =======
+
+On 64 × 80 pixels 12 000 frames take 9.9 s and 1.05 GiB where 4000 take 3.9 s: 0.75 ms a frame,
+linear. That is the arithmetic of an exact covariance, n p² = 26 MFLOP a frame, of which float32
+products do 82 GFLOP/s a core: 0.32 ms. A randomised method, which does not reach the accuracy
+asked for (1e-5, 1e-3), needs less there: to be twice as fast as it on grids of that size is out
+of reach of exact ones, on smaller grids it is not.
 """
 
 import argparse
