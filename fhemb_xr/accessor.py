@@ -82,6 +82,7 @@ FIGURES = (
     "projection", "clusters_at", "pdf", "histogram", "player",
     "bands", "band_energy", "scalogram", "lagged_at", "warping",
     "silhouette", "accuracy",
+    "normalisation",
 )  # fmt: skip
 for _name in FIGURES:
     setattr(Plots, _name, _figure(_name))

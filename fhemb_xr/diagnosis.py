@@ -14,7 +14,9 @@ _GROUPS = {
     "core": ("xarray", "dask", "distributed", "zarr", "numpy", "scipy", "numba", "PyWavelets"),
     "ingest": ("psycopg", "sshtunnel", "paramiko", "pydantic-settings"),
     "plot": ("holoviews", "bokeh", "matplotlib"),
-    "learn": ("scikit-learn", "dask-ml", "tslearn", "torch"),
+    "learn": ("scikit-learn", "dask-ml", "tslearn", "torch", "transformers"),
+    "streams": ("h5netcdf", "h5py", "av"),
+    "fast": ("zarrs",),
 }
 
 

@@ -248,3 +248,33 @@ def test_inspect__sees_what_does_not_fit_the_policy():
         fx.inspect(ds)
     with pytest.raises(UnknownNameError, match="no stream 'vti'; the nearest are vit"):
         ds.fhemb.inspect("vti")
+
+
+def test_streams__take_part_in_everything_that_has_a_time_axis():
+    """The notebook's loop of dyadic correlations in windows of 250 frames is one call."""
+    ds = fx.testing.streams(1, 600).isel(session=0).compute()
+    a, b = (ds.aus.sel(person=p, drop=True).swap_dims(frame="time").rename(au="feature")
+            for p in ("expert", "novice"))  # fmt: skip
+    r = fx.lagged_correlation(a, b, window_s=10, step_s=2, max_lag_s=0).squeeze("lag")
+    for w, start in enumerate(range(0, 350, 50)):
+        for k in (0, 16):
+            x, y = (v.values[start : start + 250, k] for v in (a, b))
+            np.testing.assert_allclose(
+                r.isel(window=w, feature=k), np.corrcoef(x, y)[0, 1], atol=1e-6
+            )
+    low = fx.wavelet_filter(a, [0, 1, 2], "db2", 4)
+    assert low.dims == a.dims
+
+
+def test_plot__shows_every_policy_beside_the_others():
+    tree = fx.testing.streams(2, (60, 40), n_embedding=30)
+    figure = fx.plot.normalisation(tree, "vit")
+    titles = [p.opts.get("plot", backend="bokeh").kwargs["title"] for p in figure]
+    assert [t.split("\n")[0] for t in titles] == ["As it is", "Min-max", "Standard"]
+    for panel, (low, high) in zip(figure, ((-9, 9), (0, 1), (-5, 5)), strict=True):
+        ends = panel.get(0).data
+        assert len(ends) == 24  # of 30, evenly chosen
+        assert ends["value"].min() >= low
+        assert ends["value_1"].max() <= high
+    with pytest.raises(UnknownNameError, match="no stream 'vti'"):
+        fx.plot.normalisation(tree, "vti")

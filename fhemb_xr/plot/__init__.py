@@ -12,6 +12,7 @@ from fhemb_xr.plot.maps import histogram
 from fhemb_xr.plot.matrices import dendrogram, relation
 from fhemb_xr.plot.people import clusters_at, projection
 from fhemb_xr.plot.playback import player
+from fhemb_xr.plot.policies import normalisation
 from fhemb_xr.plot.scores import accuracy, silhouette
 from fhemb_xr.plot.signals import signal
 from fhemb_xr.plot.warps import warping
@@ -28,6 +29,7 @@ __all__ = [
     "histogram",
     "lagged",
     "lagged_at",
+    "normalisation",
     "pdf",
     "player",
     "projection",
