@@ -19,7 +19,8 @@ from ingest.stacks import StackSource
 # what a power failure leaves open is closed by the collector
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 WHO = "canary-7f3a"
-FEW = [pytest.param(7, id="few"), pytest.param(None, id="all", marks=pytest.mark.soak)]
+LONG = [pytest.mark.soak, pytest.mark.timeout(3600)]
+FEW = [pytest.param(7, id="few"), pytest.param(None, id="all", marks=LONG)]
 
 
 def write(folder, n):
