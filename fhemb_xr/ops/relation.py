@@ -120,8 +120,8 @@ def pairwise(
     Memory: each task holds two blocks of series, 28 bytes per sample over all of ``time``, an
     eighth of the people in each or fewer, within the budget; warping adds eleven samples per
     sample of the longest series. Tasks: at least 64 blocks (a task each, half of them only a
-    transpose), and under three per chunk of ``x`` to gather them. Computes at call: none. A long
-    one is best saved with ``resume=True``: what an interrupted run has done is kept.
+    transpose), and under three per chunk of ``x`` to gather them. Computes at call: none.
+    A long one is best saved with ``resume=True``: what an interrupted run has done is kept.
 
     References
     ----------
