@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
-from fhemb_xr.errors import StoreError
+from fhemb_xr.errors import EmptySelectionError, SchemaError, StoreError
 from fhemb_xr.io import (
     computing,
     decimals,
@@ -186,8 +186,30 @@ def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:
     return plain
 
 
+def _check_values(name: str, var: xr.DataArray) -> None:
+    """Numbers, times and text have a place in Zarr; other objects only as pickles."""
+    if 0 in var.shape and name not in var.dims:
+        raise EmptySelectionError(
+            f"nothing is left of {name!r}: its sizes are {dict(var.sizes)}"
+        )
+    if var.dtype.kind != "O":
+        return
+    if var.chunks or not all(isinstance(value, str) for value in var.values.flat):
+        raise SchemaError(
+            f"{name!r} holds objects, which are not stored: numbers, times and text are"
+        )
+
+
 def _check_names(obj: xr.Dataset | xr.DataArray, array: str | None) -> None:
     """Refuse before any work what would fail after it."""
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        raise SchemaError(
+            f"can save a DataArray, a Dataset or a DataTree of sessions, found "
+            f"{type(obj).__name__}"
+        )
+    own: Any = {array: obj} if isinstance(obj, xr.DataArray) else obj.data_vars
+    for name, var in (*own.items(), *obj.coords.items()):
+        _check_values(str(name), var)
     if array is not None and array in obj.coords:
         raise ValueError(
             f"the array has the name of its coordinate {array!r}: give it another one with "

@@ -47,7 +47,7 @@ def check(
 
     Raises
     ------
-    UnknownNameError, ValueError, TypeError
+    SchemaError, UnknownNameError, ValueError
         One sentence: what was asked, what is allowed.
     """
     import pywt
@@ -55,8 +55,7 @@ def check(
     from fhemb_xr.kernels import wavelets as kernel
 
     schema.require_dims(x, schema.TIME)
-    if x.dtype.kind not in "biuf":
-        raise TypeError(f"wavelet bands are of real numbers, found dtype {x.dtype}")
+    schema.require_regular(x)
     names = pywt.wavelist(kind="discrete")
     if wavelet not in names:
         raise UnknownNameError(f"no discrete wavelet {wavelet!r}{nearest(wavelet, names)}")

@@ -167,9 +167,11 @@ def _interval(pair: Any) -> list[str]:
 
 
 def _check_pixels(heat: xr.DataArray) -> None:
-    schema.require_dims(heat, schema.Y, schema.X)
-    if heat.dtype.kind not in "fiu":
-        raise SchemaError(f"a heatmap holds numbers, found dtype {heat.dtype}")
+    schema.require_real(heat)
+    clock = [schema.TIME] if schema.TIME in heat.dims else []
+    schema.require_dims(heat, schema.Y, schema.X, *clock)
+    if heat.dtype.kind == "b":
+        raise SchemaError("a heatmap holds numbers, found dtype bool")
     cut = {d: len(heat.variable.chunksizes.get(d, (1,))) for d in (schema.Y, schema.X)}
     if max(cut.values()) > 1:
         raise ValueError(

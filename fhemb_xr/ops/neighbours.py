@@ -187,6 +187,7 @@ def along_time(
     ``each``: what a task holds, in multiples of what it reads.
     """
     schema.require_dims(x, schema.TIME)
+    schema.require_regular(x)
     axis, data = int(x.get_axis_num(schema.TIME)), floating(x.data)
     n, sizes = data.shape[axis], () if extra is None else (extra[1],)
     block_work = partial(_stretch, work=work)

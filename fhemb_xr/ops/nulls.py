@@ -85,6 +85,7 @@ def surrogates(
     """
     among("surrogate", method, tuple(nulls.KINDS))
     schema.require_dims(x, schema.TIME, *([] if dim is None else [dim]))
+    schema.require_regular(x)
     check_number("n", n, 1)
     check_number("seed", seed, 0)
     block = _block(x, method, block_s, level)

@@ -1,6 +1,7 @@
 """The whole way in one lazy call: pixels to features to eigenfaces to bands."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -173,6 +174,8 @@ def heatmap(ds: xr.Dataset | xr.DataArray) -> xr.DataArray:
     """
     if isinstance(ds, xr.DataArray):
         return ds
+    if not isinstance(ds, xr.Dataset):
+        schema.require_real(ds)
     if schema.HEATMAP not in ds:
         raise SchemaError(f"no variable 'heatmap' among {sorted(map(str, ds.data_vars))}")
     rate = {k: ds.attrs[k] for k in (schema.SAMPLING_RATE,) if k in ds.attrs}
@@ -184,6 +187,8 @@ def _threshold(ds: xr.Dataset | xr.DataArray, asked: float | str | None) -> floa
         if asked != "recording":
             raise ValueError(f"threshold is °C, None or 'recording', found {asked!r}")
         asked = ds.attrs.get(schema.THRESHOLD)
+    if asked is not None and not float(asked) > -math.inf:  # NaN would mask nothing
+        raise ValueError(f"threshold is a number of °C, found {asked!r}")
     return None if asked is None else float(asked)
 
 

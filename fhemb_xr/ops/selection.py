@@ -1,13 +1,13 @@
 """Which people, which frames, which pixels."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import EmptySelectionError, UnknownNameError, nearest
+from fhemb_xr.errors import EmptySelectionError, SchemaError, UnknownNameError, nearest
 
 Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
 Spec = str | int | Sequence[object]
@@ -48,7 +48,9 @@ def select(
     EmptySelectionError
         Nothing is left; the message has the range that is there.
     ValueError
-        Both ``frames`` and ``seconds``, or an interval that runs backwards.
+        Both ``frames`` and ``seconds``, an interval that runs backwards, or no list of ids.
+    SchemaError
+        A clock that does not increase, or is not of seconds.
 
     Notes
     -----
@@ -78,10 +80,16 @@ def _take(ds: Labelled, dim: str, spec: Spec) -> Labelled:
     if dim not in ds.indexes:
         raise UnknownNameError(f"cannot select by {dim}: the dimensions are {tuple(ds.dims)}")
     ids = ds.indexes[dim].tolist()
+    if not isinstance(spec, str | int | np.integer | Sequence | np.ndarray):
+        raise ValueError(
+            f"{dim}s are 'all', an id, or a list of ids and pairs (first, last), found {spec!r}"
+        )
     entries = [spec] if isinstance(spec, str | int | np.integer) else _pair_or_list(spec)
     wanted: set[object] = set()
     for entry in entries:
         wanted |= _expand(entry, ids, dim)
+    if not wanted:
+        raise EmptySelectionError(f"no {dim} was asked for: there are {ids}")
     return ds.isel({dim: [i for i, name in enumerate(ids) if name in wanted]})
 
 
@@ -104,9 +112,7 @@ def _expand(entry: object, ids: list[object], dim: str) -> set[object]:
 
 
 def _between(ds: Labelled, name: str, interval: tuple[float, float]) -> Labelled:
-    start, stop = interval
-    if not start < stop:
-        raise ValueError(f"an interval is [start, stop) with start < stop, found {interval!r}")
+    start, stop = _interval(interval)
     axis = _clock(ds, name)
     # a frame belongs to the second it starts in, whatever the rounding of frame / rate
     slack = 1e-9 * max(abs(start), abs(stop), 1.0)
@@ -117,13 +123,31 @@ def _between(ds: Labelled, name: str, interval: tuple[float, float]) -> Labelled
     return ds.isel({schema.TIME: slice(int(inside[0]), int(inside[-1]) + 1)})
 
 
+def _interval(asked: object) -> tuple[Any, Any]:
+    numbers = int | float | np.number
+    if isinstance(asked, Sequence | np.ndarray) and len(asked) == 2:
+        start, stop = asked
+        if isinstance(start, numbers) and isinstance(stop, numbers) and start < stop:
+            return start, stop
+    raise ValueError(
+        f"an interval is [start, stop), two numbers with start < stop, found {asked!r}"
+    )
+
+
 def _clock(
     ds: xr.DataArray | xr.Dataset, name: str
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Frame numbers or seconds along time, from the index: never from lazy data."""
     if schema.TIME not in ds.indexes:
         raise UnknownNameError(f"cannot select by {name}: 'time' has no coordinate")
-    seconds = np.asarray(ds.indexes[schema.TIME], dtype=np.float64)
+    index = ds.indexes[schema.TIME]
+    if index.dtype.kind not in "iuf" or not index.is_monotonic_increasing:
+        raise SchemaError(
+            f"cannot select by {name}: 'time' has to be increasing seconds, found dtype "
+            f"{index.dtype}{'' if index.is_monotonic_increasing else ', not increasing'}; set "
+            "it with .assign_coords(time=...), order it with .sortby('time')"
+        )
+    seconds = np.asarray(index, dtype=np.float64)
     return seconds if name == schema.TIME else np.rint(seconds * schema.sampling_rate(ds))
 
 
@@ -141,6 +165,13 @@ def mask(heat: xr.DataArray, threshold: float) -> xr.DataArray:
     -------
     The heatmap with the same shape, dtype and attributes, lazy where it was.
 
+    Raises
+    ------
+    SchemaError
+        Not an array of real numbers.
+    ValueError
+        The threshold is no number.
+
     Notes
     -----
     Memory: the chunk and one mask of a byte per sample. Tasks: one per chunk, fused.
@@ -152,4 +183,7 @@ def mask(heat: xr.DataArray, threshold: float) -> xr.DataArray:
     >>> fx.mask(xr.DataArray([20.0, 31.0], dims="x"), 25).values
     array([nan, 31.])
     """
+    schema.require_real(heat)
+    if not isinstance(threshold, int | float | np.number) or np.isnan(threshold):
+        raise ValueError(f"threshold is a number of °C, found {threshold!r}")
     return heat.where(heat >= heat.dtype.type(threshold))

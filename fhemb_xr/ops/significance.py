@@ -306,6 +306,7 @@ def isc(
     if null is not None:
         among("null", null, ("circular",))
     schema.require_dims(x, dim, schema.TIME)
+    schema.require_regular(x)
     _check_share(alpha)
     rate, length = schema.sampling_rate(x), x.sizes[schema.TIME]
     width, step = samples_of(window_s, step_s, length, rate)

@@ -121,6 +121,7 @@ def _common_clock(a: xr.DataArray, b: xr.DataArray) -> float:
     """The sampling rate of both [Hz], if every sample of one has its partner."""
     for x in (a, b):
         schema.require_dims(x, schema.TIME)
+        schema.require_regular(x)
     if a.sizes[schema.TIME] != b.sizes[schema.TIME]:
         raise ValueError(
             f"the series have {a.sizes[schema.TIME]} and {b.sizes[schema.TIME]} samples: "

@@ -75,6 +75,7 @@ def spectrogram(
     1.2
     """
     schema.require_dims(x, schema.TIME)
+    schema.require_regular(x)
     rate, n = schema.sampling_rate(x), x.sizes[schema.TIME]
     length, step = round(window_s * rate), round(step_s * rate)
     if not step >= 1 or not 2 <= length <= n:

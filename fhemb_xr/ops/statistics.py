@@ -37,6 +37,8 @@ def moments(heat: xr.DataArray, dim: Hashable | Iterable[Hashable] = "time") -> 
 
     Raises
     ------
+    SchemaError
+        Not an array of real numbers.
     ValueError
         If ``dim`` is not a dimension of ``heat``.
 
@@ -60,6 +62,7 @@ def moments(heat: xr.DataArray, dim: Hashable | Iterable[Hashable] = "time") -> 
     (2.0, '(K)^2')
     """
     dims = (dim,) if isinstance(dim, str) or not isinstance(dim, Iterable) else tuple(dim)
+    schema.require_real(heat)
     if not dims or any(d not in heat.dims for d in dims):
         raise ValueError(f"cannot take moments along {dim!r}: the dimensions are {heat.dims}")
     stacked = xr.apply_ufunc(
