@@ -1,6 +1,7 @@
 # make demo   the whole way on a PostgreSQL of its own; CLIP=file.npz adds a clip
 # make test   style, types, tests, doctests, README
 # make soak   the same with the long tests of faults; make bench  times beside the peers
+# make audit  known vulnerabilities of the pinned dependencies, asked of the network
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -17,7 +18,7 @@ $(VENV)/.installed: $(VENV)/.demo
 	$(PIP) -e '.[all]'
 	touch $@
 
-.PHONY: install demo test soak lint bench clean
+.PHONY: install demo test soak lint bench audit clean
 install: $(VENV)/.installed
 
 demo: $(VENV)/.demo
@@ -36,6 +37,12 @@ soak: lint
 
 bench: install
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+# known vulnerabilities of what constraints.txt pins; asks the network, and fails if it cannot
+audit:
+	$(PYTHON) -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install -q --disable-pip-version-check pip-audit==2.10.1
+	$(VENV)/audit/bin/pip-audit --strict --no-deps --disable-pip -r constraints.txt
 
 clean:
 	rm -rf $(VENV) $(OUT) .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
