@@ -121,7 +121,6 @@ def _common_clock(a: xr.DataArray, b: xr.DataArray) -> float:
     """The sampling rate of both [Hz], if every sample of one has its partner."""
     for x in (a, b):
         schema.require_dims(x, schema.TIME)
-        schema.require_regular(x)
     if a.sizes[schema.TIME] != b.sizes[schema.TIME]:
         raise ValueError(
             f"the series have {a.sizes[schema.TIME]} and {b.sizes[schema.TIME]} samples: "
@@ -132,6 +131,8 @@ def _common_clock(a: xr.DataArray, b: xr.DataArray) -> float:
         raise ValueError(
             f"the series have {rate:g} and {other:g} samples a second: resample one"
         )
+    for x in (a, b):
+        schema.require_regular(x)
     if schema.TIME in a.indexes and schema.TIME in b.indexes:
         mine, yours = (np.asarray(x.indexes[schema.TIME], dtype=np.float64) for x in (a, b))
         if not np.allclose(mine, yours, rtol=0, atol=0.5 / rate):
