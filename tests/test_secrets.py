@@ -138,6 +138,7 @@ def test_canary__has_met_every_command():
         "forget",
         "export",
         "anonymize",
+        "pair",
     }  # read stores, not settings
     assert {name for (name,) in commands(cli.app)} - {"ingest", "demo"} <= met | harmless
     met = {args[0] for app, args, _ in STEPS if app is ingest_cli.app}
