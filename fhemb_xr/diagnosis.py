@@ -8,6 +8,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
+from fhemb_xr.cluster import leftovers
+
 Check = tuple[str, str, str]
 
 _GROUPS = {
@@ -55,6 +57,9 @@ def checks() -> Iterator[Check]:
         "OK" if free > 5 else "WARN",
         f"{free:.0f} GiB free for temporary files",
     )
+    left = len(leftovers())
+    text = f"{left} folders of killed workers, which may hold faces: the next cluster removes them"
+    yield "spilled data", "WARN" if left else "OK", text if left else "none is left"
 
 
 def _version(name: str) -> str:

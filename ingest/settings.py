@@ -183,7 +183,10 @@ def require_private(path: Path, what: str) -> None:
     """
     if sys.platform == "win32":  # modes mean nothing there
         return
-    mode = stat.S_IMODE(path.stat().st_mode)
+    about = path.stat()
+    if about.st_uid not in (os.getuid(), 0):
+        raise ConfigError(f"{what} {str(path)!r} is another user's: make your own copy of it")
+    mode = stat.S_IMODE(about.st_mode)
     if mode & 0o077:
         raise ConfigError(
             f"{what} {str(path)!r} may be read by others (mode {mode:04o}): chmod 600 {path}"
