@@ -58,7 +58,7 @@ def checks() -> Iterator[Check]:
         f"{free:.0f} GiB free for temporary files",
     )
     left = len(leftovers())
-    text = f"{left} folders of killed workers, which may hold faces: the next cluster removes them"
+    text = f"{left} folders of killed workers, maybe of faces: the next cluster removes them"
     yield "spilled data", "WARN" if left else "OK", text if left else "none is left"
 
 
