@@ -19,6 +19,8 @@ _GROUPS = {
     "learn": ("scikit-learn", "dask-ml", "tslearn", "torch", "transformers"),
     "streams": ("h5netcdf", "h5py", "av"),
     "fast": ("zarrs",),
+    "physio": ("pyedflib", "sleepecg"),
+    "versions": ("icechunk",),
 }
 
 

@@ -5,7 +5,7 @@ import importlib.resources
 import numpy as np
 import pytest
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fhemb_xr as fx
@@ -59,6 +59,7 @@ def test_crests__of_a_pulse_wave(truth):
     assert abs(at.size - (truth < 58).sum()) <= 2
 
 
+@settings(max_examples=12)
 @given(st.lists(st.floats(0.3, 1.9), min_size=3, max_size=20), st.integers(1, 60))
 def test_rates__match_a_naive_loop(gaps, cut):
     at = np.round(np.cumsum(gaps) / 0.01).astype(int)

@@ -1,10 +1,12 @@
 """Which face a heart belongs to: exact where it must be, right on simulated faces."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 import scipy.fft
+import scipy.special
 import scipy.stats
 import xarray as xr
 
@@ -50,6 +52,15 @@ def test_pair__flips_exactly_when_candidates_change_places(strangers, models, me
         margin = one.score.diff("candidate").values
         np.testing.assert_array_equal(margin, -two.score.diff("candidate").values)
         np.testing.assert_allclose(one.probability.sum("candidate"), 1)
+
+
+def test_probability__is_of_the_candidate_wherever_it_stands():
+    rng = np.random.default_rng(0)
+    score = rng.normal(0, 3, size=(200, 7))
+    order = rng.permutation(7)
+    found = likeness.probability(score)
+    np.testing.assert_array_equal(likeness.probability(score[:, order]), found[:, order])
+    np.testing.assert_allclose(found, scipy.special.softmax(score, axis=-1), rtol=1e-12)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -128,6 +139,16 @@ def test_movie__brings_motion_down_to_the_noise():
     before = np.einsum("tyx,yx->t", noise + course[:, None, None] * shape, unit)
     band = pulses.cosines(150, 15.0, pulses.PULSE_HZ).T @ before
     assert np.sum(band**2) / 0.03**2 > 1000 * np.sum(along**2)
+
+
+def test_movie__takes_the_memory_that_it_says():
+    x = np.random.default_rng(0).normal(size=(150, 40, 40)).astype("float32")
+    pulses.movie(x, 15.0)
+    tracemalloc.start()
+    pulses.movie(x, 15.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 * x.size
 
 
 def test_blind__is_the_regression_that_it_says():

@@ -99,11 +99,8 @@ def test_config__names_every_fault(tmp_path, text, sentence):
     assert str(tmp_path) not in str(error.value)
 
 
-def test_runs__say_what_is_wrong(folder, tmp_path):
+def test_runs__say_what_is_wrong(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no file 'none.yaml'"):
         runs.read_config(tmp_path / "none.yaml")
     with pytest.raises(UnknownNameError, match=r"no run 'latest' among 0"):
         runs.open_run(tmp_path / "none")
-    done = fhemb("evaluate", folder / "new.zarr", "--runs", tmp_path / "none", "--json")
-    assert done.returncode == 1
-    assert json.loads(done.stdout)["error"]["code"] == "UnknownNameError"

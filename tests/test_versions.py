@@ -31,7 +31,7 @@ def test_recording__of_a_session_is_that_of_a_folder(tmp_path, ds, computes):
 
 
 def test_versions__travel_in_time(tmp_path, ds):
-    path, emb = tmp_path / "emb", ds.fhemb.embed(["mean"])
+    path, emb = tmp_path / "emb", ds.heatmap.mean(["y", "x"])
     for i in range(2):
         with fx.version(path, f"plus {i}") as session:
             fx.save(emb + i, session, mode="w")
@@ -39,7 +39,7 @@ def test_versions__travel_in_time(tmp_path, ds):
     assert [v.message for v in line] == ["plus 0", "plus 1"]
     for i, v in enumerate(line):
         for how in ({"snapshot": v.snapshot}, {"as_of": v.written_at}):
-            found = fx.open_embedding(fx.open_version(path, **how))
+            found = fx.open_result(fx.open_version(path, **how))
             np.testing.assert_array_equal(found, (emb + i).compute())
     np.testing.assert_array_equal(fx.open_result(fx.open_version(path)), (emb + 1).compute())
 
@@ -48,17 +48,17 @@ def test_save__commits_with_a_message_into_a_session_of_ones_own(tmp_path, ds):
     storage = icechunk.local_filesystem_storage(str(tmp_path / "own"))
     repository = icechunk.Repository.create(storage)
     session = repository.writable_session("main")
-    fx.save(ds.fhemb.embed(["mean"]), session, message="by hand")
+    fx.save(ds.heatmap.mean(["y", "x"]), session, message="by hand")
     assert not session.has_uncommitted_changes
     assert fx.versions(tmp_path / "own")[0].message == "by hand"
     with pytest.raises(StoreError, match=r"holds something already: mode='w' replaces it"):
-        fx.save(ds.fhemb.embed(["std"]), repository.writable_session("main"))
+        fx.save(ds.heatmap.std(["y", "x"]), repository.writable_session("main"))
     with pytest.raises(ValueError, match=r"a message is of a commit"):
         fx.save(ds, tmp_path / "plain.zarr", message="no")
 
 
 def test_version__that_fails_leaves_the_old_one(tmp_path, ds):
-    path, emb = tmp_path / "emb", ds.fhemb.embed(["mean"])
+    path, emb = tmp_path / "emb", ds.heatmap.mean(["y", "x"])
     with fx.version(path, "good") as session:
         fx.save(emb, session)
     with suppress(ZeroDivisionError), fx.version(path, "bad") as session:

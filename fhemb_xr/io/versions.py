@@ -72,16 +72,15 @@ def version(path: str | Path, message: str, *, branch: str = "main") -> Iterator
     Examples
     --------
     >>> import tempfile, fhemb_xr as fx
-    >>> emb = fx.testing.audience(n_subjects=2, seconds=4).fhemb.embed(["mean"])
+    >>> emb = fx.testing.audience(n_subjects=2, seconds=4).heatmap.mean(["y", "x"])
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     with fx.version(f"{folder}/emb", "first look") as session:
     ...         fx.save(emb, session)
     ...     with fx.version(f"{folder}/emb", "in kelvin") as session:
     ...         fx.save(emb + 273.15, session, mode="w")
     ...     first, second = fx.versions(f"{folder}/emb")
-    ...     old = fx.open_embedding(
-    ...         fx.open_version(f"{folder}/emb", snapshot=first.snapshot)
-    ...     ).load()
+    ...     past = fx.open_version(f"{folder}/emb", snapshot=first.snapshot)
+    ...     old = fx.open_result(past).load()
     >>> bool((old == emb).all()), second.message
     (True, 'in kelvin')
     """
