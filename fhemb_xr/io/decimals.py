@@ -49,11 +49,21 @@ def pack(x: NDArray[np.floating[Any]], decimals: int, label: str = "") -> NDArra
 def unpack(packed: NDArray[np.int32], decimals: int) -> NDArray[np.float32]:
     """32 bits to the float32 nearest to the decimal: ``(...) -> (...)``.
 
-    Peak memory: 13 bytes per sample.
+    Peak memory: 4 bytes per sample, which are the result.
     """
-    out: NDArray[np.float32] = np.divide(packed, 10.0**decimals).astype(np.float32)
-    out[packed == MISSING] = np.nan
+    out = np.empty(packed.shape, np.float32)
+    whole, flat, unit = np.ravel(packed), out.reshape(-1), 10.0**decimals
+    for start in range(0, whole.size, _AT_ONCE):
+        part = whole[start : start + _AT_ONCE]
+        place = flat[start : start + _AT_ONCE]
+        place[...] = np.divide(part, unit)  # in float64, which the cache holds
+        missing = part == MISSING
+        if missing.any():
+            place[missing] = np.nan
     return out
+
+
+_AT_ONCE = 2**14
 
 
 def asked(x: xr.DataArray) -> int | None:
