@@ -7,6 +7,10 @@ Two worker processes of 1 GiB, one thread each, read an uncompressed store of N 
 fhemb_xr, and by rechunking to whole series for PyWavelets. A plain copy is the roofline. Peak
 is the larger worker's resident memory, imports included; moved is what workers sent each other,
 read is what they read from files, what they spilled included.
+
+Measured with 16 000 frames (0.35 GB) on two cores that others used too: the copy 1.7 s, peak
+390 MiB; fhemb_xr 4.4 s, 618 MiB, 0.3 GB moved, nothing spilled. (Blocks of 64 MiB instead of
+16 held 200 MiB more, and workers of 1 GiB began to spill.)
 """
 
 import argparse

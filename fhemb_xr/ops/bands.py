@@ -19,7 +19,7 @@ from fhemb_xr.ops.neighbours import (
     row_bytes,
 )
 
-_BLOCK_BYTES = 2**26  # up to here short chunks are filtered together
+_BLOCK_BYTES = 2**24  # up to here short chunks are filtered together
 
 
 def wavelet_bands(
@@ -83,7 +83,7 @@ def wavelet_bands(
     Equal to ``pywt.wavedec``, zero, ``pywt.waverec`` over the whole series, to rounding. A
     block reads about ``(F - 1)(2^L - 1)`` samples of its neighbours on each side (F the
     filter's length); neighbouring chunks much shorter than that are filtered together, up to
-    64 MiB: measured, that is two to eight times as fast as coefficients carried from block to
+    16 MiB: measured, that is two to eight times as fast as coefficients carried from block to
     block level by level, with a tenth of the tasks (``benchmarks/bench_wavelets.py``). Memory:
     for each running task twice what the block reads, and its results. Tasks: under six per
     chunk. Computes at call: none.
