@@ -33,8 +33,9 @@ def test_decimals__that_are_more_are_refused(x):
 
 
 @pytest.mark.parametrize("lengths", [300, (300, 130)])
-@pytest.mark.parametrize("pipeline", ["zarr", "zarrs"])
-@pytest.mark.parametrize("chunks", [{}, {"frame": 50}, None])
+@pytest.mark.parametrize(
+    ("pipeline", "chunks"), [("zarr", None), ("zarrs", {}), ("zarrs", {"frame": 50})]
+)
 def test_streams__come_back_as_they_were(tmp_path, computes, lengths, pipeline, chunks):
     made = fx.testing.streams(2, lengths)
     fx.save(made, tmp_path / "a.zarr")
