@@ -9,8 +9,9 @@ is the larger worker's resident memory, imports included; moved is what workers 
 read is what they read from files, what they spilled included.
 
 Measured with 16 000 frames (0.35 GB) on two cores that others used too: the copy 1.7 s, peak
-390 MiB; fhemb_xr 4.4 s, 618 MiB, 0.3 GB moved, nothing spilled. (Blocks of 64 MiB instead of
-16 held 200 MiB more, and workers of 1 GiB began to spill.)
+390 MiB; fhemb_xr 4.4 s, 618 MiB, 0.3 GB moved. (Blocks of 64 MiB instead of 16: 755 instead
+of 550 MiB in one process, and the run on two workers of 1 GiB did not end in 110 s.) The 3 GB
+of the default and the peer have not been measured yet.
 """
 
 import argparse
