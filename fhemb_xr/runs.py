@@ -97,7 +97,7 @@ def train(
     model.attrs[CONFIG] = config.model_dump_json()
     if provenance.UUID in ds.attrs:
         model.attrs["trained_on"] = ds.attrs[provenance.UUID]
-    name = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    name = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:6]}"
     root = Path(runs).expanduser()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     zarr.open_group(str(root), mode="a", zarr_format=3)
