@@ -33,6 +33,25 @@ def test_embed__computes_nothing_and_keeps_the_order_asked_for(faces, computes):
     assert "units" not in emb.attrs
 
 
+def test_everything__leaves_the_coordinates_of_a_recording_in_memory(computes):
+    ds = fx.testing.audience(n_subjects=2, seconds=4, shape=(8, 6), chunk_frames=50)
+    with computes(0):  # of frame(time), group(subject): what compares lazy ones reads them
+        emb = ds.fhemb.embed(["skew", "pc0"])
+        one = emb.isel(session=0, feature=0)
+        people = [one.sel(subject=s) for s in (40, 41)]
+        window = {"window_s": 1, "step_s": 1, "max_lag_s": 0.2}
+        found = [
+            emb,
+            ds.fhemb.mask(25).fhemb.project(ds.fhemb.pca(1)),
+            fx.lagged_correlation(one, **window),
+            fx.synchrony(one, "lagged_correlation", 3, seed=0, **window),
+            fx.isc(one),
+            fx.warping_path(*people),
+        ]
+    for out in found:
+        assert not [n for n, c in out.coords.items() if c.chunks]
+
+
 def test_embed__equals_numpy_and_pywt_done_by_hand(faces):
     emb = faces.fhemb.embed(["mean"], wavelet="db2", level=2, bands=[0, 2])
     x = faces.heatmap.values.astype("f8")

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels import pairs
+from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.relation import check_constraint
 
@@ -106,7 +107,7 @@ def warping_path(
 
 def _whole(x: xr.DataArray, names: list[str]) -> xr.DataArray:
     x = x.drop_vars(schema.TIME, errors="ignore")
-    return x.chunk(dict.fromkeys([*names, schema.TIME], -1)) if x.chunks else x
+    return rechunked(x, dict.fromkeys([*names, schema.TIME], -1))
 
 
 def _ranges(

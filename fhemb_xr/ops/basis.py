@@ -9,6 +9,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops.chunks import rechunked
 
 PIXELS = (schema.Y, schema.X)
 SAMPLE = "sample"
@@ -91,7 +92,7 @@ def parts(basis: xr.Dataset, names: tuple[str, ...]) -> list[xr.DataArray]:
         )
     whole = {*PIXELS, schema.COMPONENT, SAMPLE}
     found = [basis[n] for n in names]
-    return [p.chunk(dict.fromkeys(whole & set(p.dims), -1)) if p.chunks else p for p in found]
+    return [rechunked(p, dict.fromkeys(whole & set(p.dims), -1)) for p in found]
 
 
 def core(found: list[xr.DataArray]) -> list[list[str]]:

@@ -9,6 +9,7 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels import heartbeat as kernel
+from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 
 KINDS = ("ecg", "pulse")
@@ -323,7 +324,7 @@ def _whole(
 ) -> xr.DataArray:
     """A function of whole series; ``new`` is the clock of the result where it is another."""
     budget.check(60 * x.sizes[schema.TIME], "one whole trace", "select less time")
-    one = x.chunk({d: -1 if d == schema.TIME else 1 for d in x.dims}) if x.chunks else x
+    one = rechunked(x, {d: -1 if d == schema.TIME else 1 for d in x.dims})
     core = schema.TIME if new is None else "_clock"
     out: xr.DataArray = xr.apply_ufunc(
         function,

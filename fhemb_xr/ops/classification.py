@@ -14,6 +14,7 @@ from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels import pairs
 from fhemb_xr.kernels import validation as kernel
 from fhemb_xr.ops import classifiers as zoo
+from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among, pair_dims
 from fhemb_xr.ops.samples import LABEL, PEOPLE, SAMPLE
 
@@ -171,7 +172,7 @@ def _who(samples: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
         given = samples[name].reset_coords(drop=True).drop_vars(SAMPLE, errors="ignore")
         if not given.chunks and len(kinds := np.unique(given.values).tolist()) < 2:
             raise ValueError(f"need two {name}s or more, found {kinds}")
-        given = given.chunk(-1) if given.chunks else given
+        given = rechunked(given, -1)
         codes.append(
             xr.apply_ufunc(
                 _numbered, given, input_core_dims=[[SAMPLE]], output_core_dims=[[SAMPLE]],
@@ -197,7 +198,7 @@ def _series(samples: xr.DataArray, related: bool) -> xr.DataArray:
     x = x.transpose(SAMPLE, schema.FEATURE, schema.TIME)
     needed = 24 * math.prod(x.shape) + (16 * x.shape[0] ** 2 if related else 0)
     budget.check(needed, "all samples in one piece", "take shorter segments or fewer features")
-    return x.chunk(-1) if x.chunks else x
+    return rechunked(x, -1)
 
 
 def _distances(relation: xr.DataArray, samples: xr.DataArray) -> xr.DataArray:
@@ -209,7 +210,7 @@ def _distances(relation: xr.DataArray, samples: xr.DataArray) -> xr.DataArray:
         )
     d = relation.transpose(rows, columns).reset_coords(drop=True).drop_vars([rows, columns])
     d = 1 - d if relation.attrs.get("metric") in pairs.SIMILARITIES else d
-    return d.chunk(-1) if d.chunks else d
+    return rechunked(d, -1)
 
 
 def _trials(

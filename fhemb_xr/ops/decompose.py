@@ -13,6 +13,7 @@ from fhemb_xr.kernels import imputation
 from fhemb_xr.ops import basis as bases
 from fhemb_xr.ops import estimators, kernelpca
 from fhemb_xr.ops import recipes as known
+from fhemb_xr.ops.chunks import rechunked
 
 METHODS = ("covariance", "randomized", "incremental", "kernel", "sparse", "robust")
 SCALERS = ("none", "center", "standard", "robust", "minmax")
@@ -236,7 +237,7 @@ def project(heat: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
         options = {"impute": "mean" if "projection" in basis else "fit"} if impute else {}
     out: xr.DataArray = xr.apply_ufunc(
         kernelpca.scores if of_kernel else _scores,
-        heat.chunk(whole) if heat.chunks else heat,
+        rechunked(heat, whole),
         *parts,
         kwargs=options,
         input_core_dims=[list(_PIXELS), *bases.core(parts)],
@@ -295,7 +296,7 @@ def reconstruct(scores: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     parts = bases.parts(basis.isel(component=slice(k)), _LINEAR)
     out: xr.DataArray = xr.apply_ufunc(
         _frames,
-        scores.chunk(component=-1) if scores.chunks else scores,
+        rechunked(scores, {schema.COMPONENT: -1}),
         *parts,
         input_core_dims=[[schema.COMPONENT], *bases.core(parts)],
         output_core_dims=[list(_PIXELS)],

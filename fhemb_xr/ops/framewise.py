@@ -107,8 +107,11 @@ def features(
         numbers = [int(n[2:]) for n in wanted if n.startswith("pc")]
         scores = decompose.project(visible, pca.sel(component=numbers))
         parts.append(_as_features(scores, numbers, heat.dtype))
-    out = xr.concat(parts, schema.FEATURE) if len(parts) > 1 else parts[0]
-    out = out.sel(feature=wanted) if len(parts) > 1 else out
+    out = parts[0]
+    if len(parts) > 1:  # both have the coordinates of heat, lazy ones are not read to compare
+        out = xr.concat(
+            parts, schema.FEATURE, coords="minimal", compat="override", join="override"
+        ).sel(feature=wanted)
     out.attrs = {"long_name": "features of each frame"}
     if schema.TIME in heat.dims:
         out.attrs[schema.SAMPLING_RATE] = schema.sampling_rate(heat)

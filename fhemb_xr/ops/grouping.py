@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from fhemb_xr import schema
 from fhemb_xr.kernels import pairs, scales, trees
 from fhemb_xr.ops import prototypes
+from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.intervals import intervals
 from fhemb_xr.ops.matrices import among, pair_dims, whole
 from fhemb_xr.ops.relation import pairwise
@@ -352,7 +353,7 @@ def _scores(
 
 def _together(labels: list[xr.DataArray]) -> xr.DataArray:
     out = xr.concat(labels, "n_clusters", join="override").reset_coords(drop=True)
-    return out.chunk(n_clusters=-1) if out.chunks else out
+    return rechunked(out, {"n_clusters": -1})
 
 
 def _mapped(

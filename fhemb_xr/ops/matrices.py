@@ -6,6 +6,7 @@ import xarray as xr
 
 from fhemb_xr import budget
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.ops.chunks import rechunked
 
 
 def among(what: str, name: str, allowed: tuple[str, ...]) -> None:
@@ -34,7 +35,7 @@ def whole(d: xr.DataArray) -> xr.DataArray:
     n_bytes = 4 * 8 * d.sizes[rows] ** 2
     budget.check(n_bytes, "a matrix of all pairs in one piece", "select fewer series")
     d = d.transpose(..., rows, columns)
-    return d.chunk({rows: -1, columns: -1}) if d.chunks else d
+    return rechunked(d, {rows: -1, columns: -1})
 
 
 def pair_dims(d: xr.DataArray) -> tuple[Hashable, Hashable]:

@@ -7,6 +7,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels import nulls
+from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 
 REPLICATE = "replicate"
@@ -144,7 +145,7 @@ def _numbers(
 
 
 def _whole_time(x: xr.DataArray) -> xr.DataArray:
-    return x.chunk({schema.TIME: -1}) if x.chunks else x
+    return rechunked(x, {schema.TIME: -1})
 
 
 def check_number(name: str, value: int, least: int) -> None:

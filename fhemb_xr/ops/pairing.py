@@ -9,6 +9,7 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
 from fhemb_xr.kernels import likeness, pulses
+from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 
 METHODS = ("blind", "linear", "r2plus1d")
@@ -183,7 +184,7 @@ def windows(x: xr.DataArray, width: int) -> xr.DataArray:
     x = x.drop_vars([n for n, c in x.coords.items() if schema.TIME in c.dims])
     if x.chunks:
         frames = max(x.chunksizes[schema.TIME]) // width * width
-        x = x.chunk({schema.TIME: max(width, frames)})
+        x = rechunked(x, {schema.TIME: max(width, frames)})
     out: xr.DataArray = x.coarsen({schema.TIME: width}).construct(
         {schema.TIME: (schema.WINDOW, "_tick")}
     )
@@ -195,8 +196,7 @@ def movies(x: xr.DataArray, rate_hz: float) -> xr.DataArray:
     core = ["_tick", schema.Y, schema.X]
     one = 60 * int(np.prod([x.sizes[d] for d in core]))
     budget.check(one, "one window of a face", "choose a shorter window or a coarser grid")
-    if x.chunks:
-        x = x.chunk(dict.fromkeys(core, -1))
+    x = rechunked(x, dict.fromkeys(core, -1))
     n_f = pulses.cosines(x.sizes["_tick"], rate_hz, pulses.PULSE_HZ).shape[1]
     return over(
         pulses.movie, [x], [core], ["_f", schema.Y, schema.X],
@@ -207,7 +207,7 @@ def movies(x: xr.DataArray, rate_hz: float) -> xr.DataArray:
 def _hearts(trace: xr.DataArray, width: int) -> xr.DataArray:
     x = windows(trace, width)
     x = x.rename({schema.SUBJECT: HEART}) if schema.SUBJECT in x.dims else x
-    return x.chunk({d: -1 for d in ("_tick", HEART) if d in x.dims}) if x.chunks else x
+    return rechunked(x, {d: -1 for d in ("_tick", HEART) if d in x.dims})
 
 
 def face_codes(x: xr.DataArray, method: str, model: xr.Dataset | None) -> xr.DataArray:

@@ -10,6 +10,7 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels import trials as kernel
+from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.nulls import check_number
 from fhemb_xr.ops.pairing import CANDIDATE, HEART, METHOD
@@ -148,7 +149,7 @@ def _matrix(scores: xr.Dataset, least: int) -> tuple[xr.DataArray, str]:
 
 
 def _whole(x: xr.DataArray) -> xr.DataArray:
-    return x.chunk(dict.fromkeys(x.dims, -1)) if x.chunks else x
+    return rechunked(x, dict.fromkeys(x.dims, -1))
 
 
 def _rates(rate: xr.DataArray | None, score: xr.DataArray, rest: list[Any]) -> xr.DataArray:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels import shapes, trees
+from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 
 F64 = NDArray[np.float64]
@@ -158,7 +159,7 @@ def _series(x: xr.DataArray, dim: Hashable, *, warped: bool) -> xr.DataArray:
     x = x.transpose(..., dim, names[0], schema.TIME)
     needed = 16 * int(np.prod(x.shape[-3:])) + (8 * x.shape[-1] ** 2 if warped else 0)
     budget.check(needed, "all series in one piece", "select less time or fewer series")
-    return x.chunk({dim: -1, names[0]: -1, schema.TIME: -1}) if x.chunks else x
+    return rechunked(x, {dim: -1, names[0]: -1, schema.TIME: -1})
 
 
 def _sorted(x: xr.DataArray, dim: Hashable) -> tuple[int, ...]:
@@ -170,7 +171,7 @@ def _group_of(labels: xr.DataArray, x: xr.DataArray, dim: Hashable) -> xr.DataAr
     schema.require_dims(labels, dim)
     if dim in labels.indexes and dim in x.indexes:
         labels = labels.reindex({dim: x.indexes[dim]}, fill_value=-1)
-    return labels.chunk({dim: -1}) if labels.chunks else labels
+    return rechunked(labels, {dim: -1})
 
 
 def _count(labels: xr.DataArray) -> int:

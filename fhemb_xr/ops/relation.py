@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels import pairs
+from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.pair_grid import related
 from fhemb_xr.ops.rescaling import normalize_relation as normalize_relation
@@ -246,9 +247,7 @@ def arranged(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
     x = x.transpose(..., dim, names[0], schema.TIME)
     samples = x.sizes[schema.TIME] * x.sizes[names[0]]
     block = _block_length(x.sizes[dim], samples, math.prod(x.shape[:-3]))
-    if not x.chunks:
-        return x
-    return x.chunk({schema.TIME: -1, names[0]: -1, dim: block, **_one_by_one(x)})
+    return rechunked(x, {schema.TIME: -1, names[0]: -1, dim: block, **_one_by_one(x)})
 
 
 def _one_by_one(x: xr.DataArray) -> dict[Hashable, int]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels import pairs, shifts
 from fhemb_xr.kernels import significance as kernel
+from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.intervals import samples_of
 from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.nulls import REPLICATE, check_number, surrogates
@@ -211,7 +212,7 @@ def _results(
 def _discovery(p: xr.DataArray) -> xr.DataArray:
     """Over all of ``p``, in one task."""
     budget.check(48 * p.size, "the correction of all p-values", "test fewer at once")
-    p = p.chunk(dict.fromkeys(p.dims, -1)) if p.chunks else p
+    p = rechunked(p, dict.fromkeys(p.dims, -1))
     out: xr.DataArray = xr.apply_ufunc(
         kernel.false_discovery,
         p,
@@ -378,7 +379,7 @@ def _gathered(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
     }
     if 40 * one + math.prod(rest.values()) * one > options.budget:
         rest = dict.fromkeys(rest, 1)
-    return x.chunk({dim: -1, schema.TIME: -1, **rest})
+    return rechunked(x, {dim: -1, schema.TIME: -1, **rest})
 
 
 def _finished(

@@ -8,6 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
+from fhemb_xr.ops.chunks import rechunked
 
 _TARGET = 2**27  # bytes of one block of the result
 _SHIFTY = (
@@ -178,7 +179,7 @@ def _is_decimated(x: xr.DataArray) -> bool:
 def _blocks(a: xr.DataArray, b: xr.DataArray, map_bytes: int) -> list[xr.DataArray]:
     """Both without labels of time, whole along it, and cut until a block of maps is small."""
     chunked = [x.drop_vars(schema.TIME, errors="ignore") for x in (a, b)]
-    chunked = [x.chunk({schema.TIME: -1}) if x.chunks else x for x in chunked]
+    chunked = [rechunked(x, {schema.TIME: -1}) for x in chunked]
     chunks: dict[object, tuple[int, ...]] = {}
     for x in chunked:
         chunks |= {d: c for d, c in x.variable.chunksizes.items() if d != schema.TIME}
@@ -190,7 +191,7 @@ def _blocks(a: xr.DataArray, b: xr.DataArray, map_bytes: int) -> list[xr.DataArr
         widest = max(largest, key=lambda d: largest[d])
         largest[widest] = (largest[widest] + 1) // 2
     cuts = {d: n for d, n in largest.items() if n < max(chunks.get(d, (sizes[d],)), default=1)}
-    return [x.chunk({d: n for d, n in cuts.items() if d in x.dims}) for x in chunked]
+    return [rechunked(x, {d: n for d, n in cuts.items() if d in x.dims}) for x in chunked]
 
 
 def _labelled(
