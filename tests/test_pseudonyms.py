@@ -87,6 +87,16 @@ def test_anonymize__names_a_person_alike_in_everything(ds):
     assert one.subject.item() == pseudonym(ds.subject.values[2].item(), KEY)
 
 
+def test_anonymize__keeps_lags_and_how_people_were_compared(ds):
+    emb = fx.embed(ds, ["mean"], threshold=None).isel(session=0)
+    lagged = fx.pairwise(emb, "max_lagged_correlation", max_lag_s=0.2)
+    warped = fx.pairwise(emb, "dtw", itakura=2.0)
+    for found in (lagged, warped):
+        hidden = found.fhemb.anonymize(key=KEY)
+        assert found.attrs.items() <= hidden.attrs.items()
+    assert "lag_at_max" in lagged.fhemb.anonymize(key=KEY).coords
+
+
 def test_pseudonym__is_keyed_and_no_plain_hash():
     name = pseudonym(57, KEY)
     assert name != pseudonym(57, KEY[::-1])

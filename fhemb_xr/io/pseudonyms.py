@@ -31,13 +31,14 @@ ATTRIBUTES = frozenset({
     schema.SCHEMA, schema.SPEC, schema.SENSITIVITY, provenance.KIND, "fhemb_bands", "metric",
     "scale", "normalize", "window", "window_s", "dim", "gamma", "radius", "local", "n_features",
     "method", "scaler", "pixels", "kernel", "n_clusters", "seed", "statistic", "surrogate", "n",
-    "tail", "alpha", "how", "decimals",
+    "tail", "alpha", "how", "decimals", "itakura", "p", "precision", "nan", "max_lag",
 })  # fmt: skip
 """Attributes that the library writes itself and that name nobody; all others go."""
 COORDINATES = frozenset({
     schema.SUBJECT, schema.SESSION, schema.TIME, schema.FRAME, schema.FEATURE, schema.BAND,
     schema.WINDOW, schema.LAG, schema.COMPONENT, schema.AXIS, schema.Y, schema.X, "bin_edges",
-    "frequency_low", "frequency_high", "period_low", "period_high", "frequency", "scale",
+    "bin_upper", "frequency_low", "frequency_high", "period_low", "period_high", "frequency",
+    "scale", "lag_at_max",
 })  # fmt: skip
 """Coordinates that stay, beside those of pairs (``subject_0``); all others go."""
 
