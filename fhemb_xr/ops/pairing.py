@@ -76,7 +76,8 @@ def pair(
     Notes
     -----
     Memory: 60 bytes per sample of a chunk, which is made of whole windows. Tasks: under 18 per
-    chunk of faces, its source included, before dask fuses them. Computes at call: none.
+    chunk of faces, its source included, before dask fuses them. Computes at call: none, but for
+    a model that is not loaded yet.
 
     References
     ----------

@@ -62,7 +62,7 @@ def pairing_accuracy(
     Dataset along ``difference`` (``"all"``, and with ``rate`` each interval): ``accuracy``; how
     many ``trials`` had scores; ``wilson_low`` and ``_high``, as if trials were independent;
     ``person_low`` and ``_high``, of a bootstrap that draws people, because those of one person
-    succeed or fail together: report this one. Float64, lazy where ``scores`` is.
+    succeed or fail together: report this one. Float64, lazy where ``scores`` or ``rate`` is.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def _rates(rate: xr.DataArray | None, score: xr.DataArray, rest: list[Any]) -> x
         raise SchemaError(f"there is no rate of subject {missing[0]!r}")
     out = named.sel({CANDIDATE: score[CANDIDATE]}).broadcast_like(like)
     out = out.transpose(CANDIDATE, *rest)
-    return _whole(out) if score.chunks else out.compute()
+    return _whole(out)
 
 
 def _evaluated(
