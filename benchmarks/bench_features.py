@@ -24,8 +24,8 @@ xarray moments of time, 2 passes            623      19.2  710
 flox mean and variance of time              351      10.8  581
 ====================================== ======== ========= ====
 
-So moments cost less than half again what reading does, and the full set, with edges as the
-peers have them, 37 µs a frame beside reading: a twelfth of the faster peer's. Bins over the
+So moments add less than half of what reading costs, and the full set, with edges as the peers
+have them, takes 69 µs a frame with its reading: a twelfth of the faster peer's. Bins over the
 subject's own range read twice.
 """
 

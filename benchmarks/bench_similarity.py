@@ -4,7 +4,7 @@ python benchmarks/bench_similarity.py [--full]
 
 Peers that are not installed are left out. Where a peer would take minutes, a part of its work
 is timed and extrapolated. Results are compared before times are. Times are of the processor,
-medians of three turns.
+medians of three turns; a part that is extrapolated by numpy runs once.
 
 Measured with --full on two shared cores (float64; how many times as long the peers take):
 
@@ -12,6 +12,8 @@ Measured with --full on two shared cores (float64; how many times as long the pe
     50 x 1 000, 10 %    0.10 s   aeon 10, dtaidistance 13, wildboar 16, tslearn 126
     12 x 5 000          0.29 s   aeon 24, wildboar 26, dtaidistance 28, tslearn 53
     lagged map          T = 25 000: 0.012 s, numpy loop 2 100; T = 270 000: 0.13 s, 2 600
+
+The line of the lagged map is older than that: wall clock, best of three.
 
 In a narrow window a diagonal is a few vectors, and what a pass costs beside them counts.
 """
