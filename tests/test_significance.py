@@ -206,13 +206,16 @@ def test_isc__in_windows_is_that_of_each_window(how):
 
 def test_isc__computes_nothing_and_is_right_in_type_units_and_labels(computes):
     x = audience().astype("float32")
+    x = x.assign_coords(group=("subject", np.arange(x.sizes["subject"]) % 2))
     with computes(0):
         plain = isc(x.chunk(feature=1))
         out = isc(x.chunk(feature=1), null="circular")
     assert plain["isc"].dims == ("feature", "subject")
     assert plain["isc"].dtype == plain["isc"].compute().dtype == np.float64
     assert plain["isc"].attrs["units"] == out["p"].attrs["units"] == "1"
-    np.testing.assert_array_equal(out["subject"], x["subject"])
+    for found in (plain, out):
+        np.testing.assert_array_equal(found["subject"], x["subject"])
+        np.testing.assert_array_equal(found["group"], x["group"])
     both = dask.compute(isc(x.chunk(feature=1)), isc(2 - x.chunk(feature=1)))
     np.testing.assert_allclose(both[0]["isc"], both[1]["isc"], atol=1e-6)
 

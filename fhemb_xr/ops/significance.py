@@ -329,7 +329,11 @@ def isc(
         output_dtypes=[np.float64],
         keep_attrs=False,
     )
-    names = dict.fromkeys(people, x[dim].values) if dim in x.indexes else {}
+    names: dict[Hashable, Any] = {}
+    if dim in x.indexes:
+        names = dict.fromkeys(people, x[dim].values)
+    if how == "leave_one_out":  # what else is known of each, such as a group
+        names |= {n: c.variable for n, c in x.coords.items() if c.dims == (dim,)}
     out = (
         _unpacked(found, people, x.sizes[dim], width, names)
         if null
