@@ -7,6 +7,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder # see conftest.py
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 $(VENV)/.demo: pyproject.toml constraints.txt
@@ -30,10 +31,10 @@ lint: install
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 soak: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m 'soak or not soak'
+	$(PYTEST) -m 'soak or not soak'
 
 bench: install
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done

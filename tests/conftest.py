@@ -9,6 +9,14 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None, max_examples=30, print_blob=True)
 settings.load_profile("default")
 
+LONGEST = ("whole_way", "out_of_core", "demo", "cli", "secrets", "bad_input", "ingest_revision")
+"""Files of minutes: begun first, or one process waits for the other at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
 
 class CountingScheduler:
     """A dask scheduler that fails the test after ``allowed`` computes."""

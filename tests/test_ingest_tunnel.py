@@ -10,7 +10,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import paramiko
 import psutil
@@ -47,12 +47,13 @@ def pump(read, write):
     try:
         while data := read(2**14):
             write(data)
-    except OSError:
+    except (OSError, EOFError):
         pass
 
 
 def forward(channel, destination):
-    with socket.create_connection(destination) as sock, channel:
+    # a client that is gone takes the transport along: then closing is one write too many
+    with suppress(EOFError), socket.create_connection(destination) as sock, channel:
         thread = threading.Thread(target=pump, args=(sock.recv, channel.sendall), daemon=True)
         thread.start()
         pump(channel.recv, sock.sendall)

@@ -9,7 +9,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
+from fhemb_xr.errors import BudgetError, EmptySelectionError, SchemaError, UnknownNameError
 from fhemb_xr.kernels import dtw as kernel
 from fhemb_xr.kernels import pairs, soft
 from fhemb_xr.ops.relation import POINT_METRICS, pairwise
@@ -447,5 +447,6 @@ def test_pairwise__refuses_others_with_other_features():
 
 def test_pairwise__of_nobody_and_of_one():
     x = people().isel(session=0)
-    assert pairwise(x.isel(subject=slice(0)).chunk(), "dtw").compute().shape == (0, 0)
+    with pytest.raises(EmptySelectionError, match=r"nothing is left along \['subject'\]"):
+        pairwise(x.isel(subject=slice(0)).chunk(), "dtw")
     assert pairwise(x.isel(subject=slice(1)).chunk(), "dtw").compute().item() == 0

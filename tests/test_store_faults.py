@@ -305,7 +305,6 @@ def test_save__refuses_names_before_any_work(tmp_path, obj, text, computes):
 VALUES = {
     "number": xr.DataArray(3.0),
     "lazy number": xr.DataArray(da.ones(())),
-    "nothing": xr.DataArray(da.zeros((0, 3)), dims=("a", "b")),
     "truth": xr.DataArray(da.array([True, False]), dims="a"),
     "complex": xr.DataArray(np.array([1j, 2]), dims="a"),
     "integers": xr.DataArray(da.array([1, 2], dtype="u1"), dims="a"),

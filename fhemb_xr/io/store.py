@@ -207,6 +207,12 @@ def _check_names(obj: xr.Dataset | xr.DataArray, array: str | None) -> None:
             f"can save a DataArray, a Dataset or a DataTree of sessions, found "
             f"{type(obj).__name__}"
         )
+    for name, index in obj.indexes.items():
+        if index.nlevels > 1:
+            raise ValueError(
+                f"the coordinate {name!r} has several levels, which Zarr cannot store: save "
+                f".reset_index({name!r})"
+            )
     own: Any = {array: obj} if isinstance(obj, xr.DataArray) else obj.data_vars
     for name, var in (*own.items(), *obj.coords.items()):
         _check_values(str(name), var)
@@ -222,12 +228,6 @@ def _check_names(obj: xr.Dataset | xr.DataArray, array: str | None) -> None:
             raise ValueError(
                 f"a variable cannot be stored as {name!r}: names have no slash and do not "
                 "start with '.' or '__'"
-            )
-    for name, index in obj.indexes.items():
-        if index.nlevels > 1:
-            raise ValueError(
-                f"the coordinate {name!r} has several levels, which Zarr cannot store: save "
-                f".reset_index({name!r})"
             )
 
 
