@@ -266,6 +266,7 @@ def test_append__killed_anywhere_goes_on_and_readers_see_a_whole_store(
     assert not set(again.reads) & set(dying.reads)
     assert done.frames == 35
     assert not files.successor(store).exists()
+    assert not list(store.rglob("*.partial"))
     np.testing.assert_array_equal(
         fx.open_recording(store).heatmap, fx.open_recording(whole).heatmap
     )
