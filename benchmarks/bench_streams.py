@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import cached_property
 from pathlib import Path
 
 import h5py
@@ -123,10 +124,13 @@ class Hdf5(Pickled):
         with self.open() as f:
             return f[f"sample_{i:03d}/expert/face"][100:200]
 
+    @cached_property
+    def kept(self):
+        return self.open()
+
     def windows(self, index):
-        with self.open() as f:
-            return [{n: f[f"sample_{i:03d}/{p}/{n}"][a : a + LENGTH] for n in SHAPES}
-                    for i, p, a in index]  # fmt: skip
+        return [{n: self.kept[f"sample_{i:03d}/{p}/{n}"][a : a + LENGTH] for n in SHAPES}
+                for i, p, a in index]  # fmt: skip
 
     def load(self):
         with self.open() as f:
@@ -148,9 +152,12 @@ class Ours:
     def slice(self, i):
         return self.open().face.isel(session=i, person=0, frame=slice(100, 200)).values
 
+    @cached_property
+    def kept(self):
+        return fx.to_torch(self.open(), LENGTH, variables=[*SHAPES])
+
     def windows(self, index):
-        windows = fx.to_torch(self.open(), LENGTH, variables=[*SHAPES])
-        return [windows.read(2 * i + PERSONS.index(p), a, a + LENGTH) for i, p, a in index]
+        return [self.kept.read(2 * i + PERSONS.index(p), a, a + LENGTH) for i, p, a in index]
 
     def load(self):
         return self.open().load()

@@ -1,4 +1,4 @@
-"""``fhemb ingest``: plan, run, verify. Results go to stdout, talk goes to stderr.
+"""``fhemb ingest``: init, plan, run, verify. Results go to stdout, talk goes to stderr.
 
 Exit codes: 0 done, 1 it failed or differs, 2 the command was misused.
 """
@@ -52,6 +52,16 @@ AcceptNew = Annotated[
     bool, typer.Option("--accept-new-hostkey", help="Trust an SSH server met the first time.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command(epilog="Example: fhemb ingest init")
+def init() -> None:
+    """Make the files that say where the database is, for you to fill in; only you read them."""
+    with _reporting(False):
+        from ingest.settings import create
+
+        for path in create():
+            print(path)
 
 
 @app.command("plan", epilog="Example: fhemb ingest plan --schema dg --table face_t")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fhemb_xr.errors import ConfigError
@@ -173,6 +174,39 @@ def paths(folder: Path | None = None) -> Paths:
     return _read(Paths, (folder or config_dir()) / ".env.paths")
 
 
+def create(folder: Path | None = None) -> list[Path]:
+    """Make both files, readable by their owner only, with every key to be filled in.
+
+    Returns
+    -------
+    Where they are. Keys left empty are as if they were not there.
+
+    Raises
+    ------
+    ConfigError
+        If one of them is there already: nothing is overwritten.
+    """
+    where = folder or config_dir()
+    made = [where / name for name in (".env.db", ".env.paths")]
+    for path in made:
+        if path.exists():
+            raise ConfigError(f"{str(path)!r} is there already: edit it, or move it away")
+    where.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kinds: tuple[type[BaseSettings], ...] = (Database, Paths)
+    for path, kind in zip(made, kinds, strict=True):
+        path.touch(mode=0o600)
+        head = (kind.__doc__ or "").replace("`", "")
+        path.write_text(f"# {head}\n" + "".join(map(_line, kind.model_fields.items())))
+    if not (where / ".gitignore").exists():
+        (where / ".gitignore").write_text(".env.*\n")
+    return made
+
+
+def _line(field: tuple[str, FieldInfo]) -> str:
+    name, about = field
+    return f"{name.upper()}={'' if about.default is None else about.default}\n"
+
+
 def require_private(path: Path, what: str) -> None:
     """Refuse a file that others than its owner may read.
 
@@ -197,8 +231,8 @@ def _read(kind: type[Settings], path: Path) -> Settings:
     keys = [name.upper() for name in kind.model_fields]
     if not path.is_file():
         raise ConfigError(
-            f"no {path.name} in {str(path.parent)!r}: create it, mode 600, with the keys "
-            f"{', '.join(keys)}; FHEMB_CONFIG_DIR names another folder"
+            f"no {path.name} in {str(path.parent)!r}: `fhemb ingest init` makes one to be "
+            f"filled in, with the keys {', '.join(keys)}; FHEMB_CONFIG_DIR names another folder"
         )
     require_private(path, "the configuration")
     try:

@@ -1,4 +1,4 @@
-"""Ingest, resume, append and forget, crashed at their file operations."""
+"""Ingest, resume, append, forget and repair, crashed at their file operations."""
 
 import shutil
 import subprocess
@@ -182,6 +182,67 @@ def test_forget__crashed_anywhere_leaves_old_or_new_and_ends_without(
     )
     assert n > 50
     assert set(found) == {"old", "new"}
+
+
+@pytest.mark.parametrize("points", FEW)
+@pytest.mark.parametrize("before", ["nothing", "old"])
+def test_resumed_save__crashed_anywhere_leaves_old_or_new(
+    tmp_path, monkeypatch, points, before
+):
+    new = fx.pairwise(
+        fx.testing.audience(n_subjects=4, seconds=1).heatmap.mean(["y", "x"]), "euclidean"
+    )
+
+    def prepare(place):
+        place.mkdir()
+        if before == "old":
+            fx.save(new + 1, place / "a.zarr")
+
+    def check(place, crashed):
+        if not crashed:
+            nothing_else(place)
+        if not (place / "a.zarr").exists():
+            return "nothing"
+        found = fx.open_result(place / "a.zarr").load()
+        assert fx.verify(place / "a.zarr") == []
+        is_new = bool((found == new).all())
+        np.testing.assert_array_equal(found, new if is_new else new + 1)
+        return "new" if is_new else "old"
+
+    def operate(place):
+        fx.save(new, place / "a.zarr", mode="w", resume=True)
+
+    n, found = crash_at(points, monkeypatch, tmp_path, prepare, operate, check)
+    assert n > 50
+    assert set(found) == {before, "new"}
+
+
+@pytest.mark.parametrize("points", FEW)
+def test_repair__crashed_anywhere_is_done_by_the_next(
+    tmp_path, monkeypatch, long, expected, points
+):
+    def prepare(place):
+        place.mkdir()
+        shutil.copytree(tmp_path / "expected.zarr", place / "a.zarr")
+        for name in ("heatmap/c/0/0/1/0/0", "time/zarr.json"):
+            file = place / "a.zarr" / name
+            file.write_bytes(file.read_bytes()[:-9])
+        shutil.rmtree(place / "a.zarr/subject/c")
+
+    def check(place, crashed):
+        """How many files are damaged; after the next repair an ingest makes it whole."""
+        left = len(fx.verify(place / "a.zarr"))
+        if not crashed:
+            fill(long, place / "a.zarr")
+            assert state(place / "a.zarr", expected) == 35
+            nothing_else(place)
+        return left
+
+    n, found = crash_at(
+        points, monkeypatch, tmp_path, prepare, lambda p: fx.repair(p / "a.zarr"), check
+    )
+    assert n > 50
+    assert found[0] >= 3
 
 
 FORGET = """

@@ -1,5 +1,6 @@
 """The configuration: found, complete, private."""
 
+import os
 import textwrap
 
 import pytest
@@ -77,6 +78,36 @@ def test_database__readable_by_others_is_refused_with_the_cure(folder, mode):
     path = write(folder, ".env.db", DB, mode)
     with pytest.raises(ConfigError, match="chmod 600 " + str(path)):
         settings.database()
+
+
+def test_database__of_another_user_is_refused(folder, monkeypatch):
+    path = write(folder, ".env.db", DB)
+    if os.getuid() == 0:
+        os.chown(path, 65534, -1)
+    else:  # who cannot give a file away is somebody else for a moment
+        other = os.getuid() + 1
+        monkeypatch.setattr(os, "getuid", lambda: other)
+    with pytest.raises(ConfigError, match="another user's: make your own copy"):
+        settings.database()
+
+
+def test_create__makes_private_files_with_every_key_and_overwrites_none(folder):
+    made = settings.create()
+    assert {p.name: p.stat().st_mode & 0o777 for p in made} == {
+        ".env.db": 0o600,
+        ".env.paths": 0o600,
+    }
+    assert (folder / ".gitignore").read_text() == ".env.*\n"
+    with pytest.raises(ConfigError, match="DB_NAME: Field required"):
+        settings.database()  # nothing is filled in
+    filled = made[0].read_text().replace("DB_NAME=\n", "DB_NAME=opera\n")
+    made[0].write_text(filled.replace("DB_USERNAME=\n", "DB_USERNAME=reader\n"))
+    expected = {"host": "localhost", "port": 5432, "dbname": "opera", "user": "reader"}
+    assert settings.database().connection() == expected
+    assert settings.paths().mount is None
+    with pytest.raises(ConfigError, match="there already"):
+        settings.create()
+    assert "DB_NAME=opera" in made[0].read_text()
 
 
 def test_database__an_incomplete_file_shows_no_secret(folder):

@@ -97,6 +97,13 @@ def test_anonymize__keeps_lags_and_how_people_were_compared(ds):
     assert "lag_at_max" in lagged.fhemb.anonymize(key=KEY).coords
 
 
+def test_anonymize__keeps_coefficients_that_can_be_turned_back(ds):
+    x = ds.heatmap.mean(["y", "x"])
+    hidden = fx.anonymize(fx.wavelet_coefficients(x, "db2", 2), key=KEY)
+    again = fx.from_coefficients(hidden)
+    np.testing.assert_allclose(np.sort(again, 0), np.sort(x, 0), atol=1e-4)  # float32
+
+
 def test_pseudonym__is_keyed_and_no_plain_hash():
     name = pseudonym(57, KEY)
     assert name != pseudonym(57, KEY[::-1])

@@ -62,6 +62,7 @@ PLAIN = ["--wavelet", "none"]
 STEPS = [
     (cli.app, ["doctor"], 0),
     (cli.app, ["doctor", "--json"], 0),
+    (ingest_cli.app, ["init"], 1),  # they are there
     (ingest_cli.app, ["plan", "--schema", "lab"], 0),
     (ingest_cli.app, ["plan", "--schema", "lab", "--json"], 0),
     (ingest_cli.app, ["run", "don.zarr", "--schema", "lab"], 0),
@@ -123,6 +124,26 @@ def test_canary__is_in_no_repr_attribute_pickle_or_chain(laboratory, monkeypatch
     shown.append("".join(traceback.format_exception(caught.value)))
     for canary in CANARIES:
         assert canary not in "".join(shown)
+
+
+@pytest.mark.db
+@pytest.mark.cluster
+def test_canary__is_in_no_graph_log_or_event_of_a_cluster(laboratory, tmp_path):
+    _, config = laboratory
+    source = PostgresSource(settings.database(config).connection(), "lab")
+    with fx.local_cluster(1, memory_limit="1GiB") as client:
+        ingest.ingest(source, tmp_path / "a.zarr", workers=1)
+        x = fx.embed(fx.open_recording(tmp_path / "a.zarr"), ["mean"])
+        fx.save(x, tmp_path / "x.zarr")
+        failed = client.submit(open, "/nowhere")
+        assert failed.exception() is not None
+        said = [client.get_scheduler_logs(), client.get_worker_logs(), client.get_events()]
+        said += [dict(x.__dask_graph__()), client.run(lambda: dict(os.environ))]
+        shown = repr(said)
+        shown += client.run_on_scheduler(lambda dask_scheduler: repr(dask_scheduler.tasks))
+        assert failed.key in shown
+    for canary in CANARIES:
+        assert canary not in shown
 
 
 def commands(app, prefix=()):

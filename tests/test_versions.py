@@ -122,3 +122,10 @@ def test_versions__say_what_is_wrong(tmp_path, ds):
     assert len(str(error.value)) < 200
     with pytest.raises(ValueError, match=r"snapshot, tag or as_of, not several"):
         fx.open_version(tmp_path / "emb", tag="a", snapshot="b")
+
+
+def test_forget__refuses_a_store_with_versions(tmp_path, ds):
+    with fx.version(tmp_path / "v", "first") as session:
+        fx.save(ds, session)
+    with pytest.raises(StoreError, match="every earlier version in 'v' would keep the person"):
+        fx.forget(ds.subject.values[0], tmp_path / "v")

@@ -160,6 +160,14 @@ class _Stored(BackendArray):
             key, self.shape, indexing.IndexingSupport.BASIC, self._read
         )
 
+    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
+        """The same without waiting: xarray asks for integers and slices only."""
+        basic = tuple(k if isinstance(k, slice) else int(k) for k in key.tuple)
+        return self._decoded(await self._array.async_array.getitem(basic))
+
     def _read(self, key: tuple[Any, ...]) -> Any:
-        found = np.asarray(self._array.get_basic_selection(key))
-        return found if self._decimals is None else unpack(found, self._decimals)
+        return self._decoded(self._array.get_basic_selection(key))
+
+    def _decoded(self, found: Any) -> Any:
+        stored = np.asarray(found)
+        return stored if self._decimals is None else unpack(stored, self._decimals)

@@ -19,7 +19,7 @@ import numpy as np
 
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import damage, encoding, files, inventory, provenance
+from fhemb_xr.io import damage, encoding, files, inventory, provenance, versions
 
 _OF_PEOPLE = re.compile(rf"{schema.SUBJECT}(_\d+)?")
 Places = dict[str, int]
@@ -111,6 +111,11 @@ def _forget(subject: int | str, store: Any) -> Erasure:
         raise StoreError("people are removed from stores in folders of this machine only")
     with files.locked(path):
         swept = _sweep(path)
+        if versions.is_versioned(path):
+            raise StoreError(
+                f"every earlier version in {path.name!r} would keep the person: save its "
+                "newest without them into another store, and delete this one"
+            )
         if not (path / inventory.ROOT).is_file():
             raise StoreError(f"there is no store {path.name!r}: is the path right?")
         arrays, attrs = _opened(path)

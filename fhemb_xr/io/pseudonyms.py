@@ -32,6 +32,7 @@ ATTRIBUTES = frozenset({
     "scale", "normalize", "window", "window_s", "dim", "gamma", "radius", "local", "n_features",
     "method", "scaler", "pixels", "kernel", "n_clusters", "seed", "statistic", "surrogate", "n",
     "tail", "alpha", "how", "decimals", "itakura", "p", "precision", "nan", "max_lag",
+    "fhemb_coefficients",
 })  # fmt: skip
 """Attributes that the library writes itself and that name nobody; all others go."""
 COORDINATES = frozenset({

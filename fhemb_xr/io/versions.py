@@ -190,9 +190,14 @@ def _repository(target: Path, *, new: bool) -> Any:
     return kind.open_or_create(storage) if new else kind.open(storage)
 
 
+def is_versioned(target: Path) -> bool:
+    """Whether a folder is a store with commits."""
+    return (target / "refs").is_dir()
+
+
 def _require_repository(target: Path, *, or_nothing: bool) -> None:
     there = target.is_dir() and any(target.iterdir())
-    if there and not (target / "refs").is_dir():
+    if there and not is_versioned(target):
         raise StoreError(f"{target.name!r} is there and is no versioned store: choose another")
     if not there and not or_nothing:
         raise StoreError(f"there is no versioned store {target.name!r}: is the path right?")

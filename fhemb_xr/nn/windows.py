@@ -1,5 +1,6 @@
 """Windows of feature streams as datasets of torch: any of them, or shuffled block by block."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
+from zarr.core.sync import sync  # survives a fork, and a notebook's running loop
 
 from fhemb_xr import schema
 
@@ -39,6 +41,7 @@ class Windows(torch.utils.data.Dataset[Window]):
             {n: ds[n].transpose(schema.FRAME, ...).variable for n in self.variables}
             for _, ds in recordings
         ]
+        self._at_once = True
         self._first = [int(ds.indexes[schema.FRAME][0]) if schema.FRAME in ds.indexes else 0
                        for _, ds in recordings]  # fmt: skip
         counts = [
@@ -64,8 +67,28 @@ class Windows(torch.utils.data.Dataset[Window]):
     def read(self, recording: int, start: int, stop: int) -> Window:
         """All variables of some frames of one recording."""
         span = {schema.FRAME: slice(start, stop)}
-        each = self._streams[recording].items()
-        return {name: _tensor(var.isel(span)) for name, var in each}
+        each = [var.isel(span) for var in self._streams[recording].values()]
+        if self._at_once:
+            self._at_once = _loaded(each)
+        return dict(zip(self.variables, map(_tensor, each), strict=True))
+
+
+def _loaded(each: Sequence[xr.Variable]) -> bool:
+    """Load variables together, if each is stored in Zarr.
+
+    A read of a window by itself is mostly waiting for Zarr's thread: once is enough for all.
+    """
+
+    async def load() -> None:
+        await asyncio.gather(*(var.load_async() for var in each))
+
+    if any(var.chunks for var in each):
+        return False
+    try:
+        sync(load())
+    except NotImplementedError:  # of HDF5, say
+        return False
+    return True
 
 
 def _tensor(var: xr.Variable) -> torch.Tensor:
