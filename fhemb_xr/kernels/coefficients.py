@@ -34,15 +34,18 @@ def middles(n: int, j: int, wavelet: str) -> NDArray[np.float64]:
 def analysed(x: Floats, spec: Spec, begins: Ints, ends: Ints) -> Floats:
     """Coefficients ``begins[j]`` to ``ends[j]`` of a run, stacked: ``(t, c) -> (rows, c)``.
 
-    Missing samples spread. Peak memory beside the result: twice the run of 32 channels.
+    Missing samples spread. Peak memory beside the result: twice the run of up to 8 KiB of
+    channels.
     """
     from fhemb_xr.kernels import dwt
 
     of, at = Decimated(spec, len(x), x.dtype), np.r_[0, np.cumsum(ends - begins)]
     out = np.empty((int(at[-1]), x.shape[1]), x.dtype)
-    work = of.work(x.dtype)
+    work, width = of.work(x, np.ones(len(of.sizes), bool))
     for columns, part, into in dwt.pieces(x, out):
-        dwt.analysis(part, work, of.sizes, of.filters, of.offset, of.tables, begins, at, into)
+        dwt.analysis(
+            part, width, work, of.sizes, of.filters, of.offset, of.tables, begins, at, into
+        )
         if into is not out:
             out[:, columns] = into
     return out
@@ -62,7 +65,7 @@ def synthesised(x: Floats, spec: Spec, first: int, last: int, n: int) -> Floats:
     """Samples ``first`` to ``last`` of the chosen bands: ``(rows, c) -> (last - first, c)``.
 
     ``x`` stacks, level by level, the :func:`needed` coefficients of the levels chosen. Peak
-    memory beside the result: four times the stretch of 32 channels.
+    memory beside the result: twice the stretch of up to 8 KiB of channels.
     """
     from fhemb_xr.kernels import dwt
 
@@ -72,10 +75,11 @@ def synthesised(x: Floats, spec: Spec, first: int, last: int, n: int) -> Floats:
     chosen = levels(spec)
     at = np.r_[0, np.cumsum(np.where(chosen, counts, 0))]
     out = np.empty((last - first, x.shape[1]), x.dtype)
-    work = np.empty((dwt.TILE + 2 * int((ends - begins)[1:].sum())) * dwt.WIDTH, x.dtype)
+    width = dwt.channels_at_a_time(x.shape[1], x.itemsize)
+    work = np.empty((4 + 2 * int((ends - begins + 2)[1:].sum())) * width, x.dtype)
     _, poly, shift = filter_bank(spec.wavelet, spec.mode, x.dtype)
     for columns, part, into in dwt.pieces(x, out):
-        dwt.synthesis(part, work, begins, ends, chosen, at, poly, shift, into)
+        dwt.synthesis(part, width, work, begins, ends, chosen, at, poly, shift, into)
         if into is not out:
             out[:, columns] = into
     return out

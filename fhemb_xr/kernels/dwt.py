@@ -1,12 +1,14 @@
 """The decimated wavelet transform of one run, forth and back, channels innermost.
 
-The levels of a run lie in a flat *work* array of rows of ``WIDTH`` channels, with free rows on
-both sides of each, which are filled by the extension; so the loops over time have no ends to
-look after. ``WIDTH`` and the steps from row to row are known when the loops are compiled: only
-so are rows plain vectors (measured: 18 times as fast as steps that are arguments, whose sign
-the compiler has to ask for at every sample). Samples pass through the head of the work array,
-``TILE`` rows at a time, so that they are still in the processor's cache when the first level
-reads them, and when the result leaves.
+Series lie side by side: a row of memory is one sample of every channel, so a weighted sum of
+rows is a sum of long vectors. Samples are read and results written where they lie, once each,
+whole rows at a time (measured: pieces of 128 bytes of wide rows come and go at a third of the
+speed of whole ones, and copying them aside costs more than the sums). The levels of a run lie
+in a flat *work* array, with free rows before and after each, which the extension fills; the
+ends of the run itself are copied to its head, so no loop has ends to look after. Two rows are
+made at a time, since they share most of what they read, and what would be one row too many
+falls into a free one. Numbers of channels are unsigned: the compiler then need not ask whether
+an index counts from the end, and the loops become plain vectors.
 """
 
 from collections.abc import Iterator
@@ -18,305 +20,342 @@ from numpy.typing import NDArray
 from fhemb_xr.kernels._jit import fast_kernel, kernel
 
 Floats = NDArray[np.floating[Any]]
-WIDTH = 32
-TILE = 512
-"""Samples that pass through the head of the work array at a time."""
+ROW_BYTES = 8192
+"""Of wider rows some channels are worked on at a time."""
+TILE = 64
+"""Rows that go through all taps of a long filter before the next ones do."""
 MODES = (
     "zero", "constant", "symmetric", "reflect", "periodic", "smooth", "antisymmetric",
     "antireflect", "periodization",
 )  # fmt: skip
 
 
-def _weighing(out_step, step):
-    """``work[to + i out_step] (+)= sum_k taps[k] work[at + i step + k]`` for n rows i."""
-    eight, four, one = _eight(out_step, step), _four(out_step, step), _one(out_step, step)
+@fast_kernel
+def _down_eight(x, at, step, out, to, width, n, taps, add):
+    """``out[to + i] (+)= sum_k taps[k] x[at + 2 i + k]``, for n rows i, two at a time."""
+    a, b, c, d = taps[0], taps[1], taps[2], taps[3]
+    e, f, g, h = taps[4], taps[5], taps[6], taps[7]
+    s, w = np.uint64(step), np.uint64(width)
+    s2, s3, s4, s5 = np.uint64(2) * s, np.uint64(3) * s, np.uint64(4) * s, np.uint64(5) * s
+    s6, s7, s8, s9 = np.uint64(6) * s, np.uint64(7) * s, np.uint64(8) * s, np.uint64(9) * s
+    for i in range(0, n, 2):
+        r, q = x[(at + 2 * i) * step :], out[(to + i) * width :]
+        for j in range(w):
+            x2, x3, x4 = r[j + s2], r[j + s3], r[j + s4]
+            x5, x6, x7 = r[j + s5], r[j + s6], r[j + s7]
+            one = ((a * r[j] + b * r[j + s]) + (c * x2 + d * x3)) + (
+                (e * x4 + f * x5) + (g * x6 + h * x7)
+            )
+            two = ((a * x2 + b * x3) + (c * x4 + d * x5)) + (
+                (e * x6 + f * x7) + (g * r[j + s8] + h * r[j + s9])
+            )
+            q[j] = one + q[j] if add else one
+            q[j + w] = two + q[j + w] if add else two
 
-    @kernel
-    def weigh(work, to, at, n, taps, add):
-        out, k = work[to * WIDTH :], 0
+
+@fast_kernel
+def _down_two(x, at, step, out, to, width, n, taps, add):
+    """The same for two taps."""
+    a, b = taps[0], taps[1]
+    s, w = np.uint64(step), np.uint64(width)
+    s2, s3 = np.uint64(2) * s, np.uint64(3) * s
+    for i in range(0, n, 2):
+        r, q = x[(at + 2 * i) * step :], out[(to + i) * width :]
+        for j in range(w):
+            one, two = a * r[j] + b * r[j + s], a * r[j + s2] + b * r[j + s3]
+            q[j] = one + q[j] if add else one
+            q[j + w] = two + q[j + w] if add else two
+
+
+@fast_kernel
+def _up_four(x, at, width, out, to, step, n, even, odd, add):
+    """``out[to + 2 i] (+)= sum_k even[k] x[at + i + k]`` for n rows i, and the odd rows."""
+    a, b, c, d = even[0], even[1], even[2], even[3]
+    e, f, g, h = odd[0], odd[1], odd[2], odd[3]
+    s, w = np.uint64(step), np.uint64(width)
+    w2, w3 = np.uint64(2) * w, np.uint64(3) * w
+    for i in range(n):
+        r, q = x[(at + i) * width :], out[(to + 2 * i) * step :]
+        for j in range(w):
+            x0, x1, x2, x3 = r[j], r[j + w], r[j + w2], r[j + w3]
+            one = (a * x0 + b * x1) + (c * x2 + d * x3)
+            two = (e * x0 + f * x1) + (g * x2 + h * x3)
+            q[j] = one + q[j] if add else one
+            q[j + s] = two + q[j + s] if add else two
+
+
+@fast_kernel
+def _up_one(x, at, width, out, to, step, n, even, odd, add):
+    """The same for one tap."""
+    a, e = even[0], odd[0]
+    s, w = np.uint64(step), np.uint64(width)
+    for i in range(n):
+        r, q = x[(at + i) * width :], out[(to + 2 * i) * step :]
+        for j in range(w):
+            one, two = a * r[j], e * r[j]
+            q[j] = one + q[j] if add else one
+            q[j + s] = two + q[j + s] if add else two
+
+
+@kernel
+def _down(x, at, step, out, to, width, n, taps):
+    """Rows of the next level; ``taps`` lie backwards, so that a row is a plain sum."""
+    for i in range(0, n, TILE):
+        rows, k, add = min(TILE, n - i), 0, False
         while k < len(taps):
-            rows, left = work[(at + k) * WIDTH :], len(taps) - k
-            if left >= 8:
-                eight(out, rows, n, taps[k:], add)
-            elif left >= 4:
-                four(out, rows, n, taps[k:], add)
+            if len(taps) - k >= 8:
+                _down_eight(x, at + 2 * i + k, step, out, to + i, width, rows, taps[k:], add)
+                k += 8
             else:
-                one(out, rows, n, taps[k:], add)
-            k, add = k + (8 if left >= 8 else 4 if left >= 4 else 1), True
-
-    return weigh
-
-
-def _eight(out_step, step):
-    @fast_kernel
-    def weigh(out, rows, n, taps, add):
-        a, b, c, d = taps[0], taps[1], taps[2], taps[3]
-        e, f, g, h = taps[4], taps[5], taps[6], taps[7]
-        for i in range(n):
-            q, p = i * out_step * WIDTH, i * step * WIDTH
-            for x in range(WIDTH):
-                near = (a * rows[p + x] + b * rows[p + WIDTH + x]) + (
-                    c * rows[p + 2 * WIDTH + x] + d * rows[p + 3 * WIDTH + x]
-                )
-                far = (e * rows[p + 4 * WIDTH + x] + f * rows[p + 5 * WIDTH + x]) + (
-                    g * rows[p + 6 * WIDTH + x] + h * rows[p + 7 * WIDTH + x]
-                )
-                out[q + x] = near + far + out[q + x] if add else near + far
-
-    return weigh
-
-
-def _four(out_step, step):
-    @fast_kernel
-    def weigh(out, rows, n, taps, add):
-        a, b, c, d = taps[0], taps[1], taps[2], taps[3]
-        for i in range(n):
-            q, p = i * out_step * WIDTH, i * step * WIDTH
-            for x in range(WIDTH):
-                near = (a * rows[p + x] + b * rows[p + WIDTH + x]) + (
-                    c * rows[p + 2 * WIDTH + x] + d * rows[p + 3 * WIDTH + x]
-                )
-                out[q + x] = near + out[q + x] if add else near
-
-    return weigh
-
-
-def _one(out_step, step):
-    @fast_kernel
-    def weigh(out, rows, n, taps, add):
-        a = taps[0]
-        for i in range(n):
-            q, p = i * out_step * WIDTH, i * step * WIDTH
-            for x in range(WIDTH):
-                out[q + x] = a * rows[p + x] + out[q + x] if add else a * rows[p + x]
-
-    return weigh
-
-
-_down, _up = _weighing(1, 2), _weighing(2, 1)
-
-
-@kernel
-def _extend(work, at, n, pad, source, weight):
-    """Fill the ``pad`` rows before and after a run from the rows and weights of a table."""
-    for e in range(2 * pad):
-        to = (at - pad + e if e < pad else at + n + e - pad) * WIDTH
-        for c in range(WIDTH):
-            work[to + c] = 0
-        for q in range(source.shape[1]):
-            f, r = weight[e, q], (at + source[e, q]) * WIDTH
-            if f != 0:
-                for c in range(WIDTH):
-                    work[to + c] += f * work[r + c]
-
-
-@kernel
-def _fetch(x, c, begin, end, work, source, weight):
-    """Rows ``begin`` to ``end`` of a run to the head of the work array, those outside made."""
-    n, pad = len(x), len(source) // 2
-    lo, hi = max(begin, 0), min(end, n)
-    if c + WIDTH <= x.shape[1]:
-        _copy(x, lo, c, work[(lo - begin) * WIDTH :], hi - lo)
-    else:
-        for t in range(lo, hi):
-            for i in range(WIDTH):
-                inside = c + i < x.shape[1]
-                work[(t - begin) * WIDTH + i] = x[t, c + i] if inside else 0
-    for e in range(2 * pad):
-        t = e - pad if e < pad else n + e - pad
-        if begin <= t < end:
-            _make(x, c, work[(t - begin) * WIDTH :], source[e], weight[e])
-
-
-@kernel
-def _whole(c, n):
-    """The last channels again rather than rows that are not full: those are slow."""
-    return max(min(c, n - WIDTH), 0)
-
-
-@kernel
-def _copy(x, row, c, work, n):
-    for t in range(n):  # loops from 0 on, else the compiler asks for the sign
-        for i in range(WIDTH):
-            work[t * WIDTH + i] = x[row + t, c + i]
-
-
-@kernel
-def _make(x, c, row, source, weight):
-    """A row outside a run from up to three rows of it."""
-    for i in range(WIDTH):
-        row[i] = 0
-    for q in range(len(source)):
-        if weight[q] != 0:
-            for i in range(min(WIDTH, x.shape[1] - c)):
-                row[i] += weight[q] * x[source[q], c + i]
-
-
-@kernel
-def _store(work, out, row, c, n):
-    """The n rows at the head of the work array to some channels of ``out``, from ``row`` on."""
-    if c + WIDTH <= out.shape[1]:
-        for t in range(n):
-            for i in range(WIDTH):
-                out[row + t, c + i] = work[t * WIDTH + i]
-    else:
-        for t in range(n):
-            for i in range(out.shape[1] - c):
-                out[row + t, c + i] = work[t * WIDTH + i]
-
-
-@kernel
-def _analyse(x, c, work, starts, sizes, high, wanted, filters, offset, source, weight):
-    """Every level; ``filters`` lie backwards, so that a sample is a plain weighted sum."""
-    n_levels, n_taps = len(sizes) - 1, filters.shape[1]
-    pad = source.shape[1] // 2
-    for k in range(0, sizes[1], TILE // 2):
-        rows = min(TILE // 2, sizes[1] - k)
-        begin = 2 * k + offset - n_taps + 1
-        _fetch(x, c, begin, begin + 2 * rows - 2 + n_taps, work, source[0], weight[0])
-        if wanted[1]:
-            _down(work, high[1] + k, 0, rows, filters[1], False)
-        if n_levels > 1 or wanted[0]:
-            _down(work, starts[1] + k, 0, rows, filters[0], False)
-    for j in range(2, n_levels + 1):
-        _extend(work, starts[j - 1], sizes[j - 1], pad, source[j - 1], weight[j - 1])
-        at = starts[j - 1] + offset - n_taps + 1
-        if wanted[j]:
-            _down(work, high[j], at, sizes[j], filters[1], False)
-        if j < n_levels or wanted[0]:
-            _down(work, starts[j], at, sizes[j], filters[0], False)
-
-
-@kernel
-def _rebuild(work, j, starts, high, used, poly, shift, begin, end):
-    """Rows of level j - 1 from those of level j: of the smooth, of the detail, or of both."""
-    add = False
-    for band in range(2):
-        if used[band]:
-            below, taps = high[j] if band else starts[j], poly[band]
-            for m in range(begin, min(begin + 2, end)):  # even and odd samples
-                n, at = (end - m + 1) // 2, below + m // 2 + shift[m % 2]
-                _up(work, starts[j - 1] + m, at, n, taps[m % 2], add)
+                _down_two(x, at + 2 * i + k, step, out, to + i, width, rows, taps[k:], add)
+                k += 2
             add = True
 
 
 @kernel
-def _last(work, starts, high, used, poly, shift, first, last, out, c):
-    """Samples ``first`` to ``last`` from level 1, through the head of the work array."""
-    for m in range(first, last, TILE):
-        rows = min(TILE, last - m)
-        starts[0] = -m
-        _rebuild(work, 1, starts, high, used, poly, shift, m, m + rows)
-        _store(work, out, m - first, c, rows)
+def _up(work, smooth, detail, width, used, poly, out, to, step, n):
+    """Pairs of rows of the smooth from row ``smooth`` on, of the detail, or of both."""
+    for i in range(0, n, TILE):
+        rows, add = min(TILE, n - i), False
+        for band in range(2):
+            at, k = (detail if band else smooth) + i, 0
+            while used[band] and k < poly.shape[2]:
+                even, odd = poly[band, 0, k:], poly[band, 1, k:]
+                if poly.shape[2] - k >= 4:
+                    _up_four(work, at + k, width, out, to + 2 * i, step, rows, even, odd, add)
+                    k += 4
+                else:
+                    _up_one(work, at + k, width, out, to + 2 * i, step, rows, even, odd, add)
+                    k += 1
+                add = True
+
+
+@kernel
+def _copy(x, at, step, out, to, out_step, n, width):
+    """Rows of ``width`` channels."""
+    for i in range(n):
+        r, q = x[(at + i) * step :], out[(to + i) * out_step :]
+        for j in range(width):
+            q[j] = r[j]
+
+
+@kernel
+def _make(x, at, step, work, to, width, source, weight):
+    """A row outside a run, which begins at row ``at``, from up to three rows of it."""
+    q = work[to * width :]
+    for j in range(width):
+        q[j] = 0
+    for k in range(len(source)):
+        if weight[k] != 0:
+            f, r = weight[k], x[(at + source[k]) * step :]
+            for j in range(width):
+                q[j] += f * r[j]
+
+
+@kernel
+def _extend(work, at, n, width, source, weight):
+    """Fill the rows before and after a run of n from the rows and weights of a table."""
+    pad = len(source) // 2
+    for e in range(2 * pad):
+        to = at - pad + e if e < pad else at + n + e - pad
+        _make(work, at, width, work, to, width, source[e], weight[e])
+
+
+@kernel
+def _fetch(x, n, step, begin, end, work, width, source, weight):
+    """Rows ``begin`` to ``end`` of a run to the head of the work array, those outside made."""
+    pad, lo, hi = len(source) // 2, max(begin, 0), min(end, n)
+    _copy(x, lo, step, work, lo - begin, width, hi - lo, width)
+    for e in range(2 * pad):
+        t = e - pad if e < pad else n + e - pad
+        if begin <= t < end:
+            _make(x, 0, step, work, t - begin, width, source[e], weight[e])
+
+
+@kernel
+def _first(x, n, step, work, to, width, size, taps, offset, source, weight):
+    """Level 1 from the run itself, and near its ends from copies of them."""
+    before = len(taps) - 1 - offset  # rows that a sum reads before its own
+    a = min((before + 1) // 2, size)
+    b = a + max((n - 1 - offset) // 2 + 1 - a, 0) // 2 * 2
+    for lo, hi in ((0, a), (a, b), (b, size)):
+        begin = 2 * lo - before
+        if lo == a and hi == b:
+            _down(x, begin, step, work, to + lo, width, hi - lo, taps)
+        elif hi > lo:
+            end = begin + 2 * (hi - lo - 1) + len(taps)
+            _fetch(x, n, step, begin, end, work, width, source, weight)
+            _down(work, 0, width, work, to + lo, width, hi - lo, taps)
+
+
+@kernel
+def _analyse(
+    x, step, work, width, starts, sizes, high, wanted, filters, offset, source, weight
+):
+    """Every level: the details wanted, and the smooth that the next one needs."""
+    n_levels = len(sizes) - 1
+    for j in range(1, n_levels + 1):
+        if j > 1:
+            _extend(work, starts[j - 1], sizes[j - 1], width, source[j - 1], weight[j - 1])
+        for band in range(1, -1, -1):
+            if not (wanted[j] if band else j < n_levels or wanted[0]):
+                continue
+            to, taps = high[j] if band else starts[j], filters[band]
+            if j == 1:
+                _first(
+                    x, sizes[0], step, work, to, width, sizes[1], taps, offset, source[0],
+                    weight[0],
+                )  # fmt: skip
+            else:
+                at = starts[j - 1] + offset - len(taps) + 1
+                _down(work, at, width, work, to, width, sizes[j], taps)
+
+
+@kernel
+def _rebuild(work, width, j, starts, high, used, poly, shift, begin, end):
+    """Rows ``begin`` to ``end`` of the smooth of level j - 1 from level j."""
+    m = begin // 2
+    _up(
+        work, starts[j] + m + shift, high[j] + m + shift, width, used, poly, work,
+        starts[j - 1] + 2 * m, width, (end + 1) // 2 - m,
+    )  # fmt: skip
+
+
+@kernel
+def _last(work, width, starts, high, used, poly, shift, first, last, out, step):
+    """Samples ``first`` to ``last`` from level 1; halves of pairs by way of the head."""
+    lo, hi = (first + 1) // 2, last // 2
+    smooth, detail = starts[1] + shift, high[1] + shift
+    _up(
+        work, smooth + lo, detail + lo, width, used, poly, out, 2 * lo - first, step,
+        max(hi - lo, 0),
+    )  # fmt: skip
+    for row in (first, last - 1):
+        if (row == first and first % 2) or (row == last - 1 and last % 2):
+            m = row // 2
+            _up(work, smooth + m, detail + m, width, used, poly, work, 0, width, 1)
+            _copy(work, row % 2, width, out, row - first, step, 1, width)
 
 
 @kernel
 def _synthesise(
-    work, starts, sizes, high, chosen, poly, shift, circular, tables, first, last, out, c
-):
+    work, width, starts, sizes, high, chosen, poly, shift, circular, tables, first, last, out,
+    step,
+):  # fmt: skip
     """One sum of bands, samples ``first`` to ``last``."""
-    taps, used = poly.shape[2], np.zeros(2, np.bool_)
+    used = np.zeros(2, np.bool_)
     used[0] = chosen[0]
     for j in range(len(sizes) - 1, 0, -1):
         used[1] = chosen[j]
         begin, end = 0, sizes[j - 1]
         if circular:
-            pad = tables[0].shape[1] // 2
             for band in range(2):
-                at = high[j] if band else starts[j]
                 if used[band]:
-                    _extend(work, at, sizes[j], pad, tables[0][j], tables[1][j])
+                    at = high[j] if band else starts[j]
+                    _extend(work, at, sizes[j], width, tables[0][j], tables[1][j])
         else:  # only the rows that the asked ones depend on
             begin, end = first, last
             for _ in range(j - 1):
-                begin, end = begin // 2, (end - 1) // 2 + taps
+                begin, end = begin // 2, (end - 1) // 2 + poly.shape[2]
             end = min(end, sizes[j - 1])
         if j > 1:
-            _rebuild(work, j, starts, high, used, poly, shift, begin, end)
+            _rebuild(work, width, j, starts, high, used, poly, shift, begin, end)
             used[0] |= used[1]
-    _last(work, starts, high, used, poly, shift, first, last, out, c)
+    _last(work, width, starts, high, used, poly, shift, first, last, out, step)
 
 
 @kernel
-def _places(sizes, pad, wanted):
-    """Where the smooth and the wanted detail of each level begin in the work array."""
+def places(sizes, pad, wanted):
+    """Where the smooth and the wanted detail of each level begin, and the rows in all."""
     starts, high = np.zeros(len(sizes), np.int64), np.zeros(len(sizes), np.int64)
-    at = TILE + 2 * pad
+    at = 5 * pad + 4  # the head holds what the longest end reads
     for j in range(1, len(sizes)):
         starts[j] = at
         at += sizes[j] + 2 * pad
         high[j] = at
         at += sizes[j] + 2 * pad if wanted[j] else 0
-    return starts, high
+    return starts, high, at
+
+
+def channels_at_a_time(n: int, itemsize: int) -> int:
+    """Equal parts of n channels, each of up to ``ROW_BYTES``."""
+    parts = -(-n * itemsize // ROW_BYTES)
+    return -(-n // max(parts, 1))
 
 
 @kernel
 def transform(
-    x, work, sizes, filters, offset, poly, shift, tables, wraps, groups, first, last, out
+    x, width, work, sizes, filters, offset, poly, shift, tables, wraps, groups, first, last, out
 ):
     """Sums of bands of a run: ``x (n, c) -> out (group, last - first, c)``.
 
     ``groups[g, 0]`` asks for the approximation of the deepest level, ``groups[g, j]`` for the
     detail of level j.
     """
-    pad, wanted = filters.shape[1], np.zeros(len(sizes), np.bool_)
+    step, wanted = x.shape[1], np.zeros(len(sizes), np.bool_)
     for g in range(len(groups)):
         wanted |= groups[g]
-    starts, high = _places(sizes, pad, wanted)
-    for k in range(0, x.shape[1], WIDTH):
-        c = _whole(k, x.shape[1])
-        _analyse(x, c, work, starts, sizes, high, wanted, filters, offset, tables[0], tables[1])
+    starts, high, _ = places(sizes, filters.shape[1], wanted)
+    for c in range(0, step, max(width, 1)):
+        n, part = min(width, step - c), x.reshape(-1)[c:]
+        _analyse(
+            part, step, work, n, starts, sizes, high, wanted, filters, offset, tables[0],
+            tables[1],
+        )  # fmt: skip
         for g in range(len(groups)):
             _synthesise(
-                work, starts, sizes, high, groups[g], poly, shift, offset != 1, wraps, first,
-                last, out[g], c,
+                work, n, starts, sizes, high, groups[g], poly, shift, offset != 1, wraps, first,
+                last, out[g].reshape(-1)[c:], step,
             )  # fmt: skip
 
 
 @kernel
-def analysis(x, work, sizes, filters, offset, tables, begins, at, out):
+def analysis(x, width, work, sizes, filters, offset, tables, begins, at, out):
     """Coefficients of a run, stacked: ``x (n, c) -> out (rows, c)``.
 
     Of level j those from ``begins[j]`` on lie in rows ``at[j]`` to ``at[j + 1]``; 0 is the
     approximation of the deepest level.
     """
-    pad, wanted = filters.shape[1], np.ones(len(sizes), np.bool_)
-    starts, high = _places(sizes, pad, wanted)
-    for k in range(0, x.shape[1], WIDTH):
-        c = _whole(k, x.shape[1])
-        _analyse(x, c, work, starts, sizes, high, wanted, filters, offset, tables[0], tables[1])
+    step, wanted = x.shape[1], np.ones(len(sizes), np.bool_)
+    starts, high, _ = places(sizes, filters.shape[1], wanted)
+    for c in range(0, step, max(width, 1)):
+        n, part, into = min(width, step - c), x.reshape(-1)[c:], out.reshape(-1)[c:]
+        _analyse(
+            part, step, work, n, starts, sizes, high, wanted, filters, offset, tables[0],
+            tables[1],
+        )  # fmt: skip
         for j in range(len(sizes)):
             row = begins[j] + (high[j] if j else starts[-1])
-            _store(work[row * WIDTH :], out, at[j], c, at[j + 1] - at[j])
+            _copy(work, row, n, into, at[j], step, at[j + 1] - at[j], n)
 
 
 @kernel
-def synthesis(x, work, begins, ends, chosen, at, poly, shift, out):
+def synthesis(x, width, work, begins, ends, chosen, at, poly, shift, out):
     """A stretch of a sum of bands from the stacked coefficients that it depends on.
 
     ``begins[j]`` to ``ends[j]`` are the rows of level j, 0 those asked for; ``at`` as in
     :func:`analysis`, where those that are not ``chosen`` have no rows.
     """
-    starts, high, place = np.zeros_like(begins), np.zeros_like(begins), TILE
-    for j in range(1, len(begins)):
-        starts[j] = place - begins[j]
-        high[j] = starts[j] + ends[j] - begins[j]
-        place += 2 * (ends[j] - begins[j])
-    none = np.zeros((0, 3), np.int64), np.zeros((0, 3), x.dtype)  # nothing lies outside
-    for k in range(0, x.shape[1], WIDTH):
-        c = _whole(k, x.shape[1])
-        used = np.zeros(2, np.bool_)
+    step, starts, high = x.shape[1], np.zeros_like(begins), np.zeros_like(begins)
+    place = 2
+    for j in range(1, len(begins)):  # two rows more, for halves of pairs
+        starts[j] = place + 1 - begins[j]
+        high[j] = starts[j] + ends[j] - begins[j] + 2
+        place += 2 * (ends[j] - begins[j] + 2)
+    for c in range(0, step, max(width, 1)):
+        n, part, used = min(width, step - c), x.reshape(-1)[c:], np.zeros(2, np.bool_)
         for j in range(len(begins)):
             if chosen[j]:
                 row = high[j] + begins[j] if j else starts[-1] + begins[-1]
-                _fetch(x, c, at[j], at[j + 1], work[row * WIDTH :], none[0], none[1])
+                _copy(part, at[j], step, work, row, n, at[j + 1] - at[j], n)
         used[0] = chosen[0]
         for j in range(len(begins) - 1, 1, -1):
             used[1] = chosen[j]
-            _rebuild(work, j, starts, high, used, poly, shift, begins[j - 1], ends[j - 1])
+            _rebuild(work, n, j, starts, high, used, poly, shift, begins[j - 1], ends[j - 1])
             used[0] |= used[1]
         used[1] = chosen[1]
-        _last(work, starts, high, used, poly, shift, begins[0], ends[0], out, c)
+        into = out.reshape(-1)[c:]
+        _last(work, n, starts, high, used, poly, shift, begins[0], ends[0], into, step)
 
 
 def pieces(x: Floats, out: Floats) -> Iterator[tuple[slice, Floats, Floats]]:
@@ -328,7 +367,8 @@ def pieces(x: Floats, out: Floats) -> Iterator[tuple[slice, Floats, Floats]]:
     if x.flags.c_contiguous and x.flags.writeable and out.flags.c_contiguous:
         yield slice(None), x, out
         return
-    for c in range(0, x.shape[1], 4 * WIDTH):
-        columns = slice(c, min(c + 4 * WIDTH, x.shape[1]))
+    width = max(channels_at_a_time(x.shape[1], x.itemsize), 1)
+    for c in range(0, x.shape[1], width):
+        columns = slice(c, min(c + width, x.shape[1]))
         part = np.array(x[:, columns], order="C")
         yield columns, part, np.empty((*out.shape[:-1], part.shape[1]), out.dtype)

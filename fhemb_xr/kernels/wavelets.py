@@ -89,8 +89,9 @@ class Spec:
 def filtered(x: Floats, spec: Spec, first: int, last: int) -> Floats:
     """Sums of bands of one run without gaps: ``(t, c) -> (group, last - first, c)``.
 
-    Peak memory beside the result: for the run of some channels two to six times itself, a few
-    MB, whatever the number of channels.
+    Peak memory beside the result: as much as the run of up to 8 KiB of channels, and half of
+    that for the detail of level 1, a quarter for that of level 2 and so on, where they are
+    asked for; ``modwt``: two to six times the run of some channels, a few MB.
     """
     out = np.empty((len(spec.groups), last - first, x.shape[1]), x.dtype)
     run = Decimated if spec.transform == "dwt" else _Maximal
@@ -112,27 +113,27 @@ class Decimated:
         self.sizes, self.wants = np.array(sizes), spec.wants
         self.tables = _tables(spec.mode, tuple(sizes), taps, dtype)
         self.wraps = _tables("periodic", tuple(sizes), taps, dtype) if circular else self.tables
-        self.rows = 2 * int((self.sizes[1:] + 2 * taps).sum())
 
     def __call__(self, x: Floats, first: int, last: int, out: Floats) -> None:
         """Sums of bands of rows ``first`` to ``last`` into ``out``."""
         from fhemb_xr.kernels import dwt
 
-        work = self.work(x.dtype)
+        work, width = self.work(x, np.logical_or.reduce(self.wants))
         for columns, part, into in dwt.pieces(x, out):
             dwt.transform(
-                part, work, self.sizes, self.filters, self.offset, self.poly, self.shift,
+                part, width, work, self.sizes, self.filters, self.offset, self.poly, self.shift,
                 self.tables, self.wraps, self.wants, first, last, into,
             )  # fmt: skip
             if into is not out:
                 out[..., columns] = into
 
-    def work(self, dtype: Any) -> Floats:
-        """The work array of the loops."""
+    def work(self, x: Floats, wanted: NDArray[np.bool_]) -> tuple[Floats, int]:
+        """The work array of the loops, and the channels that it is for."""
         from fhemb_xr.kernels import dwt
 
-        head = dwt.TILE + 2 * self.filters.shape[1]
-        return np.empty((head + self.rows) * dwt.WIDTH, dtype)
+        width = dwt.channels_at_a_time(x.shape[1], x.itemsize)
+        rows = dwt.places(self.sizes, self.filters.shape[1], wanted)[2]
+        return np.empty(rows * width, x.dtype), width
 
 
 class _Maximal:
@@ -166,18 +167,18 @@ class _Maximal:
 
 
 @lru_cache(maxsize=64)
-def filter_bank(wavelet: str, mode: str, dtype: Any) -> tuple[Floats, Floats, Ints]:
+def filter_bank(wavelet: str, mode: str, dtype: Any) -> tuple[Floats, Floats, int]:
     """Filters of the analysis, and those of the synthesis by parity of the sample."""
     w = pywt.Wavelet(wavelet)
-    half = w.dec_len // 2
-    rec = np.array([w.rec_lo, w.rec_hi], dtype)
-    poly, shift = np.zeros((2, 2, half), dtype), np.zeros(2, np.int64)
+    half, rec = w.dec_len // 2, np.array([w.rec_lo, w.rec_hi], dtype)
+    # even and odd samples read the same rows; where both ends join, one of them one row more
+    circular = mode == "periodization"
+    shift, k = (-(half // 2), half + 1) if circular else (0, half)
+    poly, begin = np.zeros((2, 2, k), dtype), half - 1 if circular else 2 * half - 2
     for odd in (0, 1):
-        at = 2 * half - 2 + odd - 2 * np.arange(half)
-        if mode == "periodization":
-            shift[odd] = -((half - odd) // 2)
-            at = odd + half - 1 - 2 * (shift[odd] + np.arange(half))
-        poly[:, odd] = rec[:, at]
+        at = begin + odd - 2 * (shift + np.arange(k))
+        inside = (at >= 0) & (at < 2 * half)
+        poly[:, odd, inside] = rec[:, at[inside]]
     backwards = np.array([w.dec_lo[::-1], w.dec_hi[::-1]], dtype)
     return backwards, poly, shift
 
