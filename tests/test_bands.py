@@ -1,5 +1,7 @@
 import json
+import tracemalloc
 import warnings
+from itertools import pairwise
 
 import dask
 import numpy as np
@@ -14,19 +16,17 @@ from fhemb_xr.kernels import wavelets as kernel
 from fhemb_xr.ops.band_names import band_label
 from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
 from fhemb_xr.ops.butterworth import bandpass
+from fhemb_xr.ops.neighbours import Block
 
 WAVELETS = [
     "haar",
-    "db2",
-    "db4",
-    "db10",
-    "sym2",
-    "sym10",
-    "coif1",
-    "coif5",
+    *(f"db{k}" for k in range(2, 11)),
+    *(f"sym{k}" for k in range(2, 11)),
+    *(f"coif{k}" for k in range(1, 6)),
     "bior1.3",
     "bior4.4",
 ]
+MODES = (*kernel.LOCAL_MODES, *kernel.CIRCULAR_MODES)
 
 
 def signal(n, channels=2, seed=0, dtype="f8"):
@@ -55,7 +55,7 @@ def cut(n, sizes):
     n=st.integers(2, 2500),
     sizes=st.lists(st.integers(1, 700), min_size=1, max_size=5),
     wavelet=st.sampled_from(WAVELETS),
-    level=st.integers(1, 9),
+    level=st.integers(1, 10),
     mode=st.sampled_from(kernel.LOCAL_MODES),
     dtype=st.sampled_from(["f4", "f8"]),
     data=st.data(),
@@ -75,6 +75,55 @@ def test_filter__equals_pywt_over_the_whole_series(n, sizes, wavelet, level, mod
     scale = max(np.abs(expected).max(), np.abs(x.values).max())
     tolerance = (1e-12 if dtype == "f8" else 1e-5) * scale
     np.testing.assert_allclose(out, expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("wavelet", WAVELETS)
+@pytest.mark.filterwarnings("ignore:level")
+def test_filter__is_that_of_pywt_for_every_wavelet_level_and_mode(wavelet):
+    turn = WAVELETS.index(wavelet)  # over the wavelets every mode meets every level
+    for k, mode in enumerate(MODES):
+        level = 1 + (turn + k) % 10
+        n, dtype = (7, 64, 601, 1500)[(turn + k) % 4], ("f4", "f8")[k % 2]
+        bands = sorted({k % (level + 1), (k + turn) % (level + 1)})
+        x = signal(n, dtype=dtype, seed=turn)
+        expected = by_pywt(x.values.astype("f8"), bands, wavelet, level, mode)
+        out = wavelet_filter(
+            x.chunk(time=cut(n, (n // 3, n // 5 + 1))), bands, wavelet, level, mode
+        )
+        assert out.dtype == dtype
+        scale = max(np.abs(expected).max(), np.abs(x.values).max())
+        tolerance = (1e-12 if dtype == "f8" else 1e-5) * scale
+        np.testing.assert_allclose(out, expected, rtol=0, atol=tolerance, err_msg=mode)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_filter__of_rows_wider_than_what_is_worked_on_at_a_time(dtype, monkeypatch):
+    from fhemb_xr.kernels import dwt
+    from fhemb_xr.ops import bands as op
+
+    x = signal(900, 57, dtype=dtype)
+    whole = wavelet_filter(x, [0, 2, 4], "db4", 4)
+    monkeypatch.setattr(dwt, "ROW_BYTES", 100)
+    np.testing.assert_array_equal(wavelet_filter(x, [0, 2, 4], "db4", 4), whole)
+    monkeypatch.setattr(op, "_PART_BYTES", 50_000)
+    parts = wavelet_filter(x.chunk(time=150), [0, 2, 4], "db4", 4)
+    tolerance = 1e-5 if dtype == "f4" else 1e-12
+    np.testing.assert_allclose(parts, whole, rtol=0, atol=tolerance)
+
+
+def test_filter__holds_what_its_docstring_says():
+    from fhemb_xr.ops import bands as op
+
+    x = signal(6000, 4000, dtype="f4").values
+    block = Block(3000, 4000, range(3, 4), ((1982, 5018),))
+    parts = [x[a:b] for a, b in pairwise((1982, 2000, 3000, 4000, 5000, 5018))]
+    spec = kernel.Spec(((2, 3, 5),), "db4", 8, "symmetric")
+    kernel.filtered(x[:300, :2].copy(), spec, 0, 300)  # compiled
+    tracemalloc.start()
+    out = op._block(parts, None, 0, block, spec=spec, gaps="split", longest=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < out.nbytes + 3 * op._PART_BYTES * 1.1
 
 
 def test_filter__takes_chunks_of_one_and_any_position_of_time():

@@ -20,6 +20,7 @@ from fhemb_xr.ops.neighbours import (
 )
 
 _BLOCK_BYTES = 2**24  # up to here short chunks are filtered together
+_PART_BYTES = 2**23  # series of so many bytes are put together at a time: the cache holds them
 
 
 def wavelet_bands(
@@ -84,9 +85,11 @@ def wavelet_bands(
     block reads about ``(F - 1)(2^L - 1)`` samples of its neighbours on each side (F the
     filter's length); neighbouring chunks much shorter than that are filtered together, up to
     16 MiB: measured, that is two to eight times as fast as coefficients carried from block to
-    block level by level, with a tenth of the tasks (``benchmarks/bench_wavelets.py``). Memory:
-    for each running task twice what the block reads, and its results. Tasks: under six per
-    chunk. Computes at call: none.
+    block level by level, with a tenth of the tasks (``benchmarks/bench_wavelets.py``). What
+    lies in several chunks is put together for some channels at a time. Memory: for each
+    running task what the block reads, its results, and of 8 MiB of series (at least one) three
+    times themselves and their results; a block that is one chunk: up to twice itself, and its
+    results. Tasks: under six per chunk. Computes at call: none.
 
     References
     ----------
@@ -170,8 +173,7 @@ def wavelet_filter(
     Notes
     -----
     As :func:`wavelet_bands`, with the deepest level that the bands need instead of L. Memory:
-    twice what a block reads and once the block, for each running task. Tasks: under six per
-    chunk. Computes at call: none.
+    as there, for each running task. Tasks: under six per chunk. Computes at call: none.
 
     References
     ----------
@@ -318,26 +320,52 @@ def _reads(n: int, margin: int, step: int, circular: bool, a: int, b: int) -> An
 def _block(
     parts: list[Any], state: Any, axis: int, block: Block, *, spec: Any, gaps: str, longest: int
 ) -> Any:
-    """The bands of one block; tasks call it with the chunks that the block reads."""
+    """The bands of one block; tasks call it with the chunks that the block reads.
+
+    What lies in several chunks is put together for some channels at a time.
+    """
+    origin = block.reads[-1][0] if block.begin >= block.reads[-1][0] else 0
+    first = block.begin - origin + sum(b - a for a, b in block.reads if b <= origin)
+    last = first + block.end - block.begin
+    read, others = zip(*(columns([part], axis) for part in parts), strict=True)
+    work = partial(_part, spec=spec, gaps=gaps, longest=longest, joined=len(block.reads) > 1)
+    if len(read) == 1:
+        out = work(read[0], state, origin, first, last)
+    else:
+        n = read[0].shape[1]
+        out = np.empty((len(spec.groups), last - first, n), read[0].dtype)
+        for c in _channels(n, sum(map(len, read)) * out.itemsize):
+            some = None if state is None else state[:, c]
+            out[..., c] = work(
+                np.concatenate([r[:, c] for r in read]), some, origin, first, last
+            )
+    out = np.moveaxis(out.reshape(*out.shape[:2], *others[0]), 1, axis + 1)
+    return out[0] if len(out) == 1 else np.moveaxis(out, 0, -1)
+
+
+def _channels(n: int, series_bytes: int) -> list[slice]:
+    """Equal parts of n channels whose series fit the cache."""
+    width = -(-n // max(1, -(-n * series_bytes // _PART_BYTES)))
+    return [slice(c, c + width) for c in range(0, n, max(1, width))]
+
+
+def _part(
+    x: Any, state: Any, origin: int, first: int, last: int, *, spec: Any, gaps: str,
+    longest: int, joined: bool,
+) -> Any:  # fmt: skip
+    """Rows ``first`` to ``last`` of some channels, whose row 0 is sample ``origin``."""
     from fhemb_xr.kernels import wavelets as kernel
 
-    x, others = columns(parts, axis)
-    origin = block.reads[-1][0] if block.begin >= block.reads[-1][0] else 0
-    skipped = sum(b - a for a, b in block.reads if b <= origin)
-    first = block.begin - origin + skipped
-    last = first + block.end - block.begin
     if gaps == "raise" and not np.isfinite(x[first:last]).all():
         raise ValueError("a sample is missing: gaps='fill' or gaps='split' allow that")
-    start = None if len(block.reads) > 1 else np.full(x.shape[1], -origin)
+    start = None if joined else np.full(x.shape[1], -origin)
     if gaps in ("fill", "split") and spec.mode not in kernel.CIRCULAR_MODES:
         start = None
         if state is not None:
             start = np.where(state[1] < origin, 0, state[2] - origin)
     alone = longest if gaps != "propagate" else None
-    whole = len(block.reads) == 1 and first == 0 and last == len(x)
-    out = kernel.by_runs(x, spec, first, last, longest=alone, start=start, whole=whole)
-    out = np.moveaxis(out.reshape(*out.shape[:2], *others), 1, axis + 1)
-    return out[0] if len(out) == 1 else np.moveaxis(out, 0, -1)
+    whole = not joined and first == 0 and last == len(x)
+    return kernel.by_runs(x, spec, first, last, longest=alone, start=start, whole=whole)
 
 
 def _summary(parts: list[Any], axis: int, block: Block, *, longest: int) -> Any:
