@@ -88,7 +88,10 @@ def similarity(
     memory: Memory = "2GiB",
     as_json: Json = False,
 ) -> None:
-    """How alike any two people's trajectories are, and in which groups."""
+    """How alike any two people's trajectories are, and in which groups.
+
+    What was interrupted goes on when the same is asked again.
+    """
     with reporting(as_json) as report:
         import fhemb_xr as fx
 
@@ -102,7 +105,7 @@ def similarity(
         found = relation.to_dataset(name="relation")
         found["cluster"] = fx.clusters(relation, clusters)
         with _cluster(workers, memory), _progress("Comparing", workers):
-            fx.save(found, out, mode="w" if overwrite else "w-")
+            fx.save(found, out, mode="w" if overwrite else "w-", resume=True)
         report(store=str(out), sizes=_sizes(found))
 
 

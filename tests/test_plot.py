@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
+from drawn import BANDS, lagged_map, relation_of
 from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
@@ -16,13 +17,6 @@ from fhemb_xr.plot.faces import frames
 plot = pytest.importorskip("fhemb_xr.plot")
 hv = pytest.importorskip("holoviews")
 
-BANDS = json.dumps(
-    {
-        "bands": [2, 3, 5],
-        "hz": [[0.1, 0.39], [0.78, 1.56]],
-        "period_s": [[2.56, 10.24], [0.64, 1.28]],
-    }
-)
 IDS = [40, 65, 66, 68]
 
 
@@ -40,34 +34,6 @@ def embedding(n=4, t=60, features=("mean", "p5", "skew")):
         },
         attrs={"sampling_rate": 25.0, "fhemb_bands": BANDS},
         name="embedding",
-    )
-
-
-def relation_of(n=6, metric="dtw", seed=0):
-    points = np.random.default_rng(seed).normal(size=(n, 2))
-    d = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    ids = np.arange(40, 40 + n)
-    return xr.DataArray(
-        d,
-        dims=("subject_0", "subject_1"),
-        coords={"subject_0": ids, "subject_1": ids},
-        attrs={"metric": metric, "units": "degC"},
-    )
-
-
-def lagged_map(low=-0.2, high=0.7):
-    r = np.full((8, 11), low)
-    r[2, 3], r[0, 0] = high, np.nan
-    return xr.DataArray(
-        r,
-        dims=("window", "lag"),
-        coords={
-            "window": 568 + np.arange(8) / 2,
-            "lag": np.arange(-5, 6) / 25,
-            "subject_0": 65,
-            "subject_1": 66,
-        },
-        attrs={"window_s": 3.0, "fhemb_bands": BANDS},
     )
 
 
@@ -240,7 +206,7 @@ def test_signal__marks_missing_time_grey():
 def test_signal__keeps_the_extremes_of_a_long_series():
     values = np.sin(np.arange(100_000) / 50)
     values[31_415], values[500:900] = 9.0, np.nan
-    t, v = signals._thin(np.arange(100_000.0), values)
+    t, v = signals.thinned(np.arange(100_000.0), values)
     assert t.size <= signals.MOST_POINTS
     assert np.all(np.diff(t) >= 0)
     assert t[np.nanargmax(v)] == 31_415

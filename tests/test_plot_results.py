@@ -3,40 +3,13 @@ import itertools
 import numpy as np
 import pytest
 import xarray as xr
+from drawn import lagged_map, relation_of
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError
 
 plot = pytest.importorskip("fhemb_xr.plot")
 hv = pytest.importorskip("holoviews")
-
-
-def relation_of(n=6, metric="dtw", seed=0):
-    points = np.random.default_rng(seed).normal(size=(n, 2))
-    d = np.linalg.norm(points[:, None] - points[None], axis=-1)
-    ids = np.arange(40, 40 + n)
-    return xr.DataArray(
-        d,
-        dims=("subject_0", "subject_1"),
-        coords={"subject_0": ids, "subject_1": ids},
-        attrs={"metric": metric, "units": "degC"},
-    )
-
-
-def lagged_map(low=-0.2, high=0.7):
-    r = np.full((8, 11), low)
-    r[2, 3], r[0, 0] = high, np.nan
-    return xr.DataArray(
-        r,
-        dims=("window", "lag"),
-        coords={
-            "window": 568 + np.arange(8) / 2,
-            "lag": np.arange(-5, 6) / 25,
-            "subject_0": 65,
-            "subject_1": 66,
-        },
-        attrs={"window_s": 3.0},
-    )
 
 
 def labels(n=6):
@@ -185,7 +158,19 @@ def test_warping__links_what_the_path_links():
     assert [n for _, n in option(figure, "yticks")] == ["Subject 40", "Subject 44"]
     with pytest.raises(ValueError, match="1 of 50 missing"):
         plot.warping(a.where(a.time > 568), b)
-    with fx.set_options(budget=1000), pytest.raises(BudgetError, match="give a window"):
+
+
+def test_warping__draws_long_series_with_few_links():
+    a, b = series(n=12_000), series(4, n=12_000)
+    with fx.set_options(budget=2**20):  # the table of the path has 38 MB
+        figure = plot.warping(a, b, window=200)
+    links = leaves(figure, hv.Segments)[0]
+    start, stop = links.dimension_values(0), links.dimension_values(2)
+    assert len(start) == 120
+    assert (start[-1], stop[-1]) == (568 + 11_999 / 25,) * 2
+    assert np.diff(start).max() < 3 * np.diff(start).mean()  # evenly
+    assert max(len(c) for c in leaves(figure, hv.Curve)) <= plot.signals.MOST_POINTS
+    with fx.set_options(budget=1000), pytest.raises(BudgetError, match="draw less"):
         plot.warping(a, b)
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import dask
 import numpy as np
@@ -74,6 +75,53 @@ def test_resume__another_result_begins_anew(tmp_path, monkeypatch):
     expected = fx.pairwise(people() + 1, "dtw", window=3)
     np.testing.assert_array_equal(fx.open_result(path), expected)
     assert files.leavings(path) == []
+
+
+def grouped():
+    found = fx.pairwise(people(), "dtw").to_dataset(name="relation")
+    return found.assign(cluster=fx.clusters(found["relation"], 3))
+
+
+def test_resume__what_is_made_of_a_kept_chunk_reads_it(tmp_path, monkeypatch):
+    path = tmp_path / "d.zarr"
+    with pytest.raises(KeyboardInterrupt):
+        saved(grouped(), path, monkeypatch, 25)
+    assert saved(grouped(), path, monkeypatch, 99) < 36 - 15
+    monkeypatch.undo()
+    xr.testing.assert_equal(fx.open_result(path).load(), grouped().compute())
+
+
+def chunks(folder):
+    """When each chunk of a matrix was written, by its place."""
+    files = (p for p in (folder / "relation" / "c").rglob("*") if p.is_file())
+    return {p.relative_to(folder): p.stat().st_mtime_ns for p in files}
+
+
+@pytest.mark.soak
+def test_similarity__that_was_killed_goes_on(tmp_path):
+    x = np.random.default_rng(0).normal(size=(24, 1, 12_000)).cumsum(axis=2)
+    clock = {"subject": np.arange(24), "feature": ["mean"], "time": np.arange(12_000) / 25}
+    emb = xr.DataArray(x, clock, ("subject", "feature", "time"), "embedding")
+    fx.save(emb.assign_attrs(sampling_rate=25.0).chunk(subject=3), tmp_path / "emb.zarr")
+    asked = [sys.executable, "-m", "fhemb_xr.cli", "similarity", "emb.zarr", "d.zarr"]
+    asked += ["--window", "200"]  # half of all cells: some seconds
+    with subprocess.Popen(asked, cwd=tmp_path, stderr=subprocess.DEVNULL) as killed:
+        while not any(len(chunks(p)) > 8 for p in files.leavings(tmp_path / "d.zarr")):
+            assert killed.poll() is None
+            time.sleep(0.01)
+        killed.kill()
+    assert not (tmp_path / "d.zarr").exists()
+    (aside,) = files.leavings(tmp_path / "d.zarr")
+    before = chunks(aside)
+    assert len(before) < 64
+    subprocess.run(asked, cwd=tmp_path, check=True, capture_output=True)
+    after = chunks(tmp_path / "d.zarr")
+    again = [place for place, when in before.items() if after[place] != when]
+    assert len(after) == 64
+    assert len(again) <= 2  # what was being written, one for each thread
+    expected = fx.pairwise(emb, "dtw", window=5000, normalize="zscore")
+    found = fx.open_result(tmp_path / "d.zarr")["relation"]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_resume__of_a_dataset_with_text_and_what_is_loaded(tmp_path):

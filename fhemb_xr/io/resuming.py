@@ -42,10 +42,14 @@ def settled(ds: xr.Dataset) -> xr.Dataset:
 
 
 def rest(ds: xr.Dataset, store: Path) -> Delayed:
-    """The work that is left, as one object: a task for every chunk that is not whole."""
+    """The work that is left, as one object: a task for every chunk that is not whole.
+
+    What else is made of a chunk that is whole, as groups are of a matrix, reads it.
+    """
     import zarr
 
     tasks: dict[Any, Any] = {}
+    done: dict[Any, Any] = {}
     lazy = [v.data for v in ds.variables.values() if isinstance(v.data, da.Array)]
     for name, var in ds.variables.items():
         if not isinstance(var.data, da.Array):
@@ -54,12 +58,17 @@ def rest(ds: xr.Dataset, store: Path) -> Delayed:
         starts = [np.cumsum([0, *c]).tolist() for c in var.data.chunks]
         for where in np.ndindex(var.data.numblocks):
             region = tuple(slice(s[i], s[i + 1]) for s, i in zip(starts, where, strict=True))
-            if not _is_whole(array, store / str(name), where, region):
-                key = (f"fhemb-put-{name}", *where)
-                tasks[key] = (_put, (var.data.name, *where), str(store), str(name), region)
+            block, at = (var.data.name, *where), (str(store), str(name), region)
+            if _is_whole(array, store / str(name), where, region):
+                done[block] = (_get, *at)
+            else:
+                tasks[(f"fhemb-put-{name}", *where)] = (_put, block, *at)
     end = "fhemb-put-all-" + tokenize(sorted(map(str, tasks)), str(store))
     tasks[end] = (_nothing, list(tasks))
-    return Delayed(end, HighLevelGraph.from_collections(end, tasks, dependencies=lazy))
+    graph = HighLevelGraph.from_collections(end, tasks, dependencies=lazy)
+    if done:
+        graph = HighLevelGraph.from_collections(end, {**graph, **done})
+    return Delayed(end, graph)
 
 
 def _is_whole(array: Any, folder: Path, where: tuple[int, ...], region: Any) -> bool:
@@ -71,6 +80,12 @@ def _is_whole(array: Any, folder: Path, where: tuple[int, ...], region: Any) -> 
     except Exception:  # whatever is wrong with it, it is made anew
         return False
     return True
+
+
+def _get(store: str, name: str, region: Any) -> Any:
+    import zarr
+
+    return zarr.open_array(f"{store}/{name}", mode="r")[region]
 
 
 def _put(block: Any, store: str, name: str, region: Any) -> None:

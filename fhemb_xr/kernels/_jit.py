@@ -32,3 +32,11 @@ def fused_kernel(function: F) -> F:
     """The same where a product and a sum may be rounded once instead of twice, and no more."""
     compiled: F = numba.njit(function, nogil=True, cache=False, fastmath={"contract"})
     return compiled
+
+
+def inlined_kernel(function: F) -> F:
+    """The same for a part of a kernel whose values stay in registers: it is never a call."""
+    compiled: F = numba.njit(
+        function, nogil=True, cache=False, fastmath={"contract"}, forceinline=True
+    )
+    return compiled

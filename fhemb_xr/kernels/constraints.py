@@ -71,6 +71,16 @@ def _itakura(n: int, m: int, slope: float, j: int) -> tuple[int, int]:
 def columns(n: int, m: int, low: Ints, high: Ints, first: Ints, last: Ints) -> None:
     """First and last column of every row, of the rows of every diagonal."""
     first[:n], last[:n] = m, -1
-    for d in range(n + m - 1):
-        for i in range(low[d], high[d] + 1):
-            first[i], last[i] = min(first[i], d - i), max(last[i], d - i)
+    bottom, top = 0, -1
+    for d in range(n + m - 1):  # only the rows that come and go are visited
+        for i in range(low[d], min(high[d] + 1, bottom)):
+            first[i] = min(first[i], d - i)
+        for i in range(max(low[d], top + 1), high[d] + 1):
+            first[i] = min(first[i], d - i)
+        for i in range(bottom, min(top + 1, low[d])):
+            last[i] = max(last[i], d - 1 - i)
+        for i in range(max(bottom, high[d] + 1), top + 1):
+            last[i] = max(last[i], d - 1 - i)
+        bottom, top = low[d], high[d]
+    for i in range(bottom, top + 1):
+        last[i] = max(last[i], n + m - 2 - i)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels import _points
+from fhemb_xr.kernels import _points, abreast
 from fhemb_xr.kernels._jit import fused_kernel, kernel
 from fhemb_xr.kernels.constraints import Constraint, band, constraint_of
 
@@ -55,14 +55,48 @@ def distances(
     Series without samples, and pairs that no path joins, give NaN. ``local="euclidean"`` is
     the root of the summed squares; any other point metric is summed as it is.
 
-    Peak memory: twice the series, and 11 samples per sample of the longest.
+    Peak memory: twice the series; for each sample of the longest 16 samples of every feature
+    and 19 more; 80 bytes per pair.
     """
-    code = _points.CODES[local]
-    pair: Any = _points_pair if code > 1 else _squares_pair
-    if code <= 1 and a.shape[1] == 1:
-        pair = _univariate if window is None and itakura is None else _univariate_banded
-    out = table(pair, a, b, lengths_a, lengths_b, upper, (window, itakura), code, p)
+    code = _points.CODES["rooted" if local == "mahalanobis" else local]
+    pairs, limits = joinable(lengths_a, lengths_b, upper), constraint_of(window, itakura)
+    out = np.full((len(a), len(b)), np.nan, dtype=a.dtype)
+    pair: Any = _points_pair
+    if code <= 1:
+        if upper:  # no differences from itself
+            np.fill_diagonal(out, np.where(lengths_a > 0, 0, np.nan))
+            pairs = pairs[pairs[:, 0] < pairs[:, 1]]
+        pairs = abreast.squares(a, b, lengths_a, lengths_b, pairs, limits, out)
+        one = _univariate if window is None and itakura is None else _univariate_banded
+        pair = one if a.shape[1] == 1 else _squares_pair
+    if local == "mahalanobis":
+        return _scaled(a, b, lengths_a, lengths_b, pairs, limits, out)
+    table(pair, a, b, lengths_a, lengths_b, pairs, limits, out, code, p)
     return np.sqrt(out) if local == "euclidean" else out
+
+
+def _scaled(
+    a: Floats, b: Floats, lengths_a: Ints, lengths_b: Ints, pairs: Ints,
+    constraint: Constraint, out: Floats,
+) -> Floats:  # fmt: skip
+    """The same by the covariance of both series (ddof 1), NaN where it is singular."""
+    alone = np.zeros((1, 2), np.int64)
+    for i, j in pairs:
+        x, y = a[i, :, : lengths_a[i]], b[j, :, : lengths_b[j]]
+        spread = np.atleast_2d(np.cov(np.concatenate([x, y], axis=1)))
+        if np.linalg.matrix_rank(spread) < len(spread):
+            continue
+        root = np.linalg.cholesky(np.linalg.inv(spread)).T  # whitens: distances are Euclidean
+        u, v = (np.asarray(root @ series, a.dtype)[None] for series in (x, y))
+        n, m, cell = lengths_a[i : i + 1], lengths_b[j : j + 1], out[i : i + 1, j : j + 1]
+        table(_points_pair, u, v, n, m, alone, constraint, cell, _points.CODES["rooted"])
+    return out
+
+
+def joinable(lengths_a: Ints, lengths_b: Ints, upper: bool) -> Ints:
+    """Pairs of series with samples ``(k, 2)``, of the diagonal and above it if ``upper``."""
+    some = (lengths_a[:, None] > 0) & (lengths_b > 0)
+    return np.argwhere(np.triu(some) if upper else some)
 
 
 def table(
@@ -71,27 +105,27 @@ def table(
     b: Floats,
     lengths_a: Ints,
     lengths_b: Ints,
-    upper: bool,
-    limits: tuple[float | None, float | None],
+    pairs: Ints,
+    constraint: Constraint,
+    out: Floats,
     code: int = 0,
     p: float = 1.0,
-) -> Floats:
-    """A kernel of two series for all pairs of two blocks; it is compiled for ``pair`` alone."""
-    out = np.full((len(a), len(b)), np.nan, dtype=a.dtype)
-    x = padded(a, lengths_a, backwards=False)
-    y = padded(b, lengths_b, backwards=True)
-    _block(pair, x, y, lengths_a, lengths_b, upper, constraint_of(*limits), code, p, out)
-    return out
+) -> None:
+    """A kernel of two series for each of some pairs; it is compiled for ``pair`` alone."""
+    if len(pairs):
+        x = padded(a, lengths_a, backwards=False)
+        y = padded(b, lengths_b, backwards=True)
+        _each(pair, x, y, lengths_a, lengths_b, pairs, constraint, code, p, out)
 
 
 @kernel
-def _block(
+def _each(
     pair: Any,
     a: Floats,
     b: Floats,
     lengths_a: Ints,
     lengths_b: Ints,
-    upper: bool,
+    pairs: Ints,
     constraint: Constraint,
     code: int,
     p: float,
@@ -102,16 +136,15 @@ def _block(
     low, high = np.empty(2 * size, np.int64), np.empty(2 * size, np.int64)
     old_n = old_m = 0
     joined = False
-    for i in range(a.shape[0]):
-        for j in range(i if upper else 0, b.shape[0]):
-            n, m = lengths_a[i], lengths_b[j]
-            rows, columns = (a[i], b[j]) if n <= m else (b[j], a[i])
-            n, m = min(n, m), max(n, m)
-            if n > 0 and (n != old_n or m != old_m):  # most often all are of one length
-                joined = band(n, m, constraint, low, high)
-                old_n, old_m = n, m
-            if n > 0 and joined:
-                out[i, j] = pair(rows, columns, n, m, low, high, code, p, buffers)
+    for i, j in pairs:
+        n, m = lengths_a[i], lengths_b[j]
+        rows, columns = (a[i], b[j]) if n <= m else (b[j], a[i])
+        n, m = min(n, m), max(n, m)
+        if n != old_n or m != old_m:  # most often all are of one length
+            joined = band(n, m, constraint, low, high)
+            old_n, old_m = n, m
+        if joined:
+            out[i, j] = pair(rows, columns, n, m, low, high, code, p, buffers)
 
 
 @kernel

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr.kernels import dtw
 from fhemb_xr.kernels._jit import kernel
+from fhemb_xr.kernels.constraints import constraint_of
 
 Floats = NDArray[np.floating[Any]]
 F64 = NDArray[np.float64]
@@ -33,10 +34,10 @@ def values(
     Series without samples, and pairs that no path joins, give NaN. Peak memory: twice the
     series, and 6 samples per sample of the longest.
     """
-    limits = window, itakura
-    return np.asarray(
-        dtw.table(_pair, a, b, lengths_a, lengths_b, upper, limits, p=float(gamma))
-    )
+    out = np.full((len(a), len(b)), np.nan)
+    pairs, limits = dtw.joinable(lengths_a, lengths_b, upper), constraint_of(window, itakura)
+    dtw.table(_pair, a, b, lengths_a, lengths_b, pairs, limits, out, p=float(gamma))
+    return out
 
 
 def divergences(a: F64, b: F64, lengths_a: Ints, lengths_b: Ints, **options: Any) -> F64:

@@ -21,7 +21,7 @@ F64 = NDArray[np.float64]
 
 POINT_METRICS = (
     "euclidean", "sqeuclidean", "cityblock", "chebyshev", "minkowski", "canberra",
-    "braycurtis", "cosine", "correlation", "hamming", "jaccard",
+    "braycurtis", "cosine", "correlation", "hamming", "jaccard", "mahalanobis",
 )  # fmt: skip
 
 _LAGGED = "max_lagged_correlation"
@@ -88,7 +88,8 @@ def pairwise(
     local, p
         Distance of two points in ``"dtw"``: ``"euclidean"``, or without root, summed along
         the path: ``sqeuclidean cityblock chebyshev minkowski`` (exponent ``p``) ``canberra
-        braycurtis cosine correlation hamming jaccard``.
+        braycurtis cosine correlation hamming jaccard mahalanobis``, the last by the
+        covariance of both series of a pair (ddof 1; NaN where it is singular).
     gamma
         Smoothing of the soft metrics, above 0: towards 0 they become the square of ``"dtw"``.
     radius
@@ -119,9 +120,10 @@ def pairwise(
     Notes
     -----
     Memory: each task holds two blocks of series, 28 bytes per sample over all of ``time``, an
-    eighth of the people in each or fewer, within the budget; warping adds eleven samples per
-    sample of the longest series. Tasks: at least 64 blocks (a task each, half of them only a
-    transpose), and under three per chunk of ``x`` to gather them. Computes at call: none.
+    eighth of the people in each or fewer, within the budget, and warping for each sample of
+    the longest series 128 bytes per feature and 152 more. Tasks: at least 64 blocks (a task
+    each, half of them only a transpose), and under three per chunk of ``x`` to gather them.
+    Computes at call: none.
     A long one is best saved with ``resume=True``: what an interrupted run has done is kept.
 
     References
@@ -262,7 +264,8 @@ def _block_length(n: int, samples: int, matrices: int) -> int:
     side = max(1, math.ceil(_SIDE / math.sqrt(max(matrices, 1))))
     bytes_each = 2 * 28 * samples
     budget.check(bytes_each, "a pair of series", "select less time or fewer features")
-    most = max(1, settings.budget // max(bytes_each, 1))
+    beside = 280 * samples  # what several pairs at once take, with one feature the most
+    most = max(1, (settings.budget - beside) // max(bytes_each, 1))
     return max(1, min(math.ceil(n / side), most))
 
 

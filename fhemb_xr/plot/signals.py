@@ -135,7 +135,7 @@ def _quantity(names: Sequence[Any], units: str) -> str:
     return ("Temperature" if units == "degC" else "Value") + theme.unit(units)
 
 
-def _thin(
+def thinned(
     t: NDArray[np.float64], v: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The smallest and largest sample of each of 2 000 intervals, in the order of time."""
@@ -185,7 +185,7 @@ def _grey(boxes: Sequence[tuple[float, ...]], quantity: str) -> Any:
 
 def _curve(seconds: Any, values: Any, quantity: str, colour: str, label: str = "") -> Any:
     hv = theme.backends()
-    t, v = _thin(seconds, np.asarray(values, dtype=np.float64))
+    t, v = thinned(seconds, np.asarray(values, dtype=np.float64))
     time = hv.Dimension(schema.TIME, label="Time [s]")
     curve = hv.Curve((t, v), time, hv.Dimension(f"y_{quantity}", label=quantity), label=label)
     return theme.styled(

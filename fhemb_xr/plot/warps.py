@@ -6,9 +6,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from fhemb_xr import budget, schema
+from fhemb_xr import schema
 from fhemb_xr.kernels import pairs
 from fhemb_xr.ops.matrices import among
+from fhemb_xr.ops.relation import check_window
 from fhemb_xr.plot import signals, theme
 
 F64 = NDArray[np.float64]
@@ -51,14 +52,18 @@ def warping(
     UnknownNameError
         No such normalization (a ``KeyError``).
     BudgetError
-        If the table of the path does not fit the budget.
+        If a series does not fit the budget.
 
     Notes
     -----
-    Memory: 8 bytes per cell of the band. Computes at call: one for each series, if lazy.
+    Memory: 100 bytes per sample, and 32 MiB: of a long pair the table is never held. Work: the
+    cells of the band, twice where the pair is long; a whole opera wants a window. Computes at
+    call: one for each series, if lazy. Of a long curve the smallest and largest sample of each
+    of some thousand intervals are drawn.
 
     References
     ----------
+    Hirschberg (1975), Commun. ACM 18, 341-343, doi:10.1145/360825.360861.
     Sakoe & Chiba (1978), IEEE Trans. ASSP 26, 43-49, doi:10.1109/TASSP.1978.1163055.
 
     Examples
@@ -75,10 +80,7 @@ def warping(
     both = [theme.loaded(theme.require(x, "warping", schema.TIME), "a series") for x in (a, b)]
     values = [_ready(x, normalize) for x in both]
     clocks = [signals.seconds_of(x) for x in both]
-    width = _half_width(window, max(v.size for v in values))
-    cells = values[0].size * (2 * width + 1 if width is not None else values[1].size)
-    budget.check(8 * cells, "the path of a warping", "select less time, or give a window")
-    path = paths.path(values[0][None], values[1][None], window=width)
+    path = paths.path(values[0][None], values[1][None], window=check_window(window))
     i, j = path.T
     cost = float(np.sqrt(((values[0][i] - values[1][j]) ** 2).sum()))
     above, below, step = _apart(values)
@@ -88,7 +90,7 @@ def warping(
     drawn = [theme.styled(links, bokeh={"line_width": 0.6}, mpl={"linewidth": 0.4},
                           color=theme.QUIET)]  # fmt: skip
     for t, v, colour in zip(clocks, (above, below), theme.CYCLE, strict=False):
-        line = hv.Curve((t, v), "time", "value")
+        line = hv.Curve(signals.thinned(t, v), "time", "value")
         drawn.append(
             theme.styled(line, bokeh={"line_width": 1.5}, mpl={"linewidth": 1.1}, color=colour)
         )
@@ -104,12 +106,6 @@ def _ready(x: xr.DataArray, normalize: str) -> F64:
         )
     scaled, _ = pairs.prepared(values[None, None], normalize, "propagate", False, np.float64)
     return np.asarray(scaled[0, 0])
-
-
-def _half_width(window: float | None, n: int) -> int | None:
-    if window is None or isinstance(window, int | np.integer):
-        return window
-    return int(window * n)
 
 
 def _apart(values: list[F64]) -> tuple[F64, F64, float]:
