@@ -5,6 +5,7 @@ the old or the new result is whole and the next run works. From the crash on no 
 happens at all: nobody may tidy up after a power failure.
 """
 
+import asyncio
 import builtins
 import contextlib
 import io
@@ -14,6 +15,7 @@ import subprocess
 import sys
 
 import numpy as np
+from zarr.core.sync import sync
 
 from fhemb_xr.io import files
 
@@ -74,10 +76,17 @@ def crash_at(points, monkeypatch, folder, prepare, operate, check):
             Power(patch, k)
             with contextlib.suppress(SimulatedCrash):
                 operate(place)
+            sync(_settled())
         found.append(check(place, True))
         operate(place)
         check(place, False)
     return power.n, found
+
+
+async def _settled():
+    """Zarr's thread died too: nothing that it had begun goes on after the crash."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def killed_at(k, script, *args):
