@@ -1,6 +1,7 @@
 """Eigenfaces beside dask-ml, scikit-learn and xeofs: seconds, peak memory, error.
 
 python benchmarks/bench_pca.py [--quick | --full | --frames N] [--rounds N] [--workers]
+[--store FOLDER] [--only NAMES] [--no-errors]
 
 Each method reads the same Zarr store in a process of its own, so that its peak memory is its
 own; rounds go through all methods in turn, and medians are shown. Ratios are of processor time,
@@ -40,8 +41,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import dask
 import numpy as np
 import xarray as xr
+from zarr.storage import LocalStore
 
 K, CHUNK = 10, 1000
 SIZES = {"quick": (4000, 24, 30), "default": (20_000, 40, 32), "full": (140_000, 64, 80)}
@@ -82,11 +85,12 @@ def ours(heat, method="covariance"):
     return found.components.values.reshape(K, -1), found.explained_variance.values
 
 
-def dask_ml(heat, solver):
+def dask_ml(heat, solver, powers=0):
     """dask-ml's PCA."""
     from dask_ml.decomposition import PCA
 
-    model = PCA(K, svd_solver=solver, random_state=0).fit(heat.data.reshape(len(heat), -1))
+    model = PCA(K, svd_solver=solver, iterated_power=powers, random_state=0)
+    model.fit(heat.data.reshape(len(heat), -1))
     return model.components_, model.explained_variance_
 
 
@@ -131,11 +135,25 @@ RUNS = {
     "fx.pca randomized": lambda h: ours(h, "randomized"),
     "fx.pca incremental": lambda h: ours(h, "incremental"),
     "dask-ml PCA randomized": lambda h: dask_ml(h, "randomized"),
+    "dask-ml randomized, 1 power": lambda h: dask_ml(h, "randomized", 1),
+    "dask-ml randomized, 2 powers": lambda h: dask_ml(h, "randomized", 2),
+    "dask-ml randomized, 3 powers": lambda h: dask_ml(h, "randomized", 3),
     "dask-ml PCA tsqr": lambda h: dask_ml(h, "tsqr"),
     "sklearn IncrementalPCA": streaming,
     "sklearn PCA in memory": in_memory,
     "xeofs EOF": xeofs,
 }
+
+
+class Counting(LocalStore):
+    """A store that counts the chunks it is asked for."""
+
+    chunks = 0
+
+    async def get(self, key, prototype, byte_range=None):
+        """What is there."""
+        Counting.chunks += "/c/" in key
+        return await super().get(key, prototype, byte_range)
 
 
 def exact(heat):
@@ -170,23 +188,33 @@ def cluster(wanted):
         peaks += [kib / 2**10 for kib in found.values()]
 
 
-def child(store, name, truth, wanted=""):
+def child(store, name, n, truth, wanted=""):
     """One run in this process, as one line of JSON."""
     with cluster(wanted == "workers") as peaks:
-        out = measured(store, name, truth)
+        out = measured(store, name, int(n), truth, wanted)
     if peaks:
         out["peak"] = max(peaks)
     print(json.dumps(out))
 
 
-def measured(store, name, truth):
-    heat = xr.open_zarr(store, consolidated=False)["heatmap"]
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():
+    """The most memory that this process ever had, in MiB; getrusage tells its parent's."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**10
+
+
+def measured(store, name, n, truth, wanted):
+    source = store if wanted else Counting(store, read_only=True)
+    heat = xr.open_zarr(source, consolidated=False)["heatmap"][:n]
+    tasks = []
     start, cpu = time.perf_counter(), time.process_time()
-    found = RUNS[name](heat)
+    with dask.callbacks.Callback(posttask=lambda *_: tasks.append(1)):
+        found = RUNS[name](heat)
     out = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
-    out["peak"] = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base) / 2**10
-    if found is not None:
+    out["peak"] = peak()
+    chunks = len(heat.chunks[0])
+    out |= {"passes": Counting.chunks / chunks, "tasks": len(tasks) / chunks}
+    if found is not None and Path(truth).exists():
         known = np.load(truth)
         components, variances = (np.asarray(a, "f8") for a in found)
         out["variance"] = float(np.abs(variances / known["variances"] - 1).max())
@@ -196,53 +224,58 @@ def measured(store, name, truth):
     return out
 
 
-def main(size, rounds, workers):
-    """Print the table."""
-    n, *shape = size
-    with tempfile.TemporaryDirectory() as folder:
-        store, truth = Path(folder, "faces.zarr"), Path(folder, "truth.npz")
-        write(store, n, tuple(shape))
-        heat = xr.open_zarr(store, consolidated=False, chunks=None)["heatmap"]
+def prepared(folder, n, shape, errors):
+    """The store of at least n frames, and the truth about n of them, made where missing."""
+    store, truth = folder / "faces.zarr", folder / f"truth-{n}.npz"
+    if not store.exists():
+        write(store, n, shape)
+    if errors and not truth.exists():
+        heat = xr.open_zarr(store, consolidated=False, chunks=None)["heatmap"][:n]
         components, variances = exact(heat)
         np.savez(truth, components=components, variances=variances)
-        names = [r for r in RUNS if r != "xeofs EOF" or importlib.util.find_spec("xeofs")]
-        if workers:
-            names = [n for n in names if n.startswith(("fx", "dask", "xeofs"))]
-        elif len(names) < len(RUNS):
-            print("xeofs is not installed: left out")
-        found = {name: [] for name in names}
-        for _ in range(rounds):
-            for name in names:
-                done = subprocess.run(
-                    [sys.executable, "-W", "ignore", __file__, "--child", store, name, truth,
-                     "workers" if workers else ""],
-                    capture_output=True, text=True, check=False,
-                )  # fmt: skip
-                if done.returncode == 0:
-                    found[name].append(json.loads(done.stdout.splitlines()[-1]))
-                elif not found[name]:
-                    last = (done.stderr.splitlines() or [f"signal {-done.returncode}"])[-1]
-                    print(f"{name}: {last[:90]}")
+    return str(store), str(truth)
+
+
+def rows(workers, only):
+    """The names that are run."""
+    names = [n for n in RUNS if any(part in n for part in only)]
+    if workers:  # the others compute on the client
+        names = [n for n in names if n.startswith(("fx", "dask", "xeofs"))]
+    return [n for n in names if n != "xeofs EOF" or importlib.util.find_spec("xeofs")]
+
+
+def main(n, shape, chosen, folder):
+    """Run in turns and print the table."""
+    store, truth = prepared(folder, n, shape, chosen.errors)
+    found = {name: [] for name in rows(chosen.workers, chosen.only)}
+    how = "workers" if chosen.workers else ""
+    for _ in range(chosen.rounds):
+        for name in found:
+            done = subprocess.run(
+                [sys.executable, "-W", "ignore", __file__, "--child", store, name, str(n),
+                 truth, how],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if done.returncode == 0:
+                found[name].append(json.loads(done.stdout.splitlines()[-1]))
+                if chosen.rounds == 1:
+                    print(name, found[name][-1], flush=True)
+            elif not found[name]:
+                last = (done.stderr.splitlines() or [f"signal {-done.returncode}"])[-1]
+                print(f"{name}: {last[:90]}")
+    table(n, shape, {name: runs for name, runs in found.items() if runs})
+
+
+def table(n, shape, found):
+    """Medians; errors are those of the first run."""
     print(f"{n} frames of {shape[0]} × {shape[1]}, {K} components, chunks of {CHUNK}")
-    heads = (
-        ("s", 8),
-        ("cpu s", 8),
-        ("× ours", 8),
-        ("peak MiB", 10),
-        ("variance", 10),
-        ("angle", 10),
-    )
-    print(f"{'':26}" + "".join(f"{head:>{width}}" for head, width in heads))
-    kind = "seconds" if workers else "cpu"
-    mine = statistics.median([r[kind] for r in found["fx.pca covariance"]] or [float("nan")])
+    heads = ("s", "cpu s", "peak MiB", "passes", "tasks", "variance", "angle")
+    print(f"{'':30}" + "".join(f"{head:>10}" for head in heads))
     for name, runs in found.items():
-        if not runs:
-            continue
-        seconds, cpu = (statistics.median(r[k] for r in runs) for k in ("seconds", "cpu"))
-        ratio = (seconds if workers else cpu) / mine
-        peak = max(r["peak"] for r in runs)
-        errors = [f"{runs[0][e]:10.1e}" if e in runs[0] else "" for e in ("variance", "angle")]
-        print(f"{name:26}{seconds:8.2f}{cpu:8.2f}{ratio:8.1f}{peak:10.0f}", *errors, sep="")
+        kinds = ("seconds", "cpu", "peak", "passes", "tasks")
+        cells = [f"{statistics.median(r[k] for r in runs):10.4g}" for k in kinds]
+        cells += [f"{runs[0][e]:10.1e}" for e in ("variance", "angle") if e in runs[0]]
+        print(f"{name:30}", *cells, sep="")
 
 
 if __name__ == "__main__":
@@ -255,8 +288,12 @@ if __name__ == "__main__":
         parser.add_argument("--frames", type=int)
         parser.add_argument("--rounds", type=int, default=3)
         parser.add_argument("--workers", action="store_true")
+        parser.add_argument("--store", type=Path, help="a folder that is kept")
+        parser.add_argument("--only", nargs="*", default=[""], help="parts of names of rows")
+        parser.add_argument("--no-errors", dest="errors", action="store_false")
         chosen = parser.parse_args()
-        size = SIZES[chosen.size or "default"]
+        n, *shape = SIZES[chosen.size or "default"]
         if chosen.frames:
-            size = (chosen.frames, 64, 80)
-        main(size, chosen.rounds, chosen.workers)
+            n, shape = chosen.frames, [64, 80]
+        with tempfile.TemporaryDirectory() as folder:
+            main(n, tuple(shape), chosen, chosen.store or Path(folder))

@@ -122,6 +122,33 @@ def test_features__histogram_takes_a_number_or_edges_and_edges_need_no_second_pa
     assert len(out.__dask_graph__()) < len(fixed.__dask_graph__())
 
 
+@given(
+    st.lists(st.integers(0, 12), min_size=1, max_size=40),
+    st.lists(st.integers(-3, 15), min_size=2, max_size=9, unique=True),
+)
+def test_features__histogram_counts_ties_with_edges_as_numpy(values, edges):
+    v, edges = np.array(values) / 4 + 30, np.sort(edges) / 4 + 30
+    heat = xr.DataArray(v.astype("f4")[None, None], dims=("time", "y", "x"))
+    found = fx.features(heat, [("bh0", f"bh{len(edges) - 2}")], bins=edges, density=False)
+    np.testing.assert_array_equal(found[0], np.histogram(v, edges)[0])
+
+
+@pytest.mark.parametrize(("bins", "passes"), [("sturges", 2), ([30.0, 31.0], 1)])
+def test_features__range_is_a_pass_of_its_own_and_no_chunk_waits_for_it(bins, passes):
+    reads = []
+
+    def read(x, block_info):
+        reads.append(block_info[0]["chunk-location"])
+        return x
+
+    heat = frames(n=40).chunk(time=5, subject=1)
+    heat.data = heat.data.map_blocks(read, meta=heat.data._meta)
+    out = fx.features(heat, ["mean", "bh0"], threshold=31, bins=bins)
+    out.compute(scheduler="synchronous")
+    assert len(reads) == passes * 16
+    assert len(set(reads[:16])) == len(set(reads[-16:])) == 16
+
+
 def test_features__coarse_grid_is_the_mean_of_visible_pixels_in_each_cell():
     heat = frames()
     out = fx.features(heat, ["g0_0", "g1_1"])

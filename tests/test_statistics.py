@@ -39,6 +39,23 @@ def test_kernel__is_the_same_compiled_or_not_however_the_samples_lie(axes, monke
         np.testing.assert_allclose(kernel.state(part), by_numpy, rtol=1e-10, atol=1e-7)
 
 
+@pytest.mark.parametrize("first", [33.0, 1e4, np.nan, -np.inf])
+def test_kernel__compiled_sums_lose_no_more_than_the_shift_says(first):
+    """The first finite sample is the shift: n + 1 times as large, at worst, are the sums."""
+    x = np.random.default_rng(3).normal(33, 0.01, (1000, 300)).astype("f4")
+    x[0] = first
+    seen = x[np.isfinite(x[:, 0])].astype("f8")
+    expected = [
+        seen.mean(0),
+        seen.var(0),
+        *(f(seen, 0) for f in (scipy.stats.skew, scipy.stats.kurtosis)),
+    ]
+    bound = 100 * 1001 * np.finfo("f8").eps
+    for part in (x.T, np.ascontiguousarray(x.T)):
+        found = kernel.finish(kernel.state(part)).T
+        np.testing.assert_allclose(found, expected, rtol=bound, atol=bound)
+
+
 def test_kernel__peak_memory_is_what_it_says():
     x = np.ones((200, 100, 100), "float32").transpose(1, 2, 0)
     tracemalloc.start()

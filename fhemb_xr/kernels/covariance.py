@@ -63,11 +63,14 @@ def _one(x: Floats, out: NDArray[np.float64]) -> None:
 
 
 def _products(x: Floats, mean: Floats, finite: NDArray[np.bool_]) -> Floats:
-    """Gram matrix of deviations; numpy sees the transpose and does half of the work."""
+    """Upper triangle of the deviations' Gram matrix: half the work of a product of matrices."""
+    from scipy.linalg import blas
+
     single = x.dtype == np.float32 and x.shape[-1] >= WIDE
     d = np.zeros(x.shape, np.float32 if single else np.float64)
     np.subtract(x, mean, out=d, where=finite, dtype=np.float64, casting="same_kind")
-    out: Floats = d.T @ d
+    rank_k = blas.ssyrk if single else blas.dsyrk
+    out: Floats = rank_k(1.0, d.T, lower=1).T  # BLAS counts columns first, so lower is upper
     return out
 
 

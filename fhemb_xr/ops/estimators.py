@@ -15,6 +15,7 @@ from fhemb_xr import budget
 from fhemb_xr.kernels import covariance, imputation
 from fhemb_xr.kernels import factors as kernel
 from fhemb_xr.ops import tree
+from fhemb_xr.ops.passes import again
 from fhemb_xr.options import options
 
 REFINEMENTS = 2
@@ -379,14 +380,6 @@ def _sklearn() -> Any:
 def _iqr(x: Any, n: int) -> Any:
     found = quartiles_of(x, n)
     return found[..., 2, :] - found[..., 0, :]
-
-
-def again(x: da.Array, after: da.Array) -> da.Array:
-    """``x`` read anew once ``after`` is there: else all its chunks wait in memory for it."""
-    from dask.graph_manipulation import bind
-
-    bound: da.Array = bind(x, after, seed=after.name)
-    return bound
 
 
 def rows(function: Any, width: tuple[int, int], *arrays: Any, **options: Any) -> Any:

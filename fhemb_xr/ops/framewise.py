@@ -12,6 +12,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
 from fhemb_xr.ops import decompose, tree
+from fhemb_xr.ops.passes import again
 
 STATISTICS = ("max", "min", "mean", "variance", "std", "median", "skew", "kurtosis", "entropy")
 CELL = 5
@@ -78,7 +79,7 @@ def features(
 
     Notes
     -----
-    Memory: the chunk, its features and 13 bytes per pixel of a frame for each running task.
+    Memory: the chunk, its features and 20 bytes per pixel of a frame for each running task.
     Tasks: three per chunk. Passes over the pixels: one; one before it for the range where
     ``bh`` is asked for without edges; one for ``pc``. Computes at call: none.
 
@@ -101,7 +102,8 @@ def features(
     edges = _edges(heat, threshold, bins) if heights else _no_edges(heat)
     parts = []
     if columns:
-        parts.append(_of_pixels(heat, columns, edges, threshold, density, entropy_bins))
+        pixels = heat.copy(data=_after(heat.data, edges.data))
+        parts.append(_of_pixels(pixels, columns, edges, threshold, density, entropy_bins))
     if pca is not None and len(columns) < len(wanted):
         visible = heat if threshold is None else heat.where(heat >= heat.dtype.type(threshold))
         numbers = [int(n[2:]) for n in wanted if n.startswith("pc")]
@@ -319,6 +321,12 @@ def _edges_of(x: Any, threshold: float, n_stack: int, bins: int | None, width: i
         dtype=np.float64,
         meta=np.empty((0,) * extents.ndim),
     )
+
+
+def _after(x: Any, edges: Any) -> Any:
+    """``x``, read anew once its edges are known: else a stack waits in memory for them."""
+    lazy = isinstance(x, da.Array) and isinstance(edges, da.Array)
+    return again(x, edges) if lazy else x
 
 
 def _extent(x: Any, threshold: float, n_stack: int) -> Any:

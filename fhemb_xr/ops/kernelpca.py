@@ -15,6 +15,7 @@ from fhemb_xr import budget
 from fhemb_xr.kernels import covariance
 from fhemb_xr.kernels import factors as kernel
 from fhemb_xr.ops import estimators, tree
+from fhemb_xr.ops.passes import again
 
 KERNELS = ("linear", "rbf", "poly", "sigmoid")
 
@@ -112,7 +113,7 @@ def _nystroem(x: Any, some: Any, n: int, k: int, scaler: str, size: int, options
         return _on_landmarks(state, pixels, marks, quartiles, k=k, **how)
     axes, lead = tuple(range(x.ndim)), tuple(range(x.ndim - n - 2))
     columns = da.blockwise(
-        _columns, (*axes[:-2], 100, 101), estimators.again(x, pixels), axes,
+        _columns, (*axes[:-2], 100, 101), again(x, pixels), axes,
         pixels, (*lead, 102, 103), marks, (*lead, 104, 105),
         quartiles, None if quartiles is None else (*lead, 106, 107),
         n=n, **how, new_axes={100: 1, 101: size}, concatenate=True,

@@ -9,8 +9,8 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import UnknownNameError, nearest
-from fhemb_xr.ops.estimators import again
 from fhemb_xr.ops.parts import AnyStreams, Streams, of_part, pooled, recordings
+from fhemb_xr.ops.passes import again
 from fhemb_xr.ops.statistics import moments
 
 POLICIES = ("none", "minmax", "standard")

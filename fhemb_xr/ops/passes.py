@@ -1,0 +1,45 @@
+"""One more pass over data that are read anew, once what the pass needs is there."""
+
+from collections.abc import Hashable
+from typing import Any
+
+import dask.array as da
+from dask._task_spec import Task, TaskRef, convert_legacy_graph
+from dask.base import clone_key
+from dask.blockwise import Blockwise
+from dask.graph_manipulation import bind, chunks
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+
+
+def again(x: da.Array, after: da.Array) -> da.Array:
+    """``x`` read anew once ``after`` is there: else all its chunks wait in memory for it."""
+    layers = {
+        name: layer if isinstance(layer, Blockwise) else _Tasks(dict(layer))
+        for name, layer in x.dask.layers.items()
+    }
+    graph = HighLevelGraph(layers, x.dask.dependencies)
+    same = da.Array(graph, x.name, x.chunks, meta=x._meta)
+    bound: da.Array = bind(same, after, seed=after.name)
+    return bound
+
+
+class _Tasks(MaterializedLayer):  # type: ignore[misc]  # its types are not looked at
+    """A layer whose copy depends on copies: dask's own (2026.8) overlooks keys inside tasks.
+
+    What was cut out of a recording would be read once, and wait in memory for every pass.
+    """
+
+    def clone(
+        self, keys: set[Any], seed: Hashable, bind_to: Any = None
+    ) -> tuple[MaterializedLayer, bool]:
+        """As dask's: the layer with new keys, and whether any task waits for ``bind_to``."""
+        made: dict[Any, Any] = {}
+        bound = False
+        for key, task in convert_legacy_graph(self.mapping, keys).items():
+            new = clone_key(key, seed)
+            known = {k: clone_key(k, seed) for k in task.dependencies if k in keys}
+            copy = task.substitute(known, key=new)
+            leaf = bind_to is not None and not known
+            made[new] = Task(new, chunks.bind, copy, TaskRef(bind_to)) if leaf else copy
+            bound |= leaf
+        return MaterializedLayer(made), bound
