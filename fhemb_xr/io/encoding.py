@@ -11,19 +11,19 @@ temperatures per second of one core, a frame and a pixel's whole series in ms of
 ====== ====== ===== ===== ====== ====== ===== ===== =====
 chunk  shard  write whole person minute frame pixel files
 ====== ====== ===== ===== ====== ====== ===== ===== =====
-   250   5000   229   519    423    651     9   331     4
-  1000   1000   192   440    775    722    22   208    20
-  1000   5000   206   820    766    748    21   206     4
-  1000  10000   225   784    796    649    25   227     2
-  2500   5000   228   832    902    247    59   182     4
-  5000   5000   182   932    929    319    90   188     4
+   250   5000   315   461    423    504    12   325     4
+  1000   1000   346   531    721    705    23   204    20
+  1000   5000   334   775    600    540    30   231     4
+  1000  10000   211   595    692    539    29   232     2
+  2500   5000   294   875    849    328    49   190     4
+  5000   5000   325  1017    922    320    94   190     4
 ====== ====== ===== ===== ====== ====== ===== ===== =====
 
 Longer chunks read whole recordings little faster and a minute or a frame much slower; shorter
 ones cost everywhere but for single frames. So 1000 frames a chunk; and 5000 a shard, since that
-costs nothing and leaves a fifth of the files. All take 6.0 bits a pixel.
+costs nothing and leaves a fifth of the files. All take 6.1 bits a pixel.
 
-That was zstd's level 3. Level 2 compresses these frames at 411 MB/s where 3 does 253, for 1.5 %
+That is zstd's level 2, which compresses these frames at 411 MB/s where 3 does 253, for 1.5 %
 more bits and the same speed of reading; level 1 at 552, for 5.7 %. So level 2.
 """
 
