@@ -8,10 +8,18 @@ fhemb_xr, and by rechunking to whole series for PyWavelets. A plain copy is the 
 is the larger worker's resident memory, imports included; moved is what workers sent each other,
 read is what they read from files, what they spilled included.
 
-Measured with 16 000 frames (0.35 GB) on two cores that others used too: the copy 1.7 s, peak
-390 MiB; fhemb_xr 4.4 s, 618 MiB, 0.3 GB moved. (Blocks of 64 MiB instead of 16: 755 instead
-of 550 MiB in one process, and the run on two workers of 1 GiB did not end in 110 s.) The 3 GB
-of the default and the peer have not been measured yet.
+Measured alone on two cores, 3 GB:
+
+           seconds   idle MiB   peak MiB   GB moved   GB read
+copy           8.3        347        399        0.0       3.1
+fhemb_xr      22.5        357        763        1.2       5.4
+rechunked  failed: FutureCancelledError (with 100 MB of whole series in a chunk; now 50)
+
+An idle worker holds 347 MiB: the imports 220, numba's compiler 125. To these a task adds what
+it reads (1000 frames of 21.6 MB and both neighbours), its result and 24 MiB; the rest are
+chunks that wait for their neighbours, up to 8 on a worker, and past 600 MiB they are spilled.
+So 400 MB a worker are out of reach with chunks of 21.6 MB, and the time is 2.7 times that of
+the copy, where 2 was aimed at. (0.35 GB: 1.4 s, 386 MiB the copy; 2.9 s, 639 MiB fhemb_xr.)
 """
 
 import argparse
@@ -49,7 +57,7 @@ def ours(heat):
 
 def rechunked(heat):
     """Whole series of some pixels in a chunk, PyWavelets along them."""
-    rows = max(1, int(2**27 / (heat.sizes["time"] * heat.sizes["x"] * 4)))
+    rows = max(1, int(2**26 / (heat.sizes["time"] * heat.sizes["x"] * 4)))
     whole = heat.chunk(time=-1, y=rows)
     return xr.apply_ufunc(by_pywt, whole, dask="parallelized", output_dtypes=["f4"])
 

@@ -68,8 +68,8 @@ def test_filter__equals_pywt_over_the_whole_series(n, sizes, wavelet, level, mod
     out = wavelet_filter(x.chunk(time=cut(n, sizes), k=1), sorted(bands), wavelet, level, mode)
     try:
         expected = by_pywt(x.values.astype("f8"), bands, wavelet, level, mode)
-    except ValueError:  # PyWavelets does not reflect one sample
-        assume(mode != "reflect")
+    except ValueError:  # PyWavelets does not (anti)reflect one sample
+        assume("reflect" not in mode)
         raise
     assert out.dtype == dtype
     scale = max(np.abs(expected).max(), np.abs(x.values).max())

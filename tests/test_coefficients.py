@@ -45,8 +45,8 @@ def test_coefficients__equal_pywt_and_give_the_signal_back(n, sizes, wavelet, le
     found = fx.wavelet_coefficients(x.chunk(time=tuple(chunks), k=1), wavelet, level, mode)
     try:
         expected = by_pywt(x.values, wavelet, level, mode)
-    except ValueError:  # PyWavelets does not reflect one sample
-        assume(mode != "reflect")
+    except ValueError:  # PyWavelets does not (anti)reflect one sample
+        assume("reflect" not in mode)
         raise
     names = ["approximation", *(f"detail_{j}" for j in range(level, 0, -1))]
     for name, values in zip(names, expected, strict=True):

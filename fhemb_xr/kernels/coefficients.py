@@ -34,7 +34,7 @@ def middles(n: int, j: int, wavelet: str) -> NDArray[np.float64]:
 def analysed(x: Floats, spec: Spec, begins: Ints, ends: Ints) -> Floats:
     """Coefficients ``begins[j]`` to ``ends[j]`` of a run, stacked: ``(t, c) -> (rows, c)``.
 
-    Missing samples spread. Peak memory beside the result: twice the run of up to 8 KiB of
+    Missing samples spread. Peak memory beside the result: twice the run of up to 2 KiB of
     channels.
     """
     from fhemb_xr.kernels import dwt
@@ -65,7 +65,7 @@ def synthesised(x: Floats, spec: Spec, first: int, last: int, n: int) -> Floats:
     """Samples ``first`` to ``last`` of the chosen bands: ``(rows, c) -> (last - first, c)``.
 
     ``x`` stacks, level by level, the :func:`needed` coefficients of the levels chosen. Peak
-    memory beside the result: twice the stretch of up to 8 KiB of channels.
+    memory beside the result: twice the stretch of up to 2 KiB of channels.
     """
     from fhemb_xr.kernels import dwt
 

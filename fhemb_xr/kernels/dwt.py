@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fhemb_xr.kernels._jit import fast_kernel, kernel
 
 Floats = NDArray[np.floating[Any]]
-ROW_BYTES = 8192
+ROW_BYTES = 2048
 """Of wider rows some channels are worked on at a time."""
 TILE = 64
 """Rows that go through all taps of a long filter before the next ones do."""

@@ -89,7 +89,7 @@ class Spec:
 def filtered(x: Floats, spec: Spec, first: int, last: int) -> Floats:
     """Sums of bands of one run without gaps: ``(t, c) -> (group, last - first, c)``.
 
-    Peak memory beside the result: as much as the run of up to 8 KiB of channels, and half of
+    Peak memory beside the result: as much as the run of up to 2 KiB of channels, and half of
     that for the detail of level 1, a quarter for that of level 2 and so on, where they are
     asked for; ``modwt``: two to six times the run of some channels, a few MB.
     """

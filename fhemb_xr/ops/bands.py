@@ -285,8 +285,8 @@ def _blocks(data: da.Array, axis: int, spec: Any, longest: int) -> list[Block]:
     from fhemb_xr.kernels.wavelets import CONTEXT
 
     n, circular = data.shape[axis], spec.mode in ("periodic", "periodization")
-    # an output sample sees the reach, a gap at its end, and back to where a step begins
-    margin = spec.reach * (2 if circular else 1) + longest + 1 + spec.step
+    # an output sample sees the reach and a gap at its end
+    margin = spec.reach * (2 if circular else 1) + longest + 1
     margin += CONTEXT if longest else 0
     row = row_bytes(data, axis)
     least = min(4 * margin, max(1, _BLOCK_BYTES // row))
@@ -304,12 +304,16 @@ def _blocks(data: da.Array, axis: int, spec: Any, longest: int) -> list[Block]:
 def _reads(n: int, margin: int, step: int, circular: bool, a: int, b: int) -> Any:
     """The stretches of a series of n that samples ``a`` to ``b`` depend on.
 
-    Where both ends meet, they are read as one shorter series, whose middle is left out in whole
-    steps: near its ends the transform is the same.
+    On the left that goes back to where a step begins. Where both ends meet, they are read as
+    one shorter series, whose middle is left out in whole steps: near its ends the transform is
+    the same.
     """
+    if not circular:
+        return ((max(0, a - margin - step), min(n, b + margin)),)
+    margin += step
     lo, hi = a - margin, b + margin
-    if not circular or (lo >= 0 and hi <= n):
-        return ((max(0, lo), min(n, hi)),)
+    if lo >= 0 and hi <= n:
+        return ((lo, hi),)
     if lo < 0 and hi > n:
         return ((0, n),)
     head, tail = (hi, n - margin) if lo < 0 else (margin, lo)
