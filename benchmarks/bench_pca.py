@@ -38,7 +38,8 @@ fit; an exact covariance is n p² = 26 MFLOP a frame, of which a core's float32 
 GFLOP/s: 19 s for 140 000 frames on two cores, so that twice its speed is out of reach of any
 exact covariance. The other peers take 3.7 to 14 times as long. On two workers of 1 GiB, 14 000
 frames took 11.5 s and 966 MiB a worker, dask-ml's 2 powers 6.2 s and 881 MiB; 140 000 frames
-have not been run there. Two tasks in one process hold 1.7 GiB, more than the 1.2 that we want.
+were stopped there after 110 s, before ours ended. Two tasks in one process hold 1.7 GiB, more
+than the 1.2 GB that we want.
 """
 
 import argparse
