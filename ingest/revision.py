@@ -145,9 +145,7 @@ def end(path: Path, target: Target, what: str) -> None:
     header = {k: v for k, v in target.ledger.header.items() if k not in ("reread", DAMAGED)}
     target.forget((), header)
     target.finish()
-    aside = successor(path)
-    files.publish(aside, path)
-    shutil.rmtree(aside, ignore_errors=True)
+    files.publish(successor(path), path)
 
 
 def _link(store: Path, aside: Path) -> None:

@@ -66,6 +66,25 @@ def test_resume__does_only_what_was_not_done(tmp_path, monkeypatch):
     assert found.attrs["metric"] == "dtw"
 
 
+def test_resume__takes_nothing_of_the_old_result_whose_removal_was_cut_off(
+    tmp_path, monkeypatch
+):
+    def exchange_and_die(a, b, exchange=files._exchange):
+        exchange(a, b)
+        raise KeyboardInterrupt
+
+    d, path = fx.pairwise(people(), "dtw"), tmp_path / "d.zarr"
+    fx.save(d + 1, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_exchange", exchange_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            fx.save(d, path, mode="w", resume=True)
+    assert len(files.leavings(path)) == 1
+    fx.save(d, path, mode="w", resume=True)
+    np.testing.assert_array_equal(fx.open_result(path), d)
+    assert files.leavings(path) == []
+
+
 def test_resume__another_result_begins_anew(tmp_path, monkeypatch):
     path = tmp_path / "d.zarr"
     with pytest.raises(KeyboardInterrupt):

@@ -92,7 +92,7 @@ def sync_tree(root: Path) -> None:
 def staging(target: Path) -> Iterator[Path]:
     """A private folder beside ``target``, gone at the end unless it was renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.staging")
+    aside = _beside(target)
     aside.mkdir(mode=0o700)
     try:
         yield aside
@@ -106,14 +106,16 @@ def staging(target: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-@contextmanager
-def kept_staging(target: Path, token: str) -> Iterator[Path]:
-    """A private folder beside ``target`` that stays if it fails, to be gone on with."""
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.staging")
+
+
+def kept_staging(target: Path, token: str) -> Path:
+    """A private folder beside ``target`` that stays until it is published."""
     aside = target.with_name(f".{target.name}.{token}.resume")
     target.parent.mkdir(parents=True, exist_ok=True)
     aside.mkdir(mode=0o700, exist_ok=True)
-    yield aside
-    shutil.rmtree(aside, ignore_errors=True)  # after an exchange it is the old one
+    return aside
 
 
 def sweep(target: Path, keep: str | None = None) -> None:
@@ -125,6 +127,8 @@ def sweep(target: Path, keep: str | None = None) -> None:
     for old in (p for p in left if p.suffix == ".old" and not target.exists()):
         old.rename(target)
     for path in (p for p in left if p.exists()):
+        if path.suffix == ".resume":  # nobody goes on with what is half removed
+            path = path.rename(_beside(target))
         shutil.rmtree(path, ignore_errors=True)
 
 
@@ -160,14 +164,17 @@ def leavings(target: Path) -> list[Path]:
 def publish(aside: Path, target: Path) -> None:
     """Put a finished folder in its place by one rename, or by exchange with the old one.
 
-    A reader sees the old folder or the whole new one. After an exchange ``aside`` holds the
-    old one, which goes with the staging.
+    A reader sees the old folder or the whole new one. The old one is removed, from under a
+    name that no later run goes on with.
     """
-    if target.exists():
-        _exchange(aside, target)
-    else:
+    if not target.exists():
         aside.rename(target)
+        sync_folder(target.parent)
+        return
+    old = aside.rename(_beside(target)) if aside.suffix == ".resume" else aside
+    _exchange(old, target)
     sync_folder(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _exchange(a: Path, b: Path) -> None:

@@ -133,18 +133,20 @@ def _save(obj: xr.Dataset | xr.DataArray, store: Any, mode: str, resume: bool) -
         files.sweep(target, keep=token)
         files.require_place(target, replace=mode == "w")
         files.require_room(target, ds.nbytes)
-        with (
-            files.staging(target)
-            if token is None
-            else files.kept_staging(target, token) as aside
-        ):
-            if token is None:
-                _write(ds, aside, "w-", packed)  # "w" would make it anew, open to others
-            else:
-                _go_on(ds, aside, packed)
-            _check(aside)
-            files.sync_tree(aside)
-            files.publish(aside, target)
+        if token is not None:
+            aside = files.kept_staging(target, token)
+            _go_on(ds, aside, packed)
+            _publish(aside, target)
+            return
+        with files.staging(target) as aside:
+            _write(ds, aside, "w-", packed)  # "w" would make it anew, open to others
+            _publish(aside, target)
+
+
+def _publish(aside: Path, target: Path) -> None:
+    _check(aside)
+    files.sync_tree(aside)
+    files.publish(aside, target)
 
 
 def _go_on(ds: xr.Dataset, aside: Path, packed: Packing) -> None:
