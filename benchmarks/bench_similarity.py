@@ -20,6 +20,9 @@ long the peers take; the window is the same half-width for all, results equal to
     correlation of 20 people x 600 x 400 with all 600 shifts: 0.40 s, with p, bands and
         corrections 0.82 s; 1 000 shifts by BrainIAK 1 566 times as long, by np.roll of whole
         arrays 35 times as long as the shifts alone
+    nearest of 400 x 500 for 20 queries: 0.047 s, all distances 5.5 times as long; in a window
+        of 5 % 0.027 s and 1.3
+    distance correlation of 25 000 samples: 0.015 s, all pairs of samples 106 times as long
 
 Warping does 9 thousand million cells a second: a vector of eight takes a difference, two minima
 and a fused product, 16 operations for a column of four rows in about 11 cycles. Six pairs of
