@@ -23,6 +23,8 @@ long the peers take; the window is the same half-width for all, results equal to
     nearest of 400 x 500 for 20 queries: 0.047 s, all distances 5.5 times as long; in a window
         of 5 % 0.027 s and 1.3
     distance correlation of 25 000 samples: 0.015 s, all pairs of samples 106 times as long
+    pairwise of 70 x 3 000 on one and on two worker processes: 3.7 and 2.1 s, 1.77 times as
+        fast; in one process without a cluster 2.6 s, and 1.4 s on two threads
 
 Warping does 9 thousand million cells a second: a vector of eight takes a difference, two minima
 and a fused product, 16 operations for a column of four rows in about 11 cycles. Six pairs of
