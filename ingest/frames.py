@@ -40,6 +40,7 @@ from fhemb_xr.io.encoding import resample
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 TRAILER = b"\xff\xff"
 BATCH_BYTES = 2**21  # a batch, its float32 and its packed form stay in the second-level cache
+PACKED_AT = 34  # where the bytes of a frame start, after the clock and two sides
 _CLOCK = slice(6, 14)  # after the number of fields and the length of the first, an int8
 
 Message = bytes | bytearray | memoryview
@@ -258,10 +259,10 @@ def _parse_bytes(row: bytes, cell: Cell) -> _Head:
     if (n_fields, clock, h_bytes, w_bytes) != (4, 8, 4, 4):
         return _Head(len(row), why="null_cells")
     if h <= 0 or w <= 0:
-        return _Head(34, why="empty_cells")
+        return _Head(PACKED_AT, why="empty_cells")
     if length != h * w * cell.dtype.itemsize:
-        return _Head(34, why="misshapen")
-    return _Head(34, (h, w))
+        return _Head(PACKED_AT, why="misshapen")
+    return _Head(PACKED_AT, (h, w))
 
 
 def _with_nulls(body: bytes, dims: tuple[int, ...], cell: Cell) -> tuple[NDArray[Any], int]:

@@ -23,7 +23,7 @@ from psycopg import sql
 from fhemb_xr.errors import SourceError, nearest
 from ingest import connections, introspection
 from ingest.connections import ConnectionLost, Door, Line, Snapshot, Way, guarded
-from ingest.frames import Block, Counts, Message, distinct, rows, runs
+from ingest.frames import PACKED_AT, Block, Counts, Message, distinct, rows, runs
 from ingest.hints import Hints
 from ingest.hypertables import pieces
 from ingest.layouts import Layout, Subject
@@ -284,7 +284,7 @@ class PostgresReader:
     def __init__(self, source: PostgresSource, snapshot: Snapshot) -> None:
         self._source, self._snapshot, self.line = source, snapshot, Line()
         self._versions: dict[Any, str] = {}  # a row of a wide table is everybody's
-        self.n_bytes = 0
+        self.n_bytes = self.n_pixels = 0
 
     def faces(
         self, session: str, subjects: Sequence[Subject], start: int, stop: int
@@ -309,11 +309,15 @@ class PostgresReader:
         """Fill a block; see :class:`Reader`."""
         layout = self._source.layout(block.session)
         what = (block.subject, block.start, block.until)
-        block.version = self.version(block.session, *what)
         if not layout.has(block.subject):
+            block.version = self.version(block.session, *what)
             return
+        before = self.n_pixels
         for run in runs(self._rows(layout, what, block.counts), layout.cell):
             place(run, layout.cell)
+        if layout.kind == "long":  # each row is a pixel: they need not be counted again
+            self._versions[_key(layout, *what)] = f"{self.n_pixels - before}:0"
+        block.version = self.version(block.session, *what)
         where = self._source.place(block.session)
         if where is not None and where.has(block.subject):
             for run in runs(self._rows(where, what, Counts()), where.cell):
@@ -332,7 +336,7 @@ class PostgresReader:
     def _version(self, layout: Layout, subject: Subject, start: int, stop: int) -> str:
         if not layout.has(subject):
             return "-"
-        key = (layout, None if layout.kind == "wide" else subject, start, stop)
+        key = _key(layout, subject, start, stop)
         if key not in self._versions:
             self._versions[key] = self._asked(
                 lambda: layout.version(self._open(), subject, start, stop)
@@ -376,7 +380,7 @@ class PostgresReader:
             for a, b in pieces(layout.borders, start, stop):
                 query = layout.copy(subject, a, b)
                 with self._open().cursor() as cursor, cursor.copy(query) as copy:
-                    yield from distinct(rows(self._messages(copy)), counts)
+                    yield from distinct(self._counted(rows(self._messages(copy))), counts)
             return
         except psycopg.Error as error:
             lost = connections.failure(error, self._source.door.clean)
@@ -384,12 +388,21 @@ class PostgresReader:
             self.line.due = None
         raise lost
 
+    def _counted(self, messages: Iterator[Message]) -> Iterator[Message]:
+        for message in messages:
+            self.n_pixels += (len(message) - PACKED_AT) // 4
+            yield message
+
     def _messages(self, copy: psycopg.Copy) -> Iterator[Message]:
         self.line.expect(self._source.stall_s)
         while data := copy.read():
             self.n_bytes += len(data)
             yield data
             self.line.expect(self._source.stall_s)
+
+
+def _key(layout: Layout, subject: Subject, start: int, stop: int) -> Any:
+    return layout, None if layout.kind == "wide" else subject, start, stop
 
 
 def _dims(shape: Sequence[Any]) -> tuple[int, ...]:

@@ -25,6 +25,7 @@ from ingest import run as run_module
 from ingest import source as source_module
 from ingest.connections import ConnectionLost, guarded
 from ingest.hints import Hints, read_hints
+from ingest.ledger import Ledger
 from ingest.planning import plan
 from ingest.run import ingest
 from ingest.source import PostgresSource
@@ -208,6 +209,34 @@ def test_layouts__all_give_the_same_recording(
         )
     else:
         check(tmp_path / "a.zarr", people)
+
+
+def test_long__a_null_is_a_pixel_and_a_pixel_that_comes_late_is_found(
+    postgres, database, tmp_path
+):
+    database.execute("CREATE TABLE don.face_t (t int, subject int, y int, x int, value real)")
+    pixels = [
+        (t, who, y, x, None if (t, y, x) == (2, 1, 1) else 30 + t + y + x / 10)
+        for who in (40, 41)
+        for t in range(6)
+        for y in range(2)
+        for x in range(3)
+        if (t, who, y, x) != (4, 41, 1, 2)
+    ]
+    insert(database, "don.face_t", np.random.default_rng(1).permutation(pixels).tolist())
+    source, store = PostgresSource(postgres.conninfo(), "don"), tmp_path / "a.zarr"
+    done = ingest(source, store, shard_frames=3)
+    assert (done.counts.faces, done.counts.misshapen) == (11, 1)
+    heat = fx.open_recording(store).heatmap
+    assert np.isnan(heat[:, 0, 2, 1, 1]).all()
+    np.testing.assert_allclose(heat[0, 0, 5, 1], [36, 36.1, 36.2], atol=PACKING_C)
+    with source.readers(1) as (reader,):  # as counted while reading, so as the server counts
+        for entry in Ledger.read(store).entries.values():
+            assert entry.version == reader.version(*entry.key, entry.stop), entry.key
+    assert ingest(source, store).shards_read == 0
+    database.execute("INSERT INTO don.face_t VALUES (4, 41, 1, 2, 33)")
+    done = ingest(source, store)
+    assert (done.shards_read, done.counts.faces, done.counts.misshapen) == (1, 12, 0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint16"])

@@ -175,6 +175,40 @@ def test_ingest__resumes_where_it_died_and_reads_nothing_twice(at, tmp_path):
     assert data_files(store) == data_files(whole)
 
 
+def test_ingest__marks_a_shard_when_all_of_it_is_on_the_disk(source, tmp_path, monkeypatch):
+    """Written, in its place, synced with its folders; then the line, synced; in this order."""
+    store, synced, real = tmp_path / "a.zarr", [], os.fsync
+
+    def noted(fd):
+        real(fd)
+        inode, marked = os.fstat(fd).st_ino, set()
+        if (store / "heatmap").exists():  # not to the side any more
+            marked = set(Ledger.read(store).entries)
+        there = [p for p in store.rglob("*") if p.stat().st_ino == inode]
+        content = there[0].read_bytes() if there and there[0].is_file() else b""
+        synced.append((next(iter(there), None), content, marked))
+
+    monkeypatch.setattr(os, "fsync", noted)
+    ingest(source, store, shard_frames=20, workers=1)
+    for key in Ledger.read(store).entries:
+        first = next(i for i, (_, _, marked) in enumerate(synced) if key in marked)
+        assert synced[first][0] == store / "heatmap" / "ledger.jsonl", key
+        before = {path: content for path, content, _ in synced[:first]}
+        place = ("c", str([40, 41, 45, 46].index(key[1])), "0", str(key[2] // 20))
+        files_of_it = [
+            p
+            for p in store.rglob("*")
+            if p.is_file() and p.relative_to(store).parts[1:5] == place
+        ]
+        assert len(files_of_it) == (1 if key[1] == 45 else 4)  # nobody is missing everywhere
+        for path in files_of_it:
+            assert before.get(path) == path.read_bytes(), (key, path)
+            array = store / path.relative_to(store).parts[0]
+            folders = [p for p in path.parents if p.is_relative_to(array)]
+            assert folders[-1] == array
+            assert {*folders} <= {*before}, (key, path)
+
+
 @pytest.mark.parametrize("name", ["fsync", "replace", "rename"])
 def test_ingest__dies_at_any_file_operation_and_goes_on(name, tmp_path, monkeypatch):
     whole = tmp_path / "whole.zarr"
