@@ -41,7 +41,7 @@ two shards a connection and 200 MB would be 416 and 632.
 """
 
 import argparse
-import multiprocessing
+import json
 import os
 import resource
 import shutil
@@ -111,7 +111,7 @@ CASES = (
     Case("tall", "float32"),
     Case("tall", "float64"),
     Case("tall", "uint16"),
-    Case("long", "pixel", 0.02),
+    Case("long", "pixel", 0.04),
 )
 
 
@@ -232,12 +232,22 @@ def ours(source: PostgresSource, workers: int, grid: tuple[int, int] | None = SH
         ingest(source, Path(folder) / "a.zarr", grid=grid, workers=workers)
 
 
-def original(server: embedded.Server, case: Case, n: int) -> None:
-    """One SELECT a person, fetchall, numpy, ``to_zarr``."""
+def original(server: embedded.Server, case: Case, n: int, packed: bool = False) -> None:
+    """One SELECT a person, fetchall, numpy, ``to_zarr``; as it comes, or in our encoding."""
+    ours = {
+        **encoding.PACKING,
+        "dtype": "int16",
+        "compressors": encoding.compressors("int16"),
+        "chunks": (1, min(n, encoding.CHUNK_FRAMES), *SHAPE),
+    }
     with psycopg.connect(server.conninfo()) as conn, tempfile.TemporaryDirectory() as folder:
         people = [fetched(conn, case, who, n) for who in range(40, 40 + PEOPLE)]
         heat = xr.DataArray(np.stack(people), dims=("subject", "time", "y", "x"), name="heat")
-        heat.chunk(subject=1, time=1000).to_zarr(Path(folder) / "a.zarr", consolidated=False)
+        heat.chunk(subject=1, time=encoding.CHUNK_FRAMES).to_zarr(
+            Path(folder) / "a.zarr",
+            consolidated=False,
+            encoding={"heat": ours} if packed else None,
+        )
 
 
 def fetched(conn: psycopg.Connection[Any], case: Case, who: int, n: int) -> np.ndarray:
@@ -287,21 +297,32 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _alone(connection: dict[str, Any], case: Case, workers: int, pipe: Any) -> None:
-    ours(PostgresSource(connection, case.schema, hints=case.hints), workers)
-    status = Path("/proc/self/status").read_text()  # getrusage counts what was before exec
-    pipe.send(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+ALONE = """
+import json, sys, tempfile
+sys.modules["sparse"] = None  # of the test extra: with it dask brings numba, 80 MiB
+from ingest.hints import Hints
+from ingest.run import ingest
+from ingest.source import PostgresSource
+asked = json.load(sys.stdin)
+source = PostgresSource(asked["connection"], asked["schema"], hints=Hints(**asked["hints"]))
+with tempfile.TemporaryDirectory() as folder:
+    ingest(source, folder + "/a.zarr", grid=asked["grid"], workers=asked["workers"])
+status = open("/proc/self/status").read()  # getrusage counts what was before exec
+print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+"""
 
 
 def peak(server: embedded.Server, case: Case, workers: int) -> float:
     """MiB of a fresh process that does one run."""
-    context = multiprocessing.get_context("spawn")
-    mine, theirs = context.Pipe(False)
-    process = context.Process(target=_alone, args=(server.connection(), case, workers, theirs))
-    process.start()
-    found = float(mine.recv())
-    process.join()
-    return found
+    asked = {"connection": server.connection(), "schema": case.schema, "workers": workers}
+    asked |= {"grid": SHAPE, "hints": {k: v for k, v in vars(case.hints).items() if v}}
+    command = [sys.executable, "-c", ALONE]
+    return float(subprocess.check_output(command, input=json.dumps(asked), text=True))
+
+
+def limit_mib(n: int, n_time: int) -> float:
+    """Two shards of float32 a connection, and 200 MB."""
+    return (n * 2 * min(n_time, SHARD) * 4 * SHAPE[0] * SHAPE[1] + 200e6) / 2**20
 
 
 def scratch() -> str:
@@ -316,8 +337,13 @@ def measure(
         load(conn, case, n_time)
     source = PostgresSource(server.connection(), case.schema, hints=case.hints)
     queries, total = statements(source, case, n_time), n_time * PEOPLE
-    part = max(5, int(min(n_time, 100) * (0.2 if case.layout == "long" else 1)))
-    theirs = part * PEOPLE / seconds(lambda: original(server, case, part))
+    part = {"long": 20}.get(case.layout, 1000 if case.cell in _BYTES else 250)
+    part = min(n_time, part)
+    original(server, case, min(part, 20))  # warm
+    theirs, same = (
+        part * PEOPLE / seconds(lambda p=p: original(server, case, part, p))
+        for p in (False, True)
+    )
     decoded = decoding(source, case, min(n_time, 1000))
     drain(server, queries, 1)  # warm
     for n in connections:
@@ -328,7 +354,8 @@ def measure(
         print(
             f"{case.name:26} {n:4} {limit:8.0f} {one:8.0f} {mine:8.0f} {mine / one:6.2f}"
             f" {mine * 4 * SHAPE[0] * SHAPE[1] / 1e6:8.0f} {theirs:9.0f} {mine / theirs:6.1f}"
-            f" {decoded:8.0f} {peak(server, case, n):7.0f} {there:7.0f} {here:7.0f}"
+            f" {same:6.0f} {mine / same:6.1f} {decoded:8.0f} {peak(server, case, n):5.0f}"
+            f" {limit_mib(n, n_time):5.0f} {there:7.0f} {here:7.0f}"
             f" {psql:5.0f} {bound:6.2f}",
             flush=True,
         )
@@ -477,10 +504,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="4 000 frames, once, 1 and 2 ways")
     parser.add_argument("--only", default="", help="cases whose name has this in it")
     parser.add_argument("--frames", type=int, default=20_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--no-ssh", action="store_true", help="leave out the tunnels")
     chosen = parser.parse_args()
     quick = chosen.quick
     n_time = (4000 if quick else chosen.frames) // PEOPLE
-    connections, repeats = ((1, 2), 1) if quick else ((1, 2, 4), 3)
+    connections, repeats = ((1, 2), 1) if quick else ((1, 2, 4), chosen.repeats)
     cases = [c for c in CASES if chosen.only in c.name]
     print(
         f"{PEOPLE} people, {n_time} frames of {SHAPE[0]}x{SHAPE[1]} each; frames/s; "
@@ -489,14 +518,17 @@ def main() -> None:
     print(
         f"{'table':26} {'conn':>4} {'drain':>8} {'by one':>8} {'ours':>8} {'ratio':>6}"
         f" {'MB/s f4':>8}"
-        f" {'original':>9} {'ratio':>6} {'decode':>8} {'peak':>7} {'server':>7} {'client':>7}"
+        f" {'original':>9} {'ratio':>6} {'packed':>6} {'ratio':>6} {'decode':>8} {'peak':>5}"
+        f" {'goal':>5} {'server':>7} {'client':>7}"
         f" {'psql':>5} {'bound':>6}"
     )
     with embedded.serve() as server:
         for case in cases:
             measure(server, case, n_time, connections, repeats)
+        if chosen.no_ssh:
+            return
         if shutil.which("sshd", path="/usr/sbin:/usr/bin") and shutil.which("ssh"):
-            for case in (c for c in cases if c in (CASES[0], CASES[4])):
+            for case in (c for c in cases if c in (CASES[0], CASES[3])):
                 through_ssh(server, case, n_time, repeats)
         else:
             print("no sshd or no ssh: the tunnel is not measured")

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fhemb_xr.console import Json, reporting, talk
 from fhemb_xr.errors import FhembError
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback would print local variables
     help="From the database to a recording, without losing or repeating a frame.",
 )
-talk = Console(stderr=True)
+
+
+class Interrupted(FhembError):  # noqa: N818 (what happened, and no fault)
+    """Ctrl-C."""
+
 
 Schema = Annotated[
     str | None, typer.Option(help="Schema, or several with commas: one session each.")
@@ -51,7 +56,6 @@ Workers = Annotated[int, typer.Option(min=1, help="Connections, and threads.")]
 AcceptNew = Annotated[
     bool, typer.Option("--accept-new-hostkey", help="Trust an SSH server met the first time.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 @app.command(epilog="Example: fhemb ingest init")
@@ -311,19 +315,14 @@ def _bar() -> Iterator["Progress | None"]:
 
 @contextmanager
 def _reporting(as_json: bool) -> Iterator[None]:
-    """An error in one sentence and exit 1; nothing of it is chained or traced."""
-    try:
-        yield
-        return
-    except KeyboardInterrupt:
-        kind, text = "Interrupted", "stopped; the same command goes on from here"
-    except (FhembError, ValueError, KeyError, OSError, ImportError) as error:
-        kind, text = type(error).__name__, str(error)
-    if as_json:
-        print(json.dumps({"error": {"code": kind, "message": text}}))
-    else:
-        talk.print(f"[red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
+    """An error in one sentence and exit 1, and Ctrl-C as one."""
+    with reporting(as_json):
+        try:
+            yield
+            return
+        except KeyboardInterrupt:
+            pass
+        raise Interrupted("stopped; the same command goes on from here")
 
 
 if __name__ == "__main__":

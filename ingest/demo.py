@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fhemb_xr.console import talk
 from fhemb_xr.errors import FhembError
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     Clip = Sequence[Floats]
 
 app = typer.Typer(pretty_exceptions_enable=False)
-talk = Console(stderr=True)
 
 SCHEMA, FACES, POSITIONS = "dg", "face_t", "faceposition_t"
 SUBJECTS = (*range(40, 47), *range(65, 70))

@@ -164,3 +164,20 @@ def test_cli__takes_files_instead_of_a_schema(tmp_path, people, monkeypatch):
     assert run(cli.app, ["verify", store, *more]).exit_code == 0
     assert run(cli.app, ["plan"]).exit_code == 2
     assert run(cli.app, ["plan", *more, "--schema", "don"]).exit_code == 2
+
+
+def test_cli__says_what_ctrl_c_leaves(tmp_path, people, monkeypatch):
+    monkeypatch.setenv("FHEMB_CONFIG_DIR", str(tmp_path / "config"))
+    path, _ = npz(tmp_path, people)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ingest.run.ingest", stop)
+    store = str(tmp_path / "a.zarr")
+    done = CliRunner().invoke(cli.app, ["run", store, "--files", str(path), "--json"])
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["error"] == {
+        "code": "Interrupted",
+        "message": "stopped; the same command goes on from here",
+    }

@@ -20,8 +20,8 @@ chunk  shard  write whole person minute frame pixel files
 ====== ====== ===== ===== ====== ====== ===== ===== =====
 
 Longer chunks read whole recordings faster and a minute or a frame much slower; shorter ones
-cost everywhere but for single frames. So 1000 frames a chunk; and 5000 a shard, since that costs
-nothing and leaves a fifth of the files. All take 5.8 bits a pixel.
+cost everywhere but for single frames. So 1000 frames a chunk; and 5000 a shard, since that
+costs nothing and leaves a fifth of the files. All take 5.8 bits a pixel.
 
 Blosc cuts a chunk into blocks, of 64 KiB by itself; in blocks of 1 MiB the planes of bits are
 longer, which zstd's level 1 turns into less time and less space than level 2 without them. On
