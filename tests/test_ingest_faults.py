@@ -175,8 +175,9 @@ def disturbed(store, connection, ssh, done, kills):
         )
         process.start()
         if struck(done) < kills:
-            while rng.random() < 0.9 and process.is_alive() and not log.exists():
-                process.join(0.01)  # some are killed before they have begun
+            early = rng.random() < 0.1  # some are killed before they have begun
+            while not early and process.is_alive() and not log.exists():
+                process.join(0.01)
             process.join(rng.uniform(0.0, 1.0))
             what = ("run", "database", "run", "tunnel")[struck(done) % 4]
             alive = process.is_alive()
@@ -222,6 +223,7 @@ def test_kills__two_hundred_leave_the_same_store(server, ssh, whole, tmp_path, p
         assert data_files(path) == whole
     print(dict(done))  # shown by -s or -rP
     assert not done["twice"], done
+    assert done["resumed"] >= 3, done
     assert min(done["database"], done["tunnel"]) >= 6, done
 
 
