@@ -6,9 +6,10 @@ of frames with a face, minimum and maximum. A missing sample counts as the mean 
 pixels with any are outside the mask, so the Gram matrix is exact wherever it is used.
 
 float32 frames of :data:`WIDE` pixels and more are multiplied in float32 after their mean over
-the chunk is subtracted in float64, :data:`BLOCK` frames at a time, and summed in float64: a
+the chunk is subtracted in float64, :data:`BLOCK` frames at a time, and summed in float64, in
+slabs of :data:`SLAB` rows, so that no product of all the pixels is held: a
 product's error is at most ``BLOCK * 2**-24`` of the product of two pixels' standard deviations,
-and as rounding is random about ``2**-24 * sqrt(BLOCK)``, a fiftieth of that.
+and as rounding is random about ``2**-24 * sqrt(BLOCK)``, a thirtieth of that.
 Measured on 14 000 frames of 64 x 80 pixels (``benchmarks/bench_pca.py``), variances are within
 1e-9 of float64's and the subspace of ten components within 6e-8 rad.
 
@@ -25,7 +26,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 ROWS = 5
 MEAN, COUNT, FRAMES, LOW, HIGH = range(-ROWS, 0)
-WIDE, BLOCK = 512, 2048
+WIDE, BLOCK, SLAB = 512, 1024, 512
 
 
 def height(p: int) -> int:
@@ -34,93 +35,103 @@ def height(p: int) -> int:
 
 
 def state(x: Floats) -> NDArray[np.float64]:
-    """State of frames as rows: ``(..., t, p) -> (..., p // 2 + 6, p)``.
-
-    Peak memory: 10 bytes per sample and 18 bytes per element of the state, twice that where the
-    products are float64.
-    """
-    p = x.shape[-1]
-    out = np.empty((*x.shape[:-2], height(p), p))
-    for where in np.ndindex(x.shape[:-2]):
-        _one(x[where], out[where])
+    """State of frames as rows: ``(..., t, p) -> (..., p // 2 + 6, p)``."""
+    out = np.zeros((*x.shape[:-2], height(x.shape[-1]), x.shape[-1]))
+    out[..., LOW, :], out[..., HIGH, :] = np.inf, -np.inf
+    _extend(out, x)
     return out
 
 
-def _one(x: Floats, out: NDArray[np.float64]) -> None:
+def extended(before: Floats, x: Floats) -> NDArray[np.float64]:
+    """State of more frames, beside those of ``before``, which stays as it is.
+
+    Peak memory: the new state, :data:`SLAB` rows of products and 10 bytes per sample, of both
+    twice as much where products are float64.
+    """
+    out = np.array(before, dtype=np.float64)
+    _extend(out, x)
+    return out
+
+
+def _extend(states: NDArray[np.float64], x: Floats) -> None:
+    for where in np.ndindex(x.shape[:-2]):
+        _add_frames(states[where], x[where])
+
+
+def _add_frames(out: NDArray[np.float64], x: Floats) -> None:
     finite = np.isfinite(x)
     seen = finite.any(axis=-1)
     if not seen.all():
         x, finite = x[seen], finite[seen]  # a frame without a face is no sample of any pixel
-    n = finite.sum(axis=0)
-    mean = x.sum(axis=0, where=finite, dtype=np.float64) / np.maximum(n, 1)
-    out[:-ROWS] = 0
+    own = np.empty((ROWS, x.shape[-1]))
+    own[COUNT], own[FRAMES] = finite.sum(axis=0), len(x)
+    own[MEAN] = x.sum(axis=0, where=finite, dtype=np.float64) / np.maximum(own[COUNT], 1)
+    own[LOW] = x.min(axis=0, where=finite, initial=np.inf)
+    own[HIGH] = x.max(axis=0, where=finite, initial=-np.inf)
     for start in range(0, len(x), BLOCK):
         part = slice(start, start + BLOCK)
-        _fold_into(out[:-ROWS], _products(x[part], mean, finite[part]))
-    out[MEAN], out[COUNT], out[FRAMES] = mean, n, len(x)
-    out[LOW] = x.min(axis=0, where=finite, initial=np.inf)
-    out[HIGH] = x.max(axis=0, where=finite, initial=-np.inf)
+        _add_products(out, _deviations(x[part], own[MEAN], finite[part]))
+    _join(out, own)
 
 
-def _products(x: Floats, mean: Floats, finite: NDArray[np.bool_]) -> Floats:
-    """Upper triangle of the deviations' Gram matrix: half the work of a product of matrices."""
-    from scipy.linalg import blas
-
+def _deviations(x: Floats, mean: Floats, finite: NDArray[np.bool_]) -> Floats:
     single = x.dtype == np.float32 and x.shape[-1] >= WIDE
     d = np.zeros(x.shape, np.float32 if single else np.float64)
     np.subtract(x, mean, out=d, where=finite, dtype=np.float64, casting="same_kind")
-    rank_k = blas.ssyrk if single else blas.dsyrk
-    out: Floats = rank_k(1.0, d.T, lower=1).T  # BLAS counts columns first, so lower is upper
-    return out
+    return d
 
 
-def _fold_into(folded: NDArray[np.float64], gram: Floats) -> None:
-    """Add an upper triangle: row r, and behind it row p - r, fill one row of p together."""
-    p = len(gram)
-    for r in range(len(folded)):
-        folded[r, : p - r] += gram[r, r:]
-        if 2 * r > p or r == 0 or 2 * r == p:
-            continue
-        folded[r, p - r :] += gram[p - r, p - r :]
+def _add_products(state: NDArray[np.float64], d: Floats) -> None:
+    """Add the upper triangle of the deviations' Gram matrix: half of a product of matrices."""
+    p = d.shape[-1]
+    for start in range(0, p, SLAB):
+        slab = d[:, start : start + SLAB].T @ d[:, start:]
+        for i, products in enumerate(slab):
+            _row(state, start + i)[:] += products[i:]
+
+
+def _row(state: Floats, r: int) -> Floats:
+    """Row r of the upper triangle, from the diagonal on: row p - r lies behind it."""
+    p = state.shape[-1]
+    return state[r, : p - r] if 2 * r <= p else state[p - r, r:]
 
 
 def gram(state: Floats) -> NDArray[np.float64]:
     """The Gram matrix of one state: ``(p // 2 + 6, p) -> (p, p)``."""
-    folded, p = state[:-ROWS], state.shape[-1]
+    p = state.shape[-1]
     out = np.empty((p, p))
-    for r in range(len(folded)):
-        out[r, r:] = out[r:, r] = folded[r, : p - r]
-        if r > 0 and 2 * r < p:
-            s = p - r
-            out[s, s:] = out[s:, s] = folded[r, s:]
+    for r in range(p):
+        out[r, r:] = out[r:, r] = _row(state, r)
     return out
 
 
 def merge(states: Floats) -> NDArray[np.float64]:
-    """Merge k states: ``(..., k, p // 2 + 6, p) -> (..., p // 2 + 6, p)``.
-
-    Peak memory: one state beside those given.
-    """
+    """Merge k states: ``(..., k, p // 2 + 6, p) -> (..., p // 2 + 6, p)``."""
     out = np.array(states[..., 0, :, :], dtype=np.float64)
     for k in range(1, states.shape[-3]):
-        for where in np.ndindex(out.shape[:-2]):
-            _add(out[where], states[(*where, k)])
+        out = merged(out, states[..., k, :, :])
     return out
 
 
-def _add(a: NDArray[np.float64], b: Floats) -> None:
-    """Merge one state into another."""
-    p = a.shape[-1]
+def merged(a: Floats, b: Floats) -> NDArray[np.float64]:
+    """Merge two states, ``(..., p // 2 + 6, p)`` each, into a third."""
+    out = np.array(a, dtype=np.float64)
+    for where in np.ndindex(out.shape[:-2]):
+        out[where][:-ROWS] += b[where][:-ROWS]
+        _join(out[where], b[where][-ROWS:])
+    return out
+
+
+def _join(a: NDArray[np.float64], b: Floats) -> None:
+    """Add to a state, which has the products already, the last rows of another."""
     n, m = a[COUNT].copy(), b[COUNT]
     total = np.maximum(n + m, 1)
     d = b[MEAN] - a[MEAN]
     # exact where every frame counts, which is all that the mask lets through
     w = np.sqrt(n * m / total) * d
-    for r in range(len(a) - ROWS):
-        a[r] += b[r]
-        a[r, : p - r] += w[r] * w[r:]
-        if r > 0 and 2 * r < p:
-            a[r, p - r :] += w[p - r] * w[p - r :]
+    if w.any():
+        for r in range(len(w)):
+            _row(a, r)[:] += w[r] * w[r:]
     a[MEAN] += d * m / total
     a[COUNT] += m
     a[FRAMES] += b[FRAMES]

@@ -108,8 +108,9 @@ def pca(
     Notes
     -----
     Memory for each running task, with p pixels, n frames of a stack, k components:
-    ``covariance`` five states of 4 p² bytes, or three and chunks of half a state's size with
-    10 bytes per sample (twice that for float64 frames); ``randomized``
+    ``covariance`` five states of 4 p² bytes, or two and chunks of half a state's size with
+    14 bytes per sample (twice that for float64 frames), and while two tasks run, at most seven
+    states are there, however many chunks; ``randomized``
     and ``incremental`` 33 bytes per sample of a chunk and 16 p (k + 10); ``sparse`` and
     ``robust`` 64 n p; ``kernel`` 8 (4 n² + 5 n p), with landmarks 8 (4 s² + 5 s p) and a chunk.
     Passes over the data: ``covariance``, ``kernel``, ``sparse``, ``robust`` one;

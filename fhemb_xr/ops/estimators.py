@@ -14,7 +14,7 @@ import numpy as np
 from fhemb_xr import budget
 from fhemb_xr.kernels import covariance, imputation
 from fhemb_xr.kernels import factors as kernel
-from fhemb_xr.ops import tree
+from fhemb_xr.ops import chains, tree
 from fhemb_xr.ops.passes import again
 from fhemb_xr.options import options
 
@@ -116,22 +116,28 @@ def by_covariance(x: Any, n: int, k: int, scaler: str) -> Any:
     iqr = _iqr(x, n) if scaler == "robust" else None
     if not isinstance(x, da.Array):
         return covariance.basis(covariance_state(x, n), iqr, k=k, scaler=scaler)
-    state = tree.reduce_blocks(
-        _gathered(x, p), covariance_state, covariance.merge, _same,
-        n_core=n + 2, width=(covariance.height(p), p), split_every=2, n_samples=n,
-    )  # fmt: skip
+    state = covariance_of(x, n)
     return rows(covariance.basis, (k + 3, p + 2), state, iqr, k=k, scaler=scaler)
 
 
+def covariance_of(x: da.Array, n: int) -> da.Array:
+    """State of :mod:`fhemb_xr.kernels.covariance` of every stack, in chains of chunks."""
+    p = math.prod(x.shape[-2:])
+    return chains.fold_blocks(
+        _gathered(x, p), covariance_state, _extended, covariance.merged,
+        n_core=n + 2, width=(covariance.height(p), p), n_samples=n,
+    )  # fmt: skip
+
+
 def covariance_bytes(p: int) -> int:
-    """Of a task that merges two states of p pixels: they, again laid together, the sum."""
+    """Of the task that solves: a state of p pixels and two matrices; three where it merges."""
     return 5 * 8 * covariance.height(p) * p
 
 
 def _gathered(x: da.Array, p: int) -> da.Array:
     """Chunks put together along time until they are half as large as their state.
 
-    A state of many pixels is larger than a chunk: merging it would take longer than making it.
+    A state of many pixels is larger than a chunk: copying it takes as long as adding to it.
     """
     time, most = x.ndim - 3, 4 * covariance.height(p) * p
     frame = math.prod(c[0] for c in x.chunks[:time]) * p * x.dtype.itemsize
@@ -463,6 +469,10 @@ def _refilled(x: Any, fit: Any, n: int) -> Any:
 def covariance_state(x: Any, n_samples: int) -> Any:
     """State of :mod:`fhemb_xr.kernels.covariance` of a chunk."""
     return covariance.state(_flat(x, n_samples))
+
+
+def _extended(before: Any, x: Any, n_samples: int) -> Any:
+    return covariance.extended(before, _flat(x, n_samples))
 
 
 def _same(x: Any) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from fhemb_xr import budget
 from fhemb_xr.kernels import covariance
 from fhemb_xr.kernels import factors as kernel
-from fhemb_xr.ops import estimators, tree
+from fhemb_xr.ops import estimators
 from fhemb_xr.ops.passes import again
 
 KERNELS = ("linear", "rbf", "poly", "sigmoid")
@@ -119,10 +119,7 @@ def _nystroem(x: Any, some: Any, n: int, k: int, scaler: str, size: int, options
         n=n, **how, new_axes={100: 1, 101: size}, concatenate=True,
         dtype=np.float64, meta=np.empty((0,) * x.ndim),
     )  # fmt: skip
-    state = tree.reduce_blocks(
-        columns, estimators.covariance_state, covariance.merge, _same, n_core=n + 2,
-        width=(covariance.height(size), size), split_every=2, n_samples=n,
-    )  # fmt: skip
+    state = estimators.covariance_of(columns, n)
     width = (k + 4 + size, p + 3 + size)
     return estimators.rows(_on_landmarks, width, state, pixels, marks, quartiles, k=k, **how)
 
@@ -232,7 +229,3 @@ def scores(
         found = gram @ dual[where][:, who].T + offset[where]
         out[at] = found.reshape(*frames.shape[:-2], k)
     return out
-
-
-def _same(x: Any) -> Any:
-    return x

@@ -1,0 +1,88 @@
+"""States that are added to in chains of chunks."""
+
+import threading
+import tracemalloc
+import weakref
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+
+from fhemb_xr.kernels import covariance
+from fhemb_xr.ops import chains
+
+
+def state(x, factor):
+    return np.array([[[factor * x.sum(), x.size]]])
+
+
+def extend(before, x, factor):
+    return before + state(x, factor)
+
+
+def fold(x):
+    return chains.fold_blocks(
+        x, state, extend, np.add, n_core=2, width=(1, 2), factor=2.0
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4, 5, 17, 40])
+def test_fold_blocks__takes_every_block_once_in_under_two_tasks(blocks, computes):
+    x = da.from_array(np.random.default_rng(0).normal(size=(2, 3 * blocks, 4)), (1, 3, 4))
+    with computes(0):
+        found = fold(x)
+    assert found.shape == (2, 1, 2)
+    sums = 2.0 * x.compute().sum(axis=(1, 2))
+    expected = np.stack([sums, np.full(2, 12 * blocks)], axis=-1)[:, None]
+    np.testing.assert_allclose(found.compute().reshape(2, 1, 2), expected)
+    assert len(found.dask.layers[found.name]) <= 2 * (2 * blocks)
+
+
+def test_fold_blocks__holds_few_states_however_many_blocks():
+    alive, most, lock = [0], [], threading.Lock()
+
+    def count(change):
+        with lock:
+            alive[0] += change
+            most.append(alive[0])
+
+    def first(x):
+        out = np.zeros((1, 1))
+        count(1)
+        weakref.finalize(out, count, -1)
+        return out
+
+    def more(before, x):
+        return first(x)
+
+    x = da.zeros((100, 1), chunks=(1, 1))
+    found = chains.fold_blocks(x, first, more, more, n_core=2, width=(1, 1))
+    with dask.config.set(scheduler="threads", num_workers=2):
+        found.compute()
+    assert 0 < max(most) <= 7, max(most)
+
+
+def test_covariance__is_added_to_and_leaves_what_it_is_given():
+    rng = np.random.default_rng(1)
+    x = rng.normal(30, 2, (2, 30, 700))  # more pixels than a slab of products
+    before = covariance.state(x[:, :11])
+    kept = before.copy()
+    found = covariance.extended(before, x[:, 11:])
+    np.testing.assert_array_equal(before, kept)
+    for s in range(2):
+        d = x[s] - x[s].mean(axis=0)
+        np.testing.assert_allclose(covariance.gram(found[s]), d.T @ d, atol=1e-10)
+    np.testing.assert_allclose(found, covariance.state(x), rtol=1e-9, atol=1e-9)
+
+
+def test_covariance__of_more_frames_takes_the_memory_it_says():
+    n, p = 1500, 1024
+    x = np.random.default_rng(1).normal(30, 2, (n, p)).astype("f4")
+    x[7] = np.nan  # without a face: the others are copied
+    before = covariance.state(x[:20])
+    tracemalloc.start()
+    covariance.extended(before, x)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert before.nbytes < peak <= before.nbytes + 4 * covariance.SLAB * p + 10 * n * p
