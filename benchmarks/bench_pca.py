@@ -16,7 +16,7 @@ left out, and who is killed has no line but its last words. A pass is every chun
 140 000 frames                      s cpu s  MiB passes  tasks variance angle
 ============================== ====== ===== ==== ====== ====== ======== =====
 read alone                        4.4   4.3  374      1    2.0
-fx.pca covariance                42.3  77.0 1744      1    2.6     3e-10 2e-8
+fx.pca covariance                40.7  78.6 1236      1    2.2
 fx.pca randomized                40.6  77.8  713      5   14.8     4e-13 6e-7
 dask-ml randomized               27.7  40.1 7494      2   17.7     9e-2  8e-2
 dask-ml randomized, 1 power      24.7  35.9 8644      2   21.0     2e-7  4e-5
@@ -26,7 +26,7 @@ dask-ml randomized, 2 powers     25.5  36.3 8684      2   25.3     4e-7  3e-5
 ========================== ==== ===== ====== ======== =====
 14 000 frames                 s cpu s passes variance angle
 ========================== ==== ===== ====== ======== =====
-fx.pca covariance           6.1  10.4      1     9e-10 5e-8
+fx.pca covariance           5.4  10.0      1      1e-9 5e-8
 dask-ml randomized, 1 power 2.8   4.2      2     1e-7  4e-5
 dask-ml tsqr               87.9 162.0      2     9e-8  8e-8
 sklearn IncrementalPCA     22.9  41.3      1     2e-4  1e-2
@@ -34,12 +34,14 @@ sklearn PCA in memory      22.4  40.1      1     8e-7  4e-5
 ========================== ==== ===== ====== ======== =====
 
 dask-ml's randomised PCA holds the frames in memory, three times over, and is faster where they
-fit; an exact covariance is n p² = 26 MFLOP a frame, of which a core's float32 ``syrk`` does 98
-GFLOP/s: 19 s for 140 000 frames on two cores, so that twice its speed is out of reach of any
-exact covariance. The other peers take 3.7 to 14 times as long. On two workers of 1 GiB, 14 000
-frames took 11.5 s and 966 MiB a worker, dask-ml's 2 powers 6.2 s and 881 MiB; 140 000 frames
-were stopped there after 110 s, before ours ended. Two tasks in one process hold 1.7 GiB, more
-than the 1.2 GB that we want.
+fit; an exact covariance is n p² = 26 MFLOP a frame, of which a core does 98 GFLOP/s in float32:
+19 s for 140 000 frames on two cores, so that twice dask-ml's speed is out of reach of any exact
+covariance. Ours takes twice as long as these products: tasks run beside each other, and each
+one's BLAS has two threads. With BLAS kept to one thread for each task the same took 34.4 s and
+62.1 s of processor time (blocks of 2 048 frames), which is still to be done without leaving the
+limit behind. The rows of fx.pca covariance are of a later run than the others'. On two workers
+of 1 GiB, whose BLAS has one thread, 140 000 frames took 43.0 s and 835 MiB a worker (14 000, of
+dask-ml's 2 powers, 6.2 s and 881 MiB).
 """
 
 import argparse
