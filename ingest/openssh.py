@@ -9,8 +9,10 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections import deque
@@ -29,6 +31,17 @@ _QUESTIONS = 3
 _ASKPASS = """#!/bin/sh
 case $1 in *{key}*) IFS= read -r line <{pipe} && printf '%s\\n' "$line" ;; *) exit 1 ;; esac
 """
+_GUARD = """exec 3<&0
+"$@" 3<&- </dev/null &
+ssh=$!
+(read -r _ <&3; kill $ssh) 2>/dev/null &
+exec 2>/dev/null 3<&-
+wait $ssh
+ended=$?
+kill $!
+exit $ended
+"""
+"""Ends ssh when our end of its input closes: also if we are killed no tunnel stays open."""
 
 
 def is_there() -> bool:
@@ -106,12 +119,13 @@ class Forward:
         far = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         process = subprocess.Popen(
             [
+                *([] if sys.platform == "win32" else ["/bin/sh", "-c", _GUARD, "sh"]),
                 *self._command,
                 *(["-p", str(there.remote_port)] if there.remote_port != 22 else []),
                 *("-l", str(there.ssh_username), "-L", f"127.0.0.1:{self.port}:{far}"),
                 *("--", str(there.remote_host)),
             ],
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=environment,
@@ -121,11 +135,14 @@ class Forward:
 
     def close(self) -> None:
         """End it; its connections end with it."""
-        self._process.terminate()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        if sys.platform == "win32":
+            self._process.terminate()
         try:
             self._process.wait(2)
         except subprocess.TimeoutExpired:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._said.join()
 

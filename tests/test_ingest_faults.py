@@ -175,10 +175,13 @@ def disturbed(store, connection, ssh, done, kills):
         )
         process.start()
         if struck(done) < kills:
-            early = rng.random() < 0.1  # some are killed before they have begun
-            while not early and process.is_alive() and not log.exists():
+            # one in ten before it has begun, half with something published, others at its start
+            luck = rng.random()
+            while process.is_alive() and not (
+                luck < 0.1 or (published(store) - before if luck < 0.6 else log.exists())
+            ):
                 process.join(0.01)
-            process.join(rng.uniform(0.0, 1.0))
+            process.join(rng.uniform(0.0, 0.3 if luck < 0.6 else 1.0))
             what = ("run", "database", "run", "tunnel")[struck(done) % 4]
             alive = process.is_alive()
             if what == "run":

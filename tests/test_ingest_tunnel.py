@@ -1,11 +1,13 @@
 """The tunnel: whom it trusts, whom it lets in, where it listens. Servers on loopback only."""
 
 import getpass
+import json
 import logging
 import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 import traceback
@@ -186,7 +188,7 @@ def test_tunnel__leads_to_the_database_and_listens_on_loopback(
 
 def programs():
     """Running programs ssh of ours."""
-    return [p for p in psutil.Process().children() if p.name() == "ssh"]
+    return [p for p in psutil.Process().children(recursive=True) if p.name() == "ssh"]
 
 
 def listening():
@@ -362,3 +364,39 @@ def test_tunnel__through_a_real_sshd(settings, keys, tmp_path):
         me = settings(remote_port=port, ssh_username=getpass.getuser())
         with tunnel(me, known(tmp_path / "known", port, keys["host"])) as way:
             assert ask(*way.address) == b"FRAMES"
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from ingest.settings import Database
+from ingest.tunnel import tunnel
+
+way = tunnel(Database.model_validate_json(sys.argv[1]), [Path(sys.argv[2])])
+print(way.__enter__().address[1], flush=True)
+sys.stdin.read()
+"""
+
+
+@missing
+def test_tunnel__of_a_killed_process_is_closed(settings, keys, tmp_path):
+    with sshd(keys, tmp_path) as running:
+        me = settings(remote_port=running.port, ssh_username=getpass.getuser())
+        given = me.model_dump(mode="json") | {"ssh_passphrase": PASSPHRASE}
+        trusted = known(tmp_path / "known", running.port, keys["host"])
+        command = [sys.executable, "-c", KILLED, json.dumps(given), *trusted]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, **pipes) as process:
+            port = int(process.stdout.readline())
+            assert ask("127.0.0.1", port) == b"FRAMES"
+            process.kill()
+        for _ in range(50):
+            if not answers(port):
+                break
+            time.sleep(0.1)
+        assert not answers(port)
+
+
+def answers(port):
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
