@@ -18,41 +18,36 @@ zstd. *goal* is two shards of float32 a connection and 200 MB, in MiB; *peak* is
 without the test extra's ``sparse``, which would bring numba, 80 MiB, to every import of dask.
 
 20 000 frames on 2 cores of a virtual machine, alone (PostgreSQL 18; frames/s; *ours* and *peak*
-with 1, 2 and 4 connections, processor time and drain with one):
+with 1, 2 and 4 connections, processor time and drain with one; ``--repeats 2``, *smallint* with
+8 000 frames; *tall* bytea and *long* with 3 repeats):
 
 ================== ===== ================ ======== ====== ======== ====== ====== =============
 table              drain             ours original packed   decode server client          peak
 ================== ===== ================ ======== ====== ======== ====== ====== =============
-wide bytea float32 15496 7093  5750  9781     2635   3028 2.9 GB/s     53     84 346  478  743
+wide real[][]       4587 3346  4850  4831      514    525 2.4 GB/s    194     94 343  479  680
+tall real[][]       4693 3473  4752  5749      507    568 2.2 GB/s    205    100 347  448  612
+wide smallint[][]   6004 4471  5438  5909      968    964 1.8 GB/s    178    117 273  304  387
+wide bytea float32 19307 10780 7982  8605     2051   4551 2.8 GB/s     62     99 346  481  686
 wide bytea uint16  23746 7092  6469  7866     3033   4784 1.6 GB/s     34    110 373  464  679
 tall bytea float32 14525 5770  8512  9990     2835   2786 3.0 GB/s     49     91 349  461  655
 long, a row a pixel  426  196   246   294      136    161 0.7 GB/s   5975    314 196  204  217
 goal of memory                                                                   397  603 1015
 ================== ===== ================ ======== ====== ======== ====== ====== =============
 
-The rates of one table differ by a factor of two between runs: another run of *wide bytea
-float32* gave 9167, 12325 and 12241 with drains of 14015 to 19381 (0.65, 0.78, 0.63). Processor
-time is steadier: it was 121 µs of the client with blocks of 64 KiB and zstd 2 (10 519 frames/s
-with 2 connections, in a run of its own), and is 73 to 104 with 1 MiB and zstd 1. Of these 20
-are libpq's, 7 to 12 unpacking and packing, 3 the checksum, 19 the codec and 9 zarr around it.
+Arrays: 0.73 to 0.74 of the drain over one connection with one of ours, 1.00 to 1.18 with two
+(the default) and four (goal: 0.8), 6.5 to 11.3 times the original's way (goal: 5).
 
-So float32 bytes reach 0.45 to 0.78 of the drain over one connection with 2 or 4 of ours (goal:
-0.5), and uint16, half as long on the wire but not to the codec, 0.26 to 0.32; that is 2.0 to
-6.2 times the original's way (goal: 5). What two cores allow is (53 + 84) / 2 µs a frame: 14 600
-frames/s, 5.5 times the original's way. Pixels in rows are bound by the server's index scan, and
-go at 0.5 to 0.6 of the drain, 1.4 to 2.2 times as fast as the original's way.
+The rates of one table differ by a factor of two between runs: other runs of *wide bytea
+float32* gave 7093, 5750, 9781 and 9167, 12325, 12241. Processor time is steadier: 73 to 104 µs
+of the client, of which 20 are libpq's, 7 to 12 unpacking and packing, 3 the checksum, 19 the
+codec and 9 zarr around it. So float32 bytes reach 0.45 to 0.78 of the drain over one connection
+(goal: 0.5), and uint16, half as long on the wire but not to the codec, 0.26 to 0.32; that is
+2.0 to 6.2 times the original's way (goal: 5). What two cores allow is (53 + 84) / 2 µs a frame:
+14 600 frames/s. Pixels in rows are bound by the server's index scan, and go at 0.5 to 0.6 of
+the drain, 1.4 to 2.2 times as fast as the original's way.
 
-Arrays, measured before those blocks, 8 000 frames on cores shared with nine other jobs, one
-connection; *bound* is by processor time:
-
-=========================== ===== ===== ======== ======== ====== ====== ==== =====
-table                       drain  ours original decode   server client psql bound
-=========================== ===== ===== ======== ======== ====== ====== ==== =====
-wide real[][]                2281  1271      184 1.7 GB/s    217    152   33  1.12
-wide double precision[][]    1187   667       71 1.3 GB/s    240    163   23  0.97
-wide smallint[][]            1235   585      124 1.2 GB/s    185    146   25  1.09
-tall real[][]                1166   681       70 2.0 GB/s    210    137   30  1.10
-=========================== ===== ===== ======== ======== ====== ====== ==== =====
+Through a real sshd on loopback, *wide bytea float32* with two connections, frames/s: direct
+11 285, ``ssh -L`` 8 242, our openssh 7 283, sshtunnel 4 466.
 """
 
 import argparse
