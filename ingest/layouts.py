@@ -131,7 +131,10 @@ class Layout:
         )
 
     def _corners(self) -> sql.Composed:
-        """Frames of a long table: five times faster to count than different clocks."""
+        """Frames of a long table: five times faster to count than different clocks.
+
+        A frame has its corner, pixel (0, 0), or it is misshapen and counts as none.
+        """
         y, x = (sql.Identifier(c) for c in self.cells[:2])
         return sql.SQL("count(*) FILTER (WHERE {y} = 0 AND {x} = 0)").format(y=y, x=x)
 

@@ -41,7 +41,7 @@ ended=$?
 kill $!
 exit $ended
 """
-"""Ends ssh when our end of its input closes: also if we are killed no tunnel stays open."""
+"""Ends ssh when our end of its input closes: also if we, and what we forked, are killed."""
 
 
 def is_there() -> bool:
@@ -142,7 +142,10 @@ class Forward:
         try:
             self._process.wait(2)
         except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            if sys.platform == "win32":
+                self._process.kill()
+            else:
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._said.join()
 

@@ -179,27 +179,28 @@ def create(folder: Path | None = None) -> list[Path]:
 
     Returns
     -------
-    Where they are. Keys left empty are as if they were not there.
+    Those that were made; one that is there is left as it is. Keys left empty are as if they
+    were not there.
 
     Raises
     ------
     ConfigError
-        If one of them is there already: nothing is overwritten.
+        If both are there already.
     """
     where = folder or config_dir()
-    made = [where / name for name in (".env.db", ".env.paths")]
-    for path in made:
-        if path.exists():
-            raise ConfigError(f"{str(path)!r} is there already: edit it, or move it away")
+    kinds: dict[str, type[BaseSettings]] = {".env.db": Database, ".env.paths": Paths}
+    missing = [where / name for name in kinds if not (where / name).exists()]
+    if not missing:
+        raise ConfigError(f"{', '.join(kinds)} are in {str(where)!r} already: edit them")
     where.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kinds: tuple[type[BaseSettings], ...] = (Database, Paths)
-    for path, kind in zip(made, kinds, strict=True):
-        path.touch(mode=0o600)
+    for path in missing:
+        kind = kinds[path.name]
         head = (kind.__doc__ or "").replace("`", "")
-        path.write_text(f"# {head}\n" + "".join(map(_line, kind.model_fields.items())))
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"# {head}\n" + "".join(map(_line, kind.model_fields.items())))
     if not (where / ".gitignore").exists():
         (where / ".gitignore").write_text(".env.*\n")
-    return made
+    return missing
 
 
 def _line(field: tuple[str, FieldInfo]) -> str:

@@ -51,6 +51,19 @@ def cut(n, sizes):
     return tuple(out)
 
 
+@pytest.mark.parametrize("wavelet", ["haar", "db2", "db3", "db4", "coif1", "bior4.4"])
+@pytest.mark.parametrize("mode", ["periodization", "symmetric"])
+def test_filter__that_propagates_loses_what_pywavelets_loses(wavelet, mode):
+    x = signal(64, channels=3)
+    x[11, 0] = x[40, 1] = np.nan
+    x[23, 2] = np.inf
+    for bands in ([0], [1, 2]):
+        got = wavelet_filter(x, bands, wavelet, 2, mode=mode, gaps="propagate")
+        with np.errstate(invalid="ignore"):
+            expected = by_pywt(x.values, bands, wavelet, 2, mode)
+        np.testing.assert_array_equal(np.isfinite(got), np.isfinite(expected))
+
+
 @given(
     n=st.integers(2, 2500),
     sizes=st.lists(st.integers(1, 700), min_size=1, max_size=5),

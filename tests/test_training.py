@@ -53,6 +53,20 @@ def test_windows__of_dask_and_of_lazily_indexed_arrays_are_equal(store, computes
         torch.testing.assert_close(a[i]["aus"], b[i]["aus"], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize(
+    "part",
+    [{"landmark": [5, 2]}, {"frame": np.arange(0, 80, 2)}, {"frame": slice(None, None, -1)}],
+)
+def test_windows__of_what_was_chosen_are_what_was_chosen(store, part):
+    tree = fx.open_streams(store, chunks=None)
+    tree = tree.map_over_datasets(lambda ds: ds.isel(part, missing_dims="ignore"))
+    windows = fx.to_torch(tree, 10, variables=["face", "head"])
+    at = windows.where(0)
+    own = tree[f"{at['session']}/{at['person']}"].isel(frame=slice(10))
+    for name, found in windows[0].items():
+        np.testing.assert_array_equal(found, own[name])
+
+
 def test_windows__of_a_part_share_no_recording_with_another(store):
     tree = fx.open_streams(store, chunks=None)
     who = [{d["session"] for d in fx.to_torch(tree, 20, part=p).who} for p in ("train", "test")]

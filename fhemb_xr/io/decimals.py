@@ -161,7 +161,9 @@ class _Stored(BackendArray):
         )
 
     async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
-        """The same without waiting: xarray asks for integers and slices only."""
+        """The same without waiting, of integers and slices that go forwards only."""
+        if not all(_is_basic(k) for k in key.tuple):
+            raise NotImplementedError("a selection that is none of slices")
         basic = tuple(k if isinstance(k, slice) else int(k) for k in key.tuple)
         return self._decoded(await self._array.async_array.getitem(basic))
 
@@ -171,3 +173,9 @@ class _Stored(BackendArray):
     def _decoded(self, found: Any) -> Any:
         stored = np.asarray(found)
         return stored if self._decimals is None else unpack(stored, self._decimals)
+
+
+def _is_basic(k: Any) -> bool:
+    if isinstance(k, slice):
+        return k.step is None or k.step > 0
+    return bool(np.ndim(k) == 0)

@@ -172,7 +172,11 @@ def publish(aside: Path, target: Path) -> None:
         sync_folder(target.parent)
         return
     old = aside.rename(_beside(target)) if aside.suffix == ".resume" else aside
-    _exchange(old, target)
+    try:
+        _exchange(old, target)
+    except OSError:
+        old.rename(aside)  # to be gone on with
+        raise
     sync_folder(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 

@@ -44,7 +44,8 @@ def settled(ds: xr.Dataset) -> xr.Dataset:
 def rest(ds: xr.Dataset, store: Path) -> Delayed:
     """The work that is left, as one object: a task for every chunk that is not whole.
 
-    What else is made of a chunk that is whole, as groups are of a matrix, reads it.
+    What else is made of a chunk that is whole, as groups are of a matrix, reads it, unless it
+    is packed on its way to the disk: then it is made again.
     """
     import zarr
 

@@ -192,7 +192,7 @@ def _repository(target: Path, *, new: bool) -> Any:
 
 def is_versioned(target: Path) -> bool:
     """Whether a folder is a store with commits."""
-    return (target / "refs").is_dir()
+    return (target / "refs").is_dir() and not (target / "zarr.json").exists()
 
 
 def _require_repository(target: Path, *, or_nothing: bool) -> None:

@@ -55,8 +55,8 @@ def distances(
     Series without samples, and pairs that no path joins, give NaN. ``local="euclidean"`` is
     the root of the summed squares; any other point metric is summed as it is.
 
-    Peak memory: twice the series; for each sample of the longest 16 samples of every feature
-    and 19 more; 80 bytes per pair.
+    Peak memory: twice the series; for each sample of the longest 128 bytes of every feature
+    and 19 samples more; 80 bytes per pair.
     """
     code = _points.CODES["rooted" if local == "mahalanobis" else local]
     pairs, limits = joinable(lengths_a, lengths_b, upper), constraint_of(window, itakura)

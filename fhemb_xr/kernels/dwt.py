@@ -113,8 +113,18 @@ def _down(x, at, step, out, to, width, n, taps):
 
 
 @kernel
-def _up(work, smooth, detail, width, used, poly, out, to, step, n):
+def _up(work, smooth, detail, width, used, poly, shift, out, to, step, n):
     """Pairs of rows of the smooth from row ``smooth`` on, of the detail, or of both."""
+    if shift[0] != shift[1]:  # a tap of 0 in their place would spread what is missing
+        for odd in range(2):
+            add = False
+            for band in range(2):
+                at = (detail if band else smooth) + shift[odd]
+                if used[band]:
+                    _up_apart(work, at, width, out, to + odd, step, n, poly[band, odd], add)
+                    add = True
+        return
+    smooth, detail = smooth + shift[0], detail + shift[0]
     for i in range(0, n, TILE):
         rows, add = min(TILE, n - i), False
         for band in range(2):
@@ -128,6 +138,21 @@ def _up(work, smooth, detail, width, used, poly, out, to, step, n):
                     _up_one(work, at + k, width, out, to + 2 * i, step, rows, even, odd, add)
                     k += 1
                 add = True
+
+
+@kernel
+def _up_apart(work, at, width, out, to, step, n, taps, add):
+    """Every other row, of a parity that reads rows of its own."""
+    for i in range(n):
+        q = out[(to + 2 * i) * step :]
+        for k in range(len(taps)):
+            f, r = taps[k], work[(at + i + k) * width :]
+            if add or k:
+                for j in range(width):
+                    q[j] += f * r[j]
+            else:
+                for j in range(width):
+                    q[j] = f * r[j]
 
 
 @kernel
@@ -216,7 +241,7 @@ def _rebuild(work, width, j, starts, high, used, poly, shift, begin, end):
     """Rows ``begin`` to ``end`` of the smooth of level j - 1 from level j."""
     m = begin // 2
     _up(
-        work, starts[j] + m + shift, high[j] + m + shift, width, used, poly, work,
+        work, starts[j] + m, high[j] + m, width, used, poly, shift, work,
         starts[j - 1] + 2 * m, width, (end + 1) // 2 - m,
     )  # fmt: skip
 
@@ -224,16 +249,18 @@ def _rebuild(work, width, j, starts, high, used, poly, shift, begin, end):
 @kernel
 def _last(work, width, starts, high, used, poly, shift, first, last, out, step):
     """Samples ``first`` to ``last`` from level 1; halves of pairs by way of the head."""
+    if first >= last:
+        return
     lo, hi = (first + 1) // 2, last // 2
-    smooth, detail = starts[1] + shift, high[1] + shift
+    smooth, detail = starts[1], high[1]
     _up(
-        work, smooth + lo, detail + lo, width, used, poly, out, 2 * lo - first, step,
+        work, smooth + lo, detail + lo, width, used, poly, shift, out, 2 * lo - first, step,
         max(hi - lo, 0),
     )  # fmt: skip
     for row in (first, last - 1):
         if (row == first and first % 2) or (row == last - 1 and last % 2):
             m = row // 2
-            _up(work, smooth + m, detail + m, width, used, poly, work, 0, width, 1)
+            _up(work, smooth + m, detail + m, width, used, poly, shift, work, 0, width, 1)
             _copy(work, row % 2, width, out, row - first, step, 1, width)
 
 

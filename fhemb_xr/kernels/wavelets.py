@@ -167,18 +167,17 @@ class _Maximal:
 
 
 @lru_cache(maxsize=64)
-def filter_bank(wavelet: str, mode: str, dtype: Any) -> tuple[Floats, Floats, int]:
+def filter_bank(wavelet: str, mode: str, dtype: Any) -> tuple[Floats, Floats, Ints]:
     """Filters of the analysis, and those of the synthesis by parity of the sample."""
     w = pywt.Wavelet(wavelet)
     half, rec = w.dec_len // 2, np.array([w.rec_lo, w.rec_hi], dtype)
-    # even and odd samples read the same rows; where both ends join, one of them one row more
-    circular = mode == "periodization"
-    shift, k = (-(half // 2), half + 1) if circular else (0, half)
-    poly, begin = np.zeros((2, 2, k), dtype), half - 1 if circular else 2 * half - 2
+    poly, shift = np.zeros((2, 2, half), dtype), np.zeros(2, np.int64)
     for odd in (0, 1):
-        at = begin + odd - 2 * (shift + np.arange(k))
-        inside = (at >= 0) & (at < 2 * half)
-        poly[:, odd, inside] = rec[:, at[inside]]
+        at = 2 * half - 2 + odd - 2 * np.arange(half)
+        if mode == "periodization":  # where both ends join, odd samples may begin a row later
+            shift[odd] = -((half - odd) // 2)
+            at = odd + half - 1 - 2 * (shift[odd] + np.arange(half))
+        poly[:, odd] = rec[:, at]
     backwards = np.array([w.dec_lo[::-1], w.dec_hi[::-1]], dtype)
     return backwards, poly, shift
 

@@ -74,21 +74,22 @@ class Windows(torch.utils.data.Dataset[Window]):
 
 
 def _loaded(each: Sequence[xr.Variable]) -> bool:
-    """Load variables together, if each is stored in Zarr.
+    """Load together those variables that Zarr can; whether there is any.
 
     A read of a window by itself is mostly waiting for Zarr's thread: once is enough for all.
     """
 
-    async def load() -> None:
-        await asyncio.gather(*(var.load_async() for var in each))
+    async def load() -> list[Any]:
+        loads = (var.load_async() for var in each)
+        return await asyncio.gather(*loads, return_exceptions=True)
 
     if any(var.chunks for var in each):
         return False
-    try:
-        sync(load())
-    except NotImplementedError:  # of HDF5, say
-        return False
-    return True
+    failed = [e for e in sync(load()) if isinstance(e, BaseException)]
+    for error in failed:
+        if not isinstance(error, NotImplementedError):  # of HDF5, or of chosen landmarks
+            raise error
+    return len(failed) < len(each)
 
 
 def _tensor(var: xr.Variable) -> torch.Tensor:

@@ -89,7 +89,8 @@ def wavelet_bands(
     lies in several chunks is put together for some channels at a time. Memory: for each
     running task what the block reads, its results, and of 8 MiB of series (at least one) three
     times themselves and their results; a block that is one chunk: up to twice itself, and its
-    results. Tasks: under six per chunk. Computes at call: none.
+    results. Chunks of several people are copied once more. Tasks: under six per chunk. Computes
+    at call: none.
 
     References
     ----------
