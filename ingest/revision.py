@@ -145,7 +145,9 @@ def end(path: Path, target: Target, what: str) -> None:
     header = {k: v for k, v in target.ledger.header.items() if k not in ("reread", DAMAGED)}
     target.forget((), header)
     target.finish()
-    files.publish(successor(path), path)
+    aside = successor(path)
+    files.publish(aside, path)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _link(store: Path, aside: Path) -> None:

@@ -164,8 +164,9 @@ def leavings(target: Path) -> list[Path]:
 def publish(aside: Path, target: Path) -> None:
     """Put a finished folder in its place by one rename, or by exchange with the old one.
 
-    A reader sees the old folder or the whole new one. The old one is removed, from under a
-    name that no later run goes on with.
+    A reader sees the old folder or the whole new one. After an exchange ``aside`` holds the
+    old one, which goes with the staging; it is removed at once where a later run would go on
+    with it.
     """
     if not target.exists():
         aside.rename(target)
@@ -178,7 +179,8 @@ def publish(aside: Path, target: Path) -> None:
         old.rename(aside)  # to be gone on with
         raise
     sync_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    if old != aside:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _exchange(a: Path, b: Path) -> None:
