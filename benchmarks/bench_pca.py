@@ -40,8 +40,8 @@ covariance. Ours takes twice as long as these products: tasks run beside each ot
 one's BLAS has two threads. With BLAS kept to one thread for each task the same took 34.4 s and
 62.1 s of processor time (blocks of 2 048 frames), which is still to be done without leaving the
 limit behind. The rows of fx.pca covariance are of a later run than the others'. On two workers
-of 1 GiB, whose BLAS has one thread, 140 000 frames took 43.0 s and 835 MiB a worker (14 000, of
-dask-ml's 2 powers, 6.2 s and 881 MiB).
+of 1 GiB, whose BLAS has one thread, 140 000 frames took 43.0 s and 835 MiB a worker; dask-ml's
+randomised (1 power) ends there in a MemoryError (14 000 frames, 2 powers: 6.2 s, 881 MiB).
 """
 
 import argparse
