@@ -37,15 +37,13 @@ def reporting(as_json: bool) -> Iterator[Callable[..., None]]:
 
     try:
         yield say
-        return
     except (FhembError, ValueError, KeyError, OSError, MemoryError, ImportError) as error:
-        kind = type(error).__name__
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
-    if as_json:
-        print(json.dumps({"error": {"code": kind, "message": text}}))
-    else:
-        talk.print(f"[red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1) from None  # no traceback shows what the sentence left out
+        if as_json:
+            print(json.dumps({"error": {"code": type(error).__name__, "message": text}}))
+        else:
+            talk.print(f"[red]error[/] {escape(text)}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
 
 
 def _note(message: Warning | str, *_: object, **__: object) -> None:

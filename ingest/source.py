@@ -380,7 +380,10 @@ class PostgresReader:
             for a, b in pieces(layout.borders, start, stop):
                 query = layout.copy(subject, a, b)
                 with self._open().cursor() as cursor, cursor.copy(query) as copy:
-                    yield from distinct(self._counted(rows(self._messages(copy))), counts)
+                    found = rows(self._messages(copy))
+                    if layout.kind == "long":
+                        found = self._counted(found)
+                    yield from distinct(found, counts)
             return
         except psycopg.Error as error:
             lost = connections.failure(error, self._source.door.clean)
@@ -389,6 +392,7 @@ class PostgresReader:
         raise lost
 
     def _counted(self, messages: Iterator[Message]) -> Iterator[Message]:
+        """Pixels of a long table on their way, which are its rows."""
         for message in messages:
             self.n_pixels += (len(message) - PACKED_AT) // 4
             yield message

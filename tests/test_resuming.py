@@ -85,6 +85,26 @@ def test_resume__takes_nothing_of_the_old_result_whose_removal_was_cut_off(
     assert files.leavings(path) == []
 
 
+def test_resume__keeps_finished_work_that_could_not_be_exchanged(tmp_path, monkeypatch):
+    def refuse(a, b):
+        raise OSError("the share is gone")
+
+    d, path = fx.pairwise(people(), "dtw"), tmp_path / "d.zarr"
+    fx.save(d + 1, path)
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_exchange", refuse)
+        with pytest.raises(OSError, match="the share is gone"):
+            fx.save(d, path, mode="w", resume=True)
+    np.testing.assert_array_equal(fx.open_result(path), d + 1)
+    counter = Interrupted(99)
+    monkeypatch.setitem(pairs._KERNELS, "dtw", counter)
+    with dask.config.set(scheduler="synchronous"):
+        fx.save(d, path, mode="w", resume=True)
+    assert counter.seen == 0
+    monkeypatch.undo()
+    np.testing.assert_array_equal(fx.open_result(path), d)
+
+
 def test_resume__another_result_begins_anew(tmp_path, monkeypatch):
     path = tmp_path / "d.zarr"
     with pytest.raises(KeyboardInterrupt):

@@ -129,3 +129,10 @@ def test_forget__refuses_a_store_with_versions(tmp_path, ds):
         fx.save(ds, session)
     with pytest.raises(StoreError, match="every earlier version in 'v' would keep the person"):
         fx.forget(ds.subject.values[0], tmp_path / "v")
+
+
+def test_forget__is_not_misled_by_a_variable_called_refs(tmp_path, ds):
+    x = ds.heatmap.mean(["y", "x"])
+    fx.save(x.to_dataset(name="refs"), tmp_path / "a.zarr")
+    (done,) = fx.forget(ds.subject.values[0], tmp_path / "a.zarr")
+    assert done.found

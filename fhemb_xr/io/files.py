@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -86,6 +86,11 @@ def sync_tree(root: Path) -> None:
             with path.open("rb") as file:
                 os.fsync(file.fileno())
     sync_folder(root)
+
+
+def open_new(path: Path, mode: str = "w") -> IO[Any]:
+    """A file that its owner alone may read, to be written; one that is there is an error."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), mode)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import ConfigError
-from fhemb_xr.io import provenance, sensitivity
+from fhemb_xr.io import files, provenance, sensitivity
 
 T = TypeVar("T", xr.Dataset, xr.DataArray)
 KEY_BYTES = 32
@@ -138,7 +138,7 @@ def new_key(path: str | os.PathLike[str]) -> Path:
     place = Path(path).expanduser()
     _require_outside(place)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with files.open_new(place) as file:
         file.write(secrets.token_hex(KEY_BYTES) + "\n")
     return place
 

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from fhemb_xr.io.files import open_new
 from fhemb_xr.plot import theme
 
 POLICY = (
@@ -179,7 +180,7 @@ def publish(path: Path, data: bytes) -> None:
     """
     staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        with open_new(staged, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
