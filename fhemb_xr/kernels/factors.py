@@ -20,23 +20,58 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 ROWS = 6
 COUNT, FRAMES, MEAN, M2, LOW, HIGH = range(ROWS)
+WIDE, RUN = 512, 64
+"""Pixels from which on float32 frames are swept by a compiled loop; frames whose deviations are
+held at a time, in the cache."""
 
 
 def pixel_state(x: Floats) -> NDArray[np.float64]:
     """Count, frames, mean, M2, minimum, maximum of each pixel: ``(..., t, p) -> (..., 6, p)``.
 
-    Frames without any finite pixel do not count. Peak memory: 17 bytes per sample.
+    Frames without any finite pixel do not count. Peak memory: a byte per sample of a stack, and
+    17 p :data:`RUN`.
     """
+    out = np.empty((*x.shape[:-2], ROWS, x.shape[-1]))
+    for where in np.ndindex(x.shape[:-2]):
+        out[where] = _pixel_state(x[where])
+    return out
+
+
+def _pixel_state(x: Floats) -> NDArray[np.float64]:
+    if x.dtype == np.float32 and x.shape[-1] >= WIDE:
+        return _swept(x)
     finite = np.isfinite(x)
-    n = finite.sum(axis=-2)
-    mean = x.sum(axis=-2, where=finite, dtype=np.float64) / np.maximum(n, 1)
-    d = np.zeros(x.shape)
-    np.subtract(x, mean[..., None, :], out=d, where=finite)
-    m2 = np.einsum("...tp,...tp->...p", d, d)
-    frames = np.broadcast_to(finite.any(axis=-1).sum(axis=-1)[..., None], n.shape)
-    low = x.min(axis=-2, where=finite, initial=np.inf)
-    high = x.max(axis=-2, where=finite, initial=-np.inf)
-    return np.stack([n, frames, mean, m2, low, high], axis=-2).astype(np.float64)
+    where = True if finite.all() else finite
+    n = finite.sum(axis=0)
+    mean = x.sum(axis=0, where=where, dtype=np.float64) / np.maximum(n, 1)
+    m2 = np.zeros(x.shape[-1])
+    for first in range(0, len(x), RUN):
+        part = slice(first, first + RUN)
+        d = x[part] - mean
+        if where is not True:
+            d[~finite[part]] = 0
+        m2 += np.einsum("tp,tp->p", d, d)
+    frames = np.full(n.shape, finite.any(axis=-1).sum())
+    low = x.min(axis=0, where=where, initial=np.inf)
+    high = x.max(axis=0, where=where, initial=-np.inf)
+    return np.stack([n, frames, mean, m2, low, high]).astype(np.float64)
+
+
+def _swept(x: Floats) -> NDArray[np.float64]:
+    """The same in one sweep, about what a few of the frames have at most."""
+    from fhemb_xr.kernels import products
+
+    p = x.shape[-1]
+    n, sums = np.zeros(p, np.int32), np.zeros((2, p))
+    extremes, faces = np.empty((2, p), np.float32), np.zeros(len(x), np.bool_)
+    extremes[0], extremes[1] = np.inf, -np.inf
+    some = np.fmax.reduce(x[:: max(len(x) // 8, 1)], axis=0, initial=-np.inf)
+    shift = np.nan_to_num(some, posinf=0.0, neginf=0.0)
+    products.pixel_sums(np.ascontiguousarray(x), shift, n, sums, extremes, faces)
+    mean = sums[0] / np.maximum(n, 1)
+    m2 = np.maximum(sums[1] - sums[0] * mean, 0.0)
+    frames = np.full(p, float(faces.sum()))
+    return np.stack([n, frames, np.where(n > 0, shift + mean, 0.0), m2, *extremes])
 
 
 def merge_pixels(states: Floats) -> NDArray[np.float64]:
@@ -67,6 +102,12 @@ def spread(pixels: Floats, scaler: str, iqr: Floats | None = None) -> NDArray[np
     else:
         return np.ones_like(pixels[..., MEAN, :])
     return np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
+
+
+def total(pixels: Floats, seen: Any, scale: Any) -> float:
+    """Sum of the variances of the mask's pixels (ddof = 1)."""
+    frames = max(float(pixels[FRAMES, 0]) - 1, 1)
+    return float((pixels[M2] / scale**2)[seen].sum() / frames)
 
 
 def quartiles(x: Floats) -> NDArray[np.float64]:

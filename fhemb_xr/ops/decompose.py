@@ -50,7 +50,9 @@ def pca(
         How many.
     method
         ``"covariance"``: exact, the covariance of the pixels in one pass. ``"randomized"``:
-        subspace iteration, for grids whose covariance is beyond the budget.
+        from products with few random vectors; faster, and for grids whose covariance is beyond
+        the budget. Its error is below 1e-6 of a variance where each is a fifth below the one
+        before, and some per cent where they hardly fall.
         ``"incremental"``: chunk after chunk, in the order of time. ``"kernel"``: principal
         components of a kernel, see ``kernel`` and ``landmarks``. ``"sparse"``: few pixels in
         each component. ``"robust"``: of the low-rank part, outliers apart (Candès).
@@ -110,13 +112,15 @@ def pca(
     Memory for each running task, with p pixels, n frames of a stack, k components:
     ``covariance`` five states of 4 p² bytes, or two and chunks of half a state's size with
     14 bytes per sample (twice that for float64 frames), and while two tasks run, at most seven
-    states are there, however many chunks; ``randomized``
-    and ``incremental`` 33 bytes per sample of a chunk and 16 p (k + 10); ``sparse`` and
+    states are there, however many chunks; ``randomized`` a chunk, a byte per sample and
+    32 p (k + 20), beside 6400 p for float64 frames; ``incremental`` 33 bytes per sample of a
+    chunk; ``sparse`` and
     ``robust`` 64 n p; ``kernel`` 8 (4 n² + 5 n p), with landmarks 8 (4 s² + 5 s p) and a chunk.
     Passes over the data: ``covariance``, ``kernel``, ``sparse``, ``robust`` one;
-    ``incremental`` and landmarks two; ``randomized`` five. ``mask="impute"`` adds three before
+    ``incremental`` and landmarks two; ``randomized`` three (two where k + 14 vectors are as
+    many as the pixels). ``mask="impute"`` adds three before
     each of them, and two covariances of the pixels where these are within the budget, else
-    eleven; with ``scaler="robust"`` a task of the first pass holds the stack,
+    seven; with ``scaler="robust"`` a task of the first pass holds the stack,
     24 n p. Tasks: under five per chunk and pass. Computes at call: none.
 
     References
@@ -124,6 +128,8 @@ def pca(
     Turk & Pentland (1991), J. Cogn. Neurosci. 3, 71-86, doi:10.1162/jocn.1991.3.1.71.
     Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247, doi:10.1080/00031305.1983.10483115.
     Halko, Martinsson & Tropp (2011), SIAM Rev. 53, 217-288, doi:10.1137/090771806.
+    Musco & Musco (2015), Adv. Neural Inf. Process. Syst. 28, 1396-1404,
+    doi:10.48550/arXiv.1504.05477.
     Ross et al. (2008), Int. J. Comput. Vis. 77, 125-141, doi:10.1007/s11263-007-0075-7.
     Schölkopf, Smola & Müller (1998), Neural Comput. 10, 1299-1319,
     doi:10.1162/089976698300017467.

@@ -14,7 +14,7 @@ import numpy as np
 from fhemb_xr import budget
 from fhemb_xr.kernels import covariance, imputation
 from fhemb_xr.kernels import factors as kernel
-from fhemb_xr.ops import chains, tree
+from fhemb_xr.ops import chains, krylov, stacks, tree
 from fhemb_xr.ops.passes import again
 from fhemb_xr.options import options
 
@@ -23,14 +23,14 @@ REFINEMENTS = 2
 digit (2 % of the pixels missing)."""
 RIDGE = 0.01
 """Of the scores on sparse components; scikit-learn's default."""
-OVERSAMPLED, POWERS = 10, 3
-"""Extra vectors and passes of the randomised method; see Halko, Martinsson & Tropp (2011)."""
+OVERSAMPLED = 10
+"""Components of the fits that fill gaps, beyond those that are asked for."""
 
 
 def pixels_of(x: Any, n: int) -> Any:
     """State of each pixel, ``(..., 6, p)``, in one pass; ``n`` sample axes."""
     if not isinstance(x, da.Array):
-        return kernel.pixel_state(_flat(x, n))
+        return kernel.pixel_state(stacks.flat(x, n))
     p = math.prod(x.shape[-2:])
     return tree.reduce_blocks(
         x, _pixel_state, kernel.merge_pixels, _same, n_core=n + 2, width=(kernel.ROWS, p), n=n
@@ -44,7 +44,7 @@ def imputed(x: Any, n: int, k: int) -> Any:
     """
     pixels, lazy = pixels_of(x, n), isinstance(x, da.Array)
     out = (
-        _per_block(_filled, again(x, pixels), n, pixels, x.dtype)
+        stacks.per_block(_filled, again(x, pixels), n, pixels, x.dtype)
         if lazy
         else _filled(x, pixels, n=n)
     )
@@ -55,10 +55,10 @@ def imputed(x: Any, n: int, k: int) -> Any:
         fit = (
             by_covariance(out, n, rank, "center")
             if small
-            else randomized(out, n, rank, "center", 0)
+            else krylov.randomized(out, n, rank, "center", 0)
         )
         out = (
-            _per_block(_refilled, again(x, fit), n, fit, x.dtype)
+            stacks.per_block(_refilled, again(x, fit), n, fit, x.dtype)
             if lazy
             else _refilled(x, fit, n=n)
         )
@@ -73,7 +73,7 @@ def quartiles_of(x: Any, n: int) -> Any:
         f"the quartiles of {p} pixels in {frames} frames (scaler 'robust')",
         "scaler='standard', fx.resize(ds, shape), or fewer frames",
     )
-    return whole(x, n, _quartiles, (3, p))
+    return stacks.whole(x, n, _quartiles, (3, p))
 
 
 def fitted(x: Any, n: int, k: int, method: str, scaler: str, seed: Any, alpha: float) -> Any:
@@ -82,7 +82,8 @@ def fitted(x: Any, n: int, k: int, method: str, scaler: str, seed: Any, alpha: f
     if method == "covariance":
         return by_covariance(x, n, k, scaler)
     if method == "randomized":
-        return randomized(x, n, k, scaler, seed)
+        iqr = _iqr(x, n) if scaler == "robust" else None
+        return krylov.randomized(x, n, k, scaler, seed, iqr)
     if method == "incremental":
         return incremental(x, n, k, scaler)
     budget.check(
@@ -93,21 +94,7 @@ def fitted(x: Any, n: int, k: int, method: str, scaler: str, seed: Any, alpha: f
     task = {"sparse": _sparse, "robust": _robust}[method]
     extra = {"alpha": alpha, "seed": seed} if method == "sparse" else {}
     rows = 2 * k + 3 if method == "sparse" else k + 3
-    return whole(x, n, task, (rows, p + 2), k=k, scaler=scaler, **extra)
-
-
-def whole(x: Any, n: int, function: Any, width: tuple[int, int], **options: Any) -> Any:
-    """``function(stack (t, p), **options)`` of each stack, whole in one task."""
-    if not isinstance(x, da.Array):
-        return _each(x, function, n, width, options)
-    axes = tuple(range(x.ndim))
-    new = (x.ndim, x.ndim + 1)
-    return da.blockwise(
-        _each, (*axes[: -n - 2], *new), x, axes,
-        function=function, n=n, width=width, options=options,
-        new_axes=dict(zip(new, width, strict=True)), concatenate=True,
-        dtype=np.float64, meta=np.empty((0,) * (x.ndim - n)),
-    )  # fmt: skip
+    return stacks.whole(x, n, task, (rows, p + 2), k=k, scaler=scaler, **extra)
 
 
 def by_covariance(x: Any, n: int, k: int, scaler: str) -> Any:
@@ -117,7 +104,7 @@ def by_covariance(x: Any, n: int, k: int, scaler: str) -> Any:
     if not isinstance(x, da.Array):
         return covariance.basis(covariance_state(x, n), iqr, k=k, scaler=scaler)
     state = covariance_of(x, n)
-    return rows(covariance.basis, (k + 3, p + 2), state, iqr, k=k, scaler=scaler)
+    return stacks.rows(covariance.basis, (k + 3, p + 2), state, iqr, k=k, scaler=scaler)
 
 
 def covariance_of(x: da.Array, n: int) -> da.Array:
@@ -150,30 +137,6 @@ def _gathered(x: da.Array, p: int) -> da.Array:
     return x.rechunk({time: tuple(together)})
 
 
-def randomized(x: Any, n: int, k: int, scaler: str, seed: Any) -> Any:
-    """Subspace iteration on the Gram matrix, which is never formed: one pass a step."""
-    p = math.prod(x.shape[-2:])
-    width = min(k + OVERSAMPLED, p)
-    pixels, iqr = pixels_of(x, n), _iqr(x, n) if scaler == "robust" else None
-    start = np.random.default_rng(seed).normal(size=(p, width))
-    lead = x.shape[: x.ndim - n - 2]
-    subspace: Any = np.broadcast_to(start, (*lead, p, width))
-    lazy = isinstance(x, da.Array)
-    if lazy:
-        subspace = da.from_array(
-            np.ascontiguousarray(subspace), chunks=(*x.chunks[: len(lead)], p, width)
-        )
-    for last in [False] * POWERS + [True]:
-        product = _product(x, n, pixels, iqr, subspace, scaler)
-        if last:
-            break
-        subspace = rows(_orthogonal, (p, width), product) if lazy else _orthogonal(product)
-    parts = (product, subspace, pixels, iqr)
-    if not lazy:
-        return _ritz(*parts, k=k, scaler=scaler)
-    return rows(_ritz, (k + 3, p + 2), *parts, k=k, scaler=scaler)
-
-
 def incremental(x: Any, n: int, k: int, scaler: str) -> Any:
     """scikit-learn's estimator, fed chunk by chunk in the order of time."""
     p = math.prod(x.shape[-2:])
@@ -203,7 +166,7 @@ def _partial_fit(state: Any, x: Any, pixels: Any, iqr: Any, n: int, k: int, scal
     from copy import deepcopy
 
     lead = pixels.shape[:-2]
-    flat = _flat(x, n)
+    flat = stacks.flat(x, n)
     z = kernel.standardised(flat, pixels, iqr, scaler)
     out = np.empty(lead, dtype=object)
     for where in np.ndindex(lead):
@@ -237,7 +200,7 @@ def _fit_of(state: Any, pixels: Any, iqr: Any, k: int, scaler: str) -> Any:
         components = model.components_ if fitted else np.full((k, p), np.nan)
         variances = model.explained_variance_ if fitted else np.full(k, np.nan)
         out[where] = kernel.layout(
-            components, variances, _total(own, seen, scale), seen, own[kernel.MEAN], scale
+            components, variances, kernel.total(own, seen, scale), seen, own[kernel.MEAN], scale
         )
     return out
 
@@ -245,56 +208,6 @@ def _fit_of(state: Any, pixels: Any, iqr: Any, k: int, scaler: str) -> Any:
 def _each_incremental(x: Any, pixels: Any, iqr: Any, n: int, k: int, scaler: str) -> Any:
     state = _partial_fit(None, x, pixels, iqr, n, k, scaler)
     return _fit_of(state, pixels, iqr, k, scaler)
-
-
-def _total(pixels: Any, seen: Any, scale: Any) -> float:
-    """Sum of the variances of the mask's pixels (ddof = 1)."""
-    frames = max(float(pixels[kernel.FRAMES, 0]) - 1, 1)
-    return float((pixels[kernel.M2] / scale**2)[seen].sum() / frames)
-
-
-def _product(x: Any, n: int, pixels: Any, iqr: Any, subspace: Any, scaler: str) -> Any:
-    """Gram matrix times a subspace, ``(..., p, l)``, summed over the chunks."""
-    if not isinstance(x, da.Array):
-        return _block_product(x, pixels, subspace, iqr, n=n, scaler=scaler)
-    found = _per_block(
-        _block_product, again(x, subspace), n, pixels, np.float64, subspace, iqr,
-        reduced=True, scaler=scaler,
-    )  # fmt: skip
-    axes = tuple(range(found.ndim - 2 - n, found.ndim - 2))
-    return found.sum(axis=axes, split_every=8)
-
-
-def _block_product(x: Any, pixels: Any, subspace: Any, iqr: Any, n: int, scaler: str) -> Any:
-    z = kernel.standardised(_flat(x, n), pixels, iqr, scaler)
-    out: Any = np.swapaxes(z, -1, -2) @ (z @ subspace)
-    return out
-
-
-def _orthogonal(product: Any) -> Any:
-    return np.linalg.qr(product)[0]
-
-
-def _ritz(
-    product: Any, subspace: Any, pixels: Any, iqr: Any = None, *, k: int, scaler: str
-) -> Any:
-    """The best components within the subspace."""
-    p = pixels.shape[-1]
-    out = np.empty((*pixels.shape[:-2], k + 3, p + 2))
-    for where in np.ndindex(pixels.shape[:-2]):
-        own, seen = pixels[where], kernel.inside(pixels[where])
-        scale = kernel.spread(own, scaler, None if iqr is None else iqr[where])
-        small = subspace[where].T @ product[where]
-        values, turn = np.linalg.eigh((small + small.T) / 2)
-        found, turn = values[::-1][:k], turn[:, ::-1][:, :k]
-        variances = np.maximum(found, 0) / max(own[kernel.FRAMES, 0] - 1, 1)
-        rank = min(int(seen.sum()), int(own[kernel.FRAMES, 0]) - 1)
-        components = (subspace[where] @ turn).T
-        components[max(rank, 0) :], variances[max(rank, 0) :] = np.nan, np.nan
-        out[where] = kernel.layout(
-            components, variances, _total(own, seen, scale), seen, own[kernel.MEAN], scale
-        )
-    return out
 
 
 def scaled_stack(x: Any, scaler: str) -> tuple[Any, ...]:
@@ -388,66 +301,8 @@ def _iqr(x: Any, n: int) -> Any:
     return found[..., 2, :] - found[..., 0, :]
 
 
-def rows(function: Any, width: tuple[int, int], *arrays: Any, **options: Any) -> Any:
-    """``function`` of arrays whose leading axes go together: ``-> (..., *width)``."""
-    there = [a for a in arrays if a is not None]
-    lead = there[0].ndim - 2
-    pairs: list[Any] = []
-    for i, a in enumerate(there):
-        own = tuple(100 * (i + 1) + j for j in range(a.ndim - lead))
-        pairs += [a, (*range(lead), *own)]
-    new = (lead, lead + 1)
-    return da.blockwise(
-        function, (*range(lead), *new), *pairs, **options,
-        new_axes=dict(zip(new, width, strict=True)), concatenate=True,
-        dtype=np.float64, meta=np.empty((0,) * (lead + 2)),
-    )  # fmt: skip
-
-
-def _per_block(
-    function: Any, x: da.Array, n: int, pixels: Any, dtype: Any, *more: Any,
-    reduced: bool = False, **options: Any,
-) -> Any:  # fmt: skip
-    """``function(block, pixels, *more)``, blocks kept, or each reduced to ``(p, l)``."""
-    axes, lead = tuple(range(x.ndim)), x.ndim - n - 2
-    pairs: list[Any] = [x, axes]
-    for i, a in enumerate((pixels, *more)):
-        own = None if a is None else tuple(100 * (i + 1) + j for j in range(a.ndim - lead))
-        pairs += [a, None if own is None else (*axes[:lead], *own)]
-    if not reduced:
-        return da.blockwise(
-            function, axes, *pairs, n=n, **options, concatenate=True,
-            dtype=dtype, meta=np.empty((0,) * x.ndim, dtype),
-        )  # fmt: skip
-    new = (x.ndim, x.ndim + 1)
-    return da.blockwise(
-        _spread_out, (*axes[:-2], *new), *pairs, function=function, n=n, **options,
-        new_axes=dict(zip(new, more[0].shape[-2:], strict=True)), concatenate=True,
-        adjust_chunks=dict.fromkeys(axes[lead:-2], 1),
-        dtype=dtype, meta=np.empty((0,) * x.ndim, dtype),
-    )  # fmt: skip
-
-
-def _spread_out(x: Any, *arrays: Any, function: Any, n: int, **options: Any) -> Any:
-    out = function(x, *arrays, n=n, **options)
-    lead = out.ndim - 2
-    return out.reshape(*out.shape[:lead], *(1,) * n, *out.shape[lead:])
-
-
-def _each(x: Any, function: Any, n: int, width: Any, options: Any) -> Any:
-    flat = _flat(x, n)
-    out = np.empty((*flat.shape[:-2], *width))
-    for where in np.ndindex(flat.shape[:-2]):
-        out[where] = function(flat[where], **options)
-    return out
-
-
-def _flat(x: Any, n: int) -> Any:
-    return x.reshape(*x.shape[: x.ndim - n - 2], -1, x.shape[-2] * x.shape[-1])
-
-
 def _pixel_state(x: Any, n: int) -> Any:
-    return kernel.pixel_state(_flat(x, n))
+    return kernel.pixel_state(stacks.flat(x, n))
 
 
 def _quartiles(x: Any) -> Any:
@@ -455,11 +310,11 @@ def _quartiles(x: Any) -> Any:
 
 
 def _filled(x: Any, pixels: Any, n: int) -> Any:
-    return kernel.filled(_flat(x, n), pixels).reshape(x.shape)
+    return kernel.filled(stacks.flat(x, n), pixels).reshape(x.shape)
 
 
 def _refilled(x: Any, fit: Any, n: int) -> Any:
-    flat = _flat(x, n)
+    flat = stacks.flat(x, n)
     out = np.empty_like(flat)
     for where in np.ndindex(flat.shape[:-2]):
         out[where] = imputation.filled(flat[where], fit[where])
@@ -468,11 +323,11 @@ def _refilled(x: Any, fit: Any, n: int) -> Any:
 
 def covariance_state(x: Any, n_samples: int) -> Any:
     """State of :mod:`fhemb_xr.kernels.covariance` of a chunk."""
-    return covariance.state(_flat(x, n_samples))
+    return covariance.state(stacks.flat(x, n_samples))
 
 
 def _extended(before: Any, x: Any, n_samples: int) -> Any:
-    return covariance.extended(before, _flat(x, n_samples))
+    return covariance.extended(before, stacks.flat(x, n_samples))
 
 
 def _same(x: Any) -> Any:

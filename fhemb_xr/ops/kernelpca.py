@@ -14,7 +14,7 @@ import numpy as np
 from fhemb_xr import budget
 from fhemb_xr.kernels import covariance
 from fhemb_xr.kernels import factors as kernel
-from fhemb_xr.ops import estimators
+from fhemb_xr.ops import estimators, stacks
 from fhemb_xr.ops.passes import again
 
 KERNELS = ("linear", "rbf", "poly", "sigmoid")
@@ -28,7 +28,7 @@ def fitted(
     if landmarks is None:
         _check_budget(frames, p, k)
         width = (k + 4 + frames, p + 3 + frames)
-        return estimators.whole(x, n, _exact, width, k=k, scaler=scaler, **options), frames
+        return stacks.whole(x, n, _exact, width, k=k, scaler=scaler, **options), frames
     if not k <= landmarks <= frames:
         raise ValueError(
             f"there are from {k} (components) to {frames} (frames) landmarks, "
@@ -105,7 +105,7 @@ def _nystroem(x: Any, some: Any, n: int, k: int, scaler: str, size: int, options
     p = math.prod(x.shape[-2:])
     pixels = estimators.pixels_of(x, n)
     quartiles = estimators.quartiles_of(x, n) if scaler == "robust" else None
-    marks = estimators.whole(some, n, _rows_of, (size, p))
+    marks = stacks.whole(some, n, _rows_of, (size, p))
     how = {"scaler": scaler, "options": options}
     if not isinstance(x, da.Array):
         columns = _columns(x, pixels, marks, quartiles, n=n, **how)
@@ -121,7 +121,7 @@ def _nystroem(x: Any, some: Any, n: int, k: int, scaler: str, size: int, options
     )  # fmt: skip
     state = estimators.covariance_of(columns, n)
     width = (k + 4 + size, p + 3 + size)
-    return estimators.rows(_on_landmarks, width, state, pixels, marks, quartiles, k=k, **how)
+    return stacks.rows(_on_landmarks, width, state, pixels, marks, quartiles, k=k, **how)
 
 
 def _rows_of(stack: Any) -> Any:

@@ -1,0 +1,173 @@
+"""Principal components from few products of frames with vectors, the covariance never formed.
+
+From random vectors R the centred Gram matrix G of the scaled pixels makes ``G R``, in the same
+pass as the pixels' means; an orthonormal basis A of these makes ``G A``, and what that adds, an
+orthonormal B, ``G B``. With ``Q = [A, B]`` (a block Krylov space) and ``Y = G Q``, components
+are those of ``Y (Q'Y)^-1 Y'`` (Nyström), which is nearer to G than ``Q Q'Y Q'``: three passes
+come nearer than five of subspace iteration. Vectors are rows here.
+
+float32 frames of :data:`WIDE` pixels and more are multiplied in float32 after their mean was
+subtracted in float64, and summed in float64 (:mod:`fhemb_xr.kernels.products`): a product's
+error is at most ``2**-24 * (p + 1024)`` of the pixel's standard deviation times the root of the
+total variance, and about ``2**-24`` of it as rounding is random.
+
+References
+----------
+Musco & Musco (2015), Adv. Neural Inf. Process. Syst. 28, 1396-1404,
+doi:10.48550/arXiv.1504.05477.
+Tropp, Yurtsever, Udell & Cevher (2017), Adv. Neural Inf. Process. Syst. 30, 1225-1234,
+doi:10.48550/arXiv.1706.05736.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhemb_xr.kernels import factors
+
+Floats = NDArray[np.floating[Any]]
+WIDE, RUN = 512, 256
+
+
+def start(seed: int, width: int, p: int) -> NDArray[np.float64]:
+    """Random vectors, the same in every task that asks: ``-> (l, p)``."""
+    return np.random.default_rng(seed).standard_normal((width, p))
+
+
+def sketch(x: Floats, vectors: Floats) -> NDArray[np.float64]:
+    """State of the pixels, and the products: ``(..., t, p), (l, p) -> (..., 6 + l, p)``.
+
+    A product is of the frames of one chunk, about their own mean, and of the pixels that are
+    there in all of these. Peak memory: that of :func:`fhemb_xr.kernels.factors.pixel_state`.
+    """
+    out = np.empty((*x.shape[:-2], factors.ROWS + len(vectors), x.shape[-1]))
+    for where in np.ndindex(x.shape[:-2]):
+        pixels = factors.pixel_state(x[where])
+        seen = factors.inside(pixels)
+        out[where][: factors.ROWS] = pixels
+        out[where][factors.ROWS :] = product(x[where], pixels[factors.MEAN], seen, vectors)
+    return out
+
+
+def merged(states: Floats, vectors: Floats) -> NDArray[np.float64]:
+    """``(..., k, 6 + l, p), (l, p) -> (..., 6 + l, p)``; exact but for pixels with gaps.
+
+    Those fall out of the mask, but had a part in the other pixels' products before: what is
+    merged is where to start from, no result.
+    """
+    pixels = states[..., : factors.ROWS, :]
+    both = factors.merge_pixels(pixels)
+    seen = factors.inside(both)
+    n = pixels[..., factors.FRAMES, :1]
+    d = pixels[..., factors.MEAN, :] - both[..., None, factors.MEAN, :]
+    d = np.where(seen[..., None, :] & (n > 0), d, 0.0)
+    between = np.swapaxes(n * (d @ vectors.T), -1, -2) @ d
+    products = states[..., factors.ROWS :, :].sum(axis=-3) + between
+    products = np.where(seen[..., None, :], products, 0.0)
+    return np.concatenate([both, products], axis=-2)
+
+
+def product(x: Floats, mean: Floats, inside: Any, vectors: Floats) -> NDArray[np.float64]:
+    """Centred frames, summed by their products with vectors: ``(t, p), (l, p) -> (l, p)``.
+
+    0 for pixels outside, which are finite in no or some frames; frames without a face are left
+    out. Peak memory: 4 p (l + 32) bytes and the result; 25 p :data:`RUN` in float64.
+    """
+    if x.dtype == np.float32 and x.shape[-1] >= WIDE:
+        return _single(x, mean, inside, vectors)
+    out = np.zeros(vectors.shape)
+    for first in range(0, len(x), RUN):
+        d = x[first : first + RUN] - mean
+        d = np.where(inside & np.isfinite(d), d, 0.0)
+        out += (vectors @ d.T) @ d
+    return out
+
+
+def _single(x: Floats, mean: Floats, inside: Any, vectors: Floats) -> NDArray[np.float64]:
+    from fhemb_xr.kernels import products
+
+    count, p = vectors.shape
+    rows = np.zeros((-(-count // 4) * 4, p), np.float32)
+    rows[:count] = vectors
+    out = np.zeros(rows.shape)
+    products.add_products(
+        np.ascontiguousarray(x), np.ascontiguousarray(mean), np.asarray(inside), rows, out
+    )
+    return out[:count]
+
+
+def scaled_product(
+    x: Floats, pixels: Floats, vectors: Floats, iqr: Any = None, *, scaler: str
+) -> NDArray[np.float64]:
+    """Gram matrix of scaled pixels, times vectors: ``(..., t, p) -> (..., l, p)``."""
+    out = np.empty((*x.shape[:-2], *vectors.shape[-2:]))
+    for where in np.ndindex(x.shape[:-2]):
+        own, scale = pixels[where], _scale(pixels[where], iqr, where, scaler)
+        found = product(
+            x[where], own[factors.MEAN], factors.inside(own), vectors[where] / scale
+        )
+        out[where] = found / scale
+    return out
+
+
+def _scale(pixels: Floats, iqr: Any, where: Any, scaler: str) -> NDArray[np.float64]:
+    return factors.spread(pixels, scaler, None if iqr is None else iqr[where])
+
+
+def first(sketch: Floats, iqr: Any = None, *, scaler: str) -> NDArray[np.float64]:
+    """Orthonormal vectors from a sketch: ``(..., 6 + l, p) -> (..., l, p)``."""
+    pixels = sketch[..., : factors.ROWS, :]
+    out = np.empty(sketch[..., factors.ROWS :, :].shape)
+    for where in np.ndindex(sketch.shape[:-2]):
+        scale = _scale(pixels[where], iqr, where, scaler)
+        out[where] = _orthonormal(sketch[where][factors.ROWS :] / scale)
+    return out
+
+
+def more(vectors: Floats, products: Floats, *, count: int) -> NDArray[np.float64]:
+    """What products add to orthonormal vectors: ``2 (..., l, p) -> (..., count, p)``."""
+    both = np.concatenate([vectors, products[..., :count, :]], axis=-2)
+    return _orthonormal(both)[..., vectors.shape[-2] :, :]
+
+
+def _orthonormal(rows: Floats) -> NDArray[np.float64]:
+    """Of the same span, or a larger one where the rows depend on each other."""
+    return np.swapaxes(np.linalg.qr(np.swapaxes(rows, -1, -2))[0], -1, -2)
+
+
+def basis(
+    pixels: Floats, vectors: Floats, products: Floats, iqr: Any = None, *,
+    k: int, scaler: str, single: bool,
+) -> NDArray[np.float64]:  # fmt: skip
+    """The fit: ``(..., 6, p), 2 (..., l, p) -> (..., k + 3, p + 2)``."""
+    p = pixels.shape[-1]
+    out = np.empty((*pixels.shape[:-2], k + 3, p + 2))
+    for where in np.ndindex(pixels.shape[:-2]):
+        own, seen = pixels[where], factors.inside(pixels[where])
+        scale = _scale(own, iqr, where, scaler)
+        values, components = _nystroem(vectors[where], products[where], k, single)
+        variances = values / max(own[factors.FRAMES, 0] - 1, 1)
+        rank = max(min(int(seen.sum()), int(own[factors.FRAMES, 0]) - 1), 0)
+        components[rank:], variances[rank:] = np.nan, np.nan
+        out[where] = factors.layout(
+            components, variances, factors.total(own, seen, scale), seen,
+            own[factors.MEAN], scale,
+        )  # fmt: skip
+    return out
+
+
+def _nystroem(
+    vectors: Floats, products: Floats, k: int, single: bool
+) -> tuple[Floats, NDArray[np.float64]]:
+    """Leading eigenvalues, descending, and eigenvectors of a matrix known on some vectors."""
+    small = vectors @ products.T
+    found, turn = np.linalg.eigh((small + small.T) / 2)
+    found = np.maximum(found, 0)
+    # what is smaller than rounding is not divided by: there the matrix is taken as Q Q'Y Q'
+    noise = np.finfo(np.float32 if single else np.float64).eps * len(found) * found[-1]
+    sure = found > noise
+    half = (turn * np.sqrt(found)).T @ vectors
+    half[sure] = (turn[:, sure] / np.sqrt(found[sure])).T @ products
+    left, values, _ = np.linalg.svd(half.T, full_matrices=False)
+    return values[:k] ** 2, np.array(left[:, :k].T)
