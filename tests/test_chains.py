@@ -76,13 +76,29 @@ def test_covariance__is_added_to_and_leaves_what_it_is_given():
     np.testing.assert_allclose(found, covariance.state(x), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("p", [covariance.WIDE, covariance.WIDE + 1, covariance.WIDE + 7])
+def test_covariance__of_float32_in_parts_with_gaps_is_that_of_float64(p):
+    rng = np.random.default_rng(2)
+    x = (rng.normal(30, 2, (1100, p)) + np.linspace(0, 9, 1100)[:, None]).astype("f4")
+    x[40], x[700, 3], x[:, 5], x[2, 6] = np.nan, np.nan, np.nan, np.inf
+    found = covariance.extended(covariance.state(x[:60]), x[60:])  # in two blocks
+    exact = covariance.state(x.astype("f8"))
+    np.testing.assert_allclose(found[-5:], exact[-5:], rtol=1e-10)
+    whole = np.isfinite(np.delete(x, 40, axis=0)).all(axis=0)
+    a, b = (covariance.gram(s)[np.ix_(whole, whole)] for s in (found, exact))
+    spread = np.sqrt(np.outer(np.diagonal(b), np.diagonal(b)))
+    assert 0 < (np.abs(a - b) / spread).max() < 2.0**-22
+    values = [np.linalg.eigvalsh(g)[-3:] for g in (a, b)]
+    np.testing.assert_allclose(*values, rtol=1e-9, atol=2.0**-24 * values[1][-1])
+
+
 def test_covariance__of_more_frames_takes_the_memory_it_says():
     n, p = 1500, 1024
     x = np.random.default_rng(1).normal(30, 2, (n, p)).astype("f4")
     x[7] = np.nan  # without a face: the others are copied
-    before = covariance.state(x[:20])
+    before = covariance.state(x[:20])  # and compiled now
     tracemalloc.start()
     covariance.extended(before, x)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert before.nbytes < peak <= before.nbytes + 4 * covariance.SLAB * p + 10 * n * p
+    assert before.nbytes < peak <= before.nbytes + 4 * p * (covariance.BLOCK + 100)

@@ -6,12 +6,12 @@ of frames with a face, minimum and maximum. A missing sample counts as the mean 
 pixels with any are outside the mask, so the Gram matrix is exact wherever it is used.
 
 float32 frames of :data:`WIDE` pixels and more are multiplied in float32 after their mean over
-the chunk is subtracted in float64, :data:`BLOCK` frames at a time, and summed in float64, in
-slabs of :data:`SLAB` rows, so that no product of all the pixels is held: a
+the chunk is subtracted in float64, :data:`BLOCK` frames at a time, and summed in float64
+(:mod:`fhemb_xr.kernels.products`), so that no product of all the pixels is held: a
 product's error is at most ``BLOCK * 2**-24`` of the product of two pixels' standard deviations,
-and as rounding is random about ``2**-24 * sqrt(BLOCK)``, a thirtieth of that.
-Measured on 14 000 frames of 64 x 80 pixels (``benchmarks/bench_pca.py``), variances are within
-1e-9 of float64's and the subspace of ten components within 6e-8 rad.
+and as rounding is random about ``2**-24``.
+Measured on 140 000 frames of 64 x 80 pixels (``benchmarks/bench_pca.py``), variances are within
+1e-10 of float64's and the subspace of ten components within 1e-8 rad.
 
 References
 ----------
@@ -23,10 +23,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fhemb_xr.kernels import factors
+
 Floats = NDArray[np.floating[Any]]
 ROWS = 5
 MEAN, COUNT, FRAMES, LOW, HIGH = range(-ROWS, 0)
 WIDE, BLOCK, SLAB = 512, 1024, 512
+_OF_PIXELS = [factors.MEAN, factors.COUNT, factors.FRAMES, factors.LOW, factors.HIGH]
 
 
 def height(p: int) -> int:
@@ -45,8 +48,8 @@ def state(x: Floats) -> NDArray[np.float64]:
 def extended(before: Floats, x: Floats) -> NDArray[np.float64]:
     """State of more frames, beside those of ``before``, which stays as it is.
 
-    Peak memory: the new state, :data:`SLAB` rows of products and 10 bytes per sample, of both
-    twice as much where products are float64.
+    Peak memory: the new state, and 4 p (:data:`BLOCK` + 100) bytes for float32 frames of many
+    pixels; else 18 p (:data:`BLOCK` + :data:`SLAB`) and a byte per sample.
     """
     out = np.array(before, dtype=np.float64)
     _extend(out, x)
@@ -59,30 +62,41 @@ def _extend(states: NDArray[np.float64], x: Floats) -> None:
 
 
 def _add_frames(out: NDArray[np.float64], x: Floats) -> None:
-    finite = np.isfinite(x)
-    seen = finite.any(axis=-1)
-    if not seen.all():
-        x, finite = x[seen], finite[seen]  # a frame without a face is no sample of any pixel
-    own = np.empty((ROWS, x.shape[-1]))
-    own[COUNT], own[FRAMES] = finite.sum(axis=0), len(x)
-    own[MEAN] = x.sum(axis=0, where=finite, dtype=np.float64) / np.maximum(own[COUNT], 1)
-    own[LOW] = x.min(axis=0, where=finite, initial=np.inf)
-    own[HIGH] = x.max(axis=0, where=finite, initial=-np.inf)
+    own = factors.pixel_state(x)[_OF_PIXELS]
+    between = _between(out, own)
+    if x.dtype == np.float32 and x.shape[-1] >= WIDE:
+        _add_single(out, x, own[MEAN], between)
+    else:
+        for start in range(0, len(x), BLOCK):
+            d = x[start : start + BLOCK] - own[MEAN]
+            d[~np.isfinite(d)] = 0
+            _add_products(out, d)
+        _add_outer(out, between)
+    _add_pixels(out, own)
+
+
+def _add_single(
+    out: NDArray[np.float64], x: Floats, mean: NDArray[np.float64], between: NDArray[np.float64]
+) -> None:
+    from fhemb_xr.kernels import products
+
     for start in range(0, len(x), BLOCK):
-        part = slice(start, start + BLOCK)
-        _add_products(out, _deviations(x[part], own[MEAN], finite[part]))
-    _join(out, own)
+        part = np.ascontiguousarray(x[start : start + BLOCK])
+        products.add_gram(_columns(part, mean), between, out)
+        between = np.zeros(len(mean))
 
 
-def _deviations(x: Floats, mean: Floats, finite: NDArray[np.bool_]) -> Floats:
-    single = x.dtype == np.float32 and x.shape[-1] >= WIDE
-    d = np.zeros(x.shape, np.float32 if single else np.float64)
-    np.subtract(x, mean, out=d, where=finite, dtype=np.float64, casting="same_kind")
-    return d
+def _columns(x: Floats, mean: NDArray[np.float64]) -> NDArray[np.float32]:
+    from fhemb_xr.kernels import products
+
+    t, p = x.shape
+    out = np.zeros((-(-p // 4) * 4, products.row_length(t)), np.float32)
+    products.columns(x, mean, out)
+    return out
 
 
 def _add_products(state: NDArray[np.float64], d: Floats) -> None:
-    """Add the upper triangle of the deviations' Gram matrix: half of a product of matrices."""
+    """Add the upper triangle of the deviations' Gram matrix, in slabs of its rows."""
     p = d.shape[-1]
     for start in range(0, p, SLAB):
         slab = d[:, start : start + SLAB].T @ d[:, start:]
@@ -118,22 +132,30 @@ def merged(a: Floats, b: Floats) -> NDArray[np.float64]:
     out = np.array(a, dtype=np.float64)
     for where in np.ndindex(out.shape[:-2]):
         out[where][:-ROWS] += b[where][:-ROWS]
-        _join(out[where], b[where][-ROWS:])
+        _add_outer(out[where], _between(out[where], b[where]))
+        _add_pixels(out[where], b[where])
     return out
 
 
-def _join(a: NDArray[np.float64], b: Floats) -> None:
-    """Add to a state, which has the products already, the last rows of another."""
-    n, m = a[COUNT].copy(), b[COUNT]
-    total = np.maximum(n + m, 1)
-    d = b[MEAN] - a[MEAN]
+def _between(a: Floats, b: Floats) -> NDArray[np.float64]:
+    """The vector whose products are what two states' means add to the Gram matrix."""
+    n, m = a[COUNT], b[COUNT]
     # exact where every frame counts, which is all that the mask lets through
-    w = np.sqrt(n * m / total) * d
+    found: NDArray[np.float64] = np.sqrt(n * m / np.maximum(n + m, 1)) * (b[MEAN] - a[MEAN])
+    return found
+
+
+def _add_outer(state: NDArray[np.float64], w: Floats) -> None:
     if w.any():
         for r in range(len(w)):
-            _row(a, r)[:] += w[r] * w[r:]
-    a[MEAN] += d * m / total
-    a[COUNT] += m
+            _row(state, r)[:] += w[r] * w[r:]
+
+
+def _add_pixels(a: NDArray[np.float64], b: Floats) -> None:
+    """Add to the last rows of a state those of another."""
+    total = np.maximum(a[COUNT] + b[COUNT], 1)
+    a[MEAN] += (b[MEAN] - a[MEAN]) * b[COUNT] / total
+    a[COUNT] += b[COUNT]
     a[FRAMES] += b[FRAMES]
     np.minimum(a[LOW], b[LOW], out=a[LOW])
     np.maximum(a[HIGH], b[HIGH], out=a[HIGH])

@@ -88,9 +88,9 @@ def _single(x: Floats, mean: Floats, inside: Any, vectors: Floats) -> NDArray[np
     from fhemb_xr.kernels import products
 
     count, p = vectors.shape
-    rows = np.zeros((-(-count // 4) * 4, p), np.float32)
-    rows[:count] = vectors
-    out = np.zeros(rows.shape)
+    rows = np.zeros((-(-count // 4) * 4, products.row_length(p)), np.float32)
+    rows[:count, :p] = vectors
+    out = np.zeros((len(rows), p))
     products.add_products(
         np.ascontiguousarray(x), np.ascontiguousarray(mean), np.asarray(inside), rows, out
     )

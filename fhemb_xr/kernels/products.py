@@ -20,6 +20,15 @@ RUN, BAND, GROUP, STRIP = 1024, 64, 32, 512
 """Products summed in float32; rows, frames and pixels that stay in the caches."""
 
 
+def row_length(n: int) -> int:
+    """Of rows of n, zeros at their end: rows of whole pages would meet in the same cache lines.
+
+    The next odd multiple of 16, the most that a register holds.
+    """
+    lines = -(-n // 16)
+    return 16 * (lines + 1 - lines % 2)
+
+
 @fast_kernel
 def _dots(a: F32, b: F32, i: int, j: int, start: int, stop: int, out: F64) -> None:
     """Add the products of four rows of ``a`` with four of ``b`` to ``out (4, 4)``."""
@@ -112,18 +121,19 @@ def _spread(w: F32, d: F32, y: F32) -> None:
 def add_products(x: F32, mean: F64, inside: Bools, vectors: F32, out: F64) -> None:
     """Add centred frames, each times its product with a vector, for each of the vectors.
 
-    ``(t, p), (p), (p), (l, p) -> (l, p)``, l a multiple of four. Frames without a face and
-    pixels that are not inside count 0. Peak memory: 4 p (l + :data:`GROUP`) bytes.
+    ``(t, p), (p), (p), (l, q) -> (l, p)``, l a multiple of four, q = ``row_length(p)``. Frames
+    without a face and pixels that are not inside count 0. Peak memory: 4 q (l + :data:`GROUP`)
+    bytes.
     """
-    p, n = x.shape[1], len(vectors)
-    d, w = np.empty((GROUP, p), np.float32), np.empty((n, GROUP), np.float32)
-    y = np.zeros((n, p), np.float32)
+    p, (n, q) = x.shape[1], vectors.shape
+    d, w = np.zeros((GROUP, q), np.float32), np.empty((n, GROUP), np.float32)
+    y = np.zeros((n, q), np.float32)
     for run in range(0, len(x), RUN):  # not compiled: that would take as long as a pass
         for first in range(run, min(run + RUN, len(x)), GROUP):
             _deviations(x, first, mean, inside, d)
             _weights(vectors, d, w)
             _spread(w, d, y)
-        out += y
+        out += y[:, :p]
         y[:] = 0
 
 
@@ -153,3 +163,36 @@ def pixel_sums(
             counts[j] += finite
             some += finite
         faces[r] = some > 0
+
+
+@kernel
+def columns(x: F32, mean: F64, out: F32) -> None:
+    """Deviations, pixel by pixel: ``(t, p), (p) -> (p, t)``; 0 for what is not finite."""
+    t, p = x.shape
+    for first in range(0, t, 16):  # a line of the cache at a time
+        for j in range(p):
+            for r in range(first, min(first + 16, t)):
+                d = x[r, j] - mean[j]
+                out[j, r] = np.float32(d) if abs(d) < np.inf else np.float32(0)
+
+
+@kernel
+def add_gram(rows: F32, more: F64, folded: F64) -> None:
+    """Add products of pixels, ``rows rows' + more more'``, to their folded upper triangle.
+
+    ``(q, t), (p)``, q the next multiple of four from p on, t about :data:`RUN`; row r of the
+    triangle lies from the diagonal on in row r, or behind it in row p - r.
+    """
+    p, tile = more.size, np.empty((4, 4))
+    q, t = rows.shape
+    for band in range(0, q, BAND):
+        end = min(band + BAND, q)
+        for i in range(0, end, 4):
+            for j in range(max(band, i), end, 4):
+                for c in range(16):
+                    tile[c // 4, c % 4] = 0.0
+                _dots(rows, rows, i, j, 0, t, tile)
+                for r in range(i, min(i + 4, p)):
+                    row, back = (r, r) if 2 * r <= p else (p - r, 0)
+                    for c in range(max(j, r), min(j + 4, p)):
+                        folded[row, c - back] += tile[r - i, c - j] + more[r] * more[c]
