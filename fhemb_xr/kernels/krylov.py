@@ -72,7 +72,7 @@ def product(x: Floats, mean: Floats, inside: Any, vectors: Floats) -> NDArray[np
     """Centred frames, summed by their products with vectors: ``(t, p), (l, p) -> (l, p)``.
 
     0 for pixels outside, which are finite in no or some frames; frames without a face are left
-    out. Peak memory: 4 p (l + 32) bytes and the result; 25 p :data:`RUN` in float64.
+    out. Peak memory: 4 p (4 l + 40) bytes; 25 p :data:`RUN` in float64.
     """
     if x.dtype == np.float32 and x.shape[-1] >= WIDE:
         return _single(x, mean, inside, vectors)

@@ -110,18 +110,18 @@ def pca(
     Notes
     -----
     Memory for each running task, with p pixels, n frames of a stack, k components:
-    ``covariance`` five states of 4 p² bytes, or two and chunks of half a state's size with
-    14 bytes per sample (twice that for float64 frames), and while two tasks run, at most seven
-    states are there, however many chunks; ``randomized`` a chunk, a byte per sample and
-    32 p (k + 20), beside 6400 p for float64 frames; ``incremental`` 33 bytes per sample of a
-    chunk; ``sparse`` and
+    ``covariance`` five states of 4 p² bytes, or two, chunks of a quarter of a state's size and
+    4 500 p bytes (28 000 p and a byte per sample for float64 frames), and while two tasks run,
+    at most seven states are there, however many chunks; ``randomized`` a chunk and
+    32 p (k + 24), for float64 frames 6 400 p and a byte per sample beside;
+    ``incremental`` 33 bytes per sample of a chunk and 16 p (k + 10); ``sparse`` and
     ``robust`` 64 n p; ``kernel`` 8 (4 n² + 5 n p), with landmarks 8 (4 s² + 5 s p) and a chunk.
     Passes over the data: ``covariance``, ``kernel``, ``sparse``, ``robust`` one;
     ``incremental`` and landmarks two; ``randomized`` three (two where k + 14 vectors are as
-    many as the pixels). ``mask="impute"`` adds three before
-    each of them, and two covariances of the pixels where these are within the budget, else
-    seven; with ``scaler="robust"`` a task of the first pass holds the stack,
-    24 n p. Tasks: under five per chunk and pass. Computes at call: none.
+    many as the pixels). ``mask="impute"`` adds three before each of them, and two covariances
+    of the pixels where these are within the budget, else seven; with ``scaler="robust"`` a
+    task of the first pass holds the stack, 24 n p. Tasks: under five per chunk and pass.
+    Computes at call: none.
 
     References
     ----------

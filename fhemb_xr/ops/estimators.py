@@ -122,11 +122,11 @@ def covariance_bytes(p: int) -> int:
 
 
 def _gathered(x: da.Array, p: int) -> da.Array:
-    """Chunks put together along time until they are half as large as their state.
+    """Chunks put together along time until they are a quarter as large as their state.
 
     A state of many pixels is larger than a chunk: copying it takes as long as adding to it.
     """
-    time, most = x.ndim - 3, 4 * covariance.height(p) * p
+    time, most = x.ndim - 3, 2 * covariance.height(p) * p
     frame = math.prod(c[0] for c in x.chunks[:time]) * p * x.dtype.itemsize
     together: list[int] = []
     for n in x.chunks[time]:

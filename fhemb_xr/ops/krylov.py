@@ -13,8 +13,9 @@ from fhemb_xr.ops import stacks, tree
 from fhemb_xr.ops.passes import again
 
 EXTRA = 14
-"""Vectors beyond the components: with it three passes came nearer than subspace iteration of
-five with ten, on each of thirteen spectra from flat to steep (see :func:`randomized`)."""
+"""Vectors beyond the components: with it three passes came nearer to LAPACK's variances than
+subspace iteration of five passes with ten, on seven spectra from flat to steep, each of even
+and uneven pixels, with and without gaps, and for every scaler."""
 
 
 def randomized(x: Any, n: int, k: int, scaler: str, seed: Any, iqr: Any = None) -> Any:
