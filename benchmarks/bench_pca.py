@@ -10,18 +10,27 @@ the covariance, stay in ``--store``. ``--workers`` gives each method two worker 
 1 GiB and one thread, and shows the largest peak of a worker; who runs on the client anyhow is
 left out, and who is killed has no line but its last words. A pass is every chunk read once.
 
-64 × 80 pixels on 2 idle cores, one run (xeofs 3.0.6 ends in a KeyError with xarray 2026.9):
+64 × 80 pixels on 2 cores, one run of each, the covariance later than the others (xeofs 3.0.6
+ends in a KeyError with xarray 2026.9):
 
 ============================== ====== ===== ==== ====== ====== ======== =====
 140 000 frames                      s cpu s  MiB passes  tasks variance angle
 ============================== ====== ===== ==== ====== ====== ======== =====
-read alone                        4.4   4.3  374      1    2.0
-fx.pca covariance                40.7  78.6 1236      1    2.2
-fx.pca randomized                40.6  77.8  713      5   14.8     4e-13 6e-7
-dask-ml randomized               27.7  40.1 7494      2   17.7     9e-2  8e-2
-dask-ml randomized, 1 power      24.7  35.9 8644      2   21.0     2e-7  4e-5
-dask-ml randomized, 2 powers     25.5  36.3 8684      2   25.3     4e-7  3e-5
+read alone                        5.1   4.8  337      1    2.0
+fx.pca covariance                36.0  67.1 1189      1    2.2    1e-10 4e-9
+fx.pca randomized                15.4  22.8  577      3    8.5     1e-9 2e-7
+dask-ml randomized, 1 power      32.5  47.3 8441      2   21.0     2e-7 4e-5
 ============================== ====== ===== ==== ====== ====== ======== =====
+
+Before, on the same day, with BLAS: covariance 43.2 s (82.8 cpu s, 1 236 MiB), randomized by
+five passes of subspace iteration 42.6 s (81.3 cpu s). On another day, when reading took 4.4 s,
+dask-ml took 27.7 s without a power (error 9e-2), 24.7 s with one and 25.5 s with two.
+
+Two workers of 1 GiB and one thread: covariance 53.6 s and 850 MiB a worker, randomized 27.0 s
+and 416 MiB; dask-ml ends in a MemoryError. Ten times as long, 1 400 000 frames (the same 140
+chunks, each linked ten times): randomized 233 s and 447 MiB a worker; covariance was not run.
+
+What follows was measured before these changes:
 
 ========================== ==== ===== ====== ======== =====
 14 000 frames                 s cpu s passes variance angle
@@ -33,15 +42,12 @@ sklearn IncrementalPCA     22.9  41.3      1     2e-4  1e-2
 sklearn PCA in memory      22.4  40.1      1     8e-7  4e-5
 ========================== ==== ===== ====== ======== =====
 
-dask-ml's randomised PCA holds the frames in memory, three times over, and is faster where they
-fit; an exact covariance is n p² = 26 MFLOP a frame, of which a core does 98 GFLOP/s in float32:
-19 s for 140 000 frames on two cores, so that twice dask-ml's speed is out of reach of any exact
-covariance. Ours takes twice as long as these products: tasks run beside each other, and each
-one's BLAS has two threads. With BLAS kept to one thread for each task the same took 34.4 s and
-62.1 s of processor time (blocks of 2 048 frames), which is still to be done without leaving the
-limit behind. The rows of fx.pca covariance are of a later run than the others'. On two workers
-of 1 GiB, whose BLAS has one thread, 140 000 frames took 43.0 s and 835 MiB a worker; dask-ml's
-randomised (1 power) ends there in a MemoryError (14 000 frames, 2 powers: 6.2 s, 881 MiB).
+dask-ml's randomised PCA holds the frames in memory, three times over; fx.pca's randomised one
+is 2.1 times as fast in a fifteenth of the memory. Of its 15.4 s about 2.7 are numba's import
+and compilation, in a new process. An exact covariance is n p² = 26 MFLOP a frame, of which BLAS
+does 98 GFLOP/s on a core in float32, 19 s for 140 000 frames on two cores: twice dask-ml's
+speed is out of its reach. Our loops do about 70 GFLOP/s, but beside each other, where tasks
+that share BLAS's threads wait for one another.
 """
 
 import argparse
