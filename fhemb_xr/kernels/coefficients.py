@@ -61,11 +61,14 @@ def needed(first: int, last: int, n: int, spec: Spec) -> tuple[Ints, Ints]:
     return np.array(begins), np.array(ends)
 
 
-def synthesised(x: Floats, spec: Spec, first: int, last: int, n: int) -> Floats:
+def synthesised(
+    x: Floats, spec: Spec, first: int, last: int, n: int, out: Floats | None = None
+) -> Floats:
     """Samples ``first`` to ``last`` of the chosen bands: ``(rows, c) -> (last - first, c)``.
 
-    ``x`` stacks, level by level, the :func:`needed` coefficients of the levels chosen. Peak
-    memory beside the result: twice the stretch of up to 2 KiB of channels.
+    ``x`` stacks, level by level, the :func:`needed` coefficients of the levels chosen; ``out``
+    is where the samples go. Peak memory beside the result: twice the stretch of up to 2 KiB of
+    channels.
     """
     from fhemb_xr.kernels import dwt
 
@@ -74,7 +77,8 @@ def synthesised(x: Floats, spec: Spec, first: int, last: int, n: int) -> Floats:
     counts[0] = counts[-1]  # the approximation of the deepest level
     chosen = levels(spec)
     at = np.r_[0, np.cumsum(np.where(chosen, counts, 0))]
-    out = np.empty((last - first, x.shape[1]), x.dtype)
+    if out is None:
+        out = np.empty((last - first, x.shape[1]), x.dtype)
     width = dwt.channels_at_a_time(x.shape[1], x.itemsize)
     work = np.empty((4 + 2 * int((ends - begins + 2)[1:].sum())) * width, x.dtype)
     _, poly, shift = filter_bank(spec.wavelet, spec.mode, x.dtype)

@@ -337,6 +337,50 @@ def transform(
 
 
 @kernel
+def onward(
+    work, width, starts, high, carried, had, has, wanted, filters, source, weight, begins, ends
+):
+    """New rows of every level of a run that goes on, or begins, or ends.
+
+    Of level j ``carried`` rows before ``had[j]`` and, at level 0, those up to ``has[j]`` lie
+    from row ``starts[j]`` on; what is made goes behind them, details to row ``high[j]``.
+    """
+    pad = filters.shape[1]
+    for j in range(1, len(starts)):
+        at, n = starts[j - 1], has[j] - had[j]
+        rows = carried + has[j - 1] - had[j - 1]
+        for e in range(pad):
+            if begins:
+                _make(
+                    work,
+                    at,
+                    width,
+                    work,
+                    at - pad + e,
+                    width,
+                    source[j - 1, e],
+                    weight[j - 1, e],
+                )
+            if ends:
+                made = pad + e
+                _make(
+                    work,
+                    at,
+                    width,
+                    work,
+                    at + rows + e,
+                    width,
+                    source[j - 1, made],
+                    weight[j - 1, made],
+                )
+        first = at + 2 * had[j] + 2 - pad - (had[j - 1] - carried)
+        if wanted[j]:
+            _down(work, first, width, work, high[j], width, n, filters[1])
+        if j < len(starts) - 1 or wanted[0]:
+            _down(work, first, width, work, starts[j] + carried, width, n, filters[0])
+
+
+@kernel
 def analysis(x, width, work, sizes, filters, offset, tables, begins, at, out):
     """Coefficients of a run, stacked: ``x (n, c) -> out (rows, c)``.
 

@@ -12,7 +12,7 @@ Ints = NDArray[np.int64]
 
 def patterns(finite: NDArray[np.bool_]) -> Iterator[tuple[Any, NDArray[np.bool_]]]:
     """Channels with the same gaps: ``(columns, finite)``, the latter of one of them."""
-    for columns in _same(finite, np.zeros(finite.shape[1], np.int64)):
+    for columns in same(finite, np.zeros(finite.shape[1], np.int64)):
         yield columns, finite[:, _one(columns)]
 
 
@@ -49,12 +49,12 @@ def alike(
         yield slice(None), everything, _phase(began, 0) if x.shape[1] else None
         return
     finite = everything[:, None] if ignore else np.isfinite(x)
-    for columns in _same(finite, began):
+    for columns in same(finite, began):
         one = 0 if ignore else _one(columns)
         yield columns, finite[:, one], _phase(began, _one(columns))
 
 
-def _same(finite: NDArray[np.bool_], also: Ints) -> list[Any]:
+def same(finite: NDArray[np.bool_], also: Ints) -> list[Any]:
     """Channels with the same gaps and the same number: their indices, or a slice for all."""
     packed = np.packbits(finite, axis=0)
     key = np.random.default_rng(0).integers(1, 2**63, size=len(packed), dtype=np.uint64)

@@ -111,8 +111,10 @@ class Decimated:
         for _ in range(spec.levels):
             sizes.append((sizes[-1] + (1 if circular else taps - 1)) // 2)
         self.sizes, self.wants = np.array(sizes), spec.wants
-        self.tables = _tables(spec.mode, tuple(sizes), taps, dtype)
-        self.wraps = _tables("periodic", tuple(sizes), taps, dtype) if circular else self.tables
+        self.tables = extensions(spec.mode, tuple(sizes), taps, dtype)
+        self.wraps = (
+            extensions("periodic", tuple(sizes), taps, dtype) if circular else self.tables
+        )
 
     def __call__(self, x: Floats, first: int, last: int, out: Floats) -> None:
         """Sums of bands of rows ``first`` to ``last`` into ``out``."""
@@ -183,7 +185,7 @@ def filter_bank(wavelet: str, mode: str, dtype: Any) -> tuple[Floats, Floats, In
 
 
 @lru_cache(maxsize=64)
-def _tables(mode: str, sizes: tuple[int, ...], pad: int, dtype: Any) -> tuple[Ints, Floats]:
+def extensions(mode: str, sizes: tuple[int, ...], pad: int, dtype: Any) -> tuple[Ints, Floats]:
     """Rows and weights that make the ``pad`` rows before and after each level's run."""
     made = [_extension(mode, n, pad) for n in sizes]
     return np.stack([m[0] for m in made]), np.stack([m[1] for m in made]).astype(dtype)

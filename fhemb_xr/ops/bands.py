@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
+from fhemb_xr.ops import carried
 from fhemb_xr.ops.band_names import Bands, Interval, band_attrs, check, choose, frequencies
 from fhemb_xr.ops.neighbours import (
     Block,
@@ -20,6 +21,7 @@ from fhemb_xr.ops.neighbours import (
 )
 
 _BLOCK_BYTES = 2**24  # up to here short chunks are filtered together
+_SHARE = 2  # of itself, from where on a block rather has what it depends on carried to it
 _PART_BYTES = 2**23  # series of so many bytes are put together at a time: the cache holds them
 
 
@@ -84,12 +86,17 @@ def wavelet_bands(
     Equal to ``pywt.wavedec``, zero, ``pywt.waverec`` over the whole series, to rounding. A
     block reads about ``(F - 1)(2^L - 1)`` samples of its neighbours on each side (F the
     filter's length); neighbouring chunks much shorter than that are filtered together, up to
-    16 MiB: measured, that is two to eight times as fast as coefficients carried from block to
-    block level by level, with a tenth of the tasks (``benchmarks/bench_wavelets.py``). What
-    lies in several chunks is put together for some channels at a time. Memory: for each
-    running task what the block reads, its results, and of 8 MiB of series (at least one) three
-    times themselves and their results; a block that is one chunk: up to twice itself, and its
-    results. Chunks of several people are copied once more. Tasks: under six per chunk. Computes
+    16 MiB. Where it would read more than twice itself (wide frames), and ``"dwt"`` need neither
+    fill gaps nor join both ends, a few coefficients of each level are carried from block to
+    block instead, in the order of time: every sample is read and transformed once, and one
+    minute of such a series costs all before it. Measured, that is up to 2.6 times as fast for
+    5 400 pixels in chunks of 1 000 samples (``benchmarks/bench_wavelets_store.py``).
+
+    Memory, for each running task: what the block reads, its results, and of 8 MiB of series (at
+    least one) three times themselves and their results; a block that is one chunk: up to twice
+    itself, and its results. Where coefficients are carried, three times the block and its
+    results; what waits between tasks are coefficients, ``2^-j`` of the series for the detail of
+    level j. Chunks of several people are copied once more. Tasks: under six per chunk. Computes
     at call: none.
 
     References
@@ -174,7 +181,7 @@ def wavelet_filter(
     Notes
     -----
     As :func:`wavelet_bands`, with the deepest level that the bands need instead of L. Memory:
-    as there, for each running task. Tasks: under six per chunk. Computes at call: none.
+    as there. Tasks: under six per chunk. Computes at call: none.
 
     References
     ----------
@@ -274,32 +281,58 @@ def _filtered(x: xr.DataArray, spec: Any, gaps: str, max_gap_s: float) -> Any:
     work = partial(_block, spec=spec, gaps=gaps, longest=longest)
     if not isinstance(data, da.Array):
         return work([data], None, axis, Block(0, n, range(1), ((0, n),)))
-    plan = Plan(data, axis, _blocks(data, axis, spec, longest), work)
+    meta = np.empty((0,) * (data.ndim + len(extra)), data.dtype)
     circular = spec.mode in ("periodic", "periodization")
-    if spec.transform == "dwt" and gaps in ("fill", "split") and not circular:
+    alone = spec.transform == "dwt" and not circular
+    found = _blocks(data, axis, spec, longest)
+    if alone and gaps != "fill" and any(_read(b) > _SHARE * (b.end - b.begin) for b in found):
+        return _carried(data, axis, spec, gaps).array(extra, meta)
+    _affordable(data, axis, max(map(_read, found)))
+    plan = Plan(data, axis, found, work)
+    if alone and gaps in ("fill", "split"):
         plan.summary = partial(_summary, longest=longest)
         plan.merge = partial(_merge, longest=longest)
-    return plan.array(extra, np.empty((0,) * (data.ndim + len(extra)), data.dtype))
+    return plan.array(extra, meta)
+
+
+def _read(block: Block) -> int:
+    return sum(b - a for a, b in block.reads)
+
+
+def _carried(data: da.Array, axis: int, spec: Any, gaps: str) -> Plan:
+    """Blocks that read only themselves: what they need of those before is carried along."""
+    from fhemb_xr.kernels import carried as kernel
+
+    n, ahead = data.shape[axis], kernel.ahead(spec)
+    least = max(1, _BLOCK_BYTES // row_bytes(data, axis))
+    found = blocks(data.chunks[axis], min(4 * ahead, least), lambda a, b: ((a, b),))
+    _affordable(data, axis, max(map(_read, found)) + ahead)
+    return carried.Chain(
+        data, axis, found, partial(carried.advance, spec=spec, gaps=gaps, n=n),
+        rebuild=partial(carried.rebuild, spec=spec, dtype=data.dtype), ahead=ahead,
+    )  # fmt: skip
 
 
 def _blocks(data: da.Array, axis: int, spec: Any, longest: int) -> list[Block]:
+    """Blocks that read all that they depend on."""
     from fhemb_xr.kernels.wavelets import CONTEXT
 
     n, circular = data.shape[axis], spec.mode in ("periodic", "periodization")
     # an output sample sees the reach and a gap at its end
     margin = spec.reach * (2 if circular else 1) + longest + 1
     margin += CONTEXT if longest else 0
-    row = row_bytes(data, axis)
-    least = min(4 * margin, max(1, _BLOCK_BYTES // row))
-    found = blocks(data.chunks[axis], least, partial(_reads, n, margin, spec.step, circular))
-    if len(found) > 1:
-        held = max(sum(b - a for a, b in block.reads) for block in found)
+    least = min(4 * margin, max(1, _BLOCK_BYTES // row_bytes(data, axis)))
+    reads = partial(_reads, n, margin, spec.step, circular)
+    return blocks(data.chunks[axis], least, reads)
+
+
+def _affordable(data: da.Array, axis: int, held: int) -> None:
+    if held < data.shape[axis]:
         budget.check(
-            3 * row * held,
+            3 * row_bytes(data, axis) * held,
             f"filtering blocks of {held} samples",
             "smaller chunks along the other dimensions or fewer levels",
         )
-    return found
 
 
 def _reads(n: int, margin: int, step: int, circular: bool, a: int, b: int) -> Any:
@@ -362,7 +395,7 @@ def _part(
     from fhemb_xr.kernels import wavelets as kernel
 
     if gaps == "raise" and not np.isfinite(x[first:last]).all():
-        raise ValueError("a sample is missing: gaps='fill' or gaps='split' allow that")
+        raise ValueError(carried.MISSING)
     start = None if joined else np.full(x.shape[1], -origin)
     if gaps in ("fill", "split") and spec.mode not in kernel.CIRCULAR_MODES:
         start = None

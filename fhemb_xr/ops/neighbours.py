@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate, product
-from typing import Any
+from typing import Any, ClassVar
 
 import dask.array as da
 import numpy as np
@@ -63,6 +63,7 @@ class Plan:
     summary: Callable[..., Any] | None = None
     merge: Callable[..., Any] | None = None
     graph: dict[Any, Any] = field(default_factory=dict)
+    names: ClassVar[tuple[str, ...]] = ("edge", "state", "sofar", "block", "cut")
 
     def array(
         self, extra: tuple[int, ...], meta: Any, lengths: Sequence[int] | None = None
@@ -73,16 +74,19 @@ class Plan:
         this length along the axis.
         """
         token = tokenize(self.data.name, self.axis, self.blocks, self.work, self.merge)
-        names = {k: f"fhemb-{k}-{token}" for k in ("edge", "state", "sofar", "block", "cut")}
+        names = {name: f"fhemb-{name}-{token}" for name in self.names}
         edges = [0, *accumulate(self.data.chunks[self.axis])]
         for place in product(*(range(n) for n in self.data.numblocks)):
             if place[self.axis] == 0:  # one line of blocks along the axis
                 self._line(place, edges, names, (0,) * len(extra), lengths is None)
-        graph = HighLevelGraph.from_collections(names["cut"], self.graph, [self.data])
+        graph = self._layers(names["cut"])
         chunks = [*self.data.chunks, *((n,) for n in extra)]
         if lengths is not None:
             chunks[self.axis] = tuple(lengths)
         return da.Array(graph, names["cut"], tuple(chunks), meta=meta)
+
+    def _layers(self, name: str) -> HighLevelGraph:
+        return HighLevelGraph.from_collections(name, self.graph, [self.data])
 
     def _line(
         self,
@@ -98,22 +102,38 @@ class Plan:
             parts = pieces(
                 self.graph, self.data, names["edge"], axis, place, edges, block.reads
             )
-            cut = {
-                (names["cut"], *place[:axis], j, *place[axis + 1 :], *last): edges[j : j + 2]
-                for j in (block.chunks if in_chunks else (i,))
-            }
-            alone = len(cut) == 1
-            key = next(iter(cut)) if alone else (names["block"], *at)
+            key = self._cut(at, block, edges, names, last, in_chunks)
             graph[key] = (self.work, parts, before, axis, block)
-            for to, (a, b) in () if alone else cut.items():
-                graph[to] = (_end, key, axis, a - block.begin, b - block.begin)
             if self.summary and self.merge and i + 1 < len(self.blocks):
-                own = [
-                    (self.data.name, *place[:axis], j, *place[axis + 1 :]) for j in block.chunks
-                ]
+                own = self._chunks(place, block)
                 graph[(names["state"], *at)] = (self.summary, own, axis, block)
                 graph[(names["sofar"], *at)] = (self.merge, before, (names["state"], *at))
                 before = (names["sofar"], *at)
+
+    def _chunks(self, place: tuple[int, ...], block: Block) -> list[Any]:
+        """Keys of the chunks of a block."""
+        axis = self.axis
+        return [(self.data.name, *place[:axis], j, *place[axis + 1 :]) for j in block.chunks]
+
+    def _cut(
+        self,
+        at: tuple[int, ...],
+        block: Block,
+        edges: list[int],
+        names: dict[str, str],
+        last: tuple[int, ...],
+        in_chunks: bool,
+    ) -> Any:
+        """The key of a block's result, and the tasks that cut it into its chunks."""
+        axis, many = self.axis, block.chunks if in_chunks else (at[self.axis],)
+        cut = [(names["cut"], *at[:axis], j, *at[axis + 1 :], *last) for j in many]
+        if len(cut) == 1:
+            return cut[0]
+        key = (names["block"], *at)
+        for j, to in zip(many, cut, strict=True):
+            a, b = edges[j] - block.begin, edges[j + 1] - block.begin
+            self.graph[to] = (_end, key, axis, a, b)
+        return key
 
 
 def pieces(
