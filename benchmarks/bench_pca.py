@@ -10,21 +10,23 @@ the covariance, stay in ``--store``. ``--workers`` gives each method two worker 
 1 GiB and one thread, and shows the largest peak of a worker; who runs on the client anyhow is
 left out, and who is killed has no line but its last words. A pass is every chunk read once.
 
-64 × 80 pixels on 2 cores, one run of each, the covariance later than the others (xeofs 3.0.6
-ends in a KeyError with xarray 2026.9):
+64 × 80 pixels on 2 cores, one run of each (xeofs 3.0.6 ends in a KeyError with xarray 2026.9);
+the covariance is the median of four later runs, in a slower hour (1 015 to 1 054 MiB): between
+them two runs in chains of twelve links took 41.6 and 40.6 s, 1 130 and 1 189 MiB:
 
 ============================== ====== ===== ==== ====== ====== ======== =====
 140 000 frames                      s cpu s  MiB passes  tasks variance angle
 ============================== ====== ===== ==== ====== ====== ======== =====
 read alone                        5.1   4.8  337      1    2.0
-fx.pca covariance                36.0  67.1 1189      1    2.2    1e-10 4e-9
+fx.pca covariance                41.7  76.6 1036      1    2.3    1e-10 4e-9
 fx.pca randomized                15.4  22.8  577      3    8.5     1e-9 2e-7
 dask-ml randomized, 1 power      32.5  47.3 8441      2   21.0     2e-7 4e-5
 ============================== ====== ===== ==== ====== ====== ======== =====
 
-Before, on the same day, with BLAS: covariance 43.2 s (82.8 cpu s, 1 236 MiB), randomized by
-five passes of subspace iteration 42.6 s (81.3 cpu s). On another day, when reading took 4.4 s,
-dask-ml took 27.7 s without a power (error 9e-2), 24.7 s with one and 25.5 s with two.
+Before, in the hour of the others: covariance 36.0 s in chains of twelve links, with BLAS 43.2 s
+(82.8 cpu s, 1 236 MiB), randomized by five passes of subspace iteration 42.6 s (81.3 cpu s). On
+another day, when reading took 4.4 s, dask-ml took 27.7 s without a power (error 9e-2), 24.7 s
+with one and 25.5 s with two.
 
 Two workers of 1 GiB and one thread: covariance 53.6 s and 850 MiB a worker, randomized 27.0 s
 and 416 MiB; dask-ml ends in a MemoryError. Ten times as long, 1 400 000 frames (the same 140

@@ -1,6 +1,7 @@
 """States that are added to in chains of chunks."""
 
 import threading
+import time
 import tracemalloc
 import weakref
 
@@ -39,28 +40,41 @@ def test_fold_blocks__takes_every_block_once_in_under_two_tasks(blocks, computes
     assert len(found.dask.layers[found.name]) <= 2 * (2 * blocks)
 
 
-def test_fold_blocks__holds_few_states_however_many_blocks():
-    alive, most, lock = [0], [], threading.Lock()
+class Alive:
+    """How many of the arrays that it is shown are there, and how many at most."""
 
-    def count(change):
-        with lock:
-            alive[0] += change
-            most.append(alive[0])
+    def __init__(self):
+        self.now, self.most, self.lock = 0, 0, threading.Lock()
+
+    def shown(self, x):
+        self._count(1)
+        weakref.finalize(x, self._count, -1)
+        return x
+
+    def _count(self, change):
+        with self.lock:
+            self.now += change
+            self.most = max(self.most, self.now)
+
+
+def test_fold_blocks__holds_few_states_and_blocks_however_many_there_are():
+    states, blocks = Alive(), Alive()
 
     def first(x):
-        out = np.zeros((1, 1))
-        count(1)
-        weakref.finalize(out, count, -1)
-        return out
+        time.sleep(0.004)  # adding takes longer than reading: the other thread reads on
+        return states.shown(np.zeros((1, 1)))
 
     def more(before, x):
         return first(x)
 
-    x = da.zeros((100, 1), chunks=(1, 1))
+    x = da.map_blocks(
+        lambda x: blocks.shown(x + 1), da.zeros((144, 1), chunks=(1, 1)), dtype=float
+    )
     found = chains.fold_blocks(x, first, more, more, n_core=2, width=(1, 1))
     with dask.config.set(scheduler="threads", num_workers=2):
         found.compute()
-    assert 0 < max(most) <= 7, max(most)
+    assert 0 < states.most <= 7, states.most
+    assert 0 < blocks.most <= 2 * chains.LINKS, blocks.most
 
 
 def test_covariance__is_added_to_and_leaves_what_it_is_given():

@@ -10,6 +10,9 @@ from dask._task_spec import Task, TaskRef
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
+LINKS = 4
+"""Of a chain, at most: while one is added, other threads read the blocks of those behind."""
+
 
 def fold_blocks(
     x: da.Array,
@@ -28,9 +31,10 @@ def fold_blocks(
 
     Notes
     -----
-    m blocks are √m chains of √m links, run in parallel and merged one after another: while two
-    threads run, at most five states are there and two being made, however many blocks. A tree
-    would hold one for each of its levels and threads. Tasks: under two per block.
+    Blocks are linked in chains of at most :data:`LINKS`, run in parallel and merged one after
+    another: while two threads run, at most five states are there and two being made, and two
+    chains' blocks, however many blocks. A tree would hold a state for each of its levels and
+    threads, long chains most of their blocks. Tasks: under two per block.
     """
     lead = x.ndim - n_core
     name = f"chains-{tokenize(x, state, extend, merge, n_core, width, options)}"
@@ -50,7 +54,7 @@ def _stack(
 ) -> Iterator[Task]:
     """The tasks of one stack; the last has the key ``(name, *at)``."""
     state, extend, merge = functions
-    count = math.isqrt(len(blocks) - 1) + 1
+    count = max(math.isqrt(len(blocks) - 1) + 1, math.ceil(len(blocks) / LINKS))
     found: list[Any] = []
     for c, chain in enumerate(np.array_split(np.arange(len(blocks)), count)):
         before: tuple[TaskRef, ...] = ()

@@ -112,7 +112,8 @@ def pca(
     Memory for each running task, with p pixels, n frames of a stack, k components:
     ``covariance`` five states of 4 p² bytes, or two, chunks of a quarter of a state's size and
     4 500 p bytes (28 000 p and a byte per sample for float64 frames), and while two tasks run,
-    at most seven states are there, however many chunks; ``randomized`` a chunk and
+    at most seven states and eight such chunks are there, however many there are in all;
+    ``randomized`` a chunk and
     32 p (k + 24), for float64 frames 6 400 p and a byte per sample beside;
     ``incremental`` 33 bytes per sample of a chunk and 16 p (k + 10); ``sparse`` and
     ``robust`` 64 n p; ``kernel`` 8 (4 n² + 5 n p), with landmarks 8 (4 s² + 5 s p) and a chunk.
