@@ -36,7 +36,7 @@ def test_products__of_float32_err_less_than_their_bound(n):
     x = frames(max(n, 8))[:n]
     vectors = krylov.start(0, 6, P)
     pixels = factors.pixel_state(x)
-    found = krylov.product(x, pixels[factors.MEAN], factors.inside(pixels), vectors)
+    found = krylov.product(x, pixels, vectors)
     d, inside = centred(x)
     exact = (vectors @ d.T) @ d
     bound = 2.0**-24 * (P + 1024) * np.sqrt((d**2).sum(0)) * np.sqrt((d**2).sum())
@@ -172,3 +172,37 @@ def test_randomized__has_fewer_passes_where_vectors_span_all_pixels():
     }  # fmt: skip
     assert 2 + op.EXTRA == 16
     assert passes == {(4, 4): 4, (4, 5): 8}
+
+
+@pytest.mark.parametrize("method", ["covariance", "randomized"])
+def test_pca__of_a_sample_beyond_what_float32_can_square(method):
+    from fhemb_xr.ops.decompose import pca
+
+    x = (33 + np.random.default_rng(0).normal(size=(200, 1, 600))).astype("f4")
+    x[5, 0, 7] = 1e20
+    frames = xr.DataArray(x, dims=("time", "y", "x")).chunk(time=70)
+    found = pca(frames, 1, method=method, seed=0)
+    expected = x[:, 0, 7].astype("f8").var(ddof=1)
+    np.testing.assert_allclose(found.explained_variance, [expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["covariance", "randomized"])
+def test_pca__of_whole_numbers(method):
+    from fhemb_xr.ops.decompose import pca
+
+    x = np.random.default_rng(0).integers(20, 40, (60, 4, 5)).astype("i2")
+    whole = xr.DataArray(x, dims=("time", "y", "x")).chunk(time=25)
+    found = pca(whole, 3, method=method, seed=0)
+    expected = pca(whole.astype("f8"), 3, method=method, seed=0)
+    np.testing.assert_allclose(found.explained_variance, expected.explained_variance)
+
+
+@pytest.mark.parametrize("method", ["covariance", "randomized"])
+def test_scale__of_a_flat_pixel_is_one(method):
+    from fhemb_xr.ops.decompose import pca
+
+    x = 33 + np.random.default_rng(0).normal(size=(100, 2, 8))
+    x[:, 1, 3] = 31.37
+    found = pca(xr.DataArray(x, dims=("time", "y", "x")), 2, method=method, scaler="standard")
+    assert found.scale.values[1, 3] == 1
+    np.testing.assert_allclose(found.scale.values[0], x[:, 0].std(axis=0))

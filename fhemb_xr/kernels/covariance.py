@@ -62,9 +62,10 @@ def _extend(states: NDArray[np.float64], x: Floats) -> None:
 
 
 def _add_frames(out: NDArray[np.float64], x: Floats) -> None:
-    own = factors.pixel_state(x)[_OF_PIXELS]
+    pixels = factors.pixel_state(x)
+    own = pixels[_OF_PIXELS]
     between = _between(out, own)
-    if x.dtype == np.float32 and x.shape[-1] >= WIDE:
+    if factors.single(x, pixels):
         _add_single(out, x, own[MEAN], between)
     else:
         for start in range(0, len(x), BLOCK):
@@ -248,4 +249,4 @@ def _scale(state: Floats, n: float, scaler: str, iqr: Floats | None) -> Floats:
         scale = iqr
     else:
         return np.ones(p)
-    return np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
+    return factors.uneven(scale, state[MEAN])

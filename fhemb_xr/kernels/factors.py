@@ -23,6 +23,8 @@ COUNT, FRAMES, MEAN, M2, LOW, HIGH = range(ROWS)
 WIDE, RUN = 512, 64
 """Pixels from which on float32 frames are swept by a compiled loop; frames whose deviations are
 held at a time, in the cache."""
+LARGE = 1e15
+"""Range of a pixel up to which sums of products of deviations cannot overflow float32."""
 
 
 def pixel_state(x: Floats) -> NDArray[np.float64]:
@@ -37,9 +39,19 @@ def pixel_state(x: Floats) -> NDArray[np.float64]:
     return out
 
 
+def single(x: Floats, pixels: Floats) -> bool:
+    """Whether frames ``(t, p)`` with this state are multiplied in float32."""
+    if x.dtype != np.float32 or x.shape[-1] < WIDE:
+        return False
+    seen = pixels[COUNT] > 0
+    return bool((pixels[HIGH] - pixels[LOW])[seen].max(initial=0) < LARGE)
+
+
 def _pixel_state(x: Floats) -> NDArray[np.float64]:
     if x.dtype == np.float32 and x.shape[-1] >= WIDE:
         return _swept(x)
+    if x.dtype.kind != "f":
+        x = x.astype(np.float64)
     finite = np.isfinite(x)
     where = True if finite.all() else finite
     n = finite.sum(axis=0)
@@ -101,7 +113,13 @@ def spread(pixels: Floats, scaler: str, iqr: Floats | None = None) -> NDArray[np
         scale = iqr
     else:
         return np.ones_like(pixels[..., MEAN, :])
-    return np.where(np.isfinite(scale) & (scale > 0), scale, 1.0)
+    return uneven(scale, pixels[..., MEAN, :])
+
+
+def uneven(scale: Floats, mean: Floats) -> NDArray[np.float64]:
+    """The scale, 1 where the pixel is flat: what its mean's rounding leaves is no scale."""
+    least = 16 * np.finfo(np.float64).eps * np.abs(mean)
+    return np.where(np.isfinite(scale) & (scale > least), scale, 1.0)
 
 
 def total(pixels: Floats, seen: Any, scale: Any) -> float:

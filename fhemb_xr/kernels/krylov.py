@@ -39,14 +39,14 @@ def sketch(x: Floats, vectors: Floats) -> NDArray[np.float64]:
     """State of the pixels, and the products: ``(..., t, p), (l, p) -> (..., 6 + l, p)``.
 
     A product is of the frames of one chunk, about their own mean, and of the pixels that are
-    there in all of these. Peak memory: that of :func:`fhemb_xr.kernels.factors.pixel_state`.
+    there in all of these. Peak memory: the larger of those of :func:`product` and of
+    :func:`fhemb_xr.kernels.factors.pixel_state`.
     """
     out = np.empty((*x.shape[:-2], factors.ROWS + len(vectors), x.shape[-1]))
     for where in np.ndindex(x.shape[:-2]):
         pixels = factors.pixel_state(x[where])
-        seen = factors.inside(pixels)
         out[where][: factors.ROWS] = pixels
-        out[where][factors.ROWS :] = product(x[where], pixels[factors.MEAN], seen, vectors)
+        out[where][factors.ROWS :] = product(x[where], pixels, vectors)
     return out
 
 
@@ -68,13 +68,14 @@ def merged(states: Floats, vectors: Floats) -> NDArray[np.float64]:
     return np.concatenate([both, products], axis=-2)
 
 
-def product(x: Floats, mean: Floats, inside: Any, vectors: Floats) -> NDArray[np.float64]:
+def product(x: Floats, pixels: Floats, vectors: Floats) -> NDArray[np.float64]:
     """Centred frames, summed by their products with vectors: ``(t, p), (l, p) -> (l, p)``.
 
     0 for pixels outside, which are finite in no or some frames; frames without a face are left
     out. Peak memory: 4 p (4 l + 40) bytes; 25 p :data:`RUN` in float64.
     """
-    if x.dtype == np.float32 and x.shape[-1] >= WIDE:
+    mean, inside = pixels[factors.MEAN], factors.inside(pixels)
+    if factors.single(x, pixels):
         return _single(x, mean, inside, vectors)
     out = np.zeros(vectors.shape)
     for first in range(0, len(x), RUN):
@@ -104,10 +105,7 @@ def scaled_product(
     out = np.empty((*x.shape[:-2], *vectors.shape[-2:]))
     for where in np.ndindex(x.shape[:-2]):
         own, scale = pixels[where], _scale(pixels[where], iqr, where, scaler)
-        found = product(
-            x[where], own[factors.MEAN], factors.inside(own), vectors[where] / scale
-        )
-        out[where] = found / scale
+        out[where] = product(x[where], own, vectors[where] / scale) / scale
     return out
 
 

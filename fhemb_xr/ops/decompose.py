@@ -52,7 +52,8 @@ def pca(
         ``"covariance"``: exact, the covariance of the pixels in one pass. ``"randomized"``:
         from products with few random vectors; faster, and for grids whose covariance is beyond
         the budget. Its error is below 1e-6 of a variance where each is a fifth below the one
-        before, and some per cent where they hardly fall.
+        before, and some per cent where they hardly fall; within it, pixels with gaps make the
+        result depend on the chunks.
         ``"incremental"``: chunk after chunk, in the order of time. ``"kernel"``: principal
         components of a kernel, see ``kernel`` and ``landmarks``. ``"sparse"``: few pixels in
         each component. ``"robust"``: of the low-rank part, outliers apart (Candès).
@@ -113,8 +114,8 @@ def pca(
     ``covariance`` five states of 4 p² bytes, or two, chunks of a quarter of a state's size and
     4 500 p bytes (28 000 p and a byte per sample for float64 frames), and while two tasks run,
     at most seven states and eight such chunks are there, however many there are in all;
-    ``randomized`` a chunk and
-    32 p (k + 24), for float64 frames 6 400 p and a byte per sample beside;
+    ``randomized`` a chunk and 32 p (k + 24), for float64 frames 6 400 p and a byte per sample
+    beside, and 80 p (k + 24) where those of eight chunks meet;
     ``incremental`` 33 bytes per sample of a chunk and 16 p (k + 10); ``sparse`` and
     ``robust`` 64 n p; ``kernel`` 8 (4 n² + 5 n p), with landmarks 8 (4 s² + 5 s p) and a chunk.
     Passes over the data: ``covariance``, ``kernel``, ``sparse``, ``robust`` one;
@@ -123,6 +124,10 @@ def pca(
     of the pixels where these are within the budget, else seven; with ``scaler="robust"`` a
     task of the first pass holds the stack, 24 n p. Tasks: under five per chunk and pass.
     Computes at call: none.
+
+    float32 frames of 512 pixels and more are multiplied in float32: variances below a millionth
+    of the total (``covariance``) or some 1e-8 of it (``randomized``) drown in rounding;
+    ``heat.astype("f8")`` has them.
 
     References
     ----------
