@@ -8,6 +8,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from dask.graph_manipulation import bind, clone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -140,18 +141,34 @@ def test_chunks__are_read_once_and_waited_for_by_nobody(narrow, computes):
         assert any("fhemb-read" in str(key) for key in graph) == (people == 1)
 
 
-def test_sources__that_others_read_too_stay_tasks_of_their_own(narrow):
-    x = signal(1200, 4).chunk(subject=1, time=100)
-    mean = x.mean("time")
-    centred = x - mean
-    out = wavelet_filter(centred, [1, 2], "db4", 4)
-    together = dask.compute(out, mean, x.max())
-    np.testing.assert_allclose(
-        together[0], wavelet_filter(x.compute() - x.compute().mean("time"), [1, 2], "db4", 4),
-        atol=1e-12,
-    )  # fmt: skip
-    sources = Sources(centred.data)
-    assert len(sources.tasks) == len(centred.__dask_graph__())
+def test_sources__that_are_more_than_a_store_stay_tasks_of_their_own(narrow, tmp_path):
+    whole = signal(1200)
+    whole.to_dataset(name="heatmap").chunk(time=100).to_zarr(
+        tmp_path / "a.zarr", consolidated=False
+    )
+    x = xr.open_zarr(tmp_path / "a.zarr", consolidated=False)["heatmap"]
+    assert Sources((x * 2 + 1).data).tasks
+    with dask.annotate(retries=3):
+        marked = x * 2
+    for data in (x - x.shift(time=1), x - x.mean("time"), x.chunk(time=80), marked):
+        assert not Sources(data.data).tasks
+        out = wavelet_filter(data, [1, 2], "db4", 4)
+        expected = wavelet_filter(data.compute(), [1, 2], "db4", 4)
+        np.testing.assert_allclose(out, expected, rtol=0, atol=1e-12)
+    assert not Sources(whole.copy().chunk(time=-1).data).tasks  # is in memory already
+
+
+@pytest.mark.parametrize("change", [clone, lambda a: bind(a, da.ones(3, chunks=1).sum())])
+def test_graphs__can_be_cloned_and_bound(narrow, tmp_path, change):
+    whole = signal(1200)
+    whole.to_dataset(name="heatmap").chunk(time=100).to_zarr(
+        tmp_path / "a.zarr", consolidated=False
+    )
+    out = wavelet_filter(
+        xr.open_zarr(tmp_path / "a.zarr", consolidated=False)["heatmap"], [1, 2], "db4", 4
+    )
+    expected = wavelet_filter(whole, [1, 2], "db4", 4)
+    np.testing.assert_allclose(change(out.data).compute(), expected, rtol=0, atol=1e-12)
 
 
 def test_memory__is_what_the_docstring_says():

@@ -27,9 +27,9 @@ class Chain(Plan):
     from what it and those up to ``ahead`` samples later add, ``others`` the lengths along the
     other axes.
 
-    A scheduler would read all chunks before their turn comes. So a block is read in the task
-    that works on it; or, where there are too few series to keep workers busy that way, in
-    one of its own, once the :data:`WINDOW`-th before it is done.
+    A scheduler would read chunks long before their turn comes. So what comes straight from a
+    store is read in the task that works on it; or, where there are too few series to keep
+    workers busy that way, in one of its own, once the :data:`WINDOW`-th before it is done.
     """
 
     rebuild: Any = None
@@ -71,7 +71,7 @@ class Chain(Plan):
         link, read = (names["link"], *at), (names["read"], *at)
         before = TaskRef((names["link"], *line[i - 1])) if i else None
         chunks: Any = List(*map(TaskRef, self._chunks(place, block)))
-        if window > 1:
+        if window > 1 and self.sources.tasks:
             turn = TaskRef((names["added"], *line[i - window])) if i >= window else None
             self.graph[read] = self.sources.inlined(Task(read, _first, chunks, turn))
             self.graph[link] = Task(link, self.work, TaskRef(read), before, self.axis, block)

@@ -14,7 +14,7 @@ from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 def again(x: da.Array, after: da.Array) -> da.Array:
     """``x`` read anew once ``after`` is there: else all its chunks wait in memory for it."""
     layers = {
-        name: layer if isinstance(layer, Blockwise) else _Tasks(dict(layer))
+        name: layer if isinstance(layer, Blockwise) else Tasks(dict(layer))
         for name, layer in x.dask.layers.items()
     }
     graph = HighLevelGraph(layers, x.dask.dependencies)
@@ -23,7 +23,7 @@ def again(x: da.Array, after: da.Array) -> da.Array:
     return bound
 
 
-class _Tasks(MaterializedLayer):  # type: ignore[misc]  # its types are not looked at
+class Tasks(MaterializedLayer):  # type: ignore[misc]  # its types are not looked at
     """A layer whose copy depends on copies: dask's own (2026.8) overlooks keys inside tasks.
 
     What was cut out of a recording would be read once, and wait in memory for every pass.
