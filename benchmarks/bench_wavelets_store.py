@@ -9,25 +9,25 @@ and 5 of db4, level 8: by fhemb_xr, and by rechunking to whole series for PyWave
 copy is the roofline. Peak is the larger worker's resident memory, imports included; moved is
 what workers sent each other, read is what they read from files, what they spilled included.
 
-Measured on two cores, 3 GB, three rounds (the two ways of rechunking: one, earlier that day):
+Measured on two cores, 3 GB, three rounds; rechunking by tasks in one run with fhemb_xr (12.6
+s), by p2p in another:
 
 =================== ======= ======== ======== ======== =======
                     seconds idle MiB peak MiB GB moved GB read
 =================== ======= ======== ======== ======== =======
 one person, copy        7.3      383      385      0.0     3.1
 fhemb_xr               11.2      383      506      0.3     3.1
-rechunked by tasks     64.5      349      956      3.1    19.6
+rechunked by tasks     57.1      359      954      3.0    20.2
 rechunked by p2p     failed: FutureCancelledError
 four people, copy       6.9      381      388      0.0     3.1
 fhemb_xr                9.3      381      586      0.0     3.1
 =================== ======= ======== ======== ======== =======
 
-So 1.3 to 1.5 times the copy (an hour before, 1.6 to 1.7: 13.4 and 10.4 s), and at least 4.8
-times as fast as rechunking, which needs nearly all of the 1 GiB. An idle worker holds 345 to
-383 MiB: the imports 220, numba's compiler 125; a copy is at 400 MB (381 MiB) with them. To
-these come a chunk of 21.6 MB or two, its result, and coefficients that wait for their turn, up
-to 9 % of the series. (Before coefficients were carried: 22.5 s, 763 MiB, 2.3 GB read
-again.)
+So 1.3 to 1.5 times the copy (an hour before, 1.6 to 1.7: 13.4 and 10.4 s), and 4.5 times as
+fast as rechunking, which needs nearly all of the 1 GiB. An idle worker holds 345 to 383 MiB:
+the imports 220, numba's compiler 125; a copy is at 400 MB (381 MiB) with them. To these come a
+chunk of 21.6 MB or two, its result, and coefficients that wait for their turn, up to 9 % of the
+series. (Before coefficients were carried: 22.5 s, 763 MiB, 2.3 GB read again.)
 """
 
 import argparse

@@ -28,7 +28,7 @@ from fhemb_xr.kernels import factors
 Floats = NDArray[np.floating[Any]]
 ROWS = 5
 MEAN, COUNT, FRAMES, LOW, HIGH = range(-ROWS, 0)
-WIDE, BLOCK, SLAB = 512, 1024, 512
+WIDE, BLOCK, SLAB = factors.WIDE, 1024, 512
 _OF_PIXELS = [factors.MEAN, factors.COUNT, factors.FRAMES, factors.LOW, factors.HIGH]
 
 

@@ -349,30 +349,12 @@ def onward(
     for j in range(1, len(starts)):
         at, n = starts[j - 1], has[j] - had[j]
         rows = carried + has[j - 1] - had[j - 1]
-        for e in range(pad):
-            if begins:
-                _make(
-                    work,
-                    at,
-                    width,
-                    work,
-                    at - pad + e,
-                    width,
-                    source[j - 1, e],
-                    weight[j - 1, e],
-                )
-            if ends:
-                made = pad + e
-                _make(
-                    work,
-                    at,
-                    width,
-                    work,
-                    at + rows + e,
-                    width,
-                    source[j - 1, made],
-                    weight[j - 1, made],
-                )
+        made, by = source[j - 1], weight[j - 1]
+        for e in range(2 * pad):
+            if e < pad and begins:
+                _make(work, at, width, work, at - pad + e, width, made[e], by[e])
+            if e >= pad and ends:
+                _make(work, at, width, work, at + rows + e - pad, width, made[e], by[e])
         first = at + 2 * had[j] + 2 - pad - (had[j - 1] - carried)
         if wanted[j]:
             _down(work, first, width, work, high[j], width, n, filters[1])

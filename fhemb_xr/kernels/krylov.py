@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from fhemb_xr.kernels import factors
 
 Floats = NDArray[np.floating[Any]]
-WIDE, RUN = 512, 256
+WIDE, RUN = factors.WIDE, 256
 
 
 def start(seed: int, width: int, p: int) -> NDArray[np.float64]:

@@ -90,8 +90,9 @@ def wavelet_bands(
     fill gaps nor join both ends, a few coefficients of each level are carried from block to
     block instead, in the order of time: every sample is read and transformed once (for each
     result that is made from it: ``persist`` what several are made from, if it is small), and
-    one minute of such a series costs all before it. Measured, that is up to 2.6 times as fast
-    for 5 400 pixels in chunks of 1 000 samples (``benchmarks/bench_wavelets_store.py``).
+    one minute of such a series costs all before it. Measured for 5 400 pixels in chunks of
+    1 000 samples, that is 1.3 to 1.7 times a copy of the store, and was 2.7
+    (``benchmarks/bench_wavelets_store.py``).
 
     Memory, for each running task: what the block reads, its results, and of 8 MiB of series (at
     least one) three times themselves and their results; a block that is one chunk: up to twice

@@ -58,6 +58,8 @@ def _is_plain(layer: Any) -> bool:
         return False
     if isinstance(layer, Blockwise):
         return True
+    if len(layer) != 1:
+        return False
     nodes = list(convert_legacy_graph(dict(layer)).values())
     return len(nodes) == 1 and isinstance(nodes[0], DataNode) and _is_small(nodes[0].value)
 

@@ -43,7 +43,7 @@ def per_block(
     function: Any, x: da.Array, n: int, pixels: Any, dtype: Any, *more: Any,
     reduced: bool = False, **options: Any,
 ) -> Any:  # fmt: skip
-    """``function(block, pixels, *more)``, blocks kept, or each reduced to ``(p, l)``."""
+    """``function(block, pixels, *more)``, blocks kept, or each reduced to ``(l, p)``."""
     axes, lead = tuple(range(x.ndim)), x.ndim - n - 2
     pairs: list[Any] = [x, axes]
     for i, a in enumerate((pixels, *more)):
