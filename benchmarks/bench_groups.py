@@ -12,7 +12,7 @@ import warnings
 
 import numpy as np
 
-from fhemb_xr.kernels import shapes
+from fhemb_xr.kernels.clustering import kshape
 
 RUNS = 5
 SIZES = [(32, 250, 1), (64, 500, 1), (64, 1000, 3)]
@@ -20,18 +20,18 @@ SIZES = [(32, 250, 1), (64, 500, 1), (64, 1000, 3)]
 
 def inertia(x, groups, k):
     """Sum of ``1 - NCC`` to the shape of the own group, the same for both."""
-    x = shapes.standardised(x)
+    x = kshape.standardised(x)
     total = 0.0
     for g in range(k):
         mine = x[groups == g]
         if len(mine):
-            centre = shapes.middle(mine, mine[0])
-            total += float((1 - shapes.nearest_shift(mine, centre[None])[0]).sum())
+            centre = kshape.middle(mine, mine[0])
+            total += float((1 - kshape.nearest_shift(mine, centre[None])[0]).sum())
     return total
 
 
 def ours(x, k):
-    return shapes.kshape(x, k, np.random.default_rng(0))[0]
+    return kshape.kshape(x, k, np.random.default_rng(0))[0]
 
 
 def theirs(x, k):

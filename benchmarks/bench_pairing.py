@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 import fhemb_xr as fx
-from fhemb_xr.kernels import pulses
+from fhemb_xr.kernels.cardiac import pulse_band
 
 TRAINED, CLIPS, TESTED, FIRST = 240, 6, 60, 100_000
 LEVELS_DB = (-10, -16, -20, -40, -200)  # the last has no pulse to speak of
@@ -30,7 +30,7 @@ def timed(label, function, *args, **kwargs):
 
 def whole_face(ds):
     """Peer: the mean of the face in the pulse band, correlated with the trace."""
-    fast = pulses.cosines(ds.sizes["time"], 15.0, pulses.PULSE_HZ)
+    fast = pulse_band.cosines(ds.sizes["time"], 15.0, pulse_band.PULSE_HZ)
     face = ds.heatmap.mean(["y", "x"]).values @ fast
     heart = ds.trace.values @ fast
     face, heart = (x / np.linalg.norm(x, axis=-1, keepdims=True) for x in (face, heart))
@@ -41,7 +41,7 @@ def rate_only(ds):
     """Peer: nearest heart rate, the strongest frequency of the mean of the face."""
     n = 8 * ds.sizes["time"]
     hz = np.fft.rfftfreq(n, 1 / 15.0)
-    band = (hz >= pulses.PULSE_HZ[0]) & (hz <= 2.0)
+    band = (hz >= pulse_band.PULSE_HZ[0]) & (hz <= 2.0)
     face = ds.heatmap.mean(["y", "x"]).values
     power = np.abs(np.fft.rfft(face - face.mean(axis=-1, keepdims=True), n)) ** 2
     seen = 60 * hz[band][np.argmax(power[..., band], axis=-1)]

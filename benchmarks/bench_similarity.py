@@ -39,7 +39,8 @@ from collections.abc import Callable
 import dask
 import numpy as np
 
-from fhemb_xr.kernels import dtw, lagged
+from fhemb_xr.kernels.dtw import distances
+from fhemb_xr.kernels.pairwise import cross_correlation
 
 SHORT = (("12 x 500", 12, 500, 1, None), ("50 x 1 000, 10 %", 50, 1000, 1, 0.1))
 PARTS = ("warping", "search", "lags", "shifts", "dependence", "processes")
@@ -72,7 +73,7 @@ def walks(n: int, n_time: int, n_features: int) -> np.ndarray:
 def ours(x: np.ndarray, window: float | None, dtype: str) -> np.ndarray:
     x = x.astype(dtype)
     n = np.full(len(x), x.shape[-1])
-    return dtw.distances(x, x, n, n, upper=True, window=window)
+    return distances.distances(x, x, n, n, upper=True, window=window)
 
 
 def tslearn_pairs(x: np.ndarray, window: float | None) -> Callable[[int, int], float]:
@@ -198,10 +199,10 @@ def maps(lengths: tuple[int, ...], n_rows: int) -> None:
         a, b = walks(2, n_time, 1)[:, 0]
         holes = np.where(np.random.default_rng(1).random(n_time // 100) < 0.02, np.nan, 0.0)
         gaps = a + np.repeat(holes, 100)
-        r = lagged.pearson(a, b, 250, 25, 250)
-        lagged.pearson(gaps[:2000], b[:2000], 250, 25, 250)
-        mine = seconds(lambda: lagged.pearson(a, b, 250, 25, 250))  # noqa: B023
-        with_gaps = seconds(lambda: lagged.pearson(gaps, b, 250, 25, 250))  # noqa: B023
+        r = cross_correlation.pearson(a, b, 250, 25, 250)
+        cross_correlation.pearson(gaps[:2000], b[:2000], 250, 25, 250)
+        mine = seconds(lambda: cross_correlation.pearson(a, b, 250, 25, 250))  # noqa: B023
+        with_gaps = seconds(lambda: cross_correlation.pearson(gaps, b, 250, 25, 250))  # noqa: B023
         start = time.process_time()
         expected = looped(a, b, 250, 25, 250, n_rows)
         loop = (time.process_time() - start) / n_rows * len(r)
@@ -239,7 +240,7 @@ def shifted(n_shifts: int = 10) -> None:
     """Correlation of 20 people, 600 frames, 400 features, with all shifts as null."""
     import xarray as xr
 
-    from fhemb_xr.kernels import shifts
+    from fhemb_xr.kernels.inference import isc as shifts
     from fhemb_xr.ops.significance import isc
 
     x = np.random.default_rng(0).normal(size=(20, 600, 400)) + 30
@@ -280,12 +281,12 @@ def shifted(n_shifts: int = 10) -> None:
 
 def dependences(n_time: int = 25_000) -> None:
     """Distance correlation of one pair, by sorting and by all pairs of samples."""
-    from fhemb_xr.kernels import dependence
+    from fhemb_xr.kernels.pairwise import distance_correlation
 
     x, y = walks(2, n_time, 1)
     n = np.array([n_time])
     both = [np.concatenate([s, np.zeros_like(s)])[None] for s in (x, y)]  # the same distances
-    run = lambda a, b: dependence.distance_correlations(a, n, b, n)  # noqa: E731
+    run = lambda a, b: distance_correlation.distance_correlations(a, n, b, n)  # noqa: E731
     np.testing.assert_allclose(run(x[None], y[None]), run(*both), rtol=1e-7)
     fast, slow = seconds(lambda: run(x[None], y[None])), seconds(lambda: run(*both), 1)
     print(f"\nDistance correlation, {n_time} samples: {fast:.4f} s, all pairs {slow:.2f} s")
@@ -299,13 +300,13 @@ def _clock(function: Callable[[], object]) -> float:
 
 def searches(n: int = 400, n_time: int = 500) -> None:
     """The nearest of many series, beside all distances."""
-    from fhemb_xr.kernels import search
+    from fhemb_xr.kernels.dtw import nearest_neighbors
 
     x, lengths = walks(n, n_time, 1), np.full(n, n_time)
     q = x[:20] + np.random.default_rng(2).normal(size=(20, 1, n_time))
     for window in (0.05, None):
-        run = lambda w=window: search.nearest(q, x, lengths[:20], lengths, 1, w)  # noqa: E731
-        every = lambda w=window: dtw.distances(q, x, lengths[:20], lengths, window=w)  # noqa: E731
+        run = lambda w=window: nearest_neighbors.nearest(q, x, lengths[:20], lengths, 1, w)  # noqa: E731
+        every = lambda w=window: distances.distances(q, x, lengths[:20], lengths, window=w)  # noqa: E731
         np.testing.assert_array_equal(run()[1][:, 0], every().argmin(axis=1))
         fast, slow = seconds(run), seconds(every)
         print(

@@ -88,14 +88,14 @@ def by_pywt(x, axis):
 
 def compiled():
     """Compile the kernels that a worker needs."""
-    from fhemb_xr.kernels import carried, wavelets
+    from fhemb_xr.kernels.time_frequency import streaming_dwt, wavelet_bands
 
     spec, x = (
-        wavelets.Spec((tuple(BANDS),), WAVELET, LEVEL, "symmetric"),
+        wavelet_bands.Spec((tuple(BANDS),), WAVELET, LEVEL, "symmetric"),
         np.zeros((5000, 9), "f4"),
     )
-    _, parts = carried.advanced(x, spec, 0, [], last=True, ignore=False)
-    carried.rebuild([parts], spec, 0, np.empty((1, *x.shape), x.dtype))
+    _, parts = streaming_dwt.advanced(x, spec, 0, [], last=True, ignore=False)
+    streaming_dwt.rebuild([parts], spec, 0, np.empty((1, *x.shape), x.dtype))
 
 
 def usage(dask_worker):

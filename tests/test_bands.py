@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fhemb_xr.errors import UnknownNameError
-from fhemb_xr.kernels import wavelets as kernel
+from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
 from fhemb_xr.ops.band_names import band_label
 from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
 from fhemb_xr.ops.butterworth import bandpass
@@ -111,7 +111,7 @@ def test_filter__is_that_of_pywt_for_every_wavelet_level_and_mode(wavelet):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_filter__of_rows_wider_than_what_is_worked_on_at_a_time(dtype, monkeypatch):
-    from fhemb_xr.kernels import dwt
+    from fhemb_xr.kernels.time_frequency import dwt
     from fhemb_xr.ops import bands as op
 
     x = signal(900, 57, dtype=dtype)
@@ -282,7 +282,7 @@ def burg(sides, order):
 
 @pytest.mark.parametrize(("n", "ends"), [(20, (600, 600)), (7, (150, 90)), (40, (300, 900))])
 def test_fill__is_what_an_autoregressive_model_of_both_sides_expects(n, ends):
-    from fhemb_xr.kernels.filling import ORDER, bridged
+    from fhemb_xr.kernels.time_frequency.gap_filling import ORDER, bridged
 
     x = signal(sum(ends) + n, 2).values
     there = np.ones(len(x), bool)
@@ -301,7 +301,7 @@ def test_fill__is_nearer_than_a_line():
     x += 0.1 * np.random.default_rng(0).normal(size=3000)
     there = np.ones(3000, bool)
     there[1500:1520] = False
-    from fhemb_xr.kernels.filling import bridged
+    from fhemb_xr.kernels.time_frequency.gap_filling import bridged
 
     out = bridged(np.where(there, x, np.nan)[:, None], there)[:, 0]
     line = np.interp(np.arange(3000), np.flatnonzero(there), x[there])

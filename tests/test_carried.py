@@ -12,8 +12,8 @@ from dask.graph_manipulation import bind, clone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fhemb_xr.kernels import carried
-from fhemb_xr.kernels import wavelets as kernel
+from fhemb_xr.kernels.time_frequency import streaming_dwt
+from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
 from fhemb_xr.ops import bands as op
 from fhemb_xr.ops.bands import wavelet_bands, wavelet_filter
 from fhemb_xr.ops.inlined import Sources
@@ -40,14 +40,14 @@ def in_blocks(x, spec, cuts, ignore):
     opened, parts = [], []
     for i, (a, b) in enumerate(spans):
         last = i == len(spans) - 1
-        opened, new = carried.advanced(x[a:b], spec, a, opened, last=last, ignore=ignore)
+        opened, new = streaming_dwt.advanced(x[a:b], spec, a, opened, last=last, ignore=ignore)
         parts.append(new)
     assert not opened
-    ahead, out = carried.ahead(spec), []
+    ahead, out = streaming_dwt.ahead(spec), []
     for i, (a, b) in enumerate(spans):
         near = [p for p, (c, _) in zip(parts[i:], spans[i:], strict=True) if c < b + ahead]
         out.append(np.empty((len(spec.groups), b - a, x.shape[1])))
-        carried.rebuild(near or parts[i : i + 1], spec, a, out[-1])
+        streaming_dwt.rebuild(near or parts[i : i + 1], spec, a, out[-1])
     return np.concatenate(out, axis=1)
 
 
@@ -95,12 +95,14 @@ def test_channels__go_together_again_after_a_gap_that_all_have():
     x[1200:1300] = np.nan
     opened, count = [], []
     for a in range(0, 3000, 500):
-        opened, _ = carried.advanced(x[a : a + 500], spec, a, opened, last=False, ignore=False)
+        opened, _ = streaming_dwt.advanced(
+            x[a : a + 500], spec, a, opened, last=False, ignore=False
+        )
         count.append(len(opened))
     assert count == [1, 2, 1, 1, 1, 1]
     assert opened[0].columns == slice(0, 6)
     held = opened[0].held
-    assert held.shape == (spec.levels, carried.kept(spec), 6)
+    assert held.shape == (spec.levels, streaming_dwt.kept(spec), 6)
 
 
 def test_gaps__raise_or_spread_where_asked(narrow):
@@ -178,19 +180,19 @@ def test_memory__is_what_the_docstring_says():
     for a in range(0, 7000, 1000):
         block = x[a : a + 1000]
         tracemalloc.start()
-        opened, parts = carried.advanced(block, spec, a, opened, last=False, ignore=False)
+        opened, parts = streaming_dwt.advanced(block, spec, a, opened, last=False, ignore=False)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         links.append(parts)
         if a >= 2000:  # the first also compile, and hold what is not ripe yet
             assert peak < block.nbytes
             held = sum(one.held.nbytes for one in opened)
-            assert held == spec.levels * carried.kept(spec) * 2000 * 4
+            assert held == spec.levels * streaming_dwt.kept(spec) * 2000 * 4
             assert sum(p.rows.nbytes for p in parts) < 0.1 * block.nbytes
     out = np.empty((1, 1000, 2000), "f4")
-    carried.rebuild(links[2:4], spec, 2000, out)
+    streaming_dwt.rebuild(links[2:4], spec, 2000, out)
     tracemalloc.start()
-    carried.rebuild(links[3:5], spec, 3000, out)
+    streaming_dwt.rebuild(links[3:5], spec, 3000, out)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 0.75 * out.nbytes

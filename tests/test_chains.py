@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 import pytest
 
-from fhemb_xr.kernels import covariance
+from fhemb_xr.kernels.pca import covariance
 from fhemb_xr.ops import chains
 
 

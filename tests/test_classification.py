@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from fhemb_xr.errors import BudgetError, EmptySelectionError, SchemaError, UnknownNameError
-from fhemb_xr.kernels import validation as kernel
+from fhemb_xr.kernels.inference import cross_validation as kernel
 from fhemb_xr.ops import classifiers as zoo
 from fhemb_xr.ops import forests
 from fhemb_xr.ops.classification import classify

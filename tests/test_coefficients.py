@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError
-from fhemb_xr.kernels.wavelets import CIRCULAR_MODES, LOCAL_MODES
+from fhemb_xr.kernels.time_frequency.wavelet_bands import CIRCULAR_MODES, LOCAL_MODES
 
 
 def signal(n=3000, channels=2, dtype="f8"):

@@ -9,7 +9,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError
-from fhemb_xr.kernels import covariance as kernel
+from fhemb_xr.kernels.pca import covariance as kernel
 
 
 def faces(n=60, shape=(5, 4), subjects=(40, 41), seed=0):

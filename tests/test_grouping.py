@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import silhouette_score
 
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
-from fhemb_xr.kernels import trees
-from fhemb_xr.kernels.scales import SCALES
+from fhemb_xr.kernels.clustering import clusters as trees
+from fhemb_xr.kernels.pairwise.matrix_scaling import SCALES
 from fhemb_xr.ops.geometry import svd_relation
 from fhemb_xr.ops.grouping import clusters, embed_relation, leaf_order, linkage, silhouette
 from fhemb_xr.ops.relation import pairwise

@@ -7,10 +7,10 @@ import pytest
 import xarray as xr
 
 import fhemb_xr as fx
-from fhemb_xr.kernels import factors, krylov, products
+from fhemb_xr.kernels.pca import float32_products, pixel_statistics, randomized
 from fhemb_xr.ops import krylov as op
 
-P = krylov.WIDE + 3  # no multiple of four
+P = randomized.WIDE + 3  # no multiple of four
 
 
 def frames(n=90, p=P, dtype="f4", seed=0):
@@ -31,12 +31,12 @@ def centred(x):
     return d, inside
 
 
-@pytest.mark.parametrize("n", [3, 90, products.RUN + 40])
+@pytest.mark.parametrize("n", [3, 90, float32_products.RUN + 40])
 def test_products__of_float32_err_less_than_their_bound(n):
     x = frames(max(n, 8))[:n]
-    vectors = krylov.start(0, 6, P)
-    pixels = factors.pixel_state(x)
-    found = krylov.product(x, pixels, vectors)
+    vectors = randomized.start(0, 6, P)
+    pixels = pixel_statistics.pixel_state(x)
+    found = randomized.product(x, pixels, vectors)
     d, inside = centred(x)
     exact = (vectors @ d.T) @ d
     bound = 2.0**-24 * (P + 1024) * np.sqrt((d**2).sum(0)) * np.sqrt((d**2).sum())
@@ -49,40 +49,49 @@ def test_products__of_float32_err_less_than_their_bound(n):
 
 def test_pixel_state__of_float32_in_one_sweep_is_that_of_float64():
     x = frames(150)
-    found, exact = factors.pixel_state(x), factors.pixel_state(x.astype("f8"))
+    found, exact = pixel_statistics.pixel_state(x), pixel_statistics.pixel_state(x.astype("f8"))
     np.testing.assert_array_equal(found[[0, 1, 4, 5]], exact[[0, 1, 4, 5]])
     np.testing.assert_allclose(found, exact, rtol=1e-10)
     finite = np.where(np.isfinite(x), x, np.nan).astype("f8")[:, 40:]
-    np.testing.assert_allclose(exact[factors.MEAN, 40:], np.nanmean(finite, axis=0))
+    np.testing.assert_allclose(exact[pixel_statistics.MEAN, 40:], np.nanmean(finite, axis=0))
     m2 = np.nanvar(finite, axis=0) * np.isfinite(finite).sum(axis=0)
-    np.testing.assert_allclose(exact[factors.M2, 40:], m2)
-    assert np.isnan(factors.pixel_state(x[:, :40])[factors.LOW]).sum() == 0
+    np.testing.assert_allclose(exact[pixel_statistics.M2, 40:], m2)
+    assert np.isnan(pixel_statistics.pixel_state(x[:, :40])[pixel_statistics.LOW]).sum() == 0
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_sketch__of_parts_merged_is_that_of_the_whole(dtype):
-    x, vectors = frames(dtype=dtype), krylov.start(1, 5, P)
+    x, vectors = frames(dtype=dtype), randomized.start(1, 5, P)
     x[5:7, 50:52] = 33  # gaps that only some parts have are where merging is not exact
-    parts = np.stack([krylov.sketch(x[a:b], vectors) for a, b in ((0, 7), (7, 46), (46, 90))])
-    merged, whole = krylov.merged(parts, vectors), krylov.sketch(x, vectors)
+    parts = np.stack(
+        [randomized.sketch(x[a:b], vectors) for a, b in ((0, 7), (7, 46), (46, 90))]
+    )
+    merged, whole = randomized.merged(parts, vectors), randomized.sketch(x, vectors)
     tolerance = 1e-6 if dtype == "f4" else 1e-12
-    scale = np.abs(whole[factors.ROWS :]).max()
+    scale = np.abs(whole[pixel_statistics.ROWS :]).max()
     d, _ = centred(x)
     exact = (vectors @ d.T) @ d
     for found in (merged, whole):
-        np.testing.assert_allclose(found[factors.ROWS :], exact, atol=tolerance * scale)
-    np.testing.assert_allclose(merged[: factors.ROWS], whole[: factors.ROWS], rtol=1e-9)
+        np.testing.assert_allclose(
+            found[pixel_statistics.ROWS :], exact, atol=tolerance * scale
+        )
+    np.testing.assert_allclose(
+        merged[: pixel_statistics.ROWS], whole[: pixel_statistics.ROWS], rtol=1e-9
+    )
 
 
 def test_products__take_the_memory_they_say():
     n, count = 2000, 24
-    x, vectors = frames(n), krylov.start(0, count, P)
-    pixels = factors.pixel_state(x)
-    krylov.scaled_product(x, pixels, vectors, scaler="standard")  # compiled now
+    x, vectors = frames(n), randomized.start(0, count, P)
+    pixels = pixel_statistics.pixel_state(x)
+    randomized.scaled_product(x, pixels, vectors, scaler="standard")  # compiled now
     for function, most in (
-        (lambda: krylov.scaled_product(x, pixels, vectors, scaler="standard"), 0),
-        (lambda: krylov.sketch(x, vectors), 0),
-        (lambda: krylov.sketch(x.astype("f8"), vectors), 9 * n * P + 25 * P * krylov.RUN),
+        (lambda: randomized.scaled_product(x, pixels, vectors, scaler="standard"), 0),
+        (lambda: randomized.sketch(x, vectors), 0),
+        (
+            lambda: randomized.sketch(x.astype("f8"), vectors),
+            9 * n * P + 25 * P * randomized.RUN,
+        ),
     ):
         tracemalloc.start()
         function()

@@ -12,7 +12,8 @@ import xarray as xr
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
-from fhemb_xr.kernels import likeness, pulses, trials
+from fhemb_xr.kernels.cardiac import pairing_scores, pulse_band
+from fhemb_xr.kernels.inference import forced_choice
 
 TINY = {"epochs": 2, "batch": 8, "spatial": 2, "channels": 4}
 
@@ -58,8 +59,8 @@ def test_probability__is_of_the_candidate_wherever_it_stands():
     rng = np.random.default_rng(0)
     score = rng.normal(0, 3, size=(200, 7))
     order = rng.permutation(7)
-    found = likeness.probability(score)
-    np.testing.assert_array_equal(likeness.probability(score[:, order]), found[:, order])
+    found = pairing_scores.probability(score)
+    np.testing.assert_array_equal(pairing_scores.probability(score[:, order]), found[:, order])
     np.testing.assert_allclose(found, scipy.special.softmax(score, axis=-1), rtol=1e-12)
 
 
@@ -118,8 +119,8 @@ def test_movie__is_the_band_of_scipy_where_there_is_no_slow_motion():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(150, 4, 5))
     band = scipy.fft.dct(x, norm="ortho", axis=0)[14:61]  # 0.7-3 Hz in steps of 1/20 Hz
-    found = pulses.movie(x, 15.0)
-    assert pulses.cosines(150, 15.0, pulses.SLOW_HZ).shape == (150, 12)
+    found = pulse_band.movie(x, 15.0)
+    assert pulse_band.cosines(150, 15.0, pulse_band.SLOW_HZ).shape == (150, 12)
     assert found.shape == band.shape
     # ten of twenty directions are the slow patterns' own; noise in them stays nearly as it is
     left = scipy.stats.pearsonr(found.ravel(), band.ravel()).statistic
@@ -132,20 +133,20 @@ def test_movie__brings_motion_down_to_the_noise():
     noise = 0.03 * rng.normal(size=(150, 8, 8))
     shape = rng.normal(size=(8, 8))
     course = 2 * np.sin(2 * np.pi * 0.2 * t) + 0.5 * np.sin(2 * np.pi * 1.1 * t)
-    moved = pulses.movie(noise + course[:, None, None] * shape, 15.0)
+    moved = pulse_band.movie(noise + course[:, None, None] * shape, 15.0)
     unit = shape / np.linalg.norm(shape)
     along = np.einsum("fyx,yx->f", moved, unit)
     assert np.sum(along**2) < 3 * len(along)  # that of noise of unit variance, about
     before = np.einsum("tyx,yx->t", noise + course[:, None, None] * shape, unit)
-    band = pulses.cosines(150, 15.0, pulses.PULSE_HZ).T @ before
+    band = pulse_band.cosines(150, 15.0, pulse_band.PULSE_HZ).T @ before
     assert np.sum(band**2) / 0.03**2 > 1000 * np.sum(along**2)
 
 
 def test_movie__takes_the_memory_that_it_says():
     x = np.random.default_rng(0).normal(size=(150, 40, 40)).astype("float32")
-    pulses.movie(x, 15.0)
+    pulse_band.movie(x, 15.0)
     tracemalloc.start()
-    pulses.movie(x, 15.0)
+    pulse_band.movie(x, 15.0)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 40 * x.size
@@ -156,12 +157,12 @@ def test_blind__is_the_regression_that_it_says():
     rng = np.random.default_rng(2)
     movie = rng.normal(size=(30, 6, 6))
     wave, _ = np.linalg.qr(rng.normal(size=(30, 2)))
-    blurred = likeness._blurred(movie).reshape(30, -1)
+    blurred = pairing_scores._blurred(movie).reshape(30, -1)
     gram = blurred @ blurred.T
-    ridge = likeness._RIDGE * np.median(np.linalg.eigvalsh(gram))
+    ridge = pairing_scores._RIDGE * np.median(np.linalg.eigvalsh(gram))
     shares = [w @ gram @ np.linalg.solve(gram + ridge * np.eye(30), w) for w in wave.T]
     expected = -15 * np.mean(np.log1p(-np.array(shares)))
-    found = likeness.explained(likeness.subspace(movie), wave.T)
+    found = pairing_scores.explained(pairing_scores.subspace(movie), wave.T)
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
@@ -173,24 +174,26 @@ def test_weights__are_those_of_scikit_learn():
     both, label = np.concatenate([d, -d]), np.repeat([1, 0], 200)
     # our loss is a mean over n rows with ridge |w|²; theirs C · sum + |w|² / 2
     theirs = LogisticRegression(fit_intercept=False, C=1 / (2 * 1e-4 * 400), tol=1e-10)
-    found = likeness.learn_weights(d)
+    found = pairing_scores.learn_weights(d)
     np.testing.assert_allclose(found, theirs.fit(both, label).coef_[0], rtol=1e-3)
 
 
 def test_wilson__is_that_of_scipy():
     expected = scipy.stats.binomtest(37, 50).proportion_ci(0.9, "wilson")
-    np.testing.assert_allclose(trials.wilson(37 / 50, 50, 0.1), (expected.low, expected.high))
+    np.testing.assert_allclose(
+        forced_choice.wilson(37 / 50, 50, 0.1), (expected.low, expected.high)
+    )
 
 
 def test_trials__are_of_different_people():
     rng = np.random.default_rng(0)
-    heart, own, foil, clip = trials.drawn(4, 3, 5000, True, rng)
+    heart, own, foil, clip = forced_choice.drawn(4, 3, 5000, True, rng)
     assert not ((heart == own) | (heart == foil) | (own == foil)).any()
     counts = np.unique(np.stack([heart, own, foil]), axis=1, return_counts=True)[1]
     assert counts.size == 24
     assert scipy.stats.chisquare(counts).pvalue > 1e-3
     assert set(clip) == {0, 1, 2}
-    heart, own, foil, _ = trials.drawn(2, 1, 50, False, rng)
+    heart, own, foil, _ = forced_choice.drawn(2, 1, 50, False, rng)
     assert (heart == own).all()
     assert (own != foil).all()
 
@@ -203,7 +206,7 @@ def test_accuracy__counts_what_a_loop_counts(strangers):
     scores = score.to_dataset(name="score").expand_dims("window")
     scores.score[0, 0, 0] = np.nan
     out = fx.pairing_accuracy(scores, strangers.heart_rate, n_trials=300, seed=5)
-    drawn = trials.drawn(5, 2, 300, False, np.random.default_rng(5))
+    drawn = forced_choice.drawn(5, 2, 300, False, np.random.default_rng(5))
     data = scores.score.transpose("heart", "candidate", "window", "session").values
     rate = strangers.heart_rate.values
     right, difference = [], []

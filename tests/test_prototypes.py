@@ -7,7 +7,7 @@ from sklearn.metrics import silhouette_score
 from tslearn import barycenters, metrics
 
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
-from fhemb_xr.kernels import shapes
+from fhemb_xr.kernels.clustering import kshape
 from fhemb_xr.ops.grouping import clusters, silhouette
 from fhemb_xr.ops.prototypes import BARYCENTRES, METHODS, barycentre
 from fhemb_xr.options import set_options
@@ -85,10 +85,10 @@ def test_silhouette__by_prototypes_is_that_of_sklearn(computes):
 def test_kshape__correlates_at_every_shift_as_the_loop_does():
     rng = np.random.default_rng(4)
     x, y = rng.normal(size=(3, 2, 15)), rng.normal(size=(2, 2, 15))
-    best, shift = shapes.nearest_shift(x, y)
+    best, shift = kshape.nearest_shift(x, y)
     for i, j in np.ndindex(3, 2):
         cross = {
-            s: (shapes.moved(x[i : i + 1], np.array([s]))[0] * y[j]).sum()
+            s: (kshape.moved(x[i : i + 1], np.array([s]))[0] * y[j]).sum()
             for s in range(-14, 15)
         }
         top = max(cross, key=cross.get)
@@ -98,11 +98,11 @@ def test_kshape__correlates_at_every_shift_as_the_loop_does():
 
 
 def test_kshape__finds_the_eigenvector_of_the_paper():
-    x = shapes.standardised(np.random.default_rng(5).normal(size=(4, 1, 12)))
+    x = kshape.standardised(np.random.default_rng(5).normal(size=(4, 1, 12)))
     q = np.eye(12) - 1 / 12
     _, vectors = scipy.linalg.eigh(q @ x[:, 0].T @ x[:, 0] @ q)
-    expected = shapes.standardised(vectors[:, -1])
-    got = shapes.middle(x, np.zeros((1, 12)))[0]
+    expected = kshape.standardised(vectors[:, -1])
+    got = kshape.middle(x, np.zeros((1, 12)))[0]
     np.testing.assert_allclose(
         got * np.sign(got[0]), expected * np.sign(expected[0]), atol=1e-9
     )
@@ -111,7 +111,7 @@ def test_kshape__finds_the_eigenvector_of_the_paper():
 
 def test_kshape__leaves_no_group_empty():
     x = waves().values[:, None]
-    groups, centres = shapes.kshape(np.repeat(x[:1], 6, 0), 4, np.random.default_rng(0))
+    groups, centres = kshape.kshape(np.repeat(x[:1], 6, 0), 4, np.random.default_rng(0))
     assert set(groups) == {0, 1, 2, 3}
     assert np.isfinite(centres).all()
 

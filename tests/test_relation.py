@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhemb_xr.errors import BudgetError, EmptySelectionError, SchemaError, UnknownNameError
-from fhemb_xr.kernels import dtw as kernel
-from fhemb_xr.kernels import pairs, soft
+from fhemb_xr.kernels.dtw import distances as kernel
+from fhemb_xr.kernels.dtw import soft_dtw as soft
+from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.relation import POINT_METRICS, pairwise
 from fhemb_xr.options import set_options
 
@@ -250,7 +251,7 @@ def test_max_lagged_correlation__says_who_follows(computes):
     np.testing.assert_allclose(r.lag_at_max, -r.lag_at_max.values.T)
 
 
-@pytest.mark.parametrize("metric", pairs.METRICS)
+@pytest.mark.parametrize("metric", metrics.METRICS)
 @given(cuts=st.sets(st.integers(1, 59)), subjects=st.integers(1, 11))
 @settings(max_examples=6)
 def test_pairwise__does_not_depend_on_chunks(metric, cuts, subjects):
@@ -263,7 +264,7 @@ def test_pairwise__does_not_depend_on_chunks(metric, cuts, subjects):
     assert lazy.attrs == whole.attrs
 
 
-@pytest.mark.parametrize("metric", pairs.METRICS)
+@pytest.mark.parametrize("metric", metrics.METRICS)
 def test_pairwise__is_lazy_symmetric_and_keeps_the_promised_dtype(metric, computes):
     x = people()
     with computes(0):
@@ -337,7 +338,7 @@ def test_pairwise__a_subject_without_a_face_keeps_its_label():
     np.testing.assert_allclose(d.sel(subject_0=others, subject_1=others), expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("metric", pairs.METRICS)
+@pytest.mark.parametrize("metric", metrics.METRICS)
 def test_pairwise__a_gap_spoils_its_row_or_is_dropped(metric):
     x = people(n=4).isel(session=0)
     x[1, 20:30, 0] = np.nan
@@ -398,14 +399,14 @@ def test_pairwise__graph_is_blocks_and_chunks(n, chunks):
 
 def test_pairwise__works_each_pair_out_once(monkeypatch):
     seen = []
-    original = pairs._KERNELS["dtw"]
+    original = metrics._KERNELS["dtw"]
 
     def counting(a, na, b, nb, *, upper, **options):
         n, m = len(a), len(b)
         seen.append(n * (n + 1) // 2 if upper else n * m)
         return original(a, na, b, nb, upper=upper, **options)
 
-    monkeypatch.setitem(pairs._KERNELS, "dtw", counting)
+    monkeypatch.setitem(metrics._KERNELS, "dtw", counting)
     x = people(sessions="a").chunk(subject=1)
     pairwise(x, "dtw").compute(scheduler="sync")
     assert sum(seen) == 11 * 12 // 2
@@ -432,9 +433,9 @@ def test_pairwise__refuses_what_is_larger_than_the_budget():
 def test_kernels__peak_memory_is_what_the_op_says(metric, beside, options):
     how = {"upper": False, "nan": "drop", "normalize": "zscore", **options}
     a, b = np.random.default_rng(0).normal(size=(2, 4, 2, 20_000))
-    pairs.relation(a[..., :50], b[..., :50], metric, **how)
+    metrics.relation(a[..., :50], b[..., :50], metric, **how)
     tracemalloc.start()
-    pairs.relation(a, b, metric, **how)
+    metrics.relation(a, b, metric, **how)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < (28 - 8) * 2 * a.size + beside * 20_000  # less the series

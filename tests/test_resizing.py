@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import fhemb_xr as fx
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels import resampling as kernel
+from fhemb_xr.kernels.frames import resizing as kernel
 
 
 @pytest.fixture

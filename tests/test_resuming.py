@@ -11,7 +11,7 @@ import xarray as xr
 
 import fhemb_xr as fx
 from fhemb_xr.io import files
-from fhemb_xr.kernels import pairs
+from fhemb_xr.kernels.pairwise import metrics
 
 
 def people(n=24):
@@ -21,7 +21,7 @@ def people(n=24):
     ).chunk(subject=3)
 
 
-DTW = pairs._KERNELS["dtw"]
+DTW = metrics._KERNELS["dtw"]
 
 
 class Interrupted:
@@ -39,7 +39,7 @@ class Interrupted:
 
 def saved(d, path, monkeypatch, after):
     counter = Interrupted(after)
-    monkeypatch.setitem(pairs._KERNELS, "dtw", counter)
+    monkeypatch.setitem(metrics._KERNELS, "dtw", counter)
     with dask.config.set(scheduler="synchronous"):
         fx.save(d, path, resume=True)
     return counter.seen
@@ -48,7 +48,7 @@ def saved(d, path, monkeypatch, after):
 def test_resume__does_only_what_was_not_done(tmp_path, monkeypatch):
     d, path = fx.pairwise(people(), "dtw"), tmp_path / "d.zarr"
     counter = Interrupted(20)
-    monkeypatch.setitem(pairs._KERNELS, "dtw", counter)
+    monkeypatch.setitem(metrics._KERNELS, "dtw", counter)
     with dask.config.set(scheduler="synchronous"), pytest.raises(KeyboardInterrupt):
         fx.save(d, path, resume=True)
     assert not path.exists()
@@ -97,7 +97,7 @@ def test_resume__keeps_finished_work_that_could_not_be_exchanged(tmp_path, monke
             fx.save(d, path, mode="w", resume=True)
     np.testing.assert_array_equal(fx.open_result(path), d + 1)
     counter = Interrupted(99)
-    monkeypatch.setitem(pairs._KERNELS, "dtw", counter)
+    monkeypatch.setitem(metrics._KERNELS, "dtw", counter)
     with dask.config.set(scheduler="synchronous"):
         fx.save(d, path, mode="w", resume=True)
     assert counter.seen == 0

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import fhemb_xr as fx
 from fhemb_xr.errors import SchemaError, UnknownNameError
-from fhemb_xr.kernels import search
+from fhemb_xr.kernels.dtw import nearest_neighbors
 
 # half-width in samples, and the error rate of Dau et al. (2019), doi:10.1109/JAS.2019.1911747
 PUBLISHED = [
@@ -112,11 +112,11 @@ def test_bounds__are_below_the_distances(window, seed):
     x, q = (people(6, 40, 2, s).values.transpose(0, 2, 1) for s in (seed, seed + 100))
     n = np.full(6, 40)
     r = 40 if window is None else window
-    around = search.envelopes(x, n, r)
+    around = nearest_neighbors.envelopes(x, n, r)
     for i in range(6):
-        own = search.envelopes(q[i : i + 1], n[:1], r)[0]
-        bounds = search._bounds(q[i], 40, x, n, own, around)
-        d, where, _ = search.nearest(q[i : i + 1], x, n[:1], n, 6, window)
+        own = nearest_neighbors.envelopes(q[i : i + 1], n[:1], r)[0]
+        bounds = nearest_neighbors._bounds(q[i], 40, x, n, own, around)
+        d, where, _ = nearest_neighbors.nearest(q[i : i + 1], x, n[:1], n, 6, window)
         assert (bounds[where[0]] <= d[0] ** 2 * (1 + 1e-9)).all()
         assert bounds.max() > 0
 
@@ -124,7 +124,7 @@ def test_bounds__are_below_the_distances(window, seed):
 def test_nearest__begins_few_tables_in_a_narrow_window():
     x = people(200, 100).values.transpose(0, 2, 1)
     n = np.full(200, 100)
-    _, where, begun = search.nearest(x[:20] + 0.01, x, n[:20], n, 1, 5)
+    _, where, begun = nearest_neighbors.nearest(x[:20] + 0.01, x, n[:20], n, 1, 5)
     assert where[:, 0].tolist() == list(range(20))
     assert begun < 0.1 * 20 * 200
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
-from fhemb_xr.kernels import nulls, shifts
-from fhemb_xr.kernels import significance as kernel
+from fhemb_xr.kernels.inference import isc as shifts
+from fhemb_xr.kernels.inference import p_values as kernel
+from fhemb_xr.kernels.inference import surrogates as nulls
 from fhemb_xr.ops.nulls import surrogates
 from fhemb_xr.ops.significance import isc, synchrony
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhemb_xr.errors import BudgetError, SchemaError
-from fhemb_xr.kernels import lagged as kernel
+from fhemb_xr.kernels.pairwise import cross_correlation as kernel
 from fhemb_xr.ops.similarity import lagged_correlation
 from fhemb_xr.options import set_options
 

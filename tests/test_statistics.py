@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 import fhemb_xr as fx
-from fhemb_xr.kernels import moments as kernel
+from fhemb_xr.kernels.frames import moments as kernel
 
 values = st.floats(-50, 50) | st.just(np.nan)
 samples = npst.arrays("float64", st.integers(1, 40), elements=values)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, UnknownNameError
-from fhemb_xr.kernels import dependence, dtw, paths, shifts
+from fhemb_xr.kernels.dtw import distances, paths
+from fhemb_xr.kernels.inference import isc
+from fhemb_xr.kernels.pairwise import distance_correlation
 from fhemb_xr.ops.relation import pairwise
 
 LENGTHS = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 9999))
@@ -23,7 +25,7 @@ def pair(case):
 
 
 def exact(x, y, **options):
-    return dtw.distances(x, y, *(np.array([s.shape[2]]) for s in (x, y)), **options)[0, 0]
+    return distances.distances(x, y, *(np.array([s.shape[2]]) for s in (x, y)), **options)[0, 0]
 
 
 @given(case=LENGTHS, radius=st.integers(0, 4))
@@ -137,7 +139,9 @@ def test_dcor__by_sorting_is_the_definition(n, seed, digits):
     a, b = (m - m.mean(0) - m.mean(1)[:, None] + m.mean() for m in (a, b))
     varied = np.ptp(x) > 0 and np.ptp(y) > 0
     square = (a * b).mean() / np.sqrt((a * a).mean() * (b * b).mean()) if varied else np.nan
-    got = dependence.distance_correlations(x[None], np.array([n]), y[None], np.array([n]))[0, 0]
+    got = distance_correlation.distance_correlations(
+        x[None], np.array([n]), y[None], np.array([n])
+    )[0, 0]
     np.testing.assert_allclose(got**2, square, atol=1e-11)
 
 
@@ -145,7 +149,7 @@ def test_dcor__by_sorting_is_the_definition(n, seed, digits):
 def test_circular__shifts_as_roll_does(gaps):
     a, b = np.random.default_rng(0).normal(size=(2, 1, 25))
     a[0, :3] = np.nan if gaps else a[0, :3]
-    table = shifts.circular(a, b)[0]
+    table = isc.circular(a, b)[0]
     for k in range(25):
         x = np.roll(a[0], k)
         both = np.isfinite(x)

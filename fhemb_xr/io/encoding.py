@@ -104,7 +104,7 @@ def unpack(packed: NDArray[np.int16]) -> NDArray[np.float32]:
     Peak memory: 4 bytes per sample, which are the result; a small array takes 5.
     """
     if packed.size >= _COMPILED:
-        from fhemb_xr.kernels import packing
+        from fhemb_xr.kernels.frames import packing
 
         return packing.unpack(packed, SCALE_K, OFFSET_C, MISSING)
     out = packed.astype(np.float32)
@@ -116,11 +116,11 @@ def unpack(packed: NDArray[np.int16]) -> NDArray[np.float32]:
 
 def resample(frames: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Whole frames to a grid, a pixel the mean of what it covers: ``(t, y, x) -> (t, ...)``."""
-    from fhemb_xr.kernels import resampling
+    from fhemb_xr.kernels.frames import resizing
 
     n, *box = frames.shape
     height, width = (np.full(n, side) for side in box)
-    found: NDArray[np.float32] = resampling.resize(
+    found: NDArray[np.float32] = resizing.resize(
         frames, height, width, (shape[0], shape[1]), "area"
     )
     return found

@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fhemb_xr.kernels import likeness, pulses
+from fhemb_xr.kernels.cardiac import pairing_scores, pulse_band
 
 F64 = NDArray[np.float64]
 
@@ -128,8 +128,8 @@ def on_ticks(x: Any, of: Design) -> NDArray[np.float32]:
 
 def band(n: int, rate_hz: float) -> tuple[int, int]:
     """First cosine of the pulse band in a window of ``n`` frames, and how many."""
-    first = max(1, int(np.ceil(pulses.PULSE_HZ[0] * 2 * n / rate_hz - 1e-9)))
-    return first, pulses.cosines(n, rate_hz, pulses.PULSE_HZ).shape[1]
+    first = max(1, int(np.ceil(pulse_band.PULSE_HZ[0] * 2 * n / rate_hz - 1e-9)))
+    return first, pulse_band.cosines(n, rate_hz, pulse_band.PULSE_HZ).shape[1]
 
 
 def faces(movie: F64, of: Design) -> NDArray[np.float32]:
@@ -176,7 +176,7 @@ def score(face: F64, heart: F64, weights: F64, *, design: Design) -> F64:
         return float(network.judged(torch.from_numpy(r)))
 
     with torch.inference_mode(), one_thread():
-        return likeness.each_pair(judged, face, heart)
+        return pairing_scores.each_pair(judged, face, heart)
 
 
 _lock = threading.Lock()

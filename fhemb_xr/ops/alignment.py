@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
-from fhemb_xr.kernels import pairs
+from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.relation import check_constraint
@@ -74,7 +74,7 @@ def warping_path(
     >>> out["first"].values.tolist(), out["last"].values.tolist()
     ([0, 2, 3], [1, 2, 4])
     """
-    among("normalization", normalize, pairs.NORMALIZATIONS)
+    among("normalization", normalize, metrics.NORMALIZATIONS)
     among("treatment of NaN", nan, ("drop",))
     window = check_constraint(window, itakura)
     names = [d for d in (schema.FEATURE, schema.COMPONENT) if d in a.dims and d in b.dims]
@@ -114,7 +114,7 @@ def _ranges(
     a: F64, b: F64, *, several: bool, normalize: str, **limits: Any
 ) -> NDArray[np.int64]:
     """``(…, [f,] n), (…, [f,] m) -> (…, 2, n)``."""
-    from fhemb_xr.kernels import paths  # compiles
+    from fhemb_xr.kernels.dtw import paths  # compiles
 
     if not several:
         a, b = a[..., None, :], b[..., None, :]
@@ -136,5 +136,5 @@ def _ranges(
 
 def _prepared(x: F64, normalize: str) -> NDArray[np.floating[Any]]:
     """What is there, scaled as :func:`pairwise` scales it."""
-    series, n = pairs.prepared(x[None], normalize, "drop", True, np.float64)
+    series, n = metrics.prepared(x[None], normalize, "drop", True, np.float64)
     return series[0, :, : n[0]]

@@ -52,7 +52,7 @@ def check(
     """
     import pywt
 
-    from fhemb_xr.kernels import wavelets as kernel
+    from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
 
     schema.require_dims(x, schema.TIME)
     schema.require_regular(x)

@@ -117,7 +117,7 @@ def wavelet_bands(
     >>> parts.sizes["band"], bool(abs(parts.sum("band") - x).max() < 1e-12)
     (9, True)
     """
-    from fhemb_xr.kernels.wavelets import Spec
+    from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
 
     check(x, wavelet, level, mode, transform, gaps, max_gap_s)
     every = tuple(range(level + 1))
@@ -200,7 +200,7 @@ def wavelet_filter(
     >>> fx.ops.band_names.band_label(z.attrs, "s")
     '5.12–20.48 s'
     """
-    from fhemb_xr.kernels.wavelets import Spec
+    from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
 
     check(x, wavelet, level, mode, transform, gaps, max_gap_s)
     chosen = choose(bands, level, schema.sampling_rate(x), hz, period_s)
@@ -254,7 +254,7 @@ def coverage(
     >>> share[[0, 2000, 4000]].values.astype(float).round(2).tolist()
     [0.55, 1.0, 0.91]
     """
-    from fhemb_xr.kernels.wavelets import Spec
+    from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
 
     check(x, wavelet, level, "symmetric", transform, "split", 0)
     chosen = choose(bands, level, schema.sampling_rate(x), hz, period_s)
@@ -303,7 +303,7 @@ def _read(block: Block) -> int:
 
 def _carried(data: da.Array, axis: int, spec: Any, gaps: str) -> Plan:
     """Blocks that read only themselves: what they need of those before is carried along."""
-    from fhemb_xr.kernels import carried as kernel
+    from fhemb_xr.kernels.time_frequency import streaming_dwt as kernel
 
     n, ahead = data.shape[axis], kernel.ahead(spec)
     least = max(1, _BLOCK_BYTES // row_bytes(data, axis))
@@ -317,7 +317,7 @@ def _carried(data: da.Array, axis: int, spec: Any, gaps: str) -> Plan:
 
 def _blocks(data: da.Array, axis: int, spec: Any, longest: int) -> list[Block]:
     """Blocks that read all that they depend on."""
-    from fhemb_xr.kernels.wavelets import CONTEXT
+    from fhemb_xr.kernels.time_frequency.wavelet_bands import CONTEXT
 
     n, circular = data.shape[axis], spec.mode in ("periodic", "periodization")
     # an output sample sees the reach and a gap at its end
@@ -394,7 +394,7 @@ def _part(
     longest: int, joined: bool,
 ) -> Any:  # fmt: skip
     """Rows ``first`` to ``last`` of some channels, whose row 0 is sample ``origin``."""
-    from fhemb_xr.kernels import wavelets as kernel
+    from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
 
     if gaps == "raise" and not np.isfinite(x[first:last]).all():
         raise ValueError(carried.MISSING)
@@ -409,18 +409,18 @@ def _part(
 
 
 def _summary(parts: list[Any], axis: int, block: Block, *, longest: int) -> Any:
-    from fhemb_xr.kernels import runs
+    from fhemb_xr.kernels.time_frequency import gaps as runs
 
     return runs.last_run(columns(parts, axis)[0], block.begin, longest)
 
 
 def _merge(before: Any, after: Any, *, longest: int) -> Any:
-    from fhemb_xr.kernels import runs
+    from fhemb_xr.kernels.time_frequency import gaps as runs
 
     return after if before is None else runs.merge_runs(before, after, longest)
 
 
 def _covered(there: Any, *, spec: Any) -> Any:
-    from fhemb_xr.kernels import wavelets as kernel
+    from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
 
     return kernel.covered(there > 0, spec)

@@ -8,7 +8,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels import heartbeat as kernel
+from fhemb_xr.kernels.cardiac import heartbeats as kernel
 from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 

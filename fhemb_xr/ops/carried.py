@@ -89,7 +89,7 @@ def advance(
     chunks: list[Any], before: Any, axis: int, block: Block, *, spec: Any, gaps: str, n: int
 ) -> Any:
     """What is open after a block, and the coefficients that it adds."""
-    from fhemb_xr.kernels import carried as kernel
+    from fhemb_xr.kernels.time_frequency import streaming_dwt as kernel
 
     x, _ = columns(chunks, axis)
     if gaps == "raise" and not np.isfinite(x).all():
@@ -104,7 +104,7 @@ def rebuild(
     added: list[Any], others: tuple[int, ...], axis: int, block: Block, *, spec: Any, dtype: Any
 ) -> Any:
     """The bands of a block, in the order of the data's axes; a last axis for several groups."""
-    from fhemb_xr.kernels import carried as kernel
+    from fhemb_xr.kernels.time_frequency import streaming_dwt as kernel
 
     out = np.empty((len(spec.groups), block.end - block.begin, math.prod(others)), dtype)
     kernel.rebuild(added, spec, block.begin, out)

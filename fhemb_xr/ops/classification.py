@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels import pairs
-from fhemb_xr.kernels import validation as kernel
+from fhemb_xr.kernels.inference import cross_validation as kernel
+from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops import classifiers as zoo
 from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among, pair_dims
@@ -209,7 +209,7 @@ def _distances(relation: xr.DataArray, samples: xr.DataArray) -> xr.DataArray:
             f"{dict(relation.sizes)}: make it with fx.pairwise(samples, 'dtw', 'sample')"
         )
     d = relation.transpose(rows, columns).reset_coords(drop=True).drop_vars([rows, columns])
-    d = 1 - d if relation.attrs.get("metric") in pairs.SIMILARITIES else d
+    d = 1 - d if relation.attrs.get("metric") in metrics.SIMILARITIES else d
     return rechunked(d, -1)
 
 

@@ -78,8 +78,8 @@ def wavelet_coefficients(
     >>> bool(abs(fx.from_coefficients(coefficients) - x).max() < 1e-12)
     True
     """
-    from fhemb_xr.kernels import coefficients as kernel
-    from fhemb_xr.kernels.wavelets import CIRCULAR_MODES, LOCAL_MODES, Spec
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
+    from fhemb_xr.kernels.time_frequency.wavelet_bands import CIRCULAR_MODES, LOCAL_MODES, Spec
 
     check(x, wavelet, level, mode, "dwt", "propagate", 0)
     if mode in CIRCULAR_MODES:
@@ -146,7 +146,7 @@ def from_coefficients(
     --------
     See :func:`wavelet_coefficients`.
     """
-    from fhemb_xr.kernels.wavelets import Spec
+    from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
 
     about = _described(coefficients)
     wavelet, level, mode = about["wavelet"], about["level"], about["mode"]
@@ -191,7 +191,7 @@ def _described(coefficients: xr.Dataset) -> dict[str, Any]:
 
 def _analysed(x: xr.DataArray, spec: Any) -> list[Any]:
     """Coefficients of numpy or dask data: the approximation, then the detail of each level."""
-    from fhemb_xr.kernels import coefficients as kernel
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
 
     axis, data = int(x.get_axis_num(schema.TIME)), floating(x.data)
     n = data.shape[axis]
@@ -224,7 +224,7 @@ def _before(n: int, spec: Any, a: int, b: int) -> Any:
 
 def _span(block: Block, spec: Any, n: int) -> tuple[Any, Any]:
     """Coefficients of each level whose last sample lies in a block; the last has the rest."""
-    from fhemb_xr.kernels import coefficients as kernel
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
 
     step = 2 ** np.array([spec.level, *range(1, spec.level + 1)])
     begins, ends = block.begin // step, block.end // step
@@ -235,7 +235,7 @@ def _span(block: Block, spec: Any, n: int) -> tuple[Any, Any]:
 
 
 def _analyse(parts: list[Any], _: Any, axis: int, block: Block, *, spec: Any, n: int) -> Any:
-    from fhemb_xr.kernels import coefficients as kernel
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
 
     x, others = columns(parts, axis)
     origin = block.reads[0][0]
@@ -266,7 +266,7 @@ def _rows(x: Any, *, axis: int, spans: list[list[int]], block_id: Any = None) ->
 
 def _synthesised(arrays: list[Any], spec: Any, axis: int, n: int) -> Any:
     """The stretches of a signal from those of each level that its bands need."""
-    from fhemb_xr.kernels import coefficients as kernel
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
 
     wanted = np.flatnonzero(kernel.levels(spec)).tolist()
     if not isinstance(arrays[1], da.Array):
@@ -284,7 +284,7 @@ def _synthesised(arrays: list[Any], spec: Any, axis: int, n: int) -> Any:
 def _assembled(
     arrays: list[da.Array], wanted: list[int], found: list[Block], spec: Any, axis: int, n: int
 ) -> da.Array:
-    from fhemb_xr.kernels import coefficients as kernel
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
 
     used, like = [arrays[j] for j in wanted], arrays[1]
     token = tokenize([a.name for a in used], found, spec, axis)
@@ -309,7 +309,7 @@ def _assembled(
 
 def _synthesise(parts: list[list[Any]], axis: int, block: Block, spec: Any, n: int) -> Any:
     """One block; tasks call it with the chunks of each level that it depends on."""
-    from fhemb_xr.kernels import coefficients as kernel
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
 
     made = [columns(p, axis) for p in parts]
     x = np.concatenate([rows for rows, _ in made])

@@ -9,7 +9,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels import imputation
+from fhemb_xr.kernels.pca import imputation
 from fhemb_xr.ops import basis as bases
 from fhemb_xr.ops import estimators, kernelpca
 from fhemb_xr.ops import recipes as known

@@ -1,8 +1,8 @@
 """How a basis is fitted beyond the covariance of pixels: each method, in its own few lines.
 
 Every function takes ``x (..., *samples, y, x)`` and gives fits ``(..., k + 3, p + 2)`` as
-:mod:`fhemb_xr.kernels.factors` lays them out. What reads the data again waits for the pass
-before it and reads from the source, so that no pass holds the recording in memory.
+:mod:`fhemb_xr.kernels.pca.pixel_statistics` lays them out. What reads the
+data again waits for the pass before it and reads from the source, so that no pass holds the recording in memory.
 """
 
 import math
@@ -12,8 +12,8 @@ import dask.array as da
 import numpy as np
 
 from fhemb_xr import budget
-from fhemb_xr.kernels import covariance, imputation
-from fhemb_xr.kernels import factors as kernel
+from fhemb_xr.kernels.pca import covariance, imputation
+from fhemb_xr.kernels.pca import pixel_statistics as kernel
 from fhemb_xr.ops import chains, krylov, stacks, tree
 from fhemb_xr.ops.passes import again
 from fhemb_xr.options import options
@@ -108,7 +108,7 @@ def by_covariance(x: Any, n: int, k: int, scaler: str) -> Any:
 
 
 def covariance_of(x: da.Array, n: int) -> da.Array:
-    """State of :mod:`fhemb_xr.kernels.covariance` of every stack, in chains of chunks."""
+    """State of :mod:`fhemb_xr.kernels.pca.covariance` of every stack, in chains of chunks."""
     p = math.prod(x.shape[-2:])
     return chains.fold_blocks(
         _gathered(x, p), covariance_state, _extended, covariance.merged,
@@ -322,7 +322,7 @@ def _refilled(x: Any, fit: Any, n: int) -> Any:
 
 
 def covariance_state(x: Any, n_samples: int) -> Any:
-    """State of :mod:`fhemb_xr.kernels.covariance` of a chunk."""
+    """State of :mod:`fhemb_xr.kernels.pca.covariance` of a chunk."""
     return covariance.state(stacks.flat(x, n_samples))
 
 

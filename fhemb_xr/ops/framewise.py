@@ -242,7 +242,9 @@ def _of_pixels(
 
 def _block(x: Any, edges: Any, kinds: Any, arguments: Any, **options: Any) -> Any:
     """``(..., y, x), (..., edge) -> (..., feature)``: frames that share edges go together."""
-    from fhemb_xr.kernels import frames as kernel  # numba takes a second to import
+    from fhemb_xr.kernels.frames import (
+        frame_features as kernel,  # numba takes a second to import
+    )
 
     columns = np.array(kinds, np.int64), np.array(arguments, np.float64)
     lead = np.broadcast_shapes(x.shape[:-2], edges.shape[:-1])
@@ -330,20 +332,20 @@ def _after(x: Any, edges: Any) -> Any:
 
 
 def _extent(x: Any, threshold: float, n_stack: int) -> Any:
-    from fhemb_xr.kernels import frames as kernel
+    from fhemb_xr.kernels.frames import frame_features as kernel
 
     stack = x[..., None, :, :] if n_stack == 2 else x
     return kernel.extent(stack, threshold)
 
 
 def _merge_extents(extents: Any) -> Any:
-    from fhemb_xr.kernels import frames as kernel
+    from fhemb_xr.kernels.frames import frame_features as kernel
 
     return kernel.merge_extents(extents)
 
 
 def _finish_edges(extents: Any, bins: int | None, width: int) -> Any:
-    from fhemb_xr.kernels import frames as kernel
+    from fhemb_xr.kernels.frames import frame_features as kernel
 
     return kernel.bin_edges(extents, bins, width)
 

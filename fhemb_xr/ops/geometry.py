@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
-from fhemb_xr.kernels import trees
+from fhemb_xr.kernels.clustering import clusters
 from fhemb_xr.ops.matrices import pair_dims, whole
 
 F64 = NDArray[np.float64]
@@ -83,7 +83,7 @@ def _decomposed(d: F64) -> F64:
     out: Any = np.full((*d.shape[:-2], 2 * n + 1, n), np.nan)
     out[..., n, :] = 0
     for i in np.ndindex(d.shape[:-2]):
-        inside = trees.members(np.asarray(d[i], dtype=np.float64))
+        inside = clusters.members(np.asarray(d[i], dtype=np.float64))
         u, s, vt = np.linalg.svd(d[i][np.ix_(inside, inside)])
         m = inside.size
         if not m:

@@ -8,7 +8,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
-from fhemb_xr.kernels import pairs, scales, trees
+from fhemb_xr.kernels.clustering import clusters as trees
+from fhemb_xr.kernels.pairwise import matrix_scaling, metrics
 from fhemb_xr.ops import prototypes
 from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.intervals import intervals
@@ -267,8 +268,10 @@ def _distance(x: xr.DataArray) -> xr.DataArray:
     if not any(str(name).endswith("_0") for name in x.dims):
         return pairwise(x, "dtw")
     pair_dims(x)
-    alike = x.attrs.get("metric") in pairs.SIMILARITIES
-    alike = alike != (x.attrs.get("scale") in scales.SIMILARITIES)  # of a similarity, the other
+    alike = x.attrs.get("metric") in metrics.SIMILARITIES
+    alike = alike != (
+        x.attrs.get("scale") in matrix_scaling.SIMILARITIES
+    )  # of a similarity, the other
     return (1 - x).assign_attrs(x.attrs) if alike else x
 
 

@@ -12,8 +12,8 @@ import dask.array as da
 import numpy as np
 
 from fhemb_xr import budget
-from fhemb_xr.kernels import covariance
-from fhemb_xr.kernels import factors as kernel
+from fhemb_xr.kernels.pca import covariance
+from fhemb_xr.kernels.pca import pixel_statistics as kernel
 from fhemb_xr.ops import estimators, stacks
 from fhemb_xr.ops.passes import again
 

@@ -7,8 +7,8 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
-from fhemb_xr.kernels import factors
-from fhemb_xr.kernels import krylov as kernel
+from fhemb_xr.kernels.pca import pixel_statistics
+from fhemb_xr.kernels.pca import randomized as kernel
 from fhemb_xr.ops import stacks, tree
 from fhemb_xr.ops.passes import again
 
@@ -27,7 +27,7 @@ def randomized(x: Any, n: int, k: int, scaler: str, seed: Any, iqr: Any = None) 
     p = math.prod(x.shape[-2:])
     width = min(k + EXTRA, p)
     sketch = _sketch(x, n, int(np.random.default_rng(seed).integers(2**63)), width)
-    pixels = sketch[..., : factors.ROWS, :]
+    pixels = sketch[..., : pixel_statistics.ROWS, :]
     vectors = _rows(kernel.first, (width, p), sketch, iqr, scaler=scaler)
     products = _product(x, n, pixels, iqr, vectors, scaler)
     count = min(width, p - width)
@@ -50,7 +50,7 @@ def _sketch(x: Any, n: int, seed: int, width: int) -> Any:
         return _sketched(x, n=n, **drawn)
     return tree.reduce_blocks(
         x, _sketched, partial(_merged, **drawn), _same,
-        n_core=n + 2, width=(factors.ROWS + width, p), n=n, **drawn,
+        n_core=n + 2, width=(pixel_statistics.ROWS + width, p), n=n, **drawn,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
-from fhemb_xr.kernels import nulls
+from fhemb_xr.kernels.inference import surrogates as nulls
 from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 

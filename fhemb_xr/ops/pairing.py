@@ -8,7 +8,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
-from fhemb_xr.kernels import likeness, pulses
+from fhemb_xr.kernels.cardiac import pairing_scores, pulse_band
 from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 
@@ -16,7 +16,7 @@ METHODS = ("blind", "linear", "r2plus1d")
 HEART, CANDIDATE, METHOD = "heart", "candidate", "pairing_method"
 LAGS_S = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 """Delays from heart to face [s] at which they are compared."""
-_SHORTEST_HZ = 2 * pulses.PULSE_HZ[1]
+_SHORTEST_HZ = 2 * pulse_band.PULSE_HZ[1]
 
 
 def pair(
@@ -198,9 +198,9 @@ def movies(x: xr.DataArray, rate_hz: float) -> xr.DataArray:
     one = 60 * int(np.prod([x.sizes[d] for d in core]))
     budget.check(one, "one window of a face", "choose a shorter window or a coarser grid")
     x = rechunked(x, dict.fromkeys(core, -1))
-    n_f = pulses.cosines(x.sizes["_tick"], rate_hz, pulses.PULSE_HZ).shape[1]
+    n_f = pulse_band.cosines(x.sizes["_tick"], rate_hz, pulse_band.PULSE_HZ).shape[1]
     return over(
-        pulses.movie, [x], [core], ["_f", schema.Y, schema.X],
+        pulse_band.movie, [x], [core], ["_f", schema.Y, schema.X],
         {"_f": n_f}, rate_hz=rate_hz, exclude=set(core),
     )  # fmt: skip
 
@@ -215,12 +215,12 @@ def face_codes(x: xr.DataArray, method: str, model: xr.Dataset | None) -> xr.Dat
     """What a method keeps of each movie, ``(…, _k, _g)``."""
     core, n_f = ["_f", schema.Y, schema.X], x.sizes["_f"]
     if method == "blind":
-        return over(likeness.subspace, [x], [core], ["_g", "_k"], {"_g": n_f, "_k": n_f})
+        return over(pairing_scores.subspace, [x], [core], ["_g", "_k"], {"_g": n_f, "_k": n_f})
     assert model is not None
     if method == "linear":
         filters = model["filters"].values
         return over(
-            likeness.filtered, [x, xr.DataArray(filters, dims=("_n", "_y", "_x"))],
+            pairing_scores.filtered, [x, xr.DataArray(filters, dims=("_n", "_y", "_x"))],
             [core, ["_n", "_y", "_x"]], ["_k", "_g"], {"_k": len(filters), "_g": n_f},
         )  # fmt: skip
     from fhemb_xr.nn import two_towers as nn
@@ -236,11 +236,17 @@ def heart_codes(
     x: xr.DataArray, method: str, model: xr.Dataset | None, rate_hz: float, width: int
 ) -> xr.DataArray:
     """What a method keeps of each window of a trace, ``(…, _l, _h)``."""
-    n_f = pulses.cosines(width, rate_hz, pulses.PULSE_HZ).shape[1]
+    n_f = pulse_band.cosines(width, rate_hz, pulse_band.PULSE_HZ).shape[1]
     if method == "linear":
         sizes = {"_l": len(LAGS_S), "_h": n_f}
         return over(
-            pulses.waves, [x], [["_tick"]], ["_l", "_h"], sizes, rate_hz=rate_hz, lags_s=LAGS_S
+            pulse_band.waves,
+            [x],
+            [["_tick"]],
+            ["_l", "_h"],
+            sizes,
+            rate_hz=rate_hz,
+            lags_s=LAGS_S,
         )
     if method == "blind":
         return over(
@@ -257,15 +263,15 @@ def heart_codes(
 
 
 def _blind_heart(h: Any, *, rate_hz: float) -> Any:
-    now = pulses.waves(h, rate_hz, np.zeros(1))[..., 0, :]
-    return pulses.quadrature(now, rate_hz, h.shape[-1])
+    now = pulse_band.waves(h, rate_hz, np.zeros(1))[..., 0, :]
+    return pulse_band.quadrature(now, rate_hz, h.shape[-1])
 
 
 def _network_heart(h: Any, weights: Any, *, rate_hz: float, design: Any) -> Any:
     from fhemb_xr.nn import two_towers as nn
 
     return nn.heart_code(
-        pulses.waves(h, rate_hz, np.zeros(1))[..., 0, :], weights, design=design
+        pulse_band.waves(h, rate_hz, np.zeros(1))[..., 0, :], weights, design=design
     )
 
 
@@ -275,11 +281,13 @@ def scores(
     """Each face with each heart, ``(…)``."""
     core = [["_k", "_g"], ["_l", "_h"]]
     if method == "blind":
-        return over(likeness.explained, [faces, hearts], [["_g", "_k"], core[1]], [], {})
+        return over(pairing_scores.explained, [faces, hearts], [["_g", "_k"], core[1]], [], {})
     assert model is not None
     if method == "linear":
         weights = xr.DataArray(model["weights"].values, dims=("_a", "_b"))
-        return over(likeness.weighed, [faces, hearts, weights], [*core, ["_a", "_b"]], [], {})
+        return over(
+            pairing_scores.weighed, [faces, hearts, weights], [*core, ["_a", "_b"]], [], {}
+        )
     from fhemb_xr.nn import two_towers as nn
 
     return over(
@@ -322,7 +330,7 @@ def _finished(
     score = score.transpose(..., schema.WINDOW, CANDIDATE)
     if score.chunks:
         score = score.chunk({CANDIDATE: -1})
-    probability = over(likeness.probability, [score], [[CANDIDATE]], [CANDIDATE], {})
+    probability = over(pairing_scores.probability, [score], [[CANDIDATE]], [CANDIDATE], {})
     out = xr.Dataset({"score": score, "probability": probability})
     out["score"].attrs = {"long_name": "likeness of heart and face", "units": "1"}
     out["probability"].attrs = {"long_name": "probability of the candidate", "units": "1"}

@@ -9,7 +9,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels import trials as kernel
+from fhemb_xr.kernels.inference import forced_choice as kernel
 from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.nulls import check_number

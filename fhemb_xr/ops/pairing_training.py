@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import UnknownNameError, nearest
-from fhemb_xr.kernels import likeness, pulses
+from fhemb_xr.kernels.cardiac import pairing_scores, pulse_band
 from fhemb_xr.ops import pairing
 from fhemb_xr.ops.matrices import among
 
@@ -134,7 +134,7 @@ def _clips(
     lags = np.array([0.0, *pairing.LAGS_S])
     sizes = {"_l": lags.size, "_g": x.sizes["_f"]}
     h = pairing.over(
-        pulses.waves, [pairing.windows(trace, width).chunk({"_tick": -1})], [["_tick"]],
+        pulse_band.waves, [pairing.windows(trace, width).chunk({"_tick": -1})], [["_tick"]],
         ["_l", "_g"], sizes, rate_hz=rate_hz, lags_s=lags,
     )  # fmt: skip
     lead = [d for d in x.dims if d not in ("_f", schema.Y, schema.X)]
@@ -165,11 +165,11 @@ def _linear(
         here = np.isin(persons, fold)
         if len(fold) < 2:
             here = np.isin(persons, people[:2])  # so few people that some are seen twice
-        filters = likeness.learn_filters(flat[~here], waves[~here, 1:], n_filters)
-        faces = likeness.filtered(movies[here], filters.reshape(-1, *grid))
+        filters = pairing_scores.learn_filters(flat[~here], waves[~here, 1:], n_filters)
+        faces = pairing_scores.filtered(movies[here], filters.reshape(-1, *grid))
         rows.append(_differences(faces, waves[here, 1:], persons[here], rng))
-    weights = likeness.learn_weights(np.concatenate(rows))
-    filters = likeness.learn_filters(flat, waves[:, 1:], n_filters)
+    weights = pairing_scores.learn_weights(np.concatenate(rows))
+    filters = pairing_scores.learn_filters(flat, waves[:, 1:], n_filters)
     out = xr.Dataset(
         {
             "filters": (("filter", schema.Y, schema.X), filters.reshape(-1, *grid)),
@@ -187,9 +187,9 @@ def _differences(faces: Any, waves: Any, persons: Any, rng: np.random.Generator)
     rows = []
     for i, who in enumerate(persons):
         others = np.flatnonzero(persons != who)
-        own = likeness.likenesses(faces[i], waves[i])
+        own = pairing_scores.likenesses(faces[i], waves[i])
         foils = rng.choice(others, size=min(_FOILS, others.size), replace=False)
-        rows += [(own - likeness.likenesses(faces[j], waves[i])).ravel() for j in foils]
+        rows += [(own - pairing_scores.likenesses(faces[j], waves[i])).ravel() for j in foils]
     return np.array(rows)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels import shapes, trees
+from fhemb_xr.kernels.clustering import clusters, kshape
 from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 
@@ -236,7 +236,7 @@ def _grouped(x: F64, *, n: int, method: str, seed: int | None, order: tuple[int,
         if method == "kshape":  # a constant series has no shape
             there &= np.ptp(x[i], axis=-1).min(axis=-1, initial=np.inf) > 0
         mine = np.array([p for p in order if there[p]], np.int64)
-        out[(*i, mine)] = trees.renumbered(
+        out[(*i, mine)] = clusters.renumbered(
             _found(x[i][mine].astype(np.float64), n, method, seed)
         )
     return out
@@ -247,7 +247,7 @@ def _found(x: F64, n: int, method: str, seed: int | None) -> Ints:
     if len(x) <= n:
         return np.arange(len(x))
     if method == "kshape":
-        return shapes.kshape(x, n, np.random.default_rng(seed), restarts=BEGINNINGS)[0]
+        return kshape.kshape(x, n, np.random.default_rng(seed), restarts=BEGINNINGS)[0]
     fitted = _estimator(method, n, seed).fit(np.ascontiguousarray(x.transpose(0, 2, 1)))
     return np.asarray(fitted.labels_, np.int64)
 

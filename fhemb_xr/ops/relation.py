@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
-from fhemb_xr.kernels import pairs
+from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.pair_grid import related
@@ -142,8 +142,8 @@ def pairwise(
     >>> float(fx.pairwise(x.chunk(), "dtw").sel(subject_0=40, subject_1=41))
     1.0
     """
-    among("metric", metric, pairs.METRICS)
-    among("normalization", normalize, pairs.NORMALIZATIONS)
+    among("metric", metric, metrics.METRICS)
+    among("normalization", normalize, metrics.NORMALIZATIONS)
     among("treatment of NaN", nan, ("propagate", "drop"))
     among("precision", precision, ("double", "single"))
     rate = schema.sampling_rate(x)
@@ -293,7 +293,7 @@ def check_partner(a: xr.DataArray, b: xr.DataArray, dim: Hashable) -> None:
 def _relation(a: F64, b: F64, *, metric: str, upper: bool, **options: Any) -> F64:
     """``(…, k, f, t), (…, l, f, t) -> (parts, …, k, l)``."""
     blocks = [
-        pairs.relation(a[i], b[i], metric, upper=upper, **options)
+        metrics.relation(a[i], b[i], metric, upper=upper, **options)
         for i in np.ndindex(a.shape[:-3])
     ]
     out = np.stack(blocks, axis=1) if blocks else np.empty((1, 0, a.shape[-3], b.shape[-3]))

@@ -4,7 +4,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels import scales
+from fhemb_xr.kernels.pairwise import matrix_scaling
 from fhemb_xr.ops.matrices import among, pair_dims, whole
 
 F64 = NDArray[np.float64]
@@ -49,7 +49,7 @@ def normalize_relation(d: xr.DataArray, how: str) -> xr.DataArray:
     >>> fx.normalize_relation(d, "max").values.tolist()
     [[0.0, 1.0], [1.0, 0.0]]
     """
-    among("scale", how, tuple(scales.SCALES))
+    among("scale", how, tuple(matrix_scaling.SCALES))
     rows, columns = pair_dims(d)
     out: xr.DataArray = xr.apply_ufunc(
         _scaled,
@@ -68,5 +68,5 @@ def normalize_relation(d: xr.DataArray, how: str) -> xr.DataArray:
 def _scaled(d: F64, how: str) -> F64:
     out = np.empty(d.shape)
     for i in np.ndindex(d.shape[:-2]):
-        out[i] = scales.SCALES[how](d[i].astype(np.float64))
+        out[i] = matrix_scaling.SCALES[how](d[i].astype(np.float64))
     return out

@@ -111,7 +111,7 @@ def _parts(heat: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, list[xr.DataA
 
 def _resized(x: Any, *sizes: Any, shape: tuple[int, int], method: str) -> Any:
     """``(..., y, x), (...), (...) -> (..., rows, columns)``."""
-    from fhemb_xr.kernels import resampling as kernel
+    from fhemb_xr.kernels.frames import resizing as kernel
 
     frames = x.reshape(-1, *x.shape[-2:])
     boxes = [np.broadcast_to(s, x.shape[:-2]).reshape(-1) for s in sizes]

@@ -10,7 +10,7 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels import pairs
+from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.nulls import check_number
 from fhemb_xr.ops.relation import arranged, check_partner, check_window
@@ -86,7 +86,7 @@ def nearest(
     [40, 66]
     """
     check_number("k", k, 1)
-    among("normalization", normalize, pairs.NORMALIZATIONS)
+    among("normalization", normalize, metrics.NORMALIZATIONS)
     among("treatment of NaN", nan, ("propagate", "drop"))
     a, b = arranged(queries, dim), arranged(x, dim)
     check_partner(a, b, dim)
@@ -117,14 +117,15 @@ def _lazy(a: da.Array, b: da.Array, how: dict[str, Any]) -> da.Array:
 
 def _found(a: F64, b: F64, start: int, how: dict[str, Any]) -> F64:
     """Of one block: ``(…, q, f, t), (…, n, f, t) -> (2, …, q, k)``."""
-    from fhemb_xr.kernels import search  # compiles
+    from fhemb_xr.kernels.dtw import nearest_neighbors  # compiles
 
     out = np.full((2, *a.shape[:-2], how["k"]), -1.0)
     for i in np.ndindex(a.shape[:-3]):
         (q, n_q), (x, n_x) = (
-            pairs.prepared(s[i], how["normalize"], how["nan"], True, np.float64) for s in (a, b)
+            metrics.prepared(s[i], how["normalize"], how["nan"], True, np.float64)
+            for s in (a, b)
         )
-        d, where, _ = search.nearest(q, x, n_q, n_x, how["k"], how["window"])
+        d, where, _ = nearest_neighbors.nearest(q, x, n_q, n_x, how["k"], how["window"])
         out[(0, *i)], out[(1, *i)] = d, np.where(where >= 0, where + start, -1)
     return out
 

@@ -9,8 +9,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
-from fhemb_xr.kernels import pairs, shifts
-from fhemb_xr.kernels import significance as kernel
+from fhemb_xr.kernels.inference import isc as shifts
+from fhemb_xr.kernels.inference import p_values as kernel
+from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.chunks import rechunked
 from fhemb_xr.ops.intervals import samples_of
 from fhemb_xr.ops.matrices import among
@@ -121,12 +122,12 @@ def _statistic(
         among("tail", tail, kernel.TAILS)
     if callable(statistic):
         return (lambda x: statistic(x, **parameters)), tail or "greater"
-    among("statistic", statistic, (*pairs.METRICS, "isc", "lagged_correlation"))
+    among("statistic", statistic, (*metrics.METRICS, "isc", "lagged_correlation"))
     if statistic == "lagged_correlation":
         return (lambda x: _maps(x, dim, parameters)), tail or "both"
     if statistic == "isc":
         return (lambda x: isc(x, dim, **parameters)["isc"]), tail or "greater"
-    usual = "greater" if statistic in pairs.SIMILARITIES else "less"
+    usual = "greater" if statistic in metrics.SIMILARITIES else "less"
     return (lambda x: pairwise(x, statistic, dim, **parameters)), tail or usual
 
 

@@ -113,9 +113,9 @@ def lagged_correlation(
 def _pearson(
     a: NDArray[np.float64], b: NDArray[np.float64], window: int, step: int, max_lag: int
 ) -> NDArray[np.float64]:
-    from fhemb_xr.kernels import lagged  # compiles
+    from fhemb_xr.kernels.pairwise import cross_correlation  # compiles
 
-    return lagged.pearson(a, b, window, step, max_lag)
+    return cross_correlation.pearson(a, b, window, step, max_lag)
 
 
 def _common_clock(a: xr.DataArray, b: xr.DataArray) -> float:

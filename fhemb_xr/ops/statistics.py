@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.kernels import moments as kernel
+from fhemb_xr.kernels.frames import moments as kernel
 from fhemb_xr.ops import tree
 
 _UNITS = {"mean": "{}", "variance": "({})^2", "skewness": "1", "kurtosis": "1"}

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels import pairs, trees
+from fhemb_xr.kernels.clustering import clusters
+from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.plot import theme
 
-SIMILARITIES = pairs.SIMILARITIES
+SIMILARITIES = metrics.SIMILARITIES
 PAIR = (f"{schema.SUBJECT}_0", f"{schema.SUBJECT}_1")
 
 
@@ -50,7 +51,7 @@ def links(values: NDArray[np.float64], metric: str, method: Any) -> NDArray[np.f
     -----
     Memory: one more matrix.
     """
-    return trees.ordered(1 - values if metric in SIMILARITIES else values, method)
+    return clusters.ordered(1 - values if metric in SIMILARITIES else values, method)
 
 
 def comparable(values: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -61,7 +62,7 @@ def comparable(values: NDArray[np.float64]) -> NDArray[np.int64]:
     """
     values = values.copy()
     np.fill_diagonal(values, 0)  # nobody needs a value with himself
-    return trees.members(values)
+    return clusters.members(values)
 
 
 def order(values: NDArray[np.float64], metric: str, method: str | None) -> NDArray[np.int64]:

@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
-from fhemb_xr.kernels import pairs
+from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.matrices import among
 from fhemb_xr.ops.relation import check_window
 from fhemb_xr.plot import signals, theme
@@ -73,9 +73,9 @@ def warping(
     >>> x = xr.DataArray(np.sin(np.arange(50) / 5), dims="time")
     >>> figure = plot.warping(x, x.roll(time=3))
     """
-    from fhemb_xr.kernels import paths
+    from fhemb_xr.kernels.dtw import paths
 
-    among("normalization", normalize, pairs.NORMALIZATIONS)
+    among("normalization", normalize, metrics.NORMALIZATIONS)
     hv = theme.backends()
     both = [theme.loaded(theme.require(x, "warping", schema.TIME), "a series") for x in (a, b)]
     values = [_ready(x, normalize) for x in both]
@@ -104,7 +104,7 @@ def _ready(x: xr.DataArray, normalize: str) -> F64:
             f"warping needs every sample, found {missing} of {values.size} missing: "
             "fill them with .interpolate_na('time')"
         )
-    scaled, _ = pairs.prepared(values[None, None], normalize, "propagate", False, np.float64)
+    scaled, _ = metrics.prepared(values[None, None], normalize, "propagate", False, np.float64)
     return np.asarray(scaled[0, 0])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pywt
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels.wavelets import Decimated, Spec, filter_bank
+from fhemb_xr.kernels.time_frequency.wavelet_bands import Decimated, Spec, filter_bank
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
@@ -37,7 +37,7 @@ def analysed(x: Floats, spec: Spec, begins: Ints, ends: Ints) -> Floats:
     Missing samples spread. Peak memory beside the result: twice the run of up to 2 KiB of
     channels.
     """
-    from fhemb_xr.kernels import dwt
+    from fhemb_xr.kernels.time_frequency import dwt
 
     of, at = Decimated(spec, len(x), x.dtype), np.r_[0, np.cumsum(ends - begins)]
     out = np.empty((int(at[-1]), x.shape[1]), x.dtype)
@@ -70,7 +70,7 @@ def synthesised(
     is where the samples go. Peak memory beside the result: twice the stretch of up to 2 KiB of
     channels.
     """
-    from fhemb_xr.kernels import dwt
+    from fhemb_xr.kernels.time_frequency import dwt
 
     begins, ends = needed(first, last, n, spec)
     counts = ends - begins

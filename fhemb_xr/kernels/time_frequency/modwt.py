@@ -62,7 +62,7 @@ def _back(work, n, width, details, smooth, chosen, filters, begin, end):
 def transform(work, n, width, filters, groups, reach, first, last, out):
     """Sums of bands of the extended run in rows ``0 ... n``: ``out (group, rows × width)``.
 
-    ``groups`` as in :func:`fhemb_xr.kernels.dwt.transform`.
+    ``groups`` as in :func:`fhemb_xr.kernels.time_frequency.dwt.transform`.
     """
     n_levels, taps = groups.shape[1] - 1, filters.shape[1] - 1
     details = np.zeros(n_levels + 1, np.int64)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels import constraints
 from fhemb_xr.kernels._jit import kernel
+from fhemb_xr.kernels.dtw import constraints
 
 Floats = NDArray[np.floating[Any]]
 F64 = NDArray[np.float64]

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels import dtw
 from fhemb_xr.kernels._jit import kernel
-from fhemb_xr.kernels.constraints import constraint_of
+from fhemb_xr.kernels.dtw import distances
+from fhemb_xr.kernels.dtw.constraints import constraint_of
 
 Floats = NDArray[np.floating[Any]]
 F64 = NDArray[np.float64]
@@ -35,8 +35,11 @@ def values(
     series, and 6 samples per sample of the longest.
     """
     out = np.full((len(a), len(b)), np.nan)
-    pairs, limits = dtw.joinable(lengths_a, lengths_b, upper), constraint_of(window, itakura)
-    dtw.table(_pair, a, b, lengths_a, lengths_b, pairs, limits, out, p=float(gamma))
+    pairs, limits = (
+        distances.joinable(lengths_a, lengths_b, upper),
+        constraint_of(window, itakura),
+    )
+    distances.table(_pair, a, b, lengths_a, lengths_b, pairs, limits, out, p=float(gamma))
     return out
 
 
@@ -59,12 +62,12 @@ def _pair(
     x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, gamma: float,
     buffers: Floats,
 ) -> Any:  # fmt: skip
-    now, old, older = dtw.start(buffers)
+    now, old, older = distances.start(buffers)
     cost = buffers[3]
     for d in range(n + m - 1):
         first, last = low[d], high[d]
         cells = last - first + 1
-        dtw.squares(x, y, first, m - 1 - d + first, max(0, cells), cost)
+        distances.squares(x, y, first, m - 1 - d + first, max(0, cells), cost)
         for k in range(cells):
             above, left, across = old[first + k], old[first + k + 1], older[first + k]
             now[first + k + 1] = cost[k] + _soft_minimum(above, left, across, gamma)

@@ -7,8 +7,8 @@ are those of ``Y (Q'Y)^-1 Y'`` (Nyström), which is nearer to G than ``Q Q'Y Q'`
 come nearer than five of subspace iteration. Vectors are rows here.
 
 float32 frames of :data:`WIDE` pixels and more are multiplied in float32 after their mean was
-subtracted in float64, and summed in float64 (:mod:`fhemb_xr.kernels.products`): a product's
-error is at most ``2**-24 * (p + 1024)`` of the pixel's standard deviation times the root of the
+subtracted in float64, and summed in float64 (:mod:`fhemb_xr.kernels.pca.float32_products`).
+A product's error is at most ``2**-24 * (p + 1024)`` of the pixel's standard deviation times the root of the
 total variance, and about ``2**-24`` of it as rounding is random.
 
 References
@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels import factors
+from fhemb_xr.kernels.pca import pixel_statistics
 
 Floats = NDArray[np.floating[Any]]
-WIDE, RUN = factors.WIDE, 256
+WIDE, RUN = pixel_statistics.WIDE, 256
 
 
 def start(seed: int, width: int, p: int) -> NDArray[np.float64]:
@@ -40,13 +40,13 @@ def sketch(x: Floats, vectors: Floats) -> NDArray[np.float64]:
 
     A product is of the frames of one chunk, about their own mean, and of the pixels that are
     there in all of these. Peak memory: the larger of those of :func:`product` and of
-    :func:`fhemb_xr.kernels.factors.pixel_state`.
+    :func:`fhemb_xr.kernels.pca.pixel_statistics.pixel_state`.
     """
-    out = np.empty((*x.shape[:-2], factors.ROWS + len(vectors), x.shape[-1]))
+    out = np.empty((*x.shape[:-2], pixel_statistics.ROWS + len(vectors), x.shape[-1]))
     for where in np.ndindex(x.shape[:-2]):
-        pixels = factors.pixel_state(x[where])
-        out[where][: factors.ROWS] = pixels
-        out[where][factors.ROWS :] = product(x[where], pixels, vectors)
+        pixels = pixel_statistics.pixel_state(x[where])
+        out[where][: pixel_statistics.ROWS] = pixels
+        out[where][pixel_statistics.ROWS :] = product(x[where], pixels, vectors)
     return out
 
 
@@ -56,14 +56,14 @@ def merged(states: Floats, vectors: Floats) -> NDArray[np.float64]:
     Those fall out of the mask, but had a part in the other pixels' products before: what is
     merged is where to start from, no result.
     """
-    pixels = states[..., : factors.ROWS, :]
-    both = factors.merge_pixels(pixels)
-    seen = factors.inside(both)
-    n = pixels[..., factors.FRAMES, :1]
-    d = pixels[..., factors.MEAN, :] - both[..., None, factors.MEAN, :]
+    pixels = states[..., : pixel_statistics.ROWS, :]
+    both = pixel_statistics.merge_pixels(pixels)
+    seen = pixel_statistics.inside(both)
+    n = pixels[..., pixel_statistics.FRAMES, :1]
+    d = pixels[..., pixel_statistics.MEAN, :] - both[..., None, pixel_statistics.MEAN, :]
     d = np.where(seen[..., None, :] & (n > 0), d, 0.0)
     between = np.swapaxes(n * (d @ vectors.T), -1, -2) @ d
-    products = states[..., factors.ROWS :, :].sum(axis=-3) + between
+    products = states[..., pixel_statistics.ROWS :, :].sum(axis=-3) + between
     products = np.where(seen[..., None, :], products, 0.0)
     return np.concatenate([both, products], axis=-2)
 
@@ -74,8 +74,8 @@ def product(x: Floats, pixels: Floats, vectors: Floats) -> NDArray[np.float64]:
     0 for pixels outside, which are finite in no or some frames; frames without a face are left
     out. Peak memory: 4 p (4 l + 40) bytes; 25 p :data:`RUN` in float64.
     """
-    mean, inside = pixels[factors.MEAN], factors.inside(pixels)
-    if factors.single(x, pixels):
+    mean, inside = pixels[pixel_statistics.MEAN], pixel_statistics.inside(pixels)
+    if pixel_statistics.single(x, pixels):
         return _single(x, mean, inside, vectors)
     out = np.zeros(vectors.shape)
     for first in range(0, len(x), RUN):
@@ -86,13 +86,13 @@ def product(x: Floats, pixels: Floats, vectors: Floats) -> NDArray[np.float64]:
 
 
 def _single(x: Floats, mean: Floats, inside: Any, vectors: Floats) -> NDArray[np.float64]:
-    from fhemb_xr.kernels import products
+    from fhemb_xr.kernels.pca import float32_products
 
     count, p = vectors.shape
-    rows = np.zeros((-(-count // 4) * 4, products.row_length(p)), np.float32)
+    rows = np.zeros((-(-count // 4) * 4, float32_products.row_length(p)), np.float32)
     rows[:count, :p] = vectors
     out = np.zeros((len(rows), p))
-    products.add_products(
+    float32_products.add_products(
         np.ascontiguousarray(x), np.ascontiguousarray(mean), np.asarray(inside), rows, out
     )
     return out[:count]
@@ -110,16 +110,16 @@ def scaled_product(
 
 
 def _scale(pixels: Floats, iqr: Any, where: Any, scaler: str) -> NDArray[np.float64]:
-    return factors.spread(pixels, scaler, None if iqr is None else iqr[where])
+    return pixel_statistics.spread(pixels, scaler, None if iqr is None else iqr[where])
 
 
 def first(sketch: Floats, iqr: Any = None, *, scaler: str) -> NDArray[np.float64]:
     """Orthonormal vectors from a sketch: ``(..., 6 + l, p) -> (..., l, p)``."""
-    pixels = sketch[..., : factors.ROWS, :]
-    out = np.empty(sketch[..., factors.ROWS :, :].shape)
+    pixels = sketch[..., : pixel_statistics.ROWS, :]
+    out = np.empty(sketch[..., pixel_statistics.ROWS :, :].shape)
     for where in np.ndindex(sketch.shape[:-2]):
         scale = _scale(pixels[where], iqr, where, scaler)
-        out[where] = _orthonormal(sketch[where][factors.ROWS :] / scale)
+        out[where] = _orthonormal(sketch[where][pixel_statistics.ROWS :] / scale)
     return out
 
 
@@ -142,15 +142,15 @@ def basis(
     p = pixels.shape[-1]
     out = np.empty((*pixels.shape[:-2], k + 3, p + 2))
     for where in np.ndindex(pixels.shape[:-2]):
-        own, seen = pixels[where], factors.inside(pixels[where])
+        own, seen = pixels[where], pixel_statistics.inside(pixels[where])
         scale = _scale(own, iqr, where, scaler)
         values, components = _nystroem(vectors[where], products[where], k, single)
-        variances = values / max(own[factors.FRAMES, 0] - 1, 1)
-        rank = max(min(int(seen.sum()), int(own[factors.FRAMES, 0]) - 1), 0)
+        variances = values / max(own[pixel_statistics.FRAMES, 0] - 1, 1)
+        rank = max(min(int(seen.sum()), int(own[pixel_statistics.FRAMES, 0]) - 1), 0)
         components[rank:], variances[rank:] = np.nan, np.nan
-        out[where] = factors.layout(
-            components, variances, factors.total(own, seen, scale), seen,
-            own[factors.MEAN], scale,
+        out[where] = pixel_statistics.layout(
+            components, variances, pixel_statistics.total(own, seen, scale), seen,
+            own[pixel_statistics.MEAN], scale,
         )  # fmt: skip
     return out
 

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels import dtw
 from fhemb_xr.kernels._jit import kernel
-from fhemb_xr.kernels.constraints import band, constraint_of, half_width
+from fhemb_xr.kernels.dtw import distances
+from fhemb_xr.kernels.dtw.constraints import band, constraint_of, half_width
 
 Floats = NDArray[np.floating[Any]]
 F64 = NDArray[np.float64]
@@ -38,8 +38,8 @@ def nearest(
     is infinity and -1. Last, how many tables were begun. Peak memory: five times the series.
     """
     found, where = np.full((len(queries), k), np.inf), np.full((len(queries), k), -1)
-    backwards = dtw.padded(x, lengths_x, backwards=True)
-    forwards = dtw.padded(queries, lengths_q, backwards=False)
+    backwards = distances.padded(x, lengths_x, backwards=True)
+    forwards = distances.padded(queries, lengths_q, backwards=False)
     m = int(max(lengths_x.max(initial=0), lengths_q.max(initial=0)))
     r = half_width(*constraint_of(window, None)[:2], m) if window is not None else m
     around = envelopes(x, lengths_x, r)
@@ -142,17 +142,17 @@ def _given_up(
 ) -> float:
     """Summed squares along the best path, infinity where they must exceed ``most``."""
     old, older, above, costs = buffers[0], buffers[1], buffers[2], buffers[3:]
-    d, before, at, passes = dtw.begin(n, m, buffers), 0, 0, 0
+    d, before, at, passes = distances.begin(n, m, buffers), 0, 0, 0
     while d < n + m - 1:
-        first, cells, inside = dtw.rows_of(d, n, m, low, high, 8)
+        first, cells, inside = distances.rows_of(d, n, m, low, high, 8)
         if first > before:
             above[0], above[1] = older[first], old[first]
         j = m - 1 - d + first
         if x.shape[0] == 1:
-            dtw.four_banded(x[0], y[0], old, older, first, j, cells, above, inside)
+            distances.four_banded(x[0], y[0], old, older, first, j, cells, above, inside)
         else:
-            dtw.four_squares(x, y, first, j, cells, costs)
-            dtw.four_costs(costs, old, older, first, cells, above, inside)
+            distances.four_squares(x, y, first, j, cells, costs)
+            distances.four_costs(costs, old, older, first, cells, above, inside)
         above[:4] = np.inf
         before = first
         d, passes = d + 4, passes + 1

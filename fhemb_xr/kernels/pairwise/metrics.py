@@ -100,43 +100,45 @@ NORMALIZATIONS = tuple(_SCALERS)
 
 
 def _dtw(a: Floats, na: Ints, b: Floats, nb: Ints, **options: Any) -> Floats:
-    from fhemb_xr.kernels import dtw
+    from fhemb_xr.kernels.dtw import distances
 
-    return dtw.distances(a, b, na, nb, **options)
+    return distances.distances(a, b, na, nb, **options)
 
 
 def _fast(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool, radius: int) -> F64:
-    from fhemb_xr.kernels import paths
+    from fhemb_xr.kernels.dtw import paths
 
     return paths.distances(a, b, na, nb, upper=upper, radius=radius)
 
 
 def _soft(a: F64, na: Ints, b: F64, nb: Ints, **options: Any) -> F64:
-    from fhemb_xr.kernels import soft
+    from fhemb_xr.kernels.dtw import soft_dtw
 
-    return soft.values(a, b, na, nb, **options)
+    return soft_dtw.values(a, b, na, nb, **options)
 
 
 def _soft_divergence(a: F64, na: Ints, b: F64, nb: Ints, **options: Any) -> F64:
-    from fhemb_xr.kernels import soft
+    from fhemb_xr.kernels.dtw import soft_dtw
 
-    return soft.divergences(a, b, na, nb, **options)
+    return soft_dtw.divergences(a, b, na, nb, **options)
 
 
 def _dcor(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool) -> F64:
-    from fhemb_xr.kernels import dependence
+    from fhemb_xr.kernels.pairwise import distance_correlation
 
-    return dependence.distance_correlations(a, na, b, nb, upper=upper)
+    return distance_correlation.distance_correlations(a, na, b, nb, upper=upper)
 
 
 def _max_lagged(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool, max_lag: int) -> F64:
     """Largest correlation over the lags, and its lag in samples; the nearest to 0 of equals."""
-    from fhemb_xr.kernels import lagged
+    from fhemb_xr.kernels.pairwise import cross_correlation
 
     out = np.full((2, len(a), len(b)), np.nan)
     order = np.argsort(np.abs(np.arange(-max_lag, max_lag + 1) - 0.25), kind="stable")
     for i, j in _pairs(len(a), len(b), upper):
-        each = [lagged.overlap(x, y, max_lag) for x, y in zip(a[i], b[j], strict=True)]
+        each = [
+            cross_correlation.overlap(x, y, max_lag) for x, y in zip(a[i], b[j], strict=True)
+        ]
         r = np.mean(each, axis=0)[order]
         if np.isfinite(r).any():
             best = int(np.nanargmax(r))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import fast_kernel, kernel
-from fhemb_xr.kernels.wavelets import CONTEXT
+from fhemb_xr.kernels.time_frequency.wavelet_bands import CONTEXT
 
 Floats = NDArray[np.floating[Any]]
 ORDER = 32

@@ -7,7 +7,7 @@ pixels with any are outside the mask, so the Gram matrix is exact wherever it is
 
 float32 frames of :data:`WIDE` pixels and more are multiplied in float32 after their mean over
 the chunk is subtracted in float64, :data:`BLOCK` frames at a time, and summed in float64
-(:mod:`fhemb_xr.kernels.products`), so that no product of all the pixels is held: a
+(:mod:`fhemb_xr.kernels.pca.float32_products`), so that no product of all the pixels is held: a
 product's error is at most ``BLOCK * 2**-24`` of the product of two pixels' standard deviations,
 and as rounding is random about ``2**-24``.
 Measured on 140 000 frames of 64 x 80 pixels (``benchmarks/bench_pca.py``), variances are within
@@ -23,13 +23,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels import factors
+from fhemb_xr.kernels.pca import pixel_statistics
 
 Floats = NDArray[np.floating[Any]]
 ROWS = 5
 MEAN, COUNT, FRAMES, LOW, HIGH = range(-ROWS, 0)
-WIDE, BLOCK, SLAB = factors.WIDE, 1024, 512
-_OF_PIXELS = [factors.MEAN, factors.COUNT, factors.FRAMES, factors.LOW, factors.HIGH]
+WIDE, BLOCK, SLAB = pixel_statistics.WIDE, 1024, 512
+_OF_PIXELS = [
+    pixel_statistics.MEAN,
+    pixel_statistics.COUNT,
+    pixel_statistics.FRAMES,
+    pixel_statistics.LOW,
+    pixel_statistics.HIGH,
+]
 
 
 def height(p: int) -> int:
@@ -62,10 +68,10 @@ def _extend(states: NDArray[np.float64], x: Floats) -> None:
 
 
 def _add_frames(out: NDArray[np.float64], x: Floats) -> None:
-    pixels = factors.pixel_state(x)
+    pixels = pixel_statistics.pixel_state(x)
     own = pixels[_OF_PIXELS]
     between = _between(out, own)
-    if factors.single(x, pixels):
+    if pixel_statistics.single(x, pixels):
         _add_single(out, x, own[MEAN], between)
     else:
         for start in range(0, len(x), BLOCK):
@@ -79,20 +85,20 @@ def _add_frames(out: NDArray[np.float64], x: Floats) -> None:
 def _add_single(
     out: NDArray[np.float64], x: Floats, mean: NDArray[np.float64], between: NDArray[np.float64]
 ) -> None:
-    from fhemb_xr.kernels import products
+    from fhemb_xr.kernels.pca import float32_products
 
     for start in range(0, len(x), BLOCK):
         part = np.ascontiguousarray(x[start : start + BLOCK])
-        products.add_gram(_columns(part, mean), between, out)
+        float32_products.add_gram(_columns(part, mean), between, out)
         between = np.zeros(len(mean))
 
 
 def _columns(x: Floats, mean: NDArray[np.float64]) -> NDArray[np.float32]:
-    from fhemb_xr.kernels import products
+    from fhemb_xr.kernels.pca import float32_products
 
     t, p = x.shape
-    out = np.zeros((-(-p // 4) * 4, products.row_length(t)), np.float32)
-    products.columns(x, mean, out)
+    out = np.zeros((-(-p // 4) * 4, float32_products.row_length(t)), np.float32)
+    float32_products.columns(x, mean, out)
     return out
 
 
@@ -249,4 +255,4 @@ def _scale(state: Floats, n: float, scaler: str, iqr: Floats | None) -> Floats:
         scale = iqr
     else:
         return np.ones(p)
-    return factors.uneven(scale, state[MEAN])
+    return pixel_statistics.uneven(scale, state[MEAN])

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels import _points, abreast
 from fhemb_xr.kernels._jit import fused_kernel, kernel
-from fhemb_xr.kernels.constraints import Constraint, band, constraint_of
+from fhemb_xr.kernels.dtw import point_metrics, simd_batch
+from fhemb_xr.kernels.dtw.constraints import Constraint, band, constraint_of
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
@@ -58,7 +58,7 @@ def distances(
     Peak memory: twice the series; for each sample of the longest 128 bytes of every feature
     and 19 samples more; 80 bytes per pair.
     """
-    code = _points.CODES["rooted" if local == "mahalanobis" else local]
+    code = point_metrics.CODES["rooted" if local == "mahalanobis" else local]
     pairs, limits = joinable(lengths_a, lengths_b, upper), constraint_of(window, itakura)
     out = np.full((len(a), len(b)), np.nan, dtype=a.dtype)
     pair: Any = _points_pair
@@ -66,7 +66,7 @@ def distances(
         if upper:  # no differences from itself
             np.fill_diagonal(out, np.where(lengths_a > 0, 0, np.nan))
             pairs = pairs[pairs[:, 0] < pairs[:, 1]]
-        pairs = abreast.squares(a, b, lengths_a, lengths_b, pairs, limits, out)
+        pairs = simd_batch.squares(a, b, lengths_a, lengths_b, pairs, limits, out)
         one = _univariate if window is None and itakura is None else _univariate_banded
         pair = one if a.shape[1] == 1 else _squares_pair
     if local == "mahalanobis":
@@ -89,7 +89,7 @@ def _scaled(
         root = np.linalg.cholesky(np.linalg.inv(spread)).T  # whitens: distances are Euclidean
         u, v = (np.asarray(root @ series, a.dtype)[None] for series in (x, y))
         n, m, cell = lengths_a[i : i + 1], lengths_b[j : j + 1], out[i : i + 1, j : j + 1]
-        table(_points_pair, u, v, n, m, alone, constraint, cell, _points.CODES["rooted"])
+        table(_points_pair, u, v, n, m, alone, constraint, cell, point_metrics.CODES["rooted"])
     return out
 
 
@@ -398,7 +398,7 @@ def _points_pair(
         first, last = low[d], high[d]
         for k in range(last - first + 1):
             i, j = FRONT + first + k, FRONT + m - 1 - d + first + k
-            cost[k] = _points.distance(x, y, i, j, code, p)
+            cost[k] = point_metrics.distance(x, y, i, j, code, p)
         for k in range(last - first + 1):
             i = first + k
             now[i + 1] = cost[k] + least(old[i], old[i + 1], older[i])

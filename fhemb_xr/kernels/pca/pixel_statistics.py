@@ -71,7 +71,7 @@ def _pixel_state(x: Floats) -> NDArray[np.float64]:
 
 def _swept(x: Floats) -> NDArray[np.float64]:
     """The same in one sweep, about what a few of the frames have at most."""
-    from fhemb_xr.kernels import products
+    from fhemb_xr.kernels.pca import float32_products
 
     p = x.shape[-1]
     n, sums = np.zeros(p, np.int32), np.zeros((2, p))
@@ -79,7 +79,7 @@ def _swept(x: Floats) -> NDArray[np.float64]:
     extremes[0], extremes[1] = np.inf, -np.inf
     some = np.fmax.reduce(x[:: max(len(x) // 8, 1)], axis=0, initial=-np.inf)
     shift = np.nan_to_num(some, posinf=0.0, neginf=0.0)
-    products.pixel_sums(np.ascontiguousarray(x), shift, n, sums, extremes, faces)
+    float32_products.pixel_sums(np.ascontiguousarray(x), shift, n, sums, extremes, faces)
     mean = sums[0] / np.maximum(n, 1)
     m2 = np.maximum(sums[1] - sums[0] * mean, 0.0)
     frames = np.full(p, float(faces.sum()))

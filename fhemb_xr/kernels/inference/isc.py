@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels import significance
+from fhemb_xr.kernels.inference import p_values
 
 F64 = NDArray[np.float64]
 _FLAT = 1e-13
@@ -135,8 +135,8 @@ def _tested(x: F64, how: str, alpha: float) -> F64:
     for row, (a, b) in enumerate(pairs(x, how)):
         null = circular(a, b)
         r = pearson(a, b)
-        p = significance.p_value(r, null, tail="greater", exact=True)
-        ends = significance.band(null, alpha=alpha)
+        p = p_values.p_value(r, null, tail="greater", exact=True)
+        ends = p_values.band(null, alpha=alpha)
         if how == "pairwise":  # nobody is tested against himself
             null[row], p[row], ends[row] = np.nan, np.nan, np.nan
         largest = np.fmax(largest, np.fmax.reduce(null, axis=0, initial=-np.inf))

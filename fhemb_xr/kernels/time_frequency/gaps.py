@@ -23,7 +23,7 @@ def each_run(
 
     Gaps of up to ``longest`` samples are filled for ``work`` and do not end a run.
     """
-    from fhemb_xr.kernels.filling import bridged
+    from fhemb_xr.kernels.time_frequency.gap_filling import bridged
 
     if not x.size or np.isfinite(x.sum()):
         return work(x)

@@ -19,7 +19,7 @@ import numpy as np
 import pywt
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels.runs import alike, patterns, runs
+from fhemb_xr.kernels.time_frequency.gaps import alike, patterns, runs
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
@@ -118,7 +118,7 @@ class Decimated:
 
     def __call__(self, x: Floats, first: int, last: int, out: Floats) -> None:
         """Sums of bands of rows ``first`` to ``last`` into ``out``."""
-        from fhemb_xr.kernels import dwt
+        from fhemb_xr.kernels.time_frequency import dwt
 
         work, width = self.work(x, np.logical_or.reduce(self.wants))
         for columns, part, into in dwt.pieces(x, out):
@@ -131,7 +131,7 @@ class Decimated:
 
     def work(self, x: Floats, wanted: NDArray[np.bool_]) -> tuple[Floats, int]:
         """The work array of the loops, and the channels that it is for."""
-        from fhemb_xr.kernels import dwt
+        from fhemb_xr.kernels.time_frequency import dwt
 
         width = dwt.channels_at_a_time(x.shape[1], x.itemsize)
         rows = dwt.places(self.sizes, self.filters.shape[1], wanted)[2]
@@ -152,7 +152,7 @@ class _Maximal:
         self.rows = (4 + kept) * (n + 2 * spec.reach)
 
     def __call__(self, x: Floats, first: int, last: int, out: Floats) -> None:
-        from fhemb_xr.kernels import modwt
+        from fhemb_xr.kernels.time_frequency import modwt
 
         ends, n = ((self.reach, self.reach), (0, 0)), len(x) + 2 * self.reach
         work = np.empty(self.rows * min(modwt.WIDTH, x.shape[1]), x.dtype)
@@ -253,7 +253,7 @@ def by_runs(
     Missing samples stay missing. Channels with the same gaps are filtered together.
     Peak memory: the result, 1 byte per sample for the gaps, and that of :func:`filtered`.
     """
-    from fhemb_xr.kernels.filling import bridged
+    from fhemb_xr.kernels.time_frequency.gap_filling import bridged
 
     n, parts = len(x), list(alike(x, longest is None, start, spec.step))
     if len(parts) == 1 and parts[0][1].all() and not parts[0][2]:  # no gap: no copies

@@ -22,7 +22,8 @@ Floats = NDArray[np.floating[Any]]
 def filled(x: Floats, fit: Floats) -> Floats:
     """Gaps filled in frames with a face: ``(t, p), (k + 3, p + 2) -> (t, p)``.
 
-    ``fit`` is laid out as in :mod:`fhemb_xr.kernels.factors`, of centred pixels, unscaled.
+    ``fit`` is laid out as in :mod:`fhemb_xr.kernels.pca.pixel_statistics`: centred pixels,
+    not scaled.
     Peak memory: 34 bytes per sample of the frames with gaps, and 8 k² bytes per pixel.
     """
     k, p = fit.shape[0] - 3, x.shape[-1]

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import inlined_kernel, kernel
-from fhemb_xr.kernels._vectors import BYTES, lesser, load, store
-from fhemb_xr.kernels.constraints import Constraint, band, columns
+from fhemb_xr.kernels._simd import BYTES, lesser, load, store
+from fhemb_xr.kernels.dtw.constraints import Constraint, band, columns
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]

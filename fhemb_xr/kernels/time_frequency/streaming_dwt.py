@@ -20,8 +20,8 @@ import numpy as np
 import pywt
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels import coefficients, runs
-from fhemb_xr.kernels.wavelets import Spec, depth, extensions, filter_bank
+from fhemb_xr.kernels.time_frequency import gaps, wavelet_coefficients
+from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec, depth, extensions, filter_bank
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
@@ -87,7 +87,7 @@ def advanced(
     for columns, finite in _alike(x, whose, ignore):
         at = int(whose[columns][0])
         before = None if at < 0 else _of(opened[at], columns)
-        spans = runs.runs(finite, 0)
+        spans = gaps.runs(finite, 0)
         if before is not None and (not spans or spans[0][0] > 0):
             spans.insert(0, (0, 0))  # it ended where the block begins
         for lo, hi in spans:
@@ -105,7 +105,7 @@ def _alike(x: Floats, whose: Ints, ignore: bool) -> Iterator[tuple[Any, NDArray[
         return
     clean = ignore or bool(np.isfinite(x.sum()))
     finite = np.ones((len(x), 1), bool) if clean else np.isfinite(x)
-    for columns in runs.same(finite, whose):
+    for columns in gaps.same(finite, whose):
         one = 0 if clean or isinstance(columns, slice) else int(columns[0])
         yield columns, finite[:, one]
 
@@ -154,7 +154,7 @@ def _extended(
     j = np.arange(spec.levels + 1)
     had, has = seen >> j, (n - run) >> j
     if end is not None:
-        has = np.array(coefficients.lengths(n - run, spec.wavelet, spec.levels))
+        has = np.array(wavelet_coefficients.lengths(n - run, spec.wavelet, spec.levels))
     elif n - run < ripe(spec):
         has = had
     firsts, counts = _stacked(had), np.where(spec.wants.any(axis=0), _stacked(has - had), 0)
@@ -197,7 +197,7 @@ class _Stretch:
 
     def __call__(self, x: Floats, tails: Floats | None) -> tuple[Floats, Floats | None]:
         """New coefficients, stacked, and new tails."""
-        from fhemb_xr.kernels import dwt
+        from fhemb_xr.kernels.time_frequency import dwt
 
         n = x.shape[1]
         rows = np.empty((int(self.counts.sum()), n), x.dtype)
@@ -290,14 +290,14 @@ def _samples(
     zero, last = chain[0].begin, chain[-1].end
     first, stop = begin - zero, end - zero
     n = ENDLESS if last is None else last - zero
-    begins, ends = coefficients.needed(first, stop, n, spec)
+    begins, ends = wavelet_coefficients.needed(first, stop, n, spec)
     begins[0], ends[0] = begins[-1], ends[-1]
     rows = [
         piece
-        for j in np.flatnonzero(coefficients.levels(spec)).tolist()
+        for j in np.flatnonzero(wavelet_coefficients.levels(spec)).tolist()
         for piece in _pieces(chain, j, j or spec.levels, zero, (begins[j], ends[j]), columns)
     ]
-    return coefficients.synthesised(np.concatenate(rows), spec, first, stop, n, out)
+    return wavelet_coefficients.synthesised(np.concatenate(rows), spec, first, stop, n, out)
 
 
 def _pieces(

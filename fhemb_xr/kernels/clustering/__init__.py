@@ -1,0 +1,1 @@
+"""Clusters, trees and maps of a distance matrix."""

@@ -1,0 +1,1 @@
+"""Dynamic time warping: distances, paths, constraints, nearest neighbours."""

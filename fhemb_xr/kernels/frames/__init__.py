@@ -1,0 +1,1 @@
+"""Single frames: packing, resizing, features, moments."""

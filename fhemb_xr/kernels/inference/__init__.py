@@ -1,0 +1,1 @@
+"""Surrogates, p-values, inter-subject correlation, cross-validation."""

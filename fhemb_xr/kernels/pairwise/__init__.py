@@ -1,0 +1,1 @@
+"""Measures between two series, and scales of the matrix that they make."""

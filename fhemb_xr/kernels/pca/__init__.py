@@ -1,0 +1,1 @@
+"""Eigenfaces: covariance, randomised, robust and kernel methods."""

@@ -1,0 +1,1 @@
+"""Wavelets along time, whole, in blocks and over gaps."""
