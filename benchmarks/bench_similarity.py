@@ -241,7 +241,7 @@ def shifted(n_shifts: int = 10) -> None:
     import xarray as xr
 
     from fhemb_xr.kernels.inference import isc as shifts
-    from fhemb_xr.ops.significance import isc
+    from fhemb_xr.ops.inference.synchrony import isc
 
     x = np.random.default_rng(0).normal(size=(20, 600, 400)) + 30
     audience = xr.DataArray(x, dims=("subject", "time", "feature"))
@@ -320,7 +320,7 @@ def processes(n: int, n_time: int) -> None:
     import xarray as xr
     from distributed import Client, LocalCluster
 
-    from fhemb_xr.ops.relation import pairwise
+    from fhemb_xr.ops.pairwise.matrix import pairwise
 
     x = xr.DataArray(walks(n, n_time, 1)[:, 0], dims=("subject", "time")).chunk(subject=1)
     d = pairwise(x, "dtw")

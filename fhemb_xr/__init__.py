@@ -12,35 +12,38 @@ from fhemb_xr.io.store import save
 from fhemb_xr.io.streams import open_streams
 from fhemb_xr.io.verification import verify
 from fhemb_xr.io.versions import open_version, version, versions
-from fhemb_xr.ops.alignment import warping_path
-from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
-from fhemb_xr.ops.butterworth import band_power, bandpass
-from fhemb_xr.ops.cardiac import align, beats, cardiac_wave, instantaneous_rate, rr
-from fhemb_xr.ops.classification import classify
-from fhemb_xr.ops.coefficients import from_coefficients, wavelet_coefficients
-from fhemb_xr.ops.decompose import pca, project, reconstruct
-from fhemb_xr.ops.framewise import features
-from fhemb_xr.ops.geometry import svd_relation
-from fhemb_xr.ops.grouping import clusters, embed_relation, silhouette
-from fhemb_xr.ops.inspection import inspect
-from fhemb_xr.ops.normalisation import normalise
-from fhemb_xr.ops.nulls import surrogates
-from fhemb_xr.ops.pairing import pair
-from fhemb_xr.ops.pairing_accuracy import pairing_accuracy
-from fhemb_xr.ops.pairing_training import train_pairing
-from fhemb_xr.ops.parts import split
+from fhemb_xr.ops.cardiac.heartbeats import align, beats, cardiac_wave, instantaneous_rate, rr
+from fhemb_xr.ops.cardiac.pairing import pair
+from fhemb_xr.ops.cardiac.pairing_accuracy import pairing_accuracy
+from fhemb_xr.ops.cardiac.pairing_training import train_pairing
+from fhemb_xr.ops.classification.cross_validation import classify
+from fhemb_xr.ops.classification.segments import prepare
+from fhemb_xr.ops.clustering.barycenters import barycentre
+from fhemb_xr.ops.clustering.clusters import clusters, embed_relation, silhouette
+from fhemb_xr.ops.clustering.svd import svd_relation
+from fhemb_xr.ops.frames.frame_features import features
+from fhemb_xr.ops.frames.resizing import resize
+from fhemb_xr.ops.frames.selection import mask, select
+from fhemb_xr.ops.frames.statistics import moments
+from fhemb_xr.ops.inference.surrogates import surrogates
+from fhemb_xr.ops.inference.synchrony import isc, synchrony
+from fhemb_xr.ops.pairwise.cross_correlation import lagged_correlation
+from fhemb_xr.ops.pairwise.matrix import normalize_relation, pairwise
+from fhemb_xr.ops.pairwise.nearest_neighbors import nearest
+from fhemb_xr.ops.pairwise.warping_paths import warping_path
+from fhemb_xr.ops.pca.eigenfaces import pca, project, reconstruct
 from fhemb_xr.ops.pipeline import embed, replay
-from fhemb_xr.ops.prototypes import barycentre
-from fhemb_xr.ops.relation import normalize_relation, pairwise
-from fhemb_xr.ops.resizing import resize
-from fhemb_xr.ops.samples import prepare
-from fhemb_xr.ops.search import nearest
-from fhemb_xr.ops.selection import mask, select
-from fhemb_xr.ops.significance import isc, synchrony
-from fhemb_xr.ops.similarity import lagged_correlation
-from fhemb_xr.ops.spectra import scalogram, spectrogram
-from fhemb_xr.ops.statistics import moments
-from fhemb_xr.ops.windows import to_torch
+from fhemb_xr.ops.streams.inspection import inspect
+from fhemb_xr.ops.streams.normalisation import normalise
+from fhemb_xr.ops.streams.splits import split
+from fhemb_xr.ops.streams.torch_windows import to_torch
+from fhemb_xr.ops.time_frequency.butterworth import band_power, bandpass
+from fhemb_xr.ops.time_frequency.spectrograms import scalogram, spectrogram
+from fhemb_xr.ops.time_frequency.wavelet_bands import coverage, wavelet_bands, wavelet_filter
+from fhemb_xr.ops.time_frequency.wavelet_coefficients import (
+    from_coefficients,
+    wavelet_coefficients,
+)
 from fhemb_xr.options import set_options
 
 __version__ = "0.1.0"

@@ -8,37 +8,20 @@ from typing import Any
 import xarray as xr
 
 from fhemb_xr.io import pseudonyms, store
-from fhemb_xr.ops import (
-    alignment,
-    bands,
-    butterworth,
-    cardiac,
-    classification,
-    coefficients,
-    decompose,
-    framewise,
-    geometry,
-    grouping,
-    inspection,
-    normalisation,
-    nulls,
-    pairing,
-    pairing_accuracy,
-    pairing_training,
-    parts,
-    pipeline,
-    prototypes,
-    relation,
-    resizing,
-    samples,
-    search,
-    selection,
-    significance,
-    similarity,
-    spectra,
-    statistics,
-    windows,
-)
+from fhemb_xr.ops import pipeline
+from fhemb_xr.ops.cardiac import heartbeats, pairing, pairing_accuracy, pairing_training
+from fhemb_xr.ops.classification import cross_validation, segments
+from fhemb_xr.ops.clustering import barycenters, svd
+from fhemb_xr.ops.clustering import clusters as grouping
+from fhemb_xr.ops.frames import frame_features, resizing, selection, statistics
+from fhemb_xr.ops.inference import surrogates as nulls
+from fhemb_xr.ops.inference import synchrony as significance
+from fhemb_xr.ops.pairwise import cross_correlation, matrix, nearest_neighbors, warping_paths
+from fhemb_xr.ops.pca import eigenfaces
+from fhemb_xr.ops.streams import inspection, normalisation, splits, torch_windows
+from fhemb_xr.ops.time_frequency import butterworth, spectrograms
+from fhemb_xr.ops.time_frequency import wavelet_bands as bands
+from fhemb_xr.ops.time_frequency import wavelet_coefficients as coefficients
 
 
 def _method(function: Callable[..., Any], of: Callable[[Any], Any] | None = None) -> Any:
@@ -101,7 +84,7 @@ class _Accessor:
     anonymize = _method(pseudonyms.anonymize)
     embed = _method(pipeline.embed)
     resize = _method(resizing.resize)
-    align = _method(cardiac.align)
+    align = _method(heartbeats.align)
     pair = _method(pairing.pair)
     train_pairing = _method(pairing_training.train_pairing)
 
@@ -119,37 +102,37 @@ class FhembDataArray(_Accessor):
 
     mask = _method(selection.mask)
     moments = _method(statistics.moments)
-    features = _method(framewise.features)
-    pca = _method(decompose.pca)
-    project = _method(decompose.project)
-    reconstruct = _method(decompose.reconstruct)
+    features = _method(frame_features.features)
+    pca = _method(eigenfaces.pca)
+    project = _method(eigenfaces.project)
+    reconstruct = _method(eigenfaces.reconstruct)
     wavelet_bands = _method(bands.wavelet_bands)
     wavelet_filter = _method(bands.wavelet_filter)
     wavelet_coefficients = _method(coefficients.wavelet_coefficients)
     coverage = _method(bands.coverage)
     bandpass = _method(butterworth.bandpass)
     band_power = _method(butterworth.band_power)
-    spectrogram = _method(spectra.spectrogram)
-    scalogram = _method(spectra.scalogram)
-    lagged_correlation = _method(similarity.lagged_correlation)
-    pairwise = _method(relation.pairwise)
-    nearest = _method(search.nearest)
-    warping_path = _method(alignment.warping_path)
-    normalize_relation = _method(relation.normalize_relation)
+    spectrogram = _method(spectrograms.spectrogram)
+    scalogram = _method(spectrograms.scalogram)
+    lagged_correlation = _method(cross_correlation.lagged_correlation)
+    pairwise = _method(matrix.pairwise)
+    nearest = _method(nearest_neighbors.nearest)
+    warping_path = _method(warping_paths.warping_path)
+    normalize_relation = _method(matrix.normalize_relation)
     clusters = _method(grouping.clusters)
-    prepare = _method(samples.prepare)
-    classify = _method(classification.classify)
-    barycentre = _method(prototypes.barycentre)
+    prepare = _method(segments.prepare)
+    classify = _method(cross_validation.classify)
+    barycentre = _method(barycenters.barycentre)
     silhouette = _method(grouping.silhouette)
     embed_relation = _method(grouping.embed_relation)
-    svd_relation = _method(geometry.svd_relation)
+    svd_relation = _method(svd.svd_relation)
     surrogates = _method(nulls.surrogates)
     synchrony = _method(significance.synchrony)
     isc = _method(significance.isc)
-    beats = _method(cardiac.beats)
-    rr = _method(cardiac.rr)
-    instantaneous_rate = _method(cardiac.instantaneous_rate)
-    cardiac_wave = _method(cardiac.cardiac_wave)
+    beats = _method(heartbeats.beats)
+    rr = _method(heartbeats.rr)
+    instantaneous_rate = _method(heartbeats.instantaneous_rate)
+    cardiac_wave = _method(heartbeats.cardiac_wave)
 
 
 @xr.register_dataset_accessor("fhemb")
@@ -160,17 +143,17 @@ class FhembDataset(_Accessor):
 
     mask = _method(selection.mask, pipeline.heatmap)
     moments = _method(statistics.moments, pipeline.heatmap)
-    features = _method(framewise.features, pipeline.heatmap)
-    pca = _method(decompose.pca, pipeline.heatmap)
-    project = _method(decompose.project, pipeline.heatmap)
+    features = _method(frame_features.features, pipeline.heatmap)
+    pca = _method(eigenfaces.pca, pipeline.heatmap)
+    project = _method(eigenfaces.project, pipeline.heatmap)
     wavelet_bands = _method(bands.wavelet_bands, pipeline.heatmap)
     wavelet_filter = _method(bands.wavelet_filter, pipeline.heatmap)
     wavelet_coefficients = _method(coefficients.wavelet_coefficients, pipeline.heatmap)
     from_coefficients = _method(coefficients.from_coefficients)
     normalise = _method(normalisation.normalise)
     inspect = _method(inspection.inspect)
-    split = _method(parts.split)
-    to_torch = _method(windows.to_torch)
+    split = _method(splits.split)
+    to_torch = _method(torch_windows.to_torch)
     pairing_accuracy = _method(pairing_accuracy.pairing_accuracy)
 
 

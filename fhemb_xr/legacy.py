@@ -15,7 +15,8 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import ConfigError, SchemaError
 from fhemb_xr.io.recording import open_recording
-from fhemb_xr.ops import pipeline, selection
+from fhemb_xr.ops import pipeline
+from fhemb_xr.ops.frames import selection
 from fhemb_xr.ops.pipeline import STATISTICS
 
 Subjects = str | Sequence[Any]

@@ -16,7 +16,7 @@ from fhemb_xr import schema
 from fhemb_xr.errors import UnknownNameError, nearest
 from fhemb_xr.io import files, hdf5
 from fhemb_xr.io.streams import open_streams
-from fhemb_xr.ops.parts import recordings
+from fhemb_xr.ops.streams.splits import recordings
 
 if TYPE_CHECKING:
     import torch

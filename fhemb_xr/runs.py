@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fhemb_xr.errors import ConfigError, UnknownNameError, nearest
 from fhemb_xr.io import provenance, recording, store
-from fhemb_xr.ops import pairing_training
+from fhemb_xr.ops.cardiac import pairing_training
 
 CONFIG = "pairing_config"
 Report = Callable[[int, Mapping[str, float]], None]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from fhemb_xr.errors import UnknownNameError
 from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
-from fhemb_xr.ops.band_names import band_label
-from fhemb_xr.ops.bands import coverage, wavelet_bands, wavelet_filter
-from fhemb_xr.ops.butterworth import bandpass
-from fhemb_xr.ops.neighbours import Block
+from fhemb_xr.ops.blockwise.overlap import Block
+from fhemb_xr.ops.time_frequency.band_spec import band_label
+from fhemb_xr.ops.time_frequency.butterworth import bandpass
+from fhemb_xr.ops.time_frequency.wavelet_bands import coverage, wavelet_bands, wavelet_filter
 
 WAVELETS = [
     "haar",
@@ -112,7 +112,7 @@ def test_filter__is_that_of_pywt_for_every_wavelet_level_and_mode(wavelet):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_filter__of_rows_wider_than_what_is_worked_on_at_a_time(dtype, monkeypatch):
     from fhemb_xr.kernels.time_frequency import dwt
-    from fhemb_xr.ops import bands as op
+    from fhemb_xr.ops.time_frequency import wavelet_bands as op
 
     x = signal(900, 57, dtype=dtype)
     whole = wavelet_filter(x, [0, 2, 4], "db4", 4)
@@ -125,7 +125,7 @@ def test_filter__of_rows_wider_than_what_is_worked_on_at_a_time(dtype, monkeypat
 
 
 def test_filter__holds_what_its_docstring_says():
-    from fhemb_xr.ops import bands as op
+    from fhemb_xr.ops.time_frequency import wavelet_bands as op
 
     x = signal(6000, 4000, dtype="f4").values
     block = Block(3000, 4000, range(3, 4), ((1982, 5018),))

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from fhemb_xr.kernels.time_frequency import streaming_dwt
 from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
-from fhemb_xr.ops import bands as op
-from fhemb_xr.ops.bands import wavelet_bands, wavelet_filter
-from fhemb_xr.ops.inlined import Sources
+from fhemb_xr.ops.blockwise.read_fusion import Sources
+from fhemb_xr.ops.time_frequency import wavelet_bands as op
+from fhemb_xr.ops.time_frequency.wavelet_bands import wavelet_bands, wavelet_filter
 
 WAVELETS = ["haar", "db2", "db4", "db10", "sym5", "coif3", "bior1.3", "bior4.4"]
 

@@ -14,11 +14,11 @@ from sklearn.svm import SVC
 
 from fhemb_xr.errors import BudgetError, EmptySelectionError, SchemaError, UnknownNameError
 from fhemb_xr.kernels.inference import cross_validation as kernel
-from fhemb_xr.ops import classifiers as zoo
-from fhemb_xr.ops import forests
-from fhemb_xr.ops.classification import classify
-from fhemb_xr.ops.relation import pairwise
-from fhemb_xr.ops.samples import prepare
+from fhemb_xr.ops.classification import classifiers as zoo
+from fhemb_xr.ops.classification import forests
+from fhemb_xr.ops.classification.cross_validation import classify
+from fhemb_xr.ops.classification.segments import prepare
+from fhemb_xr.ops.pairwise.matrix import pairwise
 from fhemb_xr.options import set_options
 
 CALM, STORM = (100.0, 100.8), (101.6, 102.4)

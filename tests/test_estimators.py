@@ -10,9 +10,9 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels.pca import pixel_statistics
-from fhemb_xr.ops import basis as bases
-from fhemb_xr.ops import estimators
-from fhemb_xr.ops.recipes import RECIPES
+from fhemb_xr.ops.pca import basis as bases
+from fhemb_xr.ops.pca import methods
+from fhemb_xr.ops.pca.recipes import RECIPES
 from tests.test_decompose import faces, matrix
 
 LINEAR = ("covariance", "randomized", "incremental")
@@ -204,7 +204,7 @@ def filled_by_hand(x, k):
 
 @pytest.mark.parametrize("method", ["covariance", "randomized", "kernel"])
 def test_impute__fills_gaps_by_the_components_of_what_is_there(method, monkeypatch):
-    monkeypatch.setattr(estimators, "OVERSAMPLED", 2)
+    monkeypatch.setattr(methods, "OVERSAMPLED", 2)
     _, holed = patterned(90)
     how = {"method": method, "mask": "impute", "scaler": "standard", "seed": 0}
     basis = fx.pca(holed.chunk(time=13), 3, kernel="linear", **how).compute()

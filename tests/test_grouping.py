@@ -11,10 +11,16 @@ from sklearn.metrics import silhouette_score
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels.clustering import clusters as trees
 from fhemb_xr.kernels.pairwise.matrix_scaling import SCALES
-from fhemb_xr.ops.geometry import svd_relation
-from fhemb_xr.ops.grouping import clusters, embed_relation, leaf_order, linkage, silhouette
-from fhemb_xr.ops.relation import pairwise
-from fhemb_xr.ops.rescaling import normalize_relation
+from fhemb_xr.ops.clustering.clusters import (
+    clusters,
+    embed_relation,
+    leaf_order,
+    linkage,
+    silhouette,
+)
+from fhemb_xr.ops.clustering.svd import svd_relation
+from fhemb_xr.ops.pairwise.matrix import pairwise
+from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation
 from fhemb_xr.options import set_options
 
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 import fhemb_xr as fx
 from fhemb_xr.kernels.pca import float32_products, pixel_statistics, randomized
-from fhemb_xr.ops import krylov as op
+from fhemb_xr.ops.pca import randomized as op
 
 P = randomized.WIDE + 3  # no multiple of four
 
@@ -185,7 +185,7 @@ def test_randomized__has_fewer_passes_where_vectors_span_all_pixels():
 
 @pytest.mark.parametrize("method", ["covariance", "randomized"])
 def test_pca__of_a_sample_beyond_what_float32_can_square(method):
-    from fhemb_xr.ops.decompose import pca
+    from fhemb_xr.ops.pca.eigenfaces import pca
 
     x = (33 + np.random.default_rng(0).normal(size=(200, 1, 600))).astype("f4")
     x[5, 0, 7] = 1e20
@@ -197,7 +197,7 @@ def test_pca__of_a_sample_beyond_what_float32_can_square(method):
 
 @pytest.mark.parametrize("method", ["covariance", "randomized"])
 def test_pca__of_whole_numbers(method):
-    from fhemb_xr.ops.decompose import pca
+    from fhemb_xr.ops.pca.eigenfaces import pca
 
     x = np.random.default_rng(0).integers(20, 40, (60, 4, 5)).astype("i2")
     whole = xr.DataArray(x, dims=("time", "y", "x")).chunk(time=25)
@@ -208,7 +208,7 @@ def test_pca__of_whole_numbers(method):
 
 @pytest.mark.parametrize("method", ["covariance", "randomized"])
 def test_scale__of_a_flat_pixel_is_one(method):
-    from fhemb_xr.ops.decompose import pca
+    from fhemb_xr.ops.pca.eigenfaces import pca
 
     x = 33 + np.random.default_rng(0).normal(size=(100, 2, 8))
     x[:, 1, 3] = 31.37

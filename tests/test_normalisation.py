@@ -13,7 +13,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 import fhemb_xr as fx
 from fhemb_xr.errors import UnknownNameError
-from fhemb_xr.ops.parts import recordings
+from fhemb_xr.ops.streams.splits import recordings
 
 LENGTHS = (70, 40, 90)
 

@@ -8,8 +8,8 @@ from tslearn import barycenters, metrics
 
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels.clustering import kshape
-from fhemb_xr.ops.grouping import clusters, silhouette
-from fhemb_xr.ops.prototypes import BARYCENTRES, METHODS, barycentre
+from fhemb_xr.ops.clustering.barycenters import BARYCENTRES, METHODS, barycentre
+from fhemb_xr.ops.clustering.clusters import clusters, silhouette
 from fhemb_xr.options import set_options
 
 GROUP = np.array([0, 1, 0, 1, 0, 1, 0, 1])

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhemb_xr.errors import EmptySelectionError, UnknownNameError
-from fhemb_xr.ops.selection import mask, select
+from fhemb_xr.ops.frames.selection import mask, select
 
 
 def series(subjects=(40, 41, 44, 53, 65, 66), start=9000, n=100):

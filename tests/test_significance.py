@@ -11,8 +11,8 @@ from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels.inference import isc as shifts
 from fhemb_xr.kernels.inference import p_values as kernel
 from fhemb_xr.kernels.inference import surrogates as nulls
-from fhemb_xr.ops.nulls import surrogates
-from fhemb_xr.ops.significance import isc, synchrony
+from fhemb_xr.ops.inference.surrogates import surrogates
+from fhemb_xr.ops.inference.synchrony import isc, synchrony
 
 METHODS = ("circular", "block", "phase")
 

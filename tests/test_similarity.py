@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fhemb_xr.errors import BudgetError, SchemaError
 from fhemb_xr.kernels.pairwise import cross_correlation as kernel
-from fhemb_xr.ops.similarity import lagged_correlation
+from fhemb_xr.ops.pairwise.cross_correlation import lagged_correlation
 from fhemb_xr.options import set_options
 
 FAST = {"window_s": 0.8, "step_s": 0.2, "max_lag_s": 0.4}
@@ -162,10 +162,10 @@ def test_lagged_correlation__graph_is_linear_in_the_chunks(chunks):
 
 
 def test_lagged_correlation__cuts_blocks_so_that_a_task_stays_small(monkeypatch):
-    from fhemb_xr.ops import similarity
+    from fhemb_xr.ops.pairwise import cross_correlation
 
     a = labelled(np.stack([series(100, seed=i) for i in range(8)])).chunk(time=30)
-    monkeypatch.setattr(similarity, "_TARGET", 8 * 17 * 21 * 2)
+    monkeypatch.setattr(cross_correlation, "_TARGET", 8 * 17 * 21 * 2)
     r = lagged_correlation(a, **FAST)
     assert r.chunks[0] == (2, 2, 2, 2)
     xr.testing.assert_identical(r.compute(), lagged_correlation(a.compute(), **FAST))

@@ -20,7 +20,7 @@ from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import encoding, files
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
-from fhemb_xr.ops.framewise import features
+from fhemb_xr.ops.frames.frame_features import features
 from fhemb_xr.testing import audience
 
 

@@ -13,7 +13,7 @@ from fhemb_xr.errors import BudgetError, UnknownNameError
 from fhemb_xr.kernels.dtw import distances, paths
 from fhemb_xr.kernels.inference import isc
 from fhemb_xr.kernels.pairwise import distance_correlation
-from fhemb_xr.ops.relation import pairwise
+from fhemb_xr.ops.pairwise.matrix import pairwise
 
 LENGTHS = st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 9999))
 

@@ -9,8 +9,9 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.ops import bands as banding
-from fhemb_xr.ops import decompose, framewise, selection
+from fhemb_xr.ops.frames import frame_features, selection
+from fhemb_xr.ops.pca import eigenfaces
+from fhemb_xr.ops.time_frequency import wavelet_bands as banding
 
 SPEC_VERSION = 1
 STATISTICS = (
@@ -87,9 +88,9 @@ def embed(
         raise ValueError(f"asked for bands {bands!r} without a wavelet: add wavelet='db4'")
     heat = heatmap(ds)
     limit = _threshold(ds, threshold)
-    wanted = framewise.expand(names)
+    wanted = frame_features.expand(names)
     basis, options = _basis(heat, wanted, limit, pca)
-    out = framewise.features(
+    out = frame_features.features(
         heat,
         wanted,
         threshold=limit,
@@ -206,7 +207,7 @@ def _basis(
         return asked, "given"
     options = {"n_components": max(numbers) + 1, **(asked or {})}
     visible = heat if threshold is None else selection.mask(heat, threshold)
-    return decompose.pca(visible, **options), options
+    return eigenfaces.pca(visible, **options), options
 
 
 def _spec(**settings: Any) -> str:

@@ -7,8 +7,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
-from fhemb_xr.ops.normalisation import POLICIES, normalise
-from fhemb_xr.ops.parts import Streams, of_part, pooled
+from fhemb_xr.ops.streams.normalisation import POLICIES, normalise
+from fhemb_xr.ops.streams.splits import Streams, of_part, pooled
 from fhemb_xr.plot import theme
 
 MOST_ROWS, MOST_FRAMES = 24, 4000

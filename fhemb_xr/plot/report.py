@@ -102,7 +102,7 @@ def report(
     relation = theme.one(relation, schema.SESSION)  # the first: a page is of one session
     who = theme.one(embedding, schema.SUBJECT, subject)[schema.SUBJECT].item()
     if clusters is None:
-        from fhemb_xr.ops import grouping
+        from fhemb_xr.ops.clustering import clusters as grouping
 
         clusters = grouping.clusters(relation, min(3, relation.sizes[relation.dims[0]]))
     clusters = theme.loaded(theme.one(clusters, schema.SESSION), "clusters")

@@ -109,7 +109,7 @@ def eigenfaces(
     """The eigenfaces of one person, and what they explain."""
     source = "the basis given"
     if basis is None:
-        from fhemb_xr.ops import decompose
+        from fhemb_xr.ops.pca import eigenfaces as decompose
 
         clip = _clip(recording, embedding, who, BASIS_FRAMES)
         basis = decompose.pca(clip.chunk({schema.TIME: -1, schema.Y: -1, schema.X: -1}), 10)
@@ -229,13 +229,14 @@ def _closest(
 
 def _with_null(pair: xr.DataArray, **how: float) -> tuple[xr.DataArray, xr.Dataset]:
     """The lagged correlation of two people, and what circular shifts make of it."""
-    from fhemb_xr.ops import significance, similarity
+    from fhemb_xr.ops.inference import synchrony
+    from fhemb_xr.ops.pairwise import cross_correlation
 
     def of_two(x: xr.DataArray) -> xr.DataArray:
         a, b = (x.isel({schema.SUBJECT: i}, drop=True) for i in (0, 1))
-        return similarity.lagged_correlation(a, b, **how)
+        return cross_correlation.lagged_correlation(a, b, **how)
 
-    null = significance.synchrony(pair, of_two, SHIFTS, seed=0, tail="both")
+    null = synchrony.synchrony(pair, of_two, SHIFTS, seed=0, tail="both")
     return of_two(pair), null[["null_low", "null_high"]]
 
 

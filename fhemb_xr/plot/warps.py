@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.kernels.pairwise import metrics
-from fhemb_xr.ops.matrices import among
-from fhemb_xr.ops.relation import check_window
+from fhemb_xr.ops.pairwise.matrix import check_window
+from fhemb_xr.ops.pairwise.pair_dims import among
 from fhemb_xr.plot import signals, theme
 
 F64 = NDArray[np.float64]

@@ -8,8 +8,8 @@ come nearer than five of subspace iteration. Vectors are rows here.
 
 float32 frames of :data:`WIDE` pixels and more are multiplied in float32 after their mean was
 subtracted in float64, and summed in float64 (:mod:`fhemb_xr.kernels.pca.float32_products`).
-A product's error is at most ``2**-24 * (p + 1024)`` of the pixel's standard deviation times the root of the
-total variance, and about ``2**-24`` of it as rounding is random.
+The error of a product is at most ``2**-24 * (p + 1024) * sd(pixel) * sqrt(total variance)``;
+because rounding is random, it is about ``2**-24 * sd(pixel) * sqrt(total variance)``.
 
 References
 ----------

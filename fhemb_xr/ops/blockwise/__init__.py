@@ -1,0 +1,1 @@
+"""How dask graphs are built: reading inside tasks, overlaps, scans, reductions."""

@@ -1,0 +1,71 @@
+"""Tasks that read for themselves: a chunk is read when its turn comes, and waits for nobody."""
+
+from collections import Counter
+from typing import Any
+
+import dask.array as da
+import numpy as np
+from dask._task_spec import DataNode, GraphNode, Task, convert_legacy_graph
+from dask.blockwise import Blockwise
+from dask.highlevelgraph import HighLevelGraph
+from dask.sizeof import sizeof
+
+from fhemb_xr.ops.blockwise.rereading import Tasks
+
+_SMALL = 2**16  # bytes: up to here what many tasks read is put into each of them
+
+
+class Sources:
+    """The tasks behind the chunks of ``data``, where they do nothing but read and change them.
+
+    Where tasks run one after another anyhow, chunks that others make wait in memory for their
+    turn, as many as a scheduler likes to make. Only what is made chunk by chunk from an open
+    store is inlined; all else stays what it is, and is computed once for all who need it.
+    """
+
+    def __init__(self, data: da.Array) -> None:
+        self.data = data
+        layers = data.dask.layers.values()
+        plain = all(_is_plain(layer) for layer in layers)
+        whole = {key: task for layer in layers for key, task in layer.items()} if plain else {}
+        self.tasks: dict[Any, GraphNode] = convert_legacy_graph(whole)
+        self.readers = Counter(key for task in self.tasks.values() for key in task.dependencies)
+
+    def inlined(self, task: Task) -> GraphNode:
+        """The task, together with those that make what it reads, if nobody else reads that."""
+        own, reads = {task.key: task}, Counter[Any]()
+        left = [task]
+        while left:
+            for key in left.pop().dependencies:
+                reads[key] += 1
+                if key in self.tasks and key not in own:
+                    own[key] = self.tasks[key]
+                    left.append(self.tasks[key])
+        shared = any(
+            reads[key] < self.readers[key] and not isinstance(node, DataNode)
+            for key, node in own.items()
+        )
+        return task if shared or len(own) == 1 else Task.fuse(*own.values())
+
+    def graph(self, name: str, tasks: dict[Any, Any]) -> HighLevelGraph:
+        """The graph of ``tasks``, a layer upon ``data``."""
+        return HighLevelGraph.from_collections(name, Tasks(tasks), [self.data])
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether a layer works chunk by chunk, or is an open store."""
+    if layer.annotations:
+        return False
+    if isinstance(layer, Blockwise):
+        return True
+    if len(layer) != 1:
+        return False
+    nodes = list(convert_legacy_graph(dict(layer)).values())
+    return len(nodes) == 1 and isinstance(nodes[0], DataNode) and _is_small(nodes[0].value)
+
+
+def _is_small(value: Any) -> bool:
+    inner = value
+    while hasattr(inner, "array"):  # what xarray wraps may lie in memory
+        inner = inner.array
+    return not isinstance(inner, np.ndarray) and sizeof(value) <= _SMALL

@@ -1,0 +1,1 @@
+"""Heart beats, alignment of traces, and hearts paired with faces."""

@@ -1,0 +1,342 @@
+"""Heart beats of a trace, and any trace on the clock of the frames."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import budget, schema
+from fhemb_xr.errors import SchemaError
+from fhemb_xr.kernels.cardiac import heartbeats as kernel
+from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.pairwise.pair_dims import among
+
+KINDS = ("ecg", "pulse")
+SHORTEST_S, LONGEST_S = 0.27, 2.0
+"""Intervals between beats [s] that a heart makes: 222 to 30 beats per minute."""
+_LOWEST_HZ = 50  # what a detector of R waves needs
+Clock = xr.DataArray | xr.Dataset
+
+
+def beats(trace: xr.DataArray, *, kind: str = "ecg") -> xr.DataArray:
+    """Where the heart beats.
+
+    Parameters
+    ----------
+    trace
+        ``(…, time)``, sampled evenly; missing samples count as the mean.
+    kind
+        ``"ecg"``: the R waves, by the detector of sleepecg, from 50 Hz on. ``"pulse"``: the
+        crests of a pulse wave (of a finger, an ear, a face) between 0.7 and 3 Hz.
+
+    Returns
+    -------
+    Truth value of each sample, ``(…, time)``: a beat is known to half a sample.
+
+    Raises
+    ------
+    UnknownNameError
+        No such kind (a ``KeyError``).
+    SchemaError
+        If there is no ``time``, no rate, or one too low for the kind.
+    ImportError
+        If sleepecg is not installed: ``pip install 'fhemb_xr[physio]'``.
+
+    Notes
+    -----
+    Memory: a task holds one whole series, 60 bytes per sample. Tasks: one per series, and
+    three per chunk to gather it. Computes at call: none.
+
+    References
+    ----------
+    Pan & Tompkins (1985), IEEE Trans. Biomed. Eng. 32, 230-236, doi:10.1109/TBME.1985.325532.
+    Brunner & Hofer (2023), J. Open Source Softw. 8, 5411, doi:10.21105/joss.05411 (sleepecg).
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> t = np.arange(0, 10, 0.01)
+    >>> pulse = xr.DataArray(np.cos(2 * np.pi * 1.25 * t), dims="time", coords={"time": t})
+    >>> found = fx.beats(pulse, kind="pulse")
+    >>> found.time[found.values][1:4].values.tolist()
+    [1.6, 2.4, 3.2]
+    """
+    among("kind of trace", kind, KINDS)
+    schema.require_dims(trace, schema.TIME)
+    rate_hz = _even_rate(trace, _LOWEST_HZ if kind == "ecg" else 6)
+    function = _r_waves if kind == "ecg" else _crests
+    out = _whole(function, trace, np.bool_, rate_hz=rate_hz)
+    out.attrs = {"long_name": "heart beat", "units": "1", schema.SAMPLING_RATE: rate_hz}
+    return out.rename("beat")
+
+
+def _even_rate(trace: xr.DataArray, lowest_hz: float) -> float:
+    rate_hz = schema.sampling_rate(trace)
+    if schema.TIME in trace.indexes:
+        steps = np.diff(np.asarray(trace.indexes[schema.TIME], dtype=np.float64))
+        if steps.size and not np.allclose(steps, np.median(steps), rtol=0.05, atol=1e-4):
+            raise SchemaError(
+                f"beats are found in a trace that is sampled evenly, found steps from "
+                f"{steps.min():.4g} to {steps.max():.4g} s: put it on an even clock with "
+                "fx.align"
+            )
+        rate_hz = 1 / float(np.median(steps)) if steps.size else rate_hz
+    if rate_hz < lowest_hz:
+        raise SchemaError(
+            f"beats of this kind need {lowest_hz:g} samples a second, the trace has "
+            f"{rate_hz:.4g}: read it at its own rate"
+        )
+    return float(rate_hz)
+
+
+def _filled(x: Any) -> Any:
+    seen = np.isfinite(x)
+    return np.where(seen, x, x[seen].mean() if seen.any() else 0.0).astype(np.float64)
+
+
+def _r_waves(x: Any, *, rate_hz: float) -> Any:
+    from sleepecg.heartbeats import detect_heartbeats
+
+    out = np.zeros(x.shape, dtype=np.bool_)
+    for i in np.ndindex(x.shape[:-1]):
+        if np.ptp(series := _filled(x[i])) > 0:
+            out[i][detect_heartbeats(series, rate_hz)] = True
+    return out
+
+
+def _crests(x: Any, *, rate_hz: float) -> Any:
+    from scipy.signal import butter, find_peaks, sosfiltfilt
+
+    pulse = butter(2, (0.7, 3.0), "bandpass", fs=rate_hz, output="sos")
+    out = np.zeros(x.shape, dtype=np.bool_)
+    for i in np.ndindex(x.shape[:-1]):
+        series = _filled(x[i])
+        if np.ptp(series) > 0 and series.size > 4 * rate_hz:
+            smooth = sosfiltfilt(pulse, series)
+            far = max(1, round(rate_hz / 3))  # no two crests within a third of a second
+            out[i][find_peaks(smooth, distance=far, prominence=0.3 * smooth.std())[0]] = True
+    return out
+
+
+def rr(beats: xr.DataArray) -> xr.DataArray:
+    """Seconds since the beat before, at each beat; NaN elsewhere.
+
+    Parameters
+    ----------
+    beats
+        Of :func:`beats`, ``(…, time)``.
+
+    Returns
+    -------
+    ``(…, time)`` [s], float64, lazy where ``beats`` is. ``.dropna("time")`` of one person is
+    the series of RR intervals.
+
+    Raises
+    ------
+    SchemaError
+        If there is no ``time``.
+
+    Notes
+    -----
+    Memory: a task holds one whole series, 9 bytes per sample. Computes at call: none.
+
+    Examples
+    --------
+    >>> import xarray as xr, fhemb_xr as fx
+    >>> beat = [True, False, True, False, False, True]
+    >>> found = xr.DataArray(beat, dims="time", coords={"time": [0, 0.5, 1, 1.5, 2, 2.5]})
+    >>> fx.rr(found).dropna("time").values.tolist()
+    [1.0, 1.5]
+    """
+    schema.require_dims(beats, schema.TIME)
+    out = _whole(kernel.intervals, beats, np.float64, times=_times(beats))
+    out.attrs = {"long_name": "RR interval", "units": "s"}
+    return out.rename("rr")
+
+
+def instantaneous_rate(beats: xr.DataArray, clock: Clock) -> xr.DataArray:
+    """Heart rate on another clock, such as that of the frames.
+
+    Sixty over an RR interval holds in the middle of the interval, and is linear from middle to
+    middle. Intervals below 0.27 s or above 2 s are no heart's: NaN, as before the first beat
+    and after the last.
+
+    Parameters
+    ----------
+    beats
+        Of :func:`beats`, ``(…, time)``.
+    clock
+        Anything with a ``time`` coordinate [s] on the same origin.
+
+    Returns
+    -------
+    ``(…, time)`` on ``clock`` [1/min], float64, lazy where ``beats`` is.
+
+    Raises
+    ------
+    SchemaError
+        If either has no ``time``.
+
+    Notes
+    -----
+    Memory: a task holds one whole series on both clocks, 16 bytes per sample. Computes at
+    call: none.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> t = np.arange(0, 10, 0.25)
+    >>> found = xr.DataArray(t % 1 == 0, dims="time", coords={"time": t})
+    >>> fx.instantaneous_rate(found, found).values[6].item()
+    60.0
+    """
+    out = _on(kernel.rate, beats, clock)
+    out.attrs = {"long_name": "heart rate", "units": "1/min"}
+    return out.rename("heart_rate")
+
+
+def cardiac_wave(beats: xr.DataArray, clock: Clock) -> xr.DataArray:
+    """One cosine per heart beat on another clock: its crest is the beat.
+
+    It says when a heart beats, whatever the shape of the trace it was read from; :func:`pair`
+    compares faces with it. NaN where :func:`instantaneous_rate` is.
+
+    Parameters
+    ----------
+    beats
+        Of :func:`beats`, ``(…, time)``.
+    clock
+        Anything with a ``time`` coordinate [s] on the same origin.
+
+    Returns
+    -------
+    ``(…, time)`` on ``clock``, from -1 to 1, float64, lazy where ``beats`` is.
+
+    Raises
+    ------
+    SchemaError
+        If either has no ``time``.
+
+    Notes
+    -----
+    Memory: a task holds one whole series on both clocks, 16 bytes per sample. Computes at
+    call: none.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> t = np.arange(0, 4, 0.25)
+    >>> found = xr.DataArray(t % 1 == 0, dims="time", coords={"time": t})
+    >>> fx.cardiac_wave(found, found).values[:5].round(6).tolist()
+    [1.0, 0.0, -1.0, -0.0, 1.0]
+    """
+    turns = _on(kernel.phase, beats, clock)
+    out: xr.DataArray = xr.apply_ufunc(
+        _cosine, turns, dask="parallelized", output_dtypes=[np.float64], keep_attrs=False
+    )
+    out.attrs = {"long_name": "cosine of the cardiac phase", "units": "1"}
+    return out.rename("trace")
+
+
+def _cosine(turns: Any) -> Any:
+    return np.cos(2 * np.pi * turns)
+
+
+def align(
+    ds: Clock, trace: xr.DataArray, *, offset_s: float = 0.0, max_gap_s: float = 1.0
+) -> xr.DataArray:
+    """A trace on the clock of the frames.
+
+    Where a frame's time (half a frame to either side) holds two samples or more, their mean:
+    what is faster than the frames stays out. Where it holds fewer, a line between the samples
+    on either side. An electrocardiogram is too fast for this: take :func:`cardiac_wave`.
+
+    Parameters
+    ----------
+    ds
+        Anything with a ``time`` coordinate [s]: a recording, its heatmap, an embedding.
+    trace
+        ``(…, time)`` with a clock of its own [s], even or not; missing samples are not there.
+    offset_s
+        Added to the clock of the trace, e.g. how much later it was started.
+    max_gap_s
+        Between samples farther apart the result is NaN, as outside the trace.
+
+    Returns
+    -------
+    ``(…, time)`` on the clock of ``ds``, float64, lazy where ``trace`` is, with its attributes.
+
+    Raises
+    ------
+    SchemaError
+        If either has no ``time``.
+    ValueError
+        If ``offset_s`` or ``max_gap_s`` is not a number of seconds.
+
+    Notes
+    -----
+    Memory: a task holds one whole series, 40 bytes per sample. Tasks: one per series, and three
+    per chunk to gather it. Computes at call: none.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> ds = fx.testing.audience(n_subjects=1, seconds=2)
+    >>> t = np.arange(0, 2, 0.001)
+    >>> ramp = xr.DataArray(t, dims="time", coords={"time": t}, attrs={"units": "uS"})
+    >>> out = fx.align(ds, ramp)
+    >>> out.sizes["time"], round(float(out[25]), 3)
+    (50, 1.0)
+    """
+    for name, value in (("offset_s", offset_s), ("max_gap_s", max_gap_s)):
+        if not np.isfinite(value) or (name == "max_gap_s" and value <= 0):
+            raise ValueError(f"{name} is a number of seconds, found {value!r}")
+    schema.require_dims(trace, schema.TIME)
+    new = _times(ds)
+    times = _times(trace) + offset_s
+    out = _whole(
+        kernel.resampled, trace, np.float64, new, times=times, clock=new, max_gap=max_gap_s
+    )
+    out.attrs = {k: v for k, v in trace.attrs.items() if k != schema.SAMPLING_RATE}
+    return out.rename(trace.name)
+
+
+def _on(function: Callable[..., Any], beats: xr.DataArray, clock: Clock) -> xr.DataArray:
+    schema.require_dims(beats, schema.TIME)
+    new = _times(clock)
+    return _whole(
+        function, beats, np.float64, new, times=_times(beats), clock=new,
+        shortest=SHORTEST_S, longest=LONGEST_S,
+    )  # fmt: skip
+
+
+def _times(obj: Clock) -> Any:
+    if schema.TIME not in obj.dims:
+        raise SchemaError(f"need the dimension 'time', found {tuple(obj.dims)}")
+    if schema.TIME in obj.indexes:
+        return np.asarray(obj.indexes[schema.TIME], dtype=np.float64)
+    return np.arange(obj.sizes[schema.TIME]) / schema.sampling_rate(obj)
+
+
+def _whole(
+    function: Callable[..., Any], x: xr.DataArray, dtype: Any, new: Any = None, **kwargs: Any
+) -> xr.DataArray:
+    """A function of whole series; ``new`` is the clock of the result where it is another."""
+    budget.check(60 * x.sizes[schema.TIME], "one whole trace", "select less time")
+    one = rechunked(x, {d: -1 if d == schema.TIME else 1 for d in x.dims})
+    core = schema.TIME if new is None else "_clock"
+    out: xr.DataArray = xr.apply_ufunc(
+        function,
+        one.drop_vars(schema.TIME, errors="ignore"),
+        input_core_dims=[[schema.TIME]],
+        output_core_dims=[[core]],
+        kwargs=kwargs,
+        dask="parallelized",
+        dask_gufunc_kwargs={} if new is None else {"output_sizes": {core: new.size}},
+        output_dtypes=[dtype],
+        keep_attrs=False,
+    )
+    if new is not None:
+        return out.rename(_clock=schema.TIME).assign_coords({schema.TIME: new})
+    return out.assign_coords(x.coords)

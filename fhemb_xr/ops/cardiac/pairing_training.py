@@ -1,0 +1,223 @@
+"""Learning to pair: models are Datasets, weights are arrays."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import budget, schema
+from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.kernels.cardiac import pairing_scores, pulse_band
+from fhemb_xr.ops.cardiac import pairing
+from fhemb_xr.ops.pairwise.pair_dims import among
+
+_FOILS = 8  # trials of each heart
+_FOLDS = 3
+OPTIONS: dict[str, dict[str, Any]] = {
+    "linear": {"n_filters": 4},
+    "r2plus1d": {
+        "epochs": 35, "batch": 48, "learning_rate": 4e-3, "weight_decay": 2e-2, "noise": 0.2,
+        "spatial": 8, "channels": 16,
+    },
+}  # fmt: skip
+
+
+def train_pairing(
+    ds: xr.Dataset | xr.DataArray,
+    trace: xr.DataArray,
+    *,
+    method: str = "linear",
+    window_s: float = 10.0,
+    validation: float = 0.0,
+    seed: int = 0,
+    report: Callable[[int, Mapping[str, float]], None] | None = None,
+    **options: Any,
+) -> xr.Dataset:
+    """Learn to pair hearts and faces from people whose hearts are known.
+
+    Parameters
+    ----------
+    ds
+        A recording, or its heatmap ``(subject, …, time, y, x)``.
+    trace
+        Each person's own, ``(subject, …, time)`` on the clock of ``ds``, as for :func:`pair`.
+    method
+        ``"linear"`` or ``"r2plus1d"``.
+    window_s
+        Length of a clip [s].
+    validation
+        Share of the people (not of the clips) who are kept out of training and tested after
+        each epoch; of ``"r2plus1d"``.
+    seed
+        Of the draws.
+    report
+        Called after each epoch with its number and figures.
+    **options
+        ``"linear"``: ``n_filters`` (4). ``"r2plus1d"``: ``epochs`` (35), ``batch`` (48),
+        ``learning_rate`` (0.004), ``weight_decay`` (0.02), ``noise`` (0.2, added to faces of
+        unit root mean square), ``spatial`` (8), ``channels`` (16).
+
+    Returns
+    -------
+    Dataset: the model's arrays, and with ``"r2plus1d"`` the history along ``epoch``; to be
+    given to :func:`pair`, and saved like any result.
+
+    Raises
+    ------
+    UnknownNameError
+        No such method or option (a ``KeyError``).
+    ValueError
+        Fewer than three people with a face and a trace, or a share out of range.
+    BudgetError
+        If the clips are larger than the budget of a task.
+
+    Notes
+    -----
+    Memory: all clips in the pulse band, 300 bytes per pixel and second of a clip for
+    ``"linear"``. Computes at call: one, of everything; the rest is in this process.
+
+    Examples
+    --------
+    >>> import fhemb_xr as fx
+    >>> known = fx.testing.hearts(n_persons=6, clips=2, snr_db=0)
+    >>> model = fx.train_pairing(known, known.trace, method="linear")
+    >>> new = fx.testing.hearts(n_persons=2, clips=1, snr_db=0, first=100)
+    >>> out = fx.pair(new, new.trace, method="linear", model=model)
+    >>> out.score.isel(session=0, window=0).argmax("candidate").values.tolist()
+    [0, 1]
+    """
+    among("method to train", method, tuple(OPTIONS))
+    options = _options(method, options)
+    heat = ds[schema.HEATMAP] if isinstance(ds, xr.Dataset) else ds
+    schema.require_dims(heat, schema.SUBJECT, schema.TIME, schema.Y, schema.X)
+    schema.require_dims(trace, schema.SUBJECT, schema.TIME)
+    if not 0 <= validation < 1:
+        raise ValueError(f"validation is a share from 0 to below 1, found {validation!r}")
+    pairing.require_clock(heat, trace)
+    rate_hz = schema.sampling_rate(heat)
+    width = pairing.frames_of(window_s, rate_hz, heat.sizes[schema.TIME])
+    data = _clips(heat, trace, width, rate_hz)
+    rng = np.random.default_rng(seed)
+    if method == "linear":
+        out = _linear(*data, rng, **options)
+    else:
+        out = _network(data, width, rate_hz, validation, seed, report, options)
+    grid = [heat.sizes[schema.Y], heat.sizes[schema.X]]
+    about = {pairing.METHOD: method, "grid": grid, "window_s": width / rate_hz, "seed": seed}
+    return out.assign_attrs(about | {"people": len(np.unique(data[2])), "clips": len(data[2])})
+
+
+def _options(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    allowed = OPTIONS[method]
+    for name, value in given.items():
+        if name not in allowed:
+            raise UnknownNameError(
+                f"no option {name!r} of method {method!r}{nearest(name, allowed)}"
+            )
+        if isinstance(value, bool) or not np.isfinite(value) or value < 0:
+            raise ValueError(f"{name} is a number from 0 on, found {value!r}")
+    return {**allowed, **given}
+
+
+def _clips(
+    heat: xr.DataArray, trace: xr.DataArray, width: int, rate_hz: float
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Movies ``(m, f, y, x)``, waves ``(m, l, f)``, the first without delay, and persons."""
+    import dask
+
+    x = pairing.movies(pairing.windows(heat, width), rate_hz)
+    budget.check(
+        2 * x.nbytes, "all clips of the pulse band", "train on fewer people or windows"
+    )
+    lags = np.array([0.0, *pairing.LAGS_S])
+    sizes = {"_l": lags.size, "_g": x.sizes["_f"]}
+    h = pairing.over(
+        pulse_band.waves, [pairing.windows(trace, width).chunk({"_tick": -1})], [["_tick"]],
+        ["_l", "_g"], sizes, rate_hz=rate_hz, lags_s=lags,
+    )  # fmt: skip
+    lead = [d for d in x.dims if d not in ("_f", schema.Y, schema.X)]
+    x, h = xr.align(x.transpose(*lead, "_f", schema.Y, schema.X), h, join="inner")
+    h = h.broadcast_like(x.isel({"_f": 0, schema.Y: 0, schema.X: 0}, drop=True))
+    who = x[schema.SUBJECT].broadcast_like(x.isel({"_f": 0, schema.Y: 0, schema.X: 0}))
+    values = dask.compute(x.data, h.transpose(*lead, "_l", "_g").data)
+    movies, waves = (v.reshape(-1, *v.shape[len(lead) :]) for v in values)
+    persons = who.transpose(*lead).values.ravel()
+    good = np.isfinite(movies).all(axis=(1, 2, 3)) & np.isfinite(waves).all(axis=(1, 2))
+    if len(np.unique(persons[good])) < 3:
+        raise ValueError(
+            f"training needs three people or more with a face and a trace, found "
+            f"{len(np.unique(persons[good]))} of {heat.sizes[schema.SUBJECT]}"
+        )
+    return movies[good], waves[good], persons[good]
+
+
+def _linear(
+    movies: Any, waves: Any, persons: Any, rng: np.random.Generator, *, n_filters: int
+) -> xr.Dataset:
+    """Filters of all people; weights from people whom the filters have not seen."""
+    grid = movies.shape[2:]
+    flat = movies.reshape(*movies.shape[:2], -1)
+    people = rng.permutation(np.unique(persons))
+    rows = []
+    for fold in np.array_split(people, min(_FOLDS, len(people))):
+        here = np.isin(persons, fold)
+        if len(fold) < 2:
+            here = np.isin(persons, people[:2])  # so few people that some are seen twice
+        filters = pairing_scores.learn_filters(flat[~here], waves[~here, 1:], n_filters)
+        faces = pairing_scores.filtered(movies[here], filters.reshape(-1, *grid))
+        rows.append(_differences(faces, waves[here, 1:], persons[here], rng))
+    weights = pairing_scores.learn_weights(np.concatenate(rows))
+    filters = pairing_scores.learn_filters(flat, waves[:, 1:], n_filters)
+    out = xr.Dataset(
+        {
+            "filters": (("filter", schema.Y, schema.X), filters.reshape(-1, *grid)),
+            "weights": (("term", "lag"), weights.reshape(1 + n_filters, -1)),
+        },
+        coords={"lag": ("lag", np.array(pairing.LAGS_S), {"units": "s"})},
+    )
+    out["filters"].attrs = {"long_name": "spatial filters of the pulse", "units": "1"}
+    out["weights"].attrs = {"long_name": "weights of the likenesses", "units": "1"}
+    return out
+
+
+def _differences(faces: Any, waves: Any, persons: Any, rng: np.random.Generator) -> Any:
+    """What its own face has more than another person's, for some trials of each heart."""
+    rows = []
+    for i, who in enumerate(persons):
+        others = np.flatnonzero(persons != who)
+        own = pairing_scores.likenesses(faces[i], waves[i])
+        foils = rng.choice(others, size=min(_FOILS, others.size), replace=False)
+        rows += [(own - pairing_scores.likenesses(faces[j], waves[i])).ravel() for j in foils]
+    return np.array(rows)
+
+
+def _network(
+    data: Any, width: int, rate_hz: float, validation: float, seed: int, report: Any,
+    options: dict[str, Any],
+) -> xr.Dataset:  # fmt: skip
+    from fhemb_xr.nn import training, two_towers
+
+    movies, waves, persons = data
+    sizes = {name: int(options.pop(name)) for name in ("spatial", "channels")}
+    ticks = int(np.ceil(width * 7.5 / rate_hz)) if rate_hz > 7.5 else width
+    band = two_towers.band(width, rate_hz)
+    design = two_towers.Design(movies.shape[2:], ticks, band, **sizes)
+    people = np.random.default_rng(seed).permutation(np.unique(persons))
+    out_of_it = np.isin(persons, people[: round(validation * len(people))])
+    kept, held = (
+        training.Clips(movies[k], waves[k, 0], persons[k]) for k in (~out_of_it, out_of_it)
+    )
+    whole = {n: int(options[n]) for n in ("epochs", "batch")}
+    how = training.Schedule(**{**options, **whole}, seed=seed)
+    arrays, history = training.fit(kept, held if out_of_it.any() else None, design, how, report)
+    out = xr.Dataset(
+        {n: ([f"{n}_{i}" for i in range(v.ndim)], v) for n, v in arrays.items()}
+        | {n: ("epoch", v) for n, v in history.items()},
+        coords={"epoch": np.arange(how.epochs)},
+    )
+    return out.assign_attrs(
+        ticks=ticks, frequencies=list(band), **sizes,
+        parameters=int(sum(v.size for v in arrays.values())),
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Segments of trajectories, and classifiers scored on people never seen."""

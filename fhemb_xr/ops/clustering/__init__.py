@@ -1,0 +1,1 @@
+"""Groups, maps and barycentres of people."""

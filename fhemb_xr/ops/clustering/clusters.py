@@ -1,0 +1,392 @@
+"""Groups of people who move alike, and maps of them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import schema
+from fhemb_xr.kernels.clustering import clusters as trees
+from fhemb_xr.kernels.pairwise import matrix_scaling, metrics
+from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.blockwise.sliding_windows import intervals
+from fhemb_xr.ops.clustering import barycenters
+from fhemb_xr.ops.pairwise.matrix import pairwise
+from fhemb_xr.ops.pairwise.pair_dims import among, pair_dims, whole
+
+F64 = NDArray[np.float64]
+
+MAPS = ("mds", "pca", "tsne", "umap")
+
+
+def clusters(
+    d_or_x: xr.DataArray,
+    n_clusters: int,
+    *,
+    method: str = "average",
+    seed: int | None = None,
+) -> xr.DataArray:
+    """Group of every series.
+
+    Groups are numbered in the order in which they first appear among the sorted labels, so
+    that the same people get the same numbers whatever the order of the input.
+
+    Parameters
+    ----------
+    d_or_x
+        A relation ``(…, subject_0, subject_1)`` of :func:`pairwise`, or series, which are
+        then compared by ``"dtw"``. Of a similarity (a correlation), 1 less its value is taken.
+    n_clusters
+        How many groups; where there are fewer people with data, each is one of its own.
+    method
+        Linkage of the tree that is cut: ``average complete single weighted ward`` (the last
+        is meant for Euclidean distances); ``kmedoids``, from seeded beginnings; ``spectral``,
+        the same after a map by eigenvectors, for groups that are drawn out. Of series alone,
+        not of a relation, k-means round prototypes, by tslearn: ``dba`` (warping barycentres),
+        ``soft_dtw``, ``kshape`` (cross-correlation of z-scored series), ``gak`` (global
+        alignment kernel), ``kmeans`` (sample by sample).
+    seed
+        Of every method but trees, which need none.
+
+    Returns
+    -------
+    Labels ``cluster(…, subject)``, int64, from 0 on, -1 for people without data, in the order
+    of the input; lazy where it is.
+
+    Raises
+    ------
+    ValueError
+        If ``n_clusters`` is not a positive whole number.
+    UnknownNameError
+        No such method (a ``KeyError``).
+
+    Notes
+    -----
+    Memory: one task holds the matrix three times. Tasks: one per matrix, and two per block to
+    gather it. Computes at call: none.
+
+    References
+    ----------
+    Müllner (2011), Modern hierarchical, agglomerative clustering algorithms,
+    doi:10.48550/arXiv.1109.2378.
+    Ng, Jordan & Weiss (2001), On spectral clustering, NIPS 14, 849-856.
+
+    Examples
+    --------
+    >>> import xarray as xr, fhemb_xr as fx
+    >>> x = xr.DataArray(
+    ...     [[9.0, 9, 9], [0, 0, 1], [8, 9, 9]],
+    ...     dims=("subject", "time"),
+    ...     coords={"subject": [40, 41, 66]},
+    ... )
+    >>> fx.clusters(x.chunk(), 2).values.tolist()
+    [0, 1, 0]
+    """
+    _check_count("n_clusters", n_clusters)
+    _check_method(method)
+    if method in barycenters.METHODS:
+        out, metric = barycenters.groups(d_or_x, n_clusters, method, seed), method
+    else:
+        d = _distance(d_or_x)
+        options = {"n_clusters": int(n_clusters), "method": method, "seed": seed}
+        out = _of_people(_labels, d, [()], np.int64, **options)
+        metric = d.attrs.get("metric", "")
+    out.attrs = {"long_name": "group", "units": "1", "n_clusters": int(n_clusters)}
+    out.attrs |= {"method": method, "metric": metric}
+    if seed is not None:
+        out.attrs["seed"] = seed
+    return out.rename("cluster")
+
+
+def silhouette(
+    d_or_x: xr.DataArray,
+    k: Iterable[int] = range(2, 11),
+    *,
+    method: str = "average",
+    seed: int | None = None,
+    window_s: float | None = None,
+    step_s: float | None = None,
+) -> xr.DataArray:
+    """How well each number of groups separates the series: the mean silhouette.
+
+    Parameters
+    ----------
+    d_or_x, method, seed
+        As in :func:`clusters`.
+    k
+        Numbers of groups to try.
+    window_s, step_s
+        Of series: in intervals of this length [s], so far apart (default: end to end).
+
+    Returns
+    -------
+    Scores ``(…, [window,] n_clusters)`` from -1 to 1, float64, lazy where the input is; NaN for
+    one group, or for as many groups as people. The best is ``score.idxmax("n_clusters")``.
+
+    Raises
+    ------
+    ValueError
+        If a ``k`` is not a positive whole number, or an interval longer than the series.
+    UnknownNameError
+        No such method (a ``KeyError``).
+
+    Notes
+    -----
+    Memory: one task holds the matrix four times. Tasks: one per matrix, and two per block to
+    gather it. Computes at call: none.
+
+    References
+    ----------
+    Rousseeuw (1987), J. Comput. Appl. Math. 20, 53-65, doi:10.1016/0377-0427(87)90125-7.
+
+    Examples
+    --------
+    >>> import xarray as xr, fhemb_xr as fx
+    >>> x = xr.DataArray([[9.0, 9], [0, 1], [8, 9], [0, 0]], dims=("subject", "time"))
+    >>> float(fx.silhouette(x, [2, 3]).idxmax("n_clusters"))
+    2.0
+    """
+    tried = list(k)
+    for n in tried:
+        _check_count("k", n)
+    _check_method(method)
+    if window_s is not None or step_s is not None:
+        d_or_x = intervals(d_or_x, window_s, step_s)
+    d = _distance(d_or_x)
+    rows, columns = pair_dims(d)
+    given, cores = [whole(d).drop_vars([rows, columns], errors="ignore")], [[rows, columns]]
+    if method in barycenters.METHODS:
+        found = [barycenters.groups(d_or_x, k, method, seed) for k in tried]
+        given.append(_together(found))
+        cores.append(["n_clusters", str(rows)[:-2]])
+    out: xr.DataArray = xr.apply_ufunc(
+        _scores,
+        *given,
+        input_core_dims=cores,
+        output_core_dims=[["n_clusters"]],
+        kwargs={"tried": tried, "method": method, "seed": seed, "order": _order(d)},
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {"n_clusters": len(tried)}},
+        output_dtypes=[np.float64],
+        keep_attrs=False,
+    )
+    out = out.assign_coords(n_clusters=np.array(tried, dtype=np.int64))
+    out.attrs = {"long_name": "mean silhouette", "units": "1", "method": method}
+    return out.rename("silhouette")
+
+
+def embed_relation(
+    d: xr.DataArray, method: str = "mds", *, n_dims: int = 2, seed: int | None = None
+) -> xr.DataArray:
+    """A map of the members of a relation, near where they are alike.
+
+    Parameters
+    ----------
+    d
+        A relation ``(…, subject_0, subject_1)`` of :func:`pairwise`. Of a similarity (a
+        correlation), 1 less its value is taken.
+    method
+        ``"mds"``: classical scaling, the distances on the map come nearest to those of ``d``.
+        ``"pca"``: principal components of the rows. ``"tsne"`` (needs scikit-learn) and
+        ``"umap"`` (needs umap-learn) keep neighbours.
+    n_dims
+        Axes of the map.
+    seed
+        Of ``"tsne"`` and ``"umap"``.
+
+    Returns
+    -------
+    Coordinates ``(…, subject, component)``, float64, lazy where ``d`` is; NaN for people
+    without data. Of mds and pca the largest coordinate of each axis is positive.
+
+    Raises
+    ------
+    ValueError
+        If ``n_dims`` is not a positive whole number.
+    UnknownNameError
+        No such method (a ``KeyError``).
+
+    Notes
+    -----
+    Memory: one task holds the matrix four times. Tasks: one per matrix, and two per block to
+    gather it. Computes at call: none.
+
+    References
+    ----------
+    Torgerson (1952), Psychometrika 17, 401-419, doi:10.1007/BF02288916.
+
+    Examples
+    --------
+    >>> import xarray as xr, fhemb_xr as fx
+    >>> d = xr.DataArray([[0.0, 3], [3, 0]], dims=("subject_0", "subject_1"))
+    >>> fx.embed_relation(d, n_dims=1).values.ravel().round(9).tolist()
+    [1.5, -1.5]
+    """
+    _check_count("n_dims", n_dims)
+    among("map", method, MAPS)
+    out = _of_people(
+        _mapped, _distance(d), [(schema.COMPONENT, int(n_dims))], np.float64,
+        method=method, n_dims=int(n_dims), seed=seed,
+    )  # fmt: skip
+    out = out.assign_coords({schema.COMPONENT: np.arange(n_dims)})
+    out.attrs = {"long_name": f"{method} of {d.attrs.get('metric', 'a relation')}"}
+    return out.rename("map")
+
+
+def leaf_order(d: xr.DataArray, *, method: str = "average") -> xr.DataArray:
+    """Positions along ``subject`` so that neighbours are alike: the leaves of the tree.
+
+    Those without data come last. Lazy where ``d`` is; one task per matrix.
+    """
+    among("linkage", method, trees.LINKAGES)
+    return _of_people(_leaves, _distance(d), [()], np.int64, method=method).rename("leaf")
+
+
+def linkage(d: xr.DataArray, *, method: str = "average") -> F64:
+    """Tree of a small, loaded relation ``(subject_0, subject_1)``, as scipy's; it computes.
+
+    Its leaves are the members that have data, in the order of ``d``.
+    """
+    among("linkage", method, trees.LINKAGES)
+    rows, columns = pair_dims(d)
+    return trees.linkage(np.asarray(_distance(d).transpose(rows, columns), np.float64), method)
+
+
+def _check_count(name: str, n: int) -> None:
+    if isinstance(n, bool) or int(n) != n or n < 1:
+        raise ValueError(f"{name} is a whole number from 1 on, found {n!r}")
+
+
+def _check_method(method: str) -> None:
+    among("method", method, (*trees.METHODS, *barycenters.METHODS))
+
+
+def _distance(x: xr.DataArray) -> xr.DataArray:
+    """A relation in which 0 is alike; of series, by warping."""
+    if not any(str(name).endswith("_0") for name in x.dims):
+        return pairwise(x, "dtw")
+    pair_dims(x)
+    alike = x.attrs.get("metric") in metrics.SIMILARITIES
+    alike = alike != (
+        x.attrs.get("scale") in matrix_scaling.SIMILARITIES
+    )  # of a similarity, the other
+    return (1 - x).assign_attrs(x.attrs) if alike else x
+
+
+def _order(d: xr.DataArray) -> tuple[int, ...]:
+    """Positions in the order of the labels, which the numbers of groups go by."""
+    rows, _ = pair_dims(d)
+    if rows not in d.indexes:
+        return tuple(range(d.sizes[rows]))
+    ids = d.indexes[rows].tolist()
+    return tuple(sorted(range(len(ids)), key=lambda i: ids[i]))
+
+
+def _of_people(
+    function: Callable[..., Any],
+    d: xr.DataArray,
+    extra: list[tuple[Any, ...]],
+    dtype: type,
+    **options: Any,
+) -> xr.DataArray:
+    """``function`` of each whole matrix, one row per member."""
+    rows, columns = pair_dims(d)
+    dim = str(rows)[:-2]
+    new = dict(e for e in extra if e)
+    out: xr.DataArray = xr.apply_ufunc(
+        function,
+        whole(d).drop_vars([rows, columns], errors="ignore"),
+        input_core_dims=[[rows, columns]],
+        output_core_dims=[[dim, *new]],
+        kwargs={"order": _order(d), **options},
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {dim: d.sizes[rows], **new}},
+        output_dtypes=[dtype],
+        keep_attrs=False,
+    )
+    return out.assign_coords({dim: (dim, d[rows].values)}) if rows in d.indexes else out
+
+
+def _each(d: F64, order: tuple[int, ...], function: Callable[[F64], Any]) -> NDArray[Any]:
+    """``function`` of every matrix with its members in ``order``; results as they came."""
+    where = np.array(order, dtype=np.int64)
+    results = []
+    for i in np.ndindex(d.shape[:-2]):
+        found = np.asarray(function(np.asarray(d[i], dtype=np.float64)[np.ix_(where, where)]))
+        back = np.empty_like(found)
+        back[where] = found
+        results.append(back)
+    return np.stack(results).reshape(*d.shape[:-2], *results[0].shape) if results else d[..., 0]
+
+
+def _labels(
+    d: F64, order: tuple[int, ...], n_clusters: int, method: str, seed: int | None
+) -> NDArray[Any]:
+    return _each(d, order, lambda m: trees.labels(m, n_clusters, method, seed))
+
+
+def _leaves(d: F64, order: tuple[int, ...], method: str) -> NDArray[Any]:
+    del order  # leaves are positions in the order given
+    found = [trees.leaf_order(d[i], method) for i in np.ndindex(d.shape[:-2])]
+    return np.stack(found).reshape(d.shape[:-1])
+
+
+def _scores(
+    d: F64,
+    given: NDArray[Any] | None = None,
+    *,
+    tried: list[int],
+    method: str,
+    seed: int | None,
+    order: tuple[int, ...],
+) -> F64:
+    """Silhouettes of groups that are ``given``, ``(…, tried, n)``, or found here."""
+    out = np.full((*d.shape[:-2], len(tried)), np.nan)
+    where = np.array(order, dtype=np.int64)
+    for i in np.ndindex(d.shape[:-2]):
+        m = d[i][np.ix_(where, where)]
+        for j, k in enumerate(tried):
+            found = trees.labels(m, k, method, seed) if given is None else given[i][j][where]
+            if found.max(initial=-1) + 1 == k:
+                out[(*i, j)] = trees.silhouette(m, found)
+    return out
+
+
+def _together(labels: list[xr.DataArray]) -> xr.DataArray:
+    out = xr.concat(labels, "n_clusters", join="override").reset_coords(drop=True)
+    return rechunked(out, {"n_clusters": -1})
+
+
+def _mapped(
+    d: F64, order: tuple[int, ...], method: str, n_dims: int, seed: int | None
+) -> NDArray[Any]:
+    if method in ("mds", "pca"):
+        project = trees.mds if method == "mds" else trees.principal
+        return _each(d, order, lambda m: project(m, n_dims))
+    return _each(d, order, lambda m: _neighbours(m, method, n_dims, seed))
+
+
+def _neighbours(d: F64, method: str, n_dims: int, seed: int | None) -> F64:
+    """A map by a library that is not needed otherwise."""
+    out = np.full((len(d), n_dims), np.nan)
+    inside = trees.members(d)
+    square = d[np.ix_(inside, inside)]
+    if method == "tsne":
+        from sklearn.manifold import TSNE
+
+        perplexity = min(30.0, max(1.0, (inside.size - 1) / 3))
+        found = TSNE(
+            n_dims,
+            metric="precomputed",
+            init="random",
+            perplexity=perplexity,
+            random_state=seed,
+        )
+    else:
+        from umap import UMAP  # type: ignore[import-not-found,unused-ignore]
+
+        found = UMAP(n_components=n_dims, metric="precomputed", random_state=seed)
+    out[inside] = found.fit_transform(np.maximum(square, 0))
+    return out

@@ -1,0 +1,94 @@
+"""What geometry a relation has: its singular values and vectors."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import schema
+from fhemb_xr.kernels.clustering import clusters
+from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
+
+F64 = NDArray[np.float64]
+
+
+def svd_relation(d: xr.DataArray) -> xr.Dataset:
+    """Singular values and vectors of a relation; how fast they fall says how many axes it has.
+
+    Parameters
+    ----------
+    d
+        A relation ``(…, subject_0, subject_1)`` of :func:`pairwise`, best a similarity: of
+        distances, ``normalize_relation(d, "gauss")``.
+
+    Returns
+    -------
+    Dataset, float64, lazy where ``d`` is, of ``left(…, subject, component)``,
+    ``singular_value(…, component)``, falling, and ``right(…, subject, component)``:
+    ``left * singular_value @ right`` is ``d``. The largest entry of each left vector is
+    positive. People without data are NaN, and values that are not there 0.
+
+    Raises
+    ------
+    SchemaError
+        If ``d`` is not a relation.
+    BudgetError
+        If the matrix is larger than the budget of a task.
+
+    Notes
+    -----
+    Memory: one task holds the matrix four times. Tasks: one per matrix, and two per block to
+    gather it. Computes at call: none.
+
+    References
+    ----------
+    Golub & Reinsch (1970), Numer. Math. 14, 403-420, doi:10.1007/BF02163027.
+
+    Examples
+    --------
+    >>> import xarray as xr, fhemb_xr as fx
+    >>> d = xr.DataArray([[2.0, 0], [0, 3]], dims=("subject_0", "subject_1"))
+    >>> fx.svd_relation(d).singular_value.values.tolist()
+    [3.0, 2.0]
+    """
+    rows, columns = pair_dims(d)
+    n, dim = d.sizes[rows], str(rows)[:-2]
+    out: xr.DataArray = xr.apply_ufunc(
+        _decomposed,
+        whole(d).drop_vars([rows, columns], errors="ignore"),
+        input_core_dims=[[rows, columns]],
+        output_core_dims=[["_row", schema.COMPONENT]],
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {"_row": 2 * n + 1, schema.COMPONENT: n}},
+        output_dtypes=[np.float64],
+        keep_attrs=False,
+    )
+    left, right = (
+        out.isel(_row=part).rename(_row=dim) for part in (slice(n), slice(n + 1, None))
+    )
+    found = xr.Dataset({"left": left, "singular_value": out.isel(_row=n), "right": right})
+    found = found.assign_coords({schema.COMPONENT: np.arange(n)})
+    if rows in d.indexes:
+        found = found.assign_coords({dim: (dim, d[rows].values)})
+    found["singular_value"].attrs = {"long_name": "singular value"}
+    if "units" in d.attrs:
+        found["singular_value"].attrs["units"] = d.attrs["units"]
+    return found
+
+
+def _decomposed(d: F64) -> F64:
+    """Left vectors, values and right vectors: ``(..., n, n) -> (..., 2 n + 1, n)``."""
+    n = d.shape[-1]
+    out: Any = np.full((*d.shape[:-2], 2 * n + 1, n), np.nan)
+    out[..., n, :] = 0
+    for i in np.ndindex(d.shape[:-2]):
+        inside = clusters.members(np.asarray(d[i], dtype=np.float64))
+        u, s, vt = np.linalg.svd(d[i][np.ix_(inside, inside)])
+        m = inside.size
+        if not m:
+            continue
+        sign = np.where(u[np.abs(u).argmax(axis=0), np.arange(m)] < 0, -1, 1)
+        out[i][inside], out[i][n + 1 + inside] = 0, 0
+        out[i][inside, :m], out[i][n, :m], out[i][n + 1 + inside, :m] = u * sign, s, vt.T * sign
+    return np.asarray(out)

@@ -1,0 +1,1 @@
+"""Single frames: selection, masks, resizing, features, moments."""

@@ -1,0 +1,377 @@
+"""Features of each frame: statistics, percentiles, histograms, grids, eigenface scores."""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.ops.blockwise import reductions
+from fhemb_xr.ops.blockwise.rereading import again
+from fhemb_xr.ops.pca import eigenfaces
+
+STATISTICS = ("max", "min", "mean", "variance", "std", "median", "skew", "kurtosis", "entropy")
+CELL = 5
+"""Side of a coarse grid's cell in pixels, the original's ``sub_roi_width``."""
+
+_FAMILIES = "max min mean variance std median skew kurtosis entropy p0…p100 bh0… pc0… g0_0…"
+_NUMBERED = re.compile(r"(p|bh|pc)(\d+(?:\.\d+)?)$")
+_GRID = re.compile(r"g(\d+)_(\d+)$")
+_PERCENTILE, _HEIGHT, _IN_CELL = 9, 10, 11  # the kernel's kinds of column
+Names = str | Sequence[Any]
+Bins = str | int | Sequence[float]
+
+
+def features(
+    heat: xr.DataArray,
+    names: Names,
+    *,
+    threshold: float | None = None,
+    bins: Bins = "sturges",
+    density: bool = True,
+    entropy_bins: int = 30,
+    pca: xr.Dataset | None = None,
+) -> xr.DataArray:
+    """Features of every frame, all that are asked for in one pass over the pixels.
+
+    Names: ``max min mean variance std median skew kurtosis entropy``; percentiles ``p0`` to
+    ``p100``; bin heights ``bh0``, …; eigenface scores ``pc0``, …; means ``g<row>_<column>`` of
+    a grid of 5 × 5 pixels. A pair is an inclusive interval: ``("p5", "p95")`` goes by fives
+    where both ends are multiples of five, everything else by ones.
+
+    Parameters
+    ----------
+    heat
+        Heatmap ``(…, y, x)`` [°C]; ``y`` and ``x`` in one chunk each.
+    names
+        What is wanted, in the order wanted; what is named twice is given once.
+    threshold
+        Pixels below it are left out [°C].
+    bins
+        Histogram bins, the same for all frames of a stack: ``"sturges"``, ``ceil(log2 N + 1)``
+        equal bins over the range of the stack's N visible pixels; a number of equal bins over
+        that range; or edges [°C].
+    density
+        Bin heights with area 1; else counts.
+    entropy_bins
+        Equal bins over the frame's own range for ``entropy``.
+    pca
+        Basis of the ``pc`` scores, from :func:`pca`.
+
+    Returns
+    -------
+    ``embedding(…, time, feature)`` of the dtype of ``heat``, lazy where it is. Variance, skew
+    and kurtosis are biased, kurtosis is Fisher's; percentiles interpolate linearly; entropy
+    is in nats. A frame without a visible pixel is NaN, so is a bin beyond a stack's number of
+    bins. Coordinates ``bin_edges`` and ``bin_upper`` ``(…, feature)`` are the lower and upper
+    edges of the bins [°C].
+
+    Raises
+    ------
+    UnknownNameError
+        A feature that is not there, with the nearest ones.
+    ValueError
+        ``pc`` scores without a basis, pixels in more than one chunk, or impossible bins.
+
+    Notes
+    -----
+    Memory: the chunk, its features and 20 bytes per pixel of a frame for each running task.
+    Tasks: three per chunk. Passes over the pixels: one; one before it for the range where
+    ``bh`` is asked for without edges; one for ``pc``. Computes at call: none.
+
+    References
+    ----------
+    Sturges (1926), J. Am. Stat. Assoc. 21, 65-66, doi:10.1080/01621459.1926.10502161.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> heat = xr.DataArray(np.arange(12.0).reshape(1, 3, 4), dims=("time", "y", "x"))
+    >>> fx.features(heat, ["p50", "max", ("p0", "p10")], threshold=2).to_series().tolist()
+    [6.5, 11.0, 2.0, 2.45, 2.9]
+    """
+    wanted = expand(names)
+    _check_pixels(heat)
+    _check_basis(wanted, pca)
+    columns = [n for n in wanted if not n.startswith("pc")]
+    heights = [n for n in columns if n.startswith("bh")]
+    edges = _edges(heat, threshold, bins) if heights else _no_edges(heat)
+    parts = []
+    if columns:
+        pixels = heat.copy(data=_after(heat.data, edges.data))
+        parts.append(_of_pixels(pixels, columns, edges, threshold, density, entropy_bins))
+    if pca is not None and len(columns) < len(wanted):
+        visible = heat if threshold is None else heat.where(heat >= heat.dtype.type(threshold))
+        numbers = [int(n[2:]) for n in wanted if n.startswith("pc")]
+        scores = eigenfaces.project(visible, pca.sel(component=numbers))
+        parts.append(_as_features(scores, numbers, heat.dtype))
+    out = parts[0]
+    if len(parts) > 1:  # both have the coordinates of heat, lazy ones are not read to compare
+        out = xr.concat(
+            parts, schema.FEATURE, coords="minimal", compat="override", join="override"
+        ).sel(feature=wanted)
+    out.attrs = {"long_name": "features of each frame"}
+    if schema.TIME in heat.dims:
+        out.attrs[schema.SAMPLING_RATE] = schema.sampling_rate(heat)
+    return (
+        _with_edges(out, edges, wanted).rename(schema.EMBEDDING)
+        if heights
+        else out.rename(schema.EMBEDDING)
+    )
+
+
+def expand(names: Names) -> list[str]:
+    """Names with intervals written out, each once, in the order asked for.
+
+    Raises
+    ------
+    UnknownNameError
+        A feature that is not there, with the nearest ones.
+    ValueError
+        An interval over two families, or one that runs backwards.
+    """
+    entries = [names] if isinstance(names, str) else list(names)
+    out: dict[str, None] = {}
+    for entry in entries:
+        found = [entry] if isinstance(entry, str) else _interval(entry)
+        out |= dict.fromkeys(_checked(name) for name in found)
+    if not out:
+        raise ValueError(f"no feature was asked for: there are {_FAMILIES}")
+    return list(out)
+
+
+def _checked(name: str) -> str:
+    number = _NUMBERED.match(name)
+    known = name in STATISTICS or _GRID.match(name) is not None
+    if number:
+        family, value = number.groups()
+        known = float(value) <= 100 if family == "p" else value.isdigit()
+    if not known:
+        near = nearest(name, [*STATISTICS, "p50", "bh0", "pc0", "g0_0"])
+        raise UnknownNameError(f"no feature {name!r}{near}; there are {_FAMILIES}")
+    return name
+
+
+def _interval(pair: Any) -> list[str]:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise ValueError(f"a feature is a name or a pair (first, last), found {pair!r}")
+    first, last = (_NUMBERED.match(_checked(str(name))) for name in pair)
+    if not first or not last or first[1] != last[1]:
+        raise ValueError(
+            f"an interval is of one numbered family such as ('p5', 'p95'): {pair!r}"
+        )
+    low, high = float(first[2]), float(last[2])
+    step = 5 if first[1] == "p" and low % 5 == high % 5 == 0 else 1
+    if low > high or low % 1 or high % 1:
+        raise ValueError(f"an interval goes from low to high by whole numbers, found {pair!r}")
+    return [f"{first[1]}{i}" for i in range(int(low), int(high) + 1, step)]
+
+
+def _check_pixels(heat: xr.DataArray) -> None:
+    schema.require_real(heat)
+    clock = [schema.TIME] if schema.TIME in heat.dims else []
+    schema.require_dims(heat, schema.Y, schema.X, *clock)
+    if heat.dtype.kind == "b":
+        raise SchemaError("a heatmap holds numbers, found dtype bool")
+    cut = {d: len(heat.variable.chunksizes.get(d, (1,))) for d in (schema.Y, schema.X)}
+    if max(cut.values()) > 1:
+        raise ValueError(
+            f"a frame must be whole in its chunk, found {cut} chunks: heat.chunk(y=-1, x=-1)"
+        )
+
+
+def _check_basis(wanted: list[str], pca: xr.Dataset | None) -> None:
+    numbers = [int(n[2:]) for n in wanted if n.startswith("pc")]
+    if numbers and pca is None:
+        raise ValueError("pc features need a basis: pca=fx.pca(heat), or use fx.embed(...)")
+    if numbers and pca is not None and max(numbers) >= pca.sizes[schema.COMPONENT]:
+        raise UnknownNameError(
+            f"no feature 'pc{max(numbers)}': the basis has "
+            f"{pca.sizes[schema.COMPONENT]} components"
+        )
+
+
+def _column(name: str, heat: xr.DataArray) -> tuple[int, float]:
+    """The kernel's kind and argument of a feature."""
+    grid = _GRID.match(name)
+    if grid:
+        row, column = int(grid[1]), int(grid[2])
+        rows, columns = (math.ceil(heat.sizes[d] / CELL) for d in (schema.Y, schema.X))
+        if row >= rows or column >= columns:
+            raise UnknownNameError(f"no cell {name!r}: the grid has {rows} × {columns} cells")
+        return _IN_CELL, row * columns + column
+    if name in STATISTICS:
+        return STATISTICS.index(name), 0
+    return (_PERCENTILE, float(name[1:])) if name[1] != "h" else (_HEIGHT, int(name[2:]))
+
+
+def _of_pixels(
+    heat: xr.DataArray,
+    names: list[str],
+    edges: xr.DataArray,
+    threshold: float | None,
+    density: bool,
+    entropy_bins: int,
+) -> xr.DataArray:
+    x = heat if heat.dtype.kind == "f" else heat.astype(np.float32)
+    kinds, arguments = zip(*(_column(n, heat) for n in names), strict=True)
+    out: xr.DataArray = xr.apply_ufunc(
+        _block,
+        x,
+        edges,
+        kwargs={
+            "kinds": kinds,
+            "arguments": arguments,
+            "threshold": math.nan if threshold is None else float(threshold),
+            "density": density,
+            "entropy_bins": entropy_bins,
+        },
+        input_core_dims=[[schema.Y, schema.X], ["edge"]],
+        output_core_dims=[[schema.FEATURE]],
+        dask="parallelized",
+        output_dtypes=[x.dtype],
+        dask_gufunc_kwargs={"output_sizes": {schema.FEATURE: len(names)}},
+        keep_attrs=False,
+    )
+    return out.assign_coords({schema.FEATURE: names})
+
+
+def _block(x: Any, edges: Any, kinds: Any, arguments: Any, **options: Any) -> Any:
+    """``(..., y, x), (..., edge) -> (..., feature)``: frames that share edges go together."""
+    from fhemb_xr.kernels.frames import (
+        frame_features as kernel,  # numba takes a second to import
+    )
+
+    columns = np.array(kinds, np.int64), np.array(arguments, np.float64)
+    lead = np.broadcast_shapes(x.shape[:-2], edges.shape[:-1])
+    edges = np.broadcast_to(edges, (*(1,) * (len(lead) + 1 - edges.ndim), *edges.shape))
+    out = np.empty((*lead, len(kinds)), x.dtype)
+    # along an axis where all share edges (time), one call does all
+    shared = [n == 1 for n in edges.shape[:-1]]
+    outer = [1 if s else n for s, n in zip(shared, lead, strict=True)]
+    for where in np.ndindex(*outer):
+        at = tuple(slice(None) if s else i for s, i in zip(shared, where, strict=True))
+        e = edges[tuple(0 if s else i for s, i in zip(shared, where, strict=True))]
+        frames = x[at]
+        flat = np.ascontiguousarray(frames.reshape(-1, *x.shape[-2:]))
+        found = kernel.features(flat, np.ascontiguousarray(e), *columns, **options, cell=CELL)
+        out[at] = found.reshape(*frames.shape[:-2], -1)
+    return out
+
+
+def _stack_dims(heat: xr.DataArray) -> list[Any]:
+    return [d for d in (schema.TIME, schema.Y, schema.X) if d in heat.dims]
+
+
+def _no_edges(heat: xr.DataArray) -> xr.DataArray:
+    return xr.DataArray(np.full(1, np.nan), dims="edge")  # dask divides by its length
+
+
+def _edges(heat: xr.DataArray, threshold: float | None, bins: Bins) -> xr.DataArray:
+    """Bin edges of each stack: ``(…, edge)``, lazy where they depend on values."""
+    if not isinstance(bins, str | int):
+        given = np.asarray(bins, dtype=np.float64)
+        if given.ndim != 1 or given.size < 2 or not (np.diff(given) > 0).all():
+            raise ValueError(f"bin edges increase and are at least two, found {bins!r:.60}")
+        return xr.DataArray(given, dims="edge")
+    if isinstance(bins, str) and bins != "sturges":
+        raise ValueError(f"bins are 'sturges', a number, or edges, found {bins!r}")
+    if isinstance(bins, int) and bins < 1:
+        raise ValueError(f"there is at least one bin, found {bins}")
+    dims = _stack_dims(heat)
+    n = math.prod(heat.sizes[d] for d in dims)
+    fixed = bins if isinstance(bins, int) else None
+    options = {
+        "threshold": math.nan if threshold is None else float(threshold),
+        "n_stack": len(dims),
+        "bins": fixed,
+        "width": (fixed or math.ceil(math.log2(max(n, 1)) + 1)) + 1,
+    }
+    out: xr.DataArray = xr.apply_ufunc(
+        _edges_of,
+        heat,
+        kwargs=options,
+        input_core_dims=[dims],
+        output_core_dims=[["edge"]],
+        dask="allowed",
+        keep_attrs=False,
+    )
+    return out
+
+
+def _edges_of(x: Any, threshold: float, n_stack: int, bins: int | None, width: int) -> Any:
+    options: dict[str, Any] = {"threshold": threshold, "n_stack": n_stack}
+    if not isinstance(x, da.Array):
+        return _finish_edges(_extent(x, **options), bins=bins, width=width)
+    extents = reductions.reduce_blocks(
+        x, _extent, _merge_extents, _same, n_core=n_stack, width=(3,), **options
+    )
+    axes = tuple(range(extents.ndim))
+    return da.blockwise(
+        _finish_edges,
+        (*axes[:-1], len(axes)),
+        extents,
+        axes,
+        bins=bins,
+        width=width,
+        concatenate=True,
+        new_axes={len(axes): width},
+        dtype=np.float64,
+        meta=np.empty((0,) * extents.ndim),
+    )
+
+
+def _after(x: Any, edges: Any) -> Any:
+    """``x``, read anew once its edges are known: else a stack waits in memory for them."""
+    lazy = isinstance(x, da.Array) and isinstance(edges, da.Array)
+    return again(x, edges) if lazy else x
+
+
+def _extent(x: Any, threshold: float, n_stack: int) -> Any:
+    from fhemb_xr.kernels.frames import frame_features as kernel
+
+    stack = x[..., None, :, :] if n_stack == 2 else x
+    return kernel.extent(stack, threshold)
+
+
+def _merge_extents(extents: Any) -> Any:
+    from fhemb_xr.kernels.frames import frame_features as kernel
+
+    return kernel.merge_extents(extents)
+
+
+def _finish_edges(extents: Any, bins: int | None, width: int) -> Any:
+    from fhemb_xr.kernels.frames import frame_features as kernel
+
+    return kernel.bin_edges(extents, bins, width)
+
+
+def _same(x: Any) -> Any:
+    return x
+
+
+def _as_features(scores: xr.DataArray, numbers: list[int], dtype: Any) -> xr.DataArray:
+    out = scores.rename({schema.COMPONENT: schema.FEATURE})
+    return out.assign_coords({schema.FEATURE: [f"pc{n}" for n in numbers]}).astype(dtype)
+
+
+def _with_edges(out: xr.DataArray, edges: xr.DataArray, names: list[str]) -> xr.DataArray:
+    """Lower and upper edge of each bin as coordinates; NaN for other features."""
+    last = edges.sizes["edge"] - 1
+    number = [int(n[2:]) if n.startswith("bh") else last for n in names]
+    lower = [min(i, last) for i in number]
+    upper = [min(i + 1, last) for i in number]
+    is_bin = xr.DataArray([i < last for i in number], dims=schema.FEATURE)
+    for name, index in (("bin_edges", lower), ("bin_upper", upper)):
+        found = edges.isel(edge=xr.DataArray(index, dims=schema.FEATURE)).where(is_bin)
+        found.attrs = {
+            "units": "degC",
+            "long_name": f"{name.replace('_', ' ')} of the histogram",
+        }
+        out = out.assign_coords({name: found})
+    return out

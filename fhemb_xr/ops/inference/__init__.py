@@ -1,0 +1,1 @@
+"""Surrogates, synchrony and inter-subject correlation, with p-values."""

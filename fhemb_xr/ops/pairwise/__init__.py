@@ -1,0 +1,1 @@
+"""How alike two series are: matrices, lags, warping paths, nearest neighbours."""

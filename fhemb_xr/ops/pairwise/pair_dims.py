@@ -1,0 +1,56 @@
+"""The shape of a relation, ``(…, dim_0, dim_1)``, and the names that may be asked for."""
+
+from collections.abc import Hashable
+
+import xarray as xr
+
+from fhemb_xr import budget
+from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.ops.blockwise.rechunk import rechunked
+
+
+def among(what: str, name: str, allowed: tuple[str, ...]) -> None:
+    """Check a name.
+
+    Raises
+    ------
+    UnknownNameError
+        With the nearest of those ``allowed``.
+    """
+    if name not in allowed:
+        raise UnknownNameError(
+            f"no {what} {name!r}: there are {', '.join(allowed)}{nearest(name, allowed)}"
+        )
+
+
+def whole(d: xr.DataArray) -> xr.DataArray:
+    """A relation in one piece, its pairs last.
+
+    Raises
+    ------
+    BudgetError
+        If four of them are larger than the budget of a task.
+    """
+    rows, columns = pair_dims(d)
+    n_bytes = 4 * 8 * d.sizes[rows] ** 2
+    budget.check(n_bytes, "a matrix of all pairs in one piece", "select fewer series")
+    d = d.transpose(..., rows, columns)
+    return rechunked(d, {rows: -1, columns: -1})
+
+
+def pair_dims(d: xr.DataArray) -> tuple[Hashable, Hashable]:
+    """The two dimensions of a relation, e.g. ``subject_0`` and ``subject_1``.
+
+    Raises
+    ------
+    SchemaError
+        If there is no such pair of the same length.
+    """
+    for name in d.dims:
+        partner = f"{str(name)[:-2]}_1"
+        if str(name).endswith("_0") and d.sizes.get(partner) == d.sizes[name]:
+            return name, partner
+    raise SchemaError(
+        f"need a square relation with dimensions such as ('subject_0', 'subject_1'), "
+        f"found {dict(d.sizes)}: make one with fx.pairwise"
+    )

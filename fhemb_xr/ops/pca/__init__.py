@@ -1,0 +1,1 @@
+"""Eigenfaces: one module for each method."""

@@ -1,0 +1,1 @@
+"""Feature streams: splits, normalisation, inspection, windows for training."""

@@ -1,0 +1,232 @@
+"""Each kind of feature on its own scale; what was done is an attribute of the stream."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.ops.blockwise.rereading import again
+from fhemb_xr.ops.frames.statistics import moments
+from fhemb_xr.ops.streams.splits import AnyStreams, Streams, of_part, pooled, recordings
+
+POLICIES = ("none", "minmax", "standard")
+OFFSET, SCALE = "{}_offset", "{}_scale"
+Policies = Mapping[str, str]
+Dims = Mapping[str, Sequence[str]]
+
+
+def normalise(
+    streams: AnyStreams,
+    policies: Policies | None = None,
+    *,
+    dims: Dims | None = None,
+    part: str | None = "train",
+    per: str = "pooled",
+    statistics: xr.Dataset | None = None,
+) -> AnyStreams:
+    """Streams by the policy of each: as they are, from 0 to 1, or mean 0 and deviation 1.
+
+    Offsets and scales come from the training part only, and stay beside the streams as
+    ``<stream>_offset`` and ``<stream>_scale``: what is saved says how to treat new data.
+
+    Parameters
+    ----------
+    streams
+        As of :func:`open_streams`.
+    policies
+        ``"none"``, ``"minmax"`` or ``"standard"`` by stream. By default that of
+        :data:`fhemb_xr.schema.STREAMS`: ``minmax`` for OpenFace's, ``none`` for ``vit``; what
+        is normalised already, and what is not known, stays as it is.
+    dims
+        Dimensions that the statistics of a stream run over; by default ``("frame",)``, each
+        quantity by itself. ``("frame", "landmark")`` keeps the shape of a face.
+    part
+        Label of ``split`` that the statistics are of; without such a coordinate, or with None,
+        of everything.
+    per
+        ``"pooled"``: one scale for all recordings. ``"recording"``: each by its own, whatever
+        its part, which needs no others and hides how they differ.
+    statistics
+        Streams that were normalised before, or their offsets and scales: used instead.
+
+    Returns
+    -------
+    The same with float32 streams, lazy where they were, and their offsets and scales. A stream
+    of policy ``none`` is left untouched, bit for bit. Values of other parts may lie outside
+    0 and 1. A quantity that never changes becomes 0; NaN stay NaN. ``attrs["normalization"]``
+    and ``["normalization_dims"]`` say what was done, ``["normalization_part"]`` from what.
+
+    Raises
+    ------
+    UnknownNameError
+        No such stream, policy, dimension or part.
+    ValueError
+        A stream that is to be normalised is so already.
+
+    Notes
+    -----
+    Memory: 20 bytes per sample of a chunk for each running task. Tasks: under 20 per chunk. The
+    data are read twice, and not held between: reading waits for the statistics. Computes at
+    call: none.
+
+    Examples
+    --------
+    >>> import fhemb_xr as fx
+    >>> ds = fx.normalise(fx.testing.streams(n_frames=100))
+    >>> ds.aus.attrs["normalization"], ds.vit.attrs["normalization"]
+    ('minmax', 'none')
+    >>> float(ds.aus.min()), float(ds.aus.max())
+    (0.0, 1.0)
+    """
+    if per not in ("pooled", "recording"):
+        raise UnknownNameError(f"statistics are 'pooled' or per 'recording', found {per!r}")
+    first = next(iter(of_part(streams, None)))
+    plan = {
+        name: (policy, tuple((dims or {}).get(name, (schema.FRAME,))))
+        for name, policy in _chosen(first, policies, statistics).items()
+    }
+    for name, (_, over) in plan.items():
+        _check_dims(first, name, over)
+    given = statistics
+    if given is None and per == "pooled":
+        given = _fitted(of_part(streams, part), plan)
+    source = "own" if given is None else _source(streams, part, statistics)
+    if isinstance(streams, xr.Dataset):
+        return _applied(streams, plan, given, source)
+    nodes = {n.path: n.to_dataset(inherit=False) for n in streams.subtree}
+    kept = {} if given is None else {n: given[n] for p in plan for n in _names(p)}
+    for path, ds in nodes.items():
+        if schema.FRAME in ds.dims:
+            done = _applied(ds, plan, given, source)
+            nodes[path] = done.drop_vars(kept, errors="ignore")
+    nodes["/"] = nodes["/"].assign(kept)
+    return xr.DataTree.from_dict(nodes)
+
+
+def _names(stream: str) -> tuple[str, str]:
+    return OFFSET.format(stream), SCALE.format(stream)
+
+
+def _chosen(
+    ds: xr.Dataset, policies: Policies | None, statistics: xr.Dataset | None
+) -> dict[str, str]:
+    """Policies of the streams that are to change."""
+    names = [str(n) for n, v in ds.data_vars.items() if schema.FRAME in v.dims]
+    for name, policy in (policies or {}).items():
+        if name not in names:
+            raise UnknownNameError(f"no stream {name!r}{nearest(name, names)}")
+        if policy not in POLICIES:
+            raise UnknownNameError(f"no policy {policy!r}: there are {POLICIES}")
+        before = ds[name].attrs.get(schema.POLICY, "none")
+        if policy != "none" and before != "none":
+            raise ValueError(
+                f"{name!r} is normalised already ({before}): start from what it was"
+            )
+    chosen = {}
+    for name in names:
+        known = schema.STREAMS[name].policy if name in schema.STREAMS else "none"
+        before = ds[name].attrs.get(schema.POLICY, "none")
+        if statistics is not None:
+            known = _policy_of(statistics, name)
+        policy = (policies or {}).get(name, known if before == "none" else "none")
+        if policy != "none":
+            chosen[name] = policy
+    return chosen
+
+
+def _policy_of(statistics: xr.Dataset, name: str) -> str:
+    offset, scale = _names(name)
+    if offset not in statistics or scale not in statistics:
+        return "none"
+    return str(statistics[offset].attrs.get(schema.POLICY, "minmax"))
+
+
+def _check_dims(ds: xr.Dataset, name: str, over: Sequence[str]) -> None:
+    wrong = [d for d in over if d not in ds[name].dims]
+    if wrong or schema.FRAME not in over:
+        raise UnknownNameError(
+            f"statistics of {name!r} run over 'frame' and others of {ds[name].dims}, found "
+            f"{tuple(over)}"
+        )
+
+
+def _source(streams: Streams, part: str | None, statistics: xr.Dataset | None) -> str:
+    if statistics is not None:
+        return "given"
+    split = any(schema.SPLIT in ds.coords for _, ds in recordings(streams))
+    return part if part is not None and split else "all"
+
+
+def _fitted(
+    each: list[xr.Dataset], plan: Mapping[str, tuple[str, tuple[str, ...]]]
+) -> xr.Dataset:
+    """Offsets and scales of all recordings together."""
+    out: dict[str, xr.DataArray] = {}
+    for name, (policy, over) in plan.items():
+        out |= dict(zip(_names(name), _scale(pooled(each, name), policy, over), strict=True))
+    return xr.Dataset(out)
+
+
+def _scale(
+    x: xr.DataArray, policy: str, over: tuple[str, ...]
+) -> tuple[xr.DataArray, xr.DataArray]:
+    attrs = {schema.POLICY: policy, schema.POLICY_DIMS: list(over)}
+    if policy == "minmax":
+        low = x.min(over, keep_attrs=False).astype(np.float64)
+        return low.assign_attrs(attrs), (x.max(over, keep_attrs=False) - low).assign_attrs(
+            attrs
+        )
+    found = moments(x, over)
+    mean, deviation = found["mean"], found["variance"] ** 0.5
+    return mean.drop_attrs().assign_attrs(attrs), deviation.drop_attrs().assign_attrs(attrs)
+
+
+def _applied(
+    ds: xr.Dataset,
+    plan: Mapping[str, tuple[str, tuple[str, ...]]],
+    given: xr.Dataset | None,
+    source: str,
+) -> xr.Dataset:
+    out = ds
+    for name, (policy, over) in plan.items():
+        if name not in ds:
+            continue
+        x = ds[name]
+        if given is None:
+            offset, scale = _scale(x, policy, over)
+        else:
+            offset, scale = (given[n] for n in _names(name))
+        over = tuple(offset.attrs.get(schema.POLICY_DIMS, over))
+        done = _scaled(x, offset, scale)
+        about = {
+            schema.POLICY: policy,
+            schema.POLICY_DIMS: list(over),
+            f"{schema.POLICY}_part": source,
+            "long_name": x.attrs.get("long_name", name),
+            "units": "1",
+        }
+        out = out.assign({name: done.assign_attrs(about)})
+        out = out.assign(dict(zip(_names(name), (offset, scale), strict=True)))
+    return out
+
+
+def _scaled(x: xr.DataArray, offset: xr.DataArray, scale: xr.DataArray) -> xr.DataArray:
+    if x.chunks and isinstance(scale.data, da.Array):
+        # else the chunks that the statistics are of would wait in memory for them
+        x = x.copy(data=again(x.data, scale.data))
+    out: xr.DataArray = xr.apply_ufunc(
+        _kernel, x, offset, scale, dask="parallelized", output_dtypes=[np.float32],
+        keep_attrs=False,
+    )  # fmt: skip
+    return out.transpose(*x.dims).rename(x.name)
+
+
+def _kernel(x: Any, offset: Any, scale: Any) -> Any:
+    """``(x - offset) / scale`` in float64, 0 where nothing changes: ``(...) -> (...)``."""
+    away = np.subtract(x, offset, dtype=np.float64)
+    flat = scale == 0
+    return np.where(flat, away * 0, away / np.where(flat, 1, scale)).astype(np.float32)

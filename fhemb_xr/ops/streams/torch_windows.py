@@ -1,0 +1,108 @@
+"""Windows of feature streams for training."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import EmptySelectionError, UnknownNameError, nearest
+from fhemb_xr.ops.streams.splits import Streams, recordings
+
+
+def to_torch(
+    streams: Streams,
+    length: int,
+    stride: int | None = None,
+    variables: Sequence[str] | None = None,
+    *,
+    part: str | None = None,
+    shuffle: bool = False,
+    block: int = 16,
+    pool: int = 32,
+    seed: int = 0,
+) -> Any:
+    """Windows of streams as a dataset of torch: by number, or shuffled block by block.
+
+    Parameters
+    ----------
+    streams
+        As of :func:`open_streams`; quickest with ``chunks=None`` and the extra ``fast``.
+    length
+        Frames of a window.
+    stride
+        Frames from one window to the next; by default ``length``, so that none overlap.
+    variables
+        Streams and labels, everything along ``frame`` by default. They are cut at the same
+        frames: a label cannot belong to another window.
+    part
+        Only recordings whose ``split`` is this; None: all.
+    shuffle
+        An iterable in random order instead, which reads blocks: many times faster from disk
+        than windows in random order.
+    block, pool
+        Windows read together, and blocks shuffled together.
+    seed
+        Of the order; ``set_epoch(n)`` gives another.
+
+    Returns
+    -------
+    :class:`fhemb_xr.nn.windows.Windows`, map-style; or :class:`~fhemb_xr.nn.windows
+    .ShuffledBlocks`. Each window is a dict of tensors ``(length, …)`` by variable, in the dtype
+    of the stream. Both are made for :class:`torch.utils.data.DataLoader` with any number of
+    workers; ``multiprocessing_context="forkserver"`` lets them use ``zarrs``.
+
+    Raises
+    ------
+    UnknownNameError
+        No such variable or part.
+    EmptySelectionError
+        No recording is as long as a window.
+    ValueError
+        A length or stride below 1.
+
+    Notes
+    -----
+    Memory: a window; shuffled, ``pool`` blocks of ``block`` windows in each worker. Computes at
+    call: none; each read is one, in the process that reads.
+
+    Examples
+    --------
+    >>> import fhemb_xr as fx
+    >>> windows = fx.to_torch(fx.testing.streams(n_frames=250), 100, 50, ["face", "aus"])
+    >>> len(windows), tuple(windows[0]["face"].shape), windows.where(5)
+    (16, (100, 68, 2), {'session': '001', 'person': 'novice', 'frame': 50})
+    """
+    for name, value in {
+        "length": length,
+        "stride": stride,
+        "block": block,
+        "pool": pool,
+    }.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is a number of 1 or more, found {value!r}")
+    found = [(who, ds) for who, ds in recordings(streams) if _in_part(ds, part)]
+    if not found:
+        labels = {str(ds.coords[schema.SPLIT].item()) for _, ds in recordings(streams)
+                  if schema.SPLIT in ds.coords}  # fmt: skip
+        raise UnknownNameError(f"no recording is in the part {part!r}{nearest(part, labels)}")
+    names = [str(n) for n, v in found[0][1].data_vars.items() if schema.FRAME in v.dims]
+    chosen = names if variables is None else list(variables)
+    for name in chosen:
+        if name not in names:
+            raise UnknownNameError(f"no stream {name!r}{nearest(name, names)}")
+    longest = max(ds.sizes[schema.FRAME] for _, ds in found)
+    if longest < length:
+        raise EmptySelectionError(
+            f"no window of {length} frames: the longest recording has {longest}"
+        )
+    from fhemb_xr.nn.windows import ShuffledBlocks, Windows
+
+    windows = Windows(found, chosen, length, length if stride is None else stride)
+    return ShuffledBlocks(windows, block, pool, seed) if shuffle else windows
+
+
+def _in_part(ds: xr.Dataset, part: str | None) -> bool:
+    return part is None or (
+        schema.SPLIT in ds.coords and str(ds.coords[schema.SPLIT].item()) == part
+    )

@@ -1,0 +1,1 @@
+"""Bands, coefficients and spectra along time."""

@@ -1,0 +1,249 @@
+"""Power over time and frequency: spectrograms and scalograms.
+
+The arithmetic is scipy's and PyWavelets'; what is ours is that time may lie in any chunks.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from itertools import accumulate
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import budget, schema
+from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.ops.blockwise.overlap import (
+    Block,
+    Plan,
+    along_time,
+    blocks,
+    columns,
+    floating,
+    row_bytes,
+)
+
+FREQUENCY = "frequency"
+_TOGETHER = 64  # channels whose complex spectra are in memory at a time
+
+
+def spectrogram(
+    x: xr.DataArray, *, window_s: float = 20.0, step_s: float = 5.0, window: str = "hann"
+) -> xr.DataArray:
+    """Power spectral density in windows along time.
+
+    Parameters
+    ----------
+    x
+        Any array with ``time``, in any chunks.
+    window_s, step_s
+        Length of a window and from one to the next [s], rounded to samples.
+    window
+        A window of scipy.
+
+    Returns
+    -------
+    ``(…, window, frequency)`` [unit²/Hz], one-sided, each window less its mean; ``window``: its
+    start [s from the first sample], as in :func:`lagged_correlation`. Only whole windows; NaN
+    where a sample is missing.
+
+    Raises
+    ------
+    ValueError
+        A window longer than the series, or a step of no sample.
+    BudgetError
+        If the windows of a block are larger than the budget of one task.
+
+    Notes
+    -----
+    ``scipy.signal.ShortTimeFFT``, block by block. Memory: what a block reads and its result,
+    which is ``window / (2 step)`` times as large. Tasks: under six per chunk. Computes at call:
+    none.
+
+    References
+    ----------
+    Welch (1967), IEEE Trans. Audio Electroacoust. 15, 70-73, doi:10.1109/TAU.1967.1161901.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> t = np.arange(5000) / 25
+    >>> x = xr.DataArray(np.sin(2 * np.pi * 1.2 * t), dims="time", attrs={"sampling_rate": 25})
+    >>> power = fx.spectrogram(x.chunk(time=1000))
+    >>> float(power.mean("window").idxmax("frequency").round(3))
+    1.2
+    """
+    schema.require_dims(x, schema.TIME)
+    schema.require_regular(x)
+    rate, n = schema.sampling_rate(x), x.sizes[schema.TIME]
+    length, step = round(window_s * rate), round(step_s * rate)
+    if not step >= 1 or not 2 <= length <= n:
+        raise ValueError(
+            f"windows are of 2 samples to the {n / rate:g} s of the series, a sample or more "
+            f"apart, found window_s={window_s!r} and step_s={step_s!r}"
+        )
+    dims = [schema.WINDOW if d == schema.TIME else d for d in x.dims]
+    clock = [n for n, c in x.coords.items() if schema.TIME in c.dims]
+    spectrum = xr.DataArray(
+        _windowed(x, length, step, partial(_densities, rate=rate, window=window)),
+        dims=(*dims, FREQUENCY),
+        coords=x.drop_vars(clock).coords,
+        name=x.name,
+    ).assign_coords(
+        {
+            schema.WINDOW: (
+                schema.WINDOW, np.arange(0, n - length + 1, step) / rate, {"units": "s"},
+            ),
+            FREQUENCY: (FREQUENCY, np.fft.rfftfreq(length, 1 / rate), {"units": "Hz"}),
+        }
+    )  # fmt: skip
+    units = {"units": f"({x.attrs['units']})^2/Hz"} if "units" in x.attrs else {}
+    spectrum.attrs = {
+        **units, "long_name": "power spectral density", "window_s": length / rate
+    }  # fmt: skip
+    return spectrum.transpose(..., schema.WINDOW, FREQUENCY)
+
+
+def scalogram(
+    x: xr.DataArray, hz: Sequence[float] | None = None, *, wavelet: str = "cmor1.5-1.0"
+) -> xr.DataArray:
+    """Power by the continuous wavelet transform.
+
+    Parameters
+    ----------
+    x
+        Any array with ``time``, in any chunks.
+    hz
+        Frequencies [Hz]; by default eight in each octave from a tenth of a hertz to half the
+        sampling rate.
+    wavelet
+        A continuous wavelet of PyWavelets.
+
+    Returns
+    -------
+    ``(…, time, frequency)``: |coefficient|², of the dtype of ``x``, in chunks of it. Every run
+    of samples is transformed on its own, mirrored at its ends (zeros would make the mean a
+    step); a missing sample is missing at all frequencies.
+
+    Raises
+    ------
+    UnknownNameError
+        A continuous wavelet that is not there, with the nearest ones.
+    ValueError
+        Frequencies that are not above 0 and at most half the sampling rate.
+    BudgetError
+        If a block and the neighbours of the lowest frequency are above the budget.
+
+    Notes
+    -----
+    ``pywt.cwt(method="fft")`` on blocks with as many neighbours as half the longest wavelet is
+    long. Memory: twice the dtype of ``x`` for each sample that a block reads and each
+    frequency, and 60 bytes for each sample. Tasks: under six per chunk. Computes at call: none.
+
+    References
+    ----------
+    Torrence & Compo (1998), Bull. Am. Meteorol. Soc. 79, 61-78,
+    doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> t = np.arange(2000) / 25
+    >>> x = xr.DataArray(np.sin(2 * np.pi * t), dims="time", attrs={"sampling_rate": 25})
+    >>> power = fx.scalogram(x.chunk(time=700), [0.25, 0.5, 1, 2])
+    >>> float(power.mean("time").idxmax("frequency"))
+    1.0
+    """
+    import pywt
+
+    names = pywt.wavelist(kind="continuous")
+    base = wavelet.rstrip("0123456789.-") if wavelet not in names else wavelet
+    if base not in names:
+        raise UnknownNameError(f"no continuous wavelet {wavelet!r}{nearest(wavelet, names)}")
+    rate = schema.sampling_rate(x)
+    every = 2.0 ** np.arange(np.log2(0.1), np.log2(rate / 2), 1 / 8)
+    wanted = np.asarray(every if hz is None else hz, float)
+    if not wanted.size or not ((wanted > 0) & (wanted <= rate / 2)).all():
+        raise ValueError(f"frequencies lie above 0 and up to {rate / 2:g} Hz, found {hz!r}")
+    scales = pywt.frequency2scale(wavelet, wanted / rate)
+    continuous = pywt.ContinuousWavelet(wavelet)
+    width = continuous.upper_bound - continuous.lower_bound
+    reaches = np.ceil(scales * width / 2).astype(int) + 2
+    out = along_time(
+        x,
+        partial(_powers, scales=scales, reaches=reaches, wavelet=wavelet),
+        int(reaches.max()),
+        extra=(FREQUENCY, len(wanted)),
+        each=2 * len(wanted) + 16,  # the result, and its block cut out of it
+    )
+    out = out.assign_coords({FREQUENCY: (FREQUENCY, wanted, {"units": "Hz"})})
+    units = {"units": f"({x.attrs['units']})^2"} if "units" in x.attrs else {}
+    return out.assign_attrs({**units, schema.SAMPLING_RATE: rate, "long_name": "power"})
+
+
+def _windowed(x: xr.DataArray, length: int, step: int, work: Any) -> Any:
+    """A function of windows, those together that start in the same chunk or chunks."""
+    axis, data = int(x.get_axis_num(schema.TIME)), floating(x.data)
+    n = data.shape[axis]
+    chunks = data.chunks[axis] if isinstance(data, da.Array) else (n,)
+    edges = np.minimum([0, *accumulate(chunks)], n - length + 1)  # later no window starts
+    starting = np.diff(edges)
+    found = blocks(starting[starting > 0].tolist(), step, partial(_span, length, step))
+    counts = [(b.reads[0][1] - b.reads[0][0] - length) // step + 1 for b in found]
+    work = partial(_block, work=partial(work, length=length, step=step))
+    if not isinstance(data, da.Array):
+        return work([data], None, axis, found[0])
+    n_bytes = row_bytes(data, axis) * max(
+        b.reads[0][1] - b.reads[0][0] + 2 * k * (length // 2 + 1)
+        for b, k in zip(found, counts, strict=True)
+    )
+    budget.check(n_bytes, "a block of windows", "smaller chunks or a larger step")
+    meta = np.empty((0,) * (data.ndim + 1), data.dtype)
+    return Plan(data, axis, found, work).array((length // 2 + 1,), meta, counts)
+
+
+def _span(length: int, step: int, a: int, b: int) -> Any:
+    """Samples of the windows that start from ``a`` on and before ``b``."""
+    return ((-(-a // step) * step, (b - 1) // step * step + length),)
+
+
+def _block(parts: list[Any], _: Any, axis: int, block: Block, *, work: Any) -> Any:
+    x, others = columns(parts, axis)
+    out = work(x[: block.reads[0][1] - block.reads[0][0]])
+    shape = (len(out), *others, out.shape[-1])
+    return np.ascontiguousarray(np.moveaxis(out.reshape(shape), 0, axis))
+
+
+def _densities(x: Any, *, length: int, step: int, rate: float, window: str) -> Any:
+    """Spectra of windows: ``(t, c) -> (window, c, frequency)``."""
+    from scipy.signal import ShortTimeFFT, get_window
+
+    taper = get_window(window, length)
+    sft = ShortTimeFFT(taper, step, rate, fft_mode="onesided2X", scale_to="psd")
+    n = (len(x) - length) // step + 1
+    out = np.empty((n, x.shape[1], length // 2 + 1), x.dtype)
+    for c in range(0, x.shape[1], _TOGETHER):
+        part = sft.spectrogram(
+            x[:, c : c + _TOGETHER], detr="constant", axis=0, p0=0, p1=n,
+            k_offset=sft.m_num_mid,  # scipy counts from the middle of the first window
+        )  # fmt: skip
+        out[:, c : c + _TOGETHER] = np.moveaxis(part, -1, 0).swapaxes(1, 2)
+    return out
+
+
+def _powers(x: Any, *, scales: Any, reaches: Any, wavelet: str) -> Any:
+    from fhemb_xr.kernels.time_frequency.gaps import each_run
+
+    def work(run: Any) -> Any:
+        import pywt
+
+        out = np.empty((*run.shape, len(scales)), x.dtype)
+        # one by one: all at once hold all in complex
+        for i, (scale, reach) in enumerate(zip(scales, reaches, strict=True)):
+            longer = np.pad(run, ((reach, reach), (0, 0)), mode="symmetric")
+            found = pywt.cwt(longer, [scale], wavelet, method="fft", axis=0)[0][0]
+            out[..., i] = (found.real**2 + found.imag**2)[reach:-reach]
+        return out
+
+    return each_run(x, work, extra=(len(scales),))

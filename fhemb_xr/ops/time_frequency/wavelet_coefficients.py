@@ -1,0 +1,317 @@
+"""Wavelet coefficients, lazily, and the signal or its bands from them in a later session."""
+
+import json
+from functools import partial
+from itertools import accumulate, product
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
+
+from fhemb_xr import budget, schema
+from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops.blockwise.overlap import (
+    Block,
+    Plan,
+    blocks,
+    columns,
+    floating,
+    pieces,
+    row_bytes,
+)
+from fhemb_xr.ops.time_frequency.band_spec import Bands, Interval, band_attrs, check, choose
+
+SPEC = "fhemb_coefficients"
+"""Attribute of coefficients that says, as JSON, what they are of."""
+APPROXIMATION = "approximation"
+_BLOCK_BYTES = 2**26
+
+
+def wavelet_coefficients(
+    x: xr.DataArray, wavelet: str = "db4", level: int = 8, mode: str = "symmetric"
+) -> xr.Dataset:
+    """The coefficients of the multilevel DWT, level by level, as PyWavelets has them.
+
+    Parameters
+    ----------
+    x, wavelet, level, mode
+        As in :func:`wavelet_bands`. A mode that joins both ends of the series (periodic,
+        periodization) needs the whole series at every end of it, and is refused.
+
+    Returns
+    -------
+    Dataset with ``detail_1`` … ``detail_L`` and ``approximation``, lazy where ``x`` is. The
+    lengths are ragged: level j has ``n_j = floor((n_{j-1} + F - 1) / 2)`` coefficients, F the
+    filter's length, on a dimension ``time_<j>`` of its own, with the middle of the samples
+    that each sees as coordinate [s]. The coordinates of ``x`` are kept for
+    :func:`from_coefficients`. Missing samples spread to every coefficient that sees them.
+
+    Raises
+    ------
+    UnknownNameError
+        A wavelet that is not there, with the nearest ones.
+    ValueError
+        Another argument that is not allowed.
+    BudgetError
+        If a block and what it depends on are larger than the budget of one task.
+
+    Notes
+    -----
+    Equal to ``pywt.wavedec`` over the whole series, to rounding. A block reads twice
+    ``(F - 1)(2^L - 1)`` samples before it. Memory: twice what a block reads and once the block,
+    for each running task. Tasks: under five and L + 1 for each block. Computes at call: none.
+
+    References
+    ----------
+    Mallat (1989), IEEE Trans. Pattern Anal. Mach. Intell. 11, 674-693, doi:10.1109/34.192463.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> x = xr.DataArray(np.random.default_rng(0).normal(size=2000), dims="time")
+    >>> coefficients = fx.wavelet_coefficients(x.chunk(time=700), level=3)
+    >>> [coefficients.sizes[f"time_{level}"] for level in (1, 2, 3)]
+    [1003, 505, 256]
+    >>> bool(abs(fx.from_coefficients(coefficients) - x).max() < 1e-12)
+    True
+    """
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
+    from fhemb_xr.kernels.time_frequency.wavelet_bands import CIRCULAR_MODES, LOCAL_MODES, Spec
+
+    check(x, wavelet, level, mode, "dwt", "propagate", 0)
+    if mode in CIRCULAR_MODES:
+        raise ValueError(
+            f"mode {mode!r} joins both ends of the series, so its coefficients cannot be had "
+            f"chunk by chunk: mode is one of {', '.join(LOCAL_MODES)}"
+        )
+    spec = Spec((tuple(range(level + 1)),), wavelet, level, mode)
+    found = _analysed(x, spec)
+    n, rate = x.sizes[schema.TIME], schema.sampling_rate(x)
+    sizes = kernel.lengths(n, wavelet, level)
+    about = {k: x.attrs[k] for k in ("units", "long_name") if k in x.attrs}
+    out = xr.Dataset(coords=x.coords)
+    for j, (name, data) in enumerate(zip(_names(level), found, strict=True)):
+        dims = [f"time_{j or level}" if d == schema.TIME else d for d in x.dims]
+        out[name] = (dims, data, about)
+    begin = float(x[schema.TIME][0]) if schema.TIME in x.coords and n else 0.0
+    for j in range(1, level + 1):
+        seconds = begin + kernel.middles(sizes[j], j, wavelet) / rate
+        out = out.assign_coords({f"time_{j}": (f"time_{j}", seconds, {"units": "s"})})
+    described = {"wavelet": wavelet, "level": level, "mode": mode, "samples": n, "name": x.name}
+    out.attrs = {schema.SAMPLING_RATE: rate, SPEC: json.dumps(described)}
+    return out
+
+
+def from_coefficients(
+    coefficients: xr.Dataset,
+    bands: Bands = "all",
+    *,
+    hz: Interval | None = None,
+    period_s: Interval | None = None,
+) -> xr.DataArray:
+    """A signal, or the sum of some of its bands, from its wavelet coefficients.
+
+    Parameters
+    ----------
+    coefficients
+        What :func:`wavelet_coefficients` gave, also stored and opened again by
+        :func:`open_result`.
+    bands, hz, period_s
+        As in :func:`wavelet_filter`; coefficients of other bands are not read.
+
+    Returns
+    -------
+    The signal with its coordinates, lazy where the coefficients are, in chunks twice as long
+    as those of ``detail_1``.
+
+    Raises
+    ------
+    SchemaError
+        A Dataset that is none of coefficients, with what is missing.
+    ValueError
+        A band that is not there.
+    BudgetError
+        If a block is larger than the budget of one task.
+
+    Notes
+    -----
+    Equal to ``pywt.waverec`` over the whole series, to rounding. Memory: three times a block,
+    which is some chunks up to 64 MiB together. Tasks: under 3 (L + 1) for each block. Computes
+    at call: none.
+
+    Examples
+    --------
+    See :func:`wavelet_coefficients`.
+    """
+    from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
+
+    about = _described(coefficients)
+    wavelet, level, mode = about["wavelet"], about["level"], about["mode"]
+    rate = float(coefficients.attrs[schema.SAMPLING_RATE])
+    chosen = choose(None if hz or period_s else bands, level, rate, hz, period_s)
+    spec = Spec((chosen,), wavelet, level, mode)
+    arrays = [coefficients[n] for n in _names(level)]
+    if any(a.chunks for a in arrays):  # each its own in time, the same in all else
+        finest = arrays[1].chunk().chunksizes
+        arrays = [a.chunk({d: c for d, c in finest.items() if d != "time_1"}) for a in arrays]
+    axis = int(arrays[1].get_axis_num("time_1"))
+    data = _synthesised([a.data for a in arrays], spec, axis, about["samples"])
+    dims = [schema.TIME if i == axis else d for i, d in enumerate(arrays[1].dims)]
+    own = {f"time_{j}" for j in range(1, level + 1)}
+    kept = {n: c for n, c in coefficients.coords.items() if not own & set(c.dims)}
+    out = xr.DataArray(data, dims=dims, coords=kept, name=about["name"])
+    out.attrs = {**arrays[1].attrs, schema.SAMPLING_RATE: rate}
+    if len(chosen) <= level:
+        out.attrs = band_attrs(out, chosen, wavelet, level, mode, "dwt")
+    return out
+
+
+def _names(level: int) -> list[str]:
+    """The variables: at 0 the approximation, at j the detail of level j."""
+    return [APPROXIMATION, *(f"detail_{j}" for j in range(1, level + 1))]
+
+
+def _described(coefficients: xr.Dataset) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = json.loads(coefficients.attrs[SPEC])
+        wanted = _names(about["level"])
+    except (KeyError, TypeError, ValueError):
+        raise SchemaError(
+            f"expected the coefficients of wavelet_coefficients, found no attribute {SPEC!r} "
+            f"beside {sorted(map(str, coefficients.data_vars))}"
+        ) from None
+    missing = [n for n in wanted if n not in coefficients]
+    if missing:
+        raise SchemaError(f"coefficients of level {about['level']} need {missing} too")
+    return about
+
+
+def _analysed(x: xr.DataArray, spec: Any) -> list[Any]:
+    """Coefficients of numpy or dask data: the approximation, then the detail of each level."""
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
+
+    axis, data = int(x.get_axis_num(schema.TIME)), floating(x.data)
+    n = data.shape[axis]
+    sizes = np.array(kernel.lengths(n, spec.wavelet, spec.level))
+    if not isinstance(data, da.Array):
+        whole = Block(0, n, range(1), ((0, n),))
+        stacked = _analyse([data], None, axis, whole, spec=spec, n=n)
+        ends = np.cumsum([sizes[-1], *sizes[1:]])[:-1]
+        return list(np.split(stacked, ends, axis))
+    least = min(8 * spec.reach, max(1, _BLOCK_BYTES // max(1, row_bytes(data, axis))))
+    found = blocks(data.chunks[axis], max(spec.step, least), partial(_before, n, spec))
+    held = max(b - a for block in found for a, b in block.reads)
+    _affordable(3 * row_bytes(data, axis) * held, held)
+    rows = np.array([np.subtract(*_span(b, spec, n)[::-1]) for b in found])
+    plan = Plan(data, axis, found, partial(_analyse, spec=spec, n=n))
+    meta = np.empty((0,) * data.ndim, data.dtype)
+    stacked = plan.array((), meta, rows.sum(axis=1).tolist())
+    return [_level(stacked, axis, rows, j) for j in range(spec.level + 1)]
+
+
+def _affordable(n_bytes: int, held: int) -> None:
+    cure = "smaller chunks along the other dimensions or fewer levels"
+    budget.check(n_bytes, f"a block of {held} samples", cure)
+
+
+def _before(n: int, spec: Any, a: int, b: int) -> Any:
+    """From a whole step of the transform on, far enough before ``a`` for an end at ``b``."""
+    return ((max(0, (a - 2 * spec.reach) // spec.step * spec.step - spec.step), b),)
+
+
+def _span(block: Block, spec: Any, n: int) -> tuple[Any, Any]:
+    """Coefficients of each level whose last sample lies in a block; the last has the rest."""
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
+
+    step = 2 ** np.array([spec.level, *range(1, spec.level + 1)])
+    begins, ends = block.begin // step, block.end // step
+    if block.end == n:
+        sizes = kernel.lengths(n, spec.wavelet, spec.level)
+        ends = np.array([sizes[-1], *sizes[1:]])
+    return begins, ends
+
+
+def _analyse(parts: list[Any], _: Any, axis: int, block: Block, *, spec: Any, n: int) -> Any:
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
+
+    x, others = columns(parts, axis)
+    origin = block.reads[0][0]
+    step = 2 ** np.array([spec.level, *range(1, spec.level + 1)])
+    begins, ends = (at - origin // step for at in _span(block, spec, n))
+    out = kernel.analysed(x, spec, begins, ends)
+    return np.moveaxis(out.reshape(len(out), *others), 0, axis)
+
+
+def _level(stacked: da.Array, axis: int, rows: Any, j: int) -> da.Array:
+    """The rows of one level of every block."""
+    ends = rows[:, : j + 1].sum(axis=1)
+    spans = np.stack([ends - rows[:, j], ends], axis=-1).tolist()
+    chunks = [*stacked.chunks]
+    chunks[axis] = tuple(rows[:, j].tolist())
+    meta = np.empty((0,) * stacked.ndim, stacked.dtype)
+    out: da.Array = stacked.map_blocks(
+        _rows, axis=axis, spans=spans, chunks=tuple(chunks), dtype=stacked.dtype, meta=meta
+    )
+    return out
+
+
+def _rows(x: Any, *, axis: int, spans: list[list[int]], block_id: Any = None) -> Any:
+    begin, end = spans[block_id[axis]]
+    # a copy, so that the stacked block may go
+    return np.ascontiguousarray(x[(slice(None),) * axis + (slice(begin, end),)])
+
+
+def _synthesised(arrays: list[Any], spec: Any, axis: int, n: int) -> Any:
+    """The stretches of a signal from those of each level that its bands need."""
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
+
+    wanted = np.flatnonzero(kernel.levels(spec)).tolist()
+    if not isinstance(arrays[1], da.Array):
+        parts = [[arrays[j]] for j in wanted]
+        return _synthesise(parts, axis, Block(0, n, range(1), ()), spec, n)
+    finest = arrays[1].chunks[axis]
+    edges = np.unique([0, *(2 * e for e in accumulate(finest) if 2 * e < n), n])
+    width = row_bytes(arrays[1], axis)
+    least = min(4 * spec.reach, max(1, _BLOCK_BYTES // max(1, width)))
+    found = blocks(np.diff(edges).tolist(), least, lambda a, b: ())
+    _affordable(4 * width * max(b.end - b.begin for b in found), n)
+    return _assembled(arrays, wanted, found, spec, axis, n)
+
+
+def _assembled(
+    arrays: list[da.Array], wanted: list[int], found: list[Block], spec: Any, axis: int, n: int
+) -> da.Array:
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
+
+    used, like = [arrays[j] for j in wanted], arrays[1]
+    token = tokenize([a.name for a in used], found, spec, axis)
+    name, edge = f"fhemb-signal-{token}", f"fhemb-edge-{token}"
+    graph: dict[Any, Any] = {}
+    edges = [[0, *accumulate(a.chunks[axis])] for a in used]
+    blocks_of = [range(k) for k in like.numblocks]
+    blocks_of[axis] = range(len(found))
+    for place in product(*blocks_of):
+        block = found[place[axis]]
+        spans = np.stack(kernel.needed(block.begin, block.end, n, spec), -1).tolist()
+        parts = [
+            pieces(graph, a, f"{edge}-{j}", axis, place, cuts, (tuple(spans[j or -1]),))
+            for j, a, cuts in zip(wanted, used, edges, strict=True)
+        ]
+        graph[(name, *place)] = (_synthesise, parts, axis, block, spec, n)
+    chunks = [*like.chunks]
+    chunks[axis] = tuple(b.end - b.begin for b in found)
+    layers = HighLevelGraph.from_collections(name, graph, used)
+    return da.Array(layers, name, tuple(chunks), meta=np.empty((0,) * like.ndim, like.dtype))
+
+
+def _synthesise(parts: list[list[Any]], axis: int, block: Block, spec: Any, n: int) -> Any:
+    """One block; tasks call it with the chunks of each level that it depends on."""
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
+
+    made = [columns(p, axis) for p in parts]
+    x = np.concatenate([rows for rows, _ in made])
+    out = kernel.synthesised(x, spec, block.begin, block.end, n)
+    return np.moveaxis(out.reshape(len(out), *made[0][1]), 0, axis)
