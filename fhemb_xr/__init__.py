@@ -4,14 +4,14 @@ from fhemb_xr import accessor as _accessor  # noqa: F401  (registers .fhemb)
 from fhemb_xr import legacy, plot, testing  # noqa: F401  (fx.testing without an import)
 from fhemb_xr.cluster import local_cluster
 from fhemb_xr.diagnosis import show_versions
-from fhemb_xr.io.erasure import forget
-from fhemb_xr.io.pseudonyms import anonymize
+from fhemb_xr.io.icechunk_versions import open_version, version, versions
+from fhemb_xr.io.integrity.repair import repair
+from fhemb_xr.io.integrity.verification import verify
+from fhemb_xr.io.privacy.erasure import forget
+from fhemb_xr.io.privacy.pseudonyms import anonymize
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
-from fhemb_xr.io.repair import repair
 from fhemb_xr.io.store import save
 from fhemb_xr.io.streams import open_streams
-from fhemb_xr.io.verification import verify
-from fhemb_xr.io.versions import open_version, version, versions
 from fhemb_xr.ops.cardiac.heartbeats import align, beats, cardiac_wave, instantaneous_rate, rr
 from fhemb_xr.ops.cardiac.pairing import pair
 from fhemb_xr.ops.cardiac.pairing_accuracy import pairing_accuracy

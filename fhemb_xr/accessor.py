@@ -7,7 +7,8 @@ from typing import Any
 
 import xarray as xr
 
-from fhemb_xr.io import pseudonyms, store
+from fhemb_xr.io import store
+from fhemb_xr.io.privacy import pseudonyms
 from fhemb_xr.ops import pipeline
 from fhemb_xr.ops.cardiac import heartbeats, pairing, pairing_accuracy, pairing_training
 from fhemb_xr.ops.classification import cross_validation, segments

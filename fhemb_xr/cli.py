@@ -124,7 +124,7 @@ def report(
     """One self-contained HTML page, and its figures as PNG and SVG."""
     with reporting(as_json) as say:
         import fhemb_xr as fx
-        from fhemb_xr.plot import report as page
+        from fhemb_xr.plot.report import page
 
         ds, emb = fx.open_recording(recording), fx.open_embedding(embedding)
         found = fx.open_result(relation)

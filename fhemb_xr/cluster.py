@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fhemb_xr.budget import SHARE
-from fhemb_xr.io.files import try_lock
+from fhemb_xr.io.local.atomic_files import try_lock
 from fhemb_xr.options import options, set_options
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import typer
 from fhemb_xr.console import Json, reporting, talk
 
 if TYPE_CHECKING:
-    from fhemb_xr.io.erasure import Erasure
+    from fhemb_xr.io.privacy.erasure import Erasure
 
 Threads = Annotated[int, typer.Option(min=0, help="Files read together; 0: one a processor.")]
 
@@ -19,7 +19,7 @@ Threads = Annotated[int, typer.Option(min=0, help="Files read together; 0: one a
 def verify(store: Path, threads: Threads = 0, as_json: Json = False) -> None:
     """Read every file of a store; name what is damaged or lost, whose and when it is."""
     with reporting(as_json) as say:
-        from fhemb_xr.io.verification import verify as find
+        from fhemb_xr.io.integrity.verification import verify as find
 
         found = find(store, threads=threads or None)
         if as_json:
@@ -45,7 +45,7 @@ def repair(
 ) -> None:
     """Redo what can be redone in a damaged store, and say what is left to do."""
     with reporting(as_json) as say:
-        from fhemb_xr.io.repair import repair as mend
+        from fhemb_xr.io.integrity.repair import repair as mend
 
         done = mend(store)
         if done.todo and source is not None:
@@ -69,9 +69,9 @@ def repair(
 def _replay(store: Path, source: Path) -> None:
     """An embedding again, from its specification and its recording."""
     import fhemb_xr as fx
-    from fhemb_xr.io import inventory
+    from fhemb_xr.io.formats import manifest
 
-    meta = inventory.document(store / fx.schema.EMBEDDING / inventory.ROOT)
+    meta = manifest.document(store / fx.schema.EMBEDDING / manifest.ROOT)
     spec = meta["attributes"][fx.schema.SPEC]
     fx.save(fx.replay(spec, fx.open_recording(source)), store, mode="w")
 
@@ -84,7 +84,7 @@ def forget(
 ) -> None:
     """Remove a person from stores, so that no byte is left: data, labels, ledger, leavings."""
     with reporting(as_json) as say:
-        from fhemb_xr.io.erasure import forget as erase
+        from fhemb_xr.io.privacy.erasure import forget as erase
 
         names = ", ".join(p.name for p in stores)
         if not yes:
@@ -127,7 +127,7 @@ def anonymize(
     """A store again, with other names for the people, and without what tells who they are."""
     with reporting(as_json) as say:
         import fhemb_xr as fx
-        from fhemb_xr.io.pseudonyms import new_key
+        from fhemb_xr.io.privacy.pseudonyms import new_key
 
         made = not key.exists()
         found: Any = fx.open_result(store)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.errors import UnknownNameError, nearest
-from fhemb_xr.io import files, hdf5
+from fhemb_xr.io.formats import hdf5
+from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.streams import open_streams
 from fhemb_xr.ops.streams.splits import recordings
 
@@ -194,7 +195,7 @@ def MixedModel(  # noqa: N802
 
 
 def _names(path: Path | str) -> list[str]:
-    local = files.local_path(path)
+    local = atomic_files.local_path(path)
     if local is not None and hdf5.is_hdf5(local):
         return hdf5.names(local)
     return list(dict.fromkeys(session for session, _, _ in _each(path)))
@@ -202,7 +203,7 @@ def _names(path: Path | str) -> list[str]:
 
 def _each(path: Path | str, index: int | None = None) -> Iterator[tuple[str, str, xr.Dataset]]:
     """Session, person and lazily indexed streams; of one sample of an HDF5 file where asked."""
-    local = files.local_path(path)
+    local = atomic_files.local_path(path)
     if local is not None and hdf5.is_hdf5(local):
         yield from hdf5.recordings(local, index)
         return

@@ -18,12 +18,12 @@ from typing import Any
 
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import inventory
-from fhemb_xr.io.files import replace_file
+from fhemb_xr.io.formats import manifest
+from fhemb_xr.io.local.atomic_files import replace_file
 from ingest.frames import Counts
 from ingest.layouts import Subject
 
-NAME = inventory.LEDGER
+NAME = manifest.LEDGER
 Key = tuple[str, Subject, int]
 
 

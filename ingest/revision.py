@@ -29,10 +29,11 @@ import zarr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding, files
-from fhemb_xr.io.files import successor
+from fhemb_xr.io import encoding
+from fhemb_xr.io.integrity.repair import DAMAGED
+from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local.atomic_files import successor
 from fhemb_xr.io.provenance import UUID, restamp
-from fhemb_xr.io.repair import DAMAGED
 from ingest.planning import cut
 from ingest.source import Found, Reader, Session
 from ingest.writer import Target, Task
@@ -49,7 +50,7 @@ def sweep(path: Path) -> None:
     ours = (path / "zarr.json").is_file() and (aside / "zarr.json").is_file()
     if not (ours and _attributes(aside).get("fhemb_succeeds") == _attributes(path).get(UUID)):
         shutil.rmtree(aside)
-    files.sweep_pieces(aside)
+    atomic_files.sweep_pieces(aside)
 
 
 def suspects(target: Target, reader: Reader, *, reread: bool = False) -> list[Task]:
@@ -127,9 +128,9 @@ def begin(path: Path, sessions: Sequence[Session]) -> Target:
     """
     aside = successor(path)
     if not aside.exists():
-        with files.staging(path) as folder:
+        with atomic_files.staging(path) as folder:
             _link(path, folder / path.name)
-            files.sync_tree(folder / path.name)
+            atomic_files.sync_tree(folder / path.name)
             (folder / path.name).rename(aside)
     _lengthen(aside, sessions)
     target = opened(path)
@@ -146,7 +147,7 @@ def end(path: Path, target: Target, what: str) -> None:
     target.forget((), header)
     target.finish()
     aside = successor(path)
-    files.publish(aside, path)
+    atomic_files.publish(aside, path)
     shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -159,7 +160,7 @@ def _link(store: Path, aside: Path) -> None:
         else:
             there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             changes = path.suffix in (".json", ".jsonl")
-            (shutil.copy2 if changes else files.link)(path, there)
+            (shutil.copy2 if changes else atomic_files.link)(path, there)
     group = zarr.open_group(aside, mode="r+")
     succeeds = group.attrs.get(UUID)
     group.attrs.update({encoding.STATUS: encoding.WRITING, "fhemb_succeeds": succeeds})

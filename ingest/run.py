@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from fhemb_xr.errors import FhembError, SourceError, StoreError
-from fhemb_xr.io import files
-from fhemb_xr.io.files import locked
-from fhemb_xr.io.repair import DAMAGED
+from fhemb_xr.io.integrity.repair import DAMAGED
+from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local.atomic_files import locked
 from ingest import revision, writer
 from ingest.connections import ConnectionLost, SnapshotLost
 from ingest.frames import Block, Counts
@@ -209,7 +209,7 @@ def _revised(
     append: bool,
 ) -> Target:
     """A complete store, or the one that has taken its place because the source went on."""
-    path, begun = target.path, files.successor(target.path).exists()
+    path, begun = target.path, atomic_files.successor(target.path).exists()
     latest = revision.opened(path) if begun else target
     sessions = latest.sessions
     if append:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fhemb_xr import schema
-from fhemb_xr.io.files import locked
+from fhemb_xr.io.local.atomic_files import locked
 from ingest.frames import Block
 from ingest.source import Reader, Source
 from ingest.writer import Target, Task, checksum

@@ -18,7 +18,9 @@ import zarr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding, files, inventory, provenance
+from fhemb_xr.io import encoding, provenance
+from fhemb_xr.io.formats import manifest
+from fhemb_xr.io.local import atomic_files
 from ingest.frames import Block, Cell, Run
 from ingest.layouts import Subject
 from ingest.ledger import Entry, Key, Ledger
@@ -151,7 +153,7 @@ class Target:
             file = self._file(array, self._where(block))
             there = self.base / file.relative_to(self.path)
             if there.exists() and not (file.exists() and file.samefile(there)):
-                files.replace_file(file, there.read_bytes())
+                atomic_files.replace_file(file, there.read_bytes())
             elif file.exists() and not there.exists():
                 file.unlink()
 
@@ -189,7 +191,7 @@ class Target:
                 f"{len(left)} shards of {str(self.path)!r} are missing: run it again"
             )
         self.ledger.rewrite()
-        self.group.attrs.update(inventory.seal(self.path, {encoding.STATUS: encoding.COMPLETE}))
+        self.group.attrs.update(manifest.seal(self.path, {encoding.STATUS: encoding.COMPLETE}))
         _sync(self.path / "zarr.json", self.path)
 
     def _pack(self, values: Any) -> Any:
@@ -253,8 +255,10 @@ def create(path: Path, plan: Plan, options: Options) -> None:
         If the disk has too little room for it.
     """
     # by measurement a packed pixel takes 7 bits, an unpacked one 18
-    files.require_room(path, int(plan.n_faces * plan.pixels * (2.5 if options.float32 else 1)))
-    with files.staging(path) as folder:
+    atomic_files.require_room(
+        path, int(plan.n_faces * plan.pixels * (2.5 if options.float32 else 1))
+    )
+    with atomic_files.staging(path) as folder:
         aside = folder / path.name
         group = encoding.create_recording(
             aside,
@@ -273,14 +277,14 @@ def create(path: Path, plan: Plan, options: Options) -> None:
         provenance.restamp(group, f"ingest of {plan.source}")
         heat: Any = group[schema.HEATMAP]
         Ledger.create(aside, header(plan, options, (heat.shards or heat.chunks)[2]))
-        files.sync_tree(aside)
-        files.publish(aside, path)
+        atomic_files.sync_tree(aside)
+        atomic_files.publish(aside, path)
 
 
 def sweep(path: Path) -> None:
     """Remove what a killed run left; call it under the lock only."""
-    files.sweep(path)
-    files.sweep_pieces(path)
+    atomic_files.sweep(path)
+    atomic_files.sweep_pieces(path)
 
 
 def header(plan: Plan, options: Options, shard_frames: int) -> dict[str, Any]:
@@ -329,5 +333,5 @@ def _sync(file: Path, root: Path) -> None:
     folder = file.parent
     while folder != root.parent:
         folder.chmod(0o700)
-        files.sync_folder(folder)
+        atomic_files.sync_folder(folder)
         folder = folder.parent

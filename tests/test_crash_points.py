@@ -248,7 +248,7 @@ def test_repair__crashed_anywhere_is_done_by_the_next(
 
 FORGET = """
 import fhemb_xr as fx
-import fhemb_xr.io.erasure, zarr
+import fhemb_xr.io.privacy.erasure, zarr
 arm()
 fx.forget(sys.argv[2], sys.argv[1])
 """

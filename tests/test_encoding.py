@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhemb_xr import schema
-from fhemb_xr.io import encoding, inventory
+from fhemb_xr.io import encoding
+from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.recording import open_recording
 
 
@@ -194,4 +195,4 @@ def test_count__knows_single_numbers_and_leavings(tmp_path):
     group.create_array("scalar", data=np.array(3.0), fill_value=0)
     group.create_array("grid", data=np.ones((4, 4)), chunks=(2, 2))
     (tmp_path / "a.zarr/grid/c/0/1.abc.partial").touch()
-    assert inventory.count_files(tmp_path / "a.zarr") == {"scalar": 1, "grid": 4}
+    assert manifest.count_files(tmp_path / "a.zarr") == {"scalar": 1, "grid": 4}

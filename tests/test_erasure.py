@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import fhemb_xr as fx
 from fhemb_xr.cli import app
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import files
+from fhemb_xr.io.local import atomic_files
 from fhemb_xr.testing import audience
 from ingest.run import ingest
 from ingest.stacks import StackSource
@@ -112,7 +112,7 @@ def test_forget__of_an_unfinished_store_and_all_leavings(stores, tmp_path):
     store = stores["don"]
     zarr.open_group(store).attrs["fhemb_status"] = "writing"
     canary = os.urandom(32)
-    left = [files.successor(store), store.with_name(".don.zarr.0123abcd.staging")]
+    left = [atomic_files.successor(store), store.with_name(".don.zarr.0123abcd.staging")]
     left.append(store.with_name(".don.zarr.0123abce.old"))
     for folder in left:
         folder.mkdir()

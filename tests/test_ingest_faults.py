@@ -235,7 +235,7 @@ import sys, os
 from pathlib import Path
 folder = Path(sys.argv[1])
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import files
+from fhemb_xr.io.local import atomic_files as files
 from ingest.run import ingest
 from ingest.source import PostgresSource
 from ingest.verification import verify

@@ -11,7 +11,7 @@ import pytest
 
 import fhemb_xr as fx
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import files
+from fhemb_xr.io.local import atomic_files
 from ingest.ledger import Ledger
 from ingest.run import ingest
 from ingest.source import PostgresSource
@@ -259,13 +259,13 @@ def test_append__killed_anywhere_goes_on_and_readers_see_a_whole_store(
     dying = source(die_at=at)
     with pytest.raises(Crash):
         fill(dying, store, append=True)
-    (files.successor(store) / "zarr.abc.partial").touch()  # died while zarr wrote it
+    (atomic_files.successor(store) / "zarr.abc.partial").touch()  # died while zarr wrote it
     assert fx.open_recording(store).sizes["time"] == 25  # the old one, whole
     again = source()
     done = fill(again, store, append=at % 2 == 0)  # what was begun is finished in any case
     assert not set(again.reads) & set(dying.reads)
     assert done.frames == 35
-    assert not files.successor(store).exists()
+    assert not atomic_files.successor(store).exists()
     assert not list(store.rglob("*.partial"))
     np.testing.assert_array_equal(
         fx.open_recording(store).heatmap, fx.open_recording(whole).heatmap
@@ -325,5 +325,5 @@ def test_successor__of_another_store_is_removed(source, table, tmp_path):
         fill(source(die_at=1), store, append=True)
     shutil.rmtree(store)
     fill(source(), store)
-    assert not files.successor(store).exists()
+    assert not atomic_files.successor(store).exists()
     assert fx.open_recording(store).sizes["time"] == 35

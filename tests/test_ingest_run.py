@@ -14,7 +14,7 @@ import pytest
 
 import fhemb_xr as fx
 from fhemb_xr.errors import SourceError, StoreError, UnknownNameError
-from fhemb_xr.io import files
+from fhemb_xr.io.local import atomic_files
 from ingest import run as run_module
 from ingest.connections import ConnectionLost
 from ingest.frames import ARRAYS, Run
@@ -292,7 +292,7 @@ def crash_at(block, subject, start):
 def test_ingest__a_second_run_is_refused_by_name(source, tmp_path):
     store = tmp_path / "a.zarr"
     with (
-        files.locked(store),
+        atomic_files.locked(store),
         pytest.raises(StoreError, match=rf"written by process {os.getpid()}"),
     ):
         ingest(source, store)
@@ -356,7 +356,7 @@ def test_ingest__a_full_disk_is_one_sentence_and_goes_on_later(source, tmp_path,
 
 
 def test_ingest__refuses_a_disk_that_is_too_small(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(files.shutil, "disk_usage", lambda p: Usage)
+    monkeypatch.setattr(atomic_files.shutil, "disk_usage", lambda p: Usage)
     with pytest.raises(StoreError, match="free"):
         ingest(source, tmp_path / "a.zarr")
     assert not list(tmp_path.iterdir())

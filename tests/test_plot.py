@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
-from fhemb_xr.plot import playback, signals, theme, trees
+from fhemb_xr.plot import linkage, player, signals, theme
 from fhemb_xr.plot.faces import frames
 
 plot = pytest.importorskip("fhemb_xr.plot")
@@ -274,7 +274,7 @@ def test_relation__refuses_other_rows_than_columns():
 
 def test_dendrogram__joins_where_scipy_joins():
     d = relation_of(7)
-    tree = trees.links(d.values, "dtw", "average")
+    tree = linkage.links(d.values, "dtw", "average")
     heights = [
         v
         for path in leaves(plot.dendrogram(d), hv.Path)
@@ -355,22 +355,22 @@ def test_player__carries_the_data(heat):
     (packed,) = (s.data["level"] for s in film.select({"name": "packed"}))
     assert packed.dtype == np.uint8
     values = heat.isel(session=0).values
-    back = playback.unpack(packed.reshape(values.shape), np.nanmin(values), np.nanmax(values))
-    half = np.ptp(values[np.isfinite(values)]) / playback.LEVELS / 2
+    back = player.unpack(packed.reshape(values.shape), np.nanmin(values), np.nanmax(values))
+    half = np.ptp(values[np.isfinite(values)]) / player.LEVELS / 2
     np.testing.assert_allclose(back, values, atol=half * 1.01)
 
 
 def test_player__of_no_face_and_of_one_value():
     empty = np.full((3, 2, 2), np.nan)
-    assert playback.pack(empty)[0].max() == 0
-    levels, low, high = playback.pack(empty + np.nan_to_num(empty) + 31)
-    assert np.isnan(playback.unpack(levels, low, high)).all()
-    levels, low, high = playback.pack(np.full((3, 2, 2), 31.0))
-    np.testing.assert_allclose(playback.unpack(levels, low, high), 31.0, atol=0.01)
+    assert player.pack(empty)[0].max() == 0
+    levels, low, high = player.pack(empty + np.nan_to_num(empty) + 31)
+    assert np.isnan(player.unpack(levels, low, high)).all()
+    levels, low, high = player.pack(np.full((3, 2, 2), 31.0))
+    np.testing.assert_allclose(player.unpack(levels, low, high), 31.0, atol=0.01)
 
 
 def test_player__refuses_a_whole_opera(monkeypatch, heat):
-    monkeypatch.setattr(playback, "MOST_BYTES", 100)
+    monkeypatch.setattr(player, "MOST_BYTES", 100)
     with pytest.raises(BudgetError, match=r"40 frames.*select\(seconds"):
         plot.player(heat)
 

@@ -10,8 +10,9 @@ import pytest
 import xarray as xr
 
 import fhemb_xr as fx
-from fhemb_xr.plot import files, sections, theme, trees
-from fhemb_xr.plot.report import report
+from fhemb_xr.plot import files, linkage, theme
+from fhemb_xr.plot.report import sections
+from fhemb_xr.plot.report.page import report
 
 plot = pytest.importorskip("fhemb_xr.plot")
 hv = pytest.importorskip("holoviews")
@@ -57,8 +58,9 @@ def relation():
     attrs = {"metric": "dtw", "units": "degC", "source": "/secret/folder"}
     return xr.DataArray(
         d,
-        dims=trees.PAIR,
-        coords=dict.fromkeys(trees.PAIR, ids) | dict(zip(trees.PAIR, (ids, ids), strict=True)),
+        dims=linkage.PAIR,
+        coords=dict.fromkeys(linkage.PAIR, ids)
+        | dict(zip(linkage.PAIR, (ids, ids), strict=True)),
         attrs=attrs,
     )
 

@@ -134,11 +134,11 @@ def test_relation__members_of_a_group_stand_together_in_a_frame():
 
 
 def test_projection__in_space_keeps_lengths_across_and_up():
-    from fhemb_xr.plot import space
+    from fhemb_xr.plot import scatter3d
 
-    axes = space.turned(np.eye(3), (0.0, -90.0))
+    axes = scatter3d.turned(np.eye(3), (0.0, -90.0))
     np.testing.assert_allclose(axes, [[1, 0], [0, 0], [0, 1]], atol=1e-12)  # from the front
-    above = space.turned(np.eye(3), (90.0, -90.0))
+    above = scatter3d.turned(np.eye(3), (90.0, -90.0))
     np.testing.assert_allclose(above, [[1, 0], [0, 1], [0, 0]], atol=1e-12)
     with pytest.raises(ValueError, match="n_dims is 2 or 3"):
         plot.projection(places(), n_dims=4)

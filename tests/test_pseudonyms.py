@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import fhemb_xr as fx
 from fhemb_xr.cli import app
 from fhemb_xr.errors import ConfigError
-from fhemb_xr.io.pseudonyms import new_key, pseudonym, read_key
+from fhemb_xr.io.privacy.pseudonyms import new_key, pseudonym, read_key
 
 KEY, CANARY = bytes(range(32)), "Anna-Canary"
 

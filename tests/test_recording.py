@@ -14,7 +14,7 @@ import xarray as xr
 import zarr
 
 from fhemb_xr.errors import SchemaError, StoreError
-from fhemb_xr.io import generation
+from fhemb_xr.io.local import read_guard
 from fhemb_xr.io.recording import open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.options import set_options
@@ -158,7 +158,7 @@ def test_read__is_tried_again_where_a_share_stutters(path, monkeypatch, code, ti
         return await real(self, key, *args)
 
     monkeypatch.setattr(zarr.storage.LocalStore, "get", flaky)
-    monkeypatch.setattr(generation, "PAUSES_S", (0.001, 0.001))
+    monkeypatch.setattr(read_guard, "PAUSES_S", (0.001, 0.001))
     if ends:
         assert np.isfinite(heat.compute()).any()
     else:

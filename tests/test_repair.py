@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 import fhemb_xr as fx
 from fhemb_xr.cli import app
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import files
-from fhemb_xr.io.repair import repair
+from fhemb_xr.io.integrity.repair import repair
+from fhemb_xr.io.local import atomic_files
 from ingest.run import ingest
 from ingest.stacks import StackSource
 from ingest.verification import verify as compare
@@ -128,5 +128,5 @@ def test_repair__sweeps_what_killed_writers_left(store):
     (store.with_name(".don.zarr.0123abcd.staging")).mkdir()
     (store / "heatmap" / "0.abc.partial").touch()
     repair(store)
-    assert not files.leavings(store)
+    assert not atomic_files.leavings(store)
     assert not list(store.rglob("*.partial"))

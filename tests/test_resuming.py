@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import fhemb_xr as fx
-from fhemb_xr.io import files
+from fhemb_xr.io.local import atomic_files
 from fhemb_xr.kernels.pairwise import metrics
 
 
@@ -52,14 +52,14 @@ def test_resume__does_only_what_was_not_done(tmp_path, monkeypatch):
     with dask.config.set(scheduler="synchronous"), pytest.raises(KeyboardInterrupt):
         fx.save(d, path, resume=True)
     assert not path.exists()
-    (aside,) = files.leavings(path)
+    (aside,) = atomic_files.leavings(path)
     done = len([p for p in (aside / "relation" / "c").rglob("*") if p.is_file()])
     assert 10 < done < 64
     torn = next(p for p in sorted((aside / "relation" / "c").rglob("*")) if p.is_file())
     torn.write_bytes(torn.read_bytes()[:-3])  # the power went
     left = saved(fx.pairwise(people(), "dtw"), path, monkeypatch, 99)
     assert left < 36 - 10
-    assert files.leavings(path) == []
+    assert atomic_files.leavings(path) == []
     monkeypatch.undo()
     found = fx.open_result(path)
     np.testing.assert_array_equal(found, fx.pairwise(people(), "dtw"))
@@ -69,20 +69,20 @@ def test_resume__does_only_what_was_not_done(tmp_path, monkeypatch):
 def test_resume__takes_nothing_of_the_old_result_whose_removal_was_cut_off(
     tmp_path, monkeypatch
 ):
-    def exchange_and_die(a, b, exchange=files._exchange):
+    def exchange_and_die(a, b, exchange=atomic_files._exchange):
         exchange(a, b)
         raise KeyboardInterrupt
 
     d, path = fx.pairwise(people(), "dtw"), tmp_path / "d.zarr"
     fx.save(d + 1, path)
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_exchange", exchange_and_die)
+        patch.setattr(atomic_files, "_exchange", exchange_and_die)
         with pytest.raises(KeyboardInterrupt):
             fx.save(d, path, mode="w", resume=True)
-    assert len(files.leavings(path)) == 1
+    assert len(atomic_files.leavings(path)) == 1
     fx.save(d, path, mode="w", resume=True)
     np.testing.assert_array_equal(fx.open_result(path), d)
-    assert files.leavings(path) == []
+    assert atomic_files.leavings(path) == []
 
 
 def test_resume__keeps_finished_work_that_could_not_be_exchanged(tmp_path, monkeypatch):
@@ -92,7 +92,7 @@ def test_resume__keeps_finished_work_that_could_not_be_exchanged(tmp_path, monke
     d, path = fx.pairwise(people(), "dtw"), tmp_path / "d.zarr"
     fx.save(d + 1, path)
     with monkeypatch.context() as patch:
-        patch.setattr(files, "_exchange", refuse)
+        patch.setattr(atomic_files, "_exchange", refuse)
         with pytest.raises(OSError, match="the share is gone"):
             fx.save(d, path, mode="w", resume=True)
     np.testing.assert_array_equal(fx.open_result(path), d + 1)
@@ -113,7 +113,7 @@ def test_resume__another_result_begins_anew(tmp_path, monkeypatch):
     monkeypatch.undo()
     expected = fx.pairwise(people() + 1, "dtw", window=3)
     np.testing.assert_array_equal(fx.open_result(path), expected)
-    assert files.leavings(path) == []
+    assert atomic_files.leavings(path) == []
 
 
 def grouped():
@@ -145,12 +145,12 @@ def test_similarity__that_was_killed_goes_on(tmp_path):
     asked = [sys.executable, "-m", "fhemb_xr.cli", "similarity", "emb.zarr", "d.zarr"]
     asked += ["--window", "200"]  # half of all cells: some seconds
     with subprocess.Popen(asked, cwd=tmp_path, stderr=subprocess.DEVNULL) as killed:
-        while not any(len(chunks(p)) > 8 for p in files.leavings(tmp_path / "d.zarr")):
+        while not any(len(chunks(p)) > 8 for p in atomic_files.leavings(tmp_path / "d.zarr")):
             assert killed.poll() is None
             time.sleep(0.01)
         killed.kill()
     assert not (tmp_path / "d.zarr").exists()
-    (aside,) = files.leavings(tmp_path / "d.zarr")
+    (aside,) = atomic_files.leavings(tmp_path / "d.zarr")
     before = chunks(aside)
     assert len(before) < 64
     subprocess.run(asked, cwd=tmp_path, check=True, capture_output=True)
@@ -174,12 +174,12 @@ def test_resume__of_a_dataset_with_text_and_what_is_loaded(tmp_path):
         fx.open_result(tmp_path / "a.zarr").load(), fx.open_result(tmp_path / "b.zarr").load()
     )
     fx.save(ds * 2, tmp_path / "a.zarr", mode="w", resume=True)
-    assert files.leavings(tmp_path / "a.zarr") == []
+    assert atomic_files.leavings(tmp_path / "a.zarr") == []
 
 
 TOKEN = """
 import numpy as np, xarray as xr, fhemb_xr as fx
-from fhemb_xr.io import resuming
+from fhemb_xr.io.local import resume as resuming
 x = xr.DataArray(np.arange(60.0).reshape(6, 10), dims=("subject", "time")).chunk(subject=2)
 print(resuming.token(fx.pairwise(x, "dtw", window=2)))
 """

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhemb_xr.errors import SchemaError, StoreError
-from fhemb_xr.io import encoding, files
+from fhemb_xr.io import encoding
+from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.ops.frames.frame_features import features
@@ -181,7 +182,7 @@ def test_save__that_fails_while_computing_leaves_nothing(emb, tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from fhemb_xr.io.files import locked
+from fhemb_xr.io.local.atomic_files import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)
@@ -305,10 +306,10 @@ def test_save__by_worker_processes_gives_the_same_values(ds, tmp_path):
 
 
 def test_exchange__falls_back_to_two_renames(tmp_path, monkeypatch):
-    monkeypatch.setattr(files.ctypes, "CDLL", lambda *_, **__: object())
+    monkeypatch.setattr(atomic_files.ctypes, "CDLL", lambda *_, **__: object())
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-    files.publish(tmp_path / "a", tmp_path / "b")
+    atomic_files.publish(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b" / "a").exists()
     assert (tmp_path / "a" / "b").exists()

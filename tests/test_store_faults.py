@@ -19,7 +19,8 @@ from crash_points import Power, SimulatedCrash
 
 import fhemb_xr
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding, files, store
+from fhemb_xr.io import encoding, store
+from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.recording import open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.testing import audience
@@ -52,7 +53,7 @@ def array(value):
 def test_save__crashed_at_any_operation_leaves_old_or_new(tmp_path, monkeypatch, exchange):
     path = tmp_path / "x.zarr"
     if not exchange:
-        monkeypatch.setattr(files, "_swapped", lambda *_: False)
+        monkeypatch.setattr(atomic_files, "_swapped", lambda *_: False)
     save(array(0), path)
     with monkeypatch.context() as patch:
         power = Power(patch)
@@ -69,7 +70,7 @@ def test_save__crashed_at_any_operation_leaves_old_or_new(tmp_path, monkeypatch,
             with pytest.raises(StoreError, match="a writer died"):
                 open_result(path)
             outcomes["away"] += 1
-        files.sweep(path)  # as the next writer does first
+        atomic_files.sweep(path)  # as the next writer does first
         old, value = value, whole(path)
         assert value in (old, k + 1)
         outcomes["old" if value == old else "new"] += 1
@@ -143,7 +144,7 @@ def test_save__stopped_removes_its_staging_and_keeps_the_old(
     if step == "compute":
         x = x.copy(data=x.data.map_blocks(stop, dtype=x.dtype, meta=np.empty((0, 0))))
     else:
-        module, name = {"fsync": (os, "fsync"), "publish": (files, "publish")}[step]
+        module, name = {"fsync": (os, "fsync"), "publish": (atomic_files, "publish")}[step]
         monkeypatch.setattr(module, name, stop)
     with pytest.raises(type(error)):
         save(x, tmp_path / "x.zarr", mode="w")
@@ -170,7 +171,7 @@ def test_sweep__leaves_the_staging_of_other_stores(tmp_path):
     others = [".a.zarr.01234567.staging", ".b.01234567.staging", ".a.x.staging", ".a[1].zarr"]
     for name in (*mine, *others, "a"):
         (tmp_path / name).mkdir()
-    files.sweep(tmp_path / "a")
+    atomic_files.sweep(tmp_path / "a")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*others, "a"])
 
 
@@ -178,7 +179,7 @@ def test_sweep__puts_back_a_store_that_was_half_exchanged(tmp_path):
     old = tmp_path / ".a.01234567.old"
     old.mkdir()
     (old / "zarr.json").touch()
-    files.sweep(tmp_path / "a")
+    atomic_files.sweep(tmp_path / "a")
     assert (tmp_path / "a" / "zarr.json").exists()
     assert not old.exists()
 
@@ -234,7 +235,7 @@ def test_lock__lets_many_writers_in_one_after_the_other(tmp_path):
     def work():
         for _ in range(20):
             try:
-                with files.locked(tmp_path / "x"):
+                with atomic_files.locked(tmp_path / "x"):
                     inside.append(1)
                     worst.append(len(inside))
                     time.sleep(0.001)

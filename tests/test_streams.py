@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as npst
 
 import fhemb_xr as fx
 from fhemb_xr.errors import ConfigError, SchemaError
-from fhemb_xr.io import codecs, decimals
+from fhemb_xr.io.formats import codecs, decimals
 
 
 @given(
@@ -144,7 +144,7 @@ def test_pipeline__of_a_forked_process_is_that_of_zarr_python(tmp_path, monkeypa
     monkeypatch.setattr(ZarrsCodecPipeline, "read", hang)
     with pytest.raises(AssertionError, match="in a forked process"):
         opened[:]
-    monkeypatch.setattr("fhemb_xr.io.compiled.os.getpid", lambda: -1)
+    monkeypatch.setattr("fhemb_xr.io.formats.zarrs_pipeline.os.getpid", lambda: -1)
     np.testing.assert_array_equal(opened[:], here)
 
 

@@ -12,9 +12,11 @@ import zarr
 
 import fhemb_xr as fx
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding, inventory, shards
+from fhemb_xr.io import encoding
+from fhemb_xr.io.formats import manifest
+from fhemb_xr.io.integrity import checksums
+from fhemb_xr.io.integrity.verification import verify
 from fhemb_xr.io.store import save
-from fhemb_xr.io.verification import verify
 from fhemb_xr.testing import audience
 
 GOLDEN = Path(__file__).parent / "golden" / "1.0"
@@ -81,16 +83,16 @@ def test_verify__finds_300_of_300_flipped_bits_in_any_file(path):
 def test_verify__finds_every_flipped_bit_of_a_chunk_file(path):
     file = path / "heatmap/c/0/0/0/0/0"
     whole = file.read_bytes()
-    how = shards.layout(json.loads((path / "heatmap/zarr.json").read_text()))
+    how = checksums.layout(json.loads((path / "heatmap/zarr.json").read_text()))
     assert how.inside == (1, 1, 3, 1, 1)
-    assert not shards.faults(whole, how)
+    assert not checksums.faults(whole, how)
     rng = np.random.default_rng(0)
     for at in rng.integers(len(whole), size=300):
         damaged = bytearray(whole)
         damaged[at] ^= 1 << rng.integers(8)
-        assert shards.faults(bytes(damaged), how)
+        assert checksums.faults(bytes(damaged), how)
     for length in rng.integers(len(whole), size=100):
-        assert shards.faults(whole[:length], how)
+        assert checksums.faults(whole[:length], how)
 
 
 @pytest.mark.parametrize("how", ["removed", "truncated", "emptied"])
@@ -193,5 +195,5 @@ def test_map_of_files__comes_back():
     for shape in [(1,), (3, 2, 5), (2, 0), (9, 1, 1)]:
         there = rng.random(shape) > 0.5
         text = np.packbits(there).tobytes().hex()
-        np.testing.assert_array_equal(inventory.expected(text, shape), there)
-        assert inventory.expected(None, shape).all()
+        np.testing.assert_array_equal(manifest.expected(text, shape), there)
+        assert manifest.expected(None, shape).all()

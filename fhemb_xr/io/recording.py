@@ -10,7 +10,9 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, StoreError
-from fhemb_xr.io import codecs, decimals, encoding, files, inventory, provenance, versions
+from fhemb_xr.io import encoding, icechunk_versions, provenance
+from fhemb_xr.io.formats import codecs, decimals, manifest
+from fhemb_xr.io.local import atomic_files
 
 
 def open_recording(store: Any, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  (xarray's own)
@@ -118,12 +120,12 @@ def open_result(store: Any) -> xr.DataArray | xr.Dataset:
 
 def opened(store: Any, chunks: Any) -> xr.Dataset:
     """Any finished store of this version, with labels loaded and what is packed unpacked."""
-    store = versions.store_of(store)
-    local = files.local_path(store)
+    store = icechunk_versions.store_of(store)
+    local = atomic_files.local_path(store)
     where = store if local is None else local
     attrs = _attributes(where, local)
     if local is not None:
-        from fhemb_xr.io.generation import Generation
+        from fhemb_xr.io.local.read_guard import Generation
 
         _check_files(local, attrs)
         where = Generation(local, attrs)
@@ -205,7 +207,7 @@ def _named(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _public(attrs: dict[Any, Any]) -> dict[Any, Any]:
-    return {k: v for k, v in attrs.items() if k not in inventory.PRIVATE}
+    return {k: v for k, v in attrs.items() if k not in manifest.PRIVATE}
 
 
 def _label(values: Any) -> Any:
@@ -221,7 +223,7 @@ def _attributes(store: Any, local: Path | None) -> dict[str, Any]:
     """Attributes of a finished store of a version that can be read."""
     name = _name(local)
     if local is not None and not local.exists():
-        if files.leavings(local):
+        if atomic_files.leavings(local):
             raise StoreError(f"{name} is missing, a writer died: save or ingest it again")
         raise StoreError(f"there is no store {name}: is the path right?")
     try:
@@ -255,10 +257,10 @@ def _raw_attributes(store: Any, local: Path | None) -> dict[str, Any]:
 
 def _check_files(local: Path, attrs: dict[str, Any]) -> None:
     """Compare with what was written: a missing chunk would read as NaN."""
-    wanted = attrs.get(inventory.FILES)
+    wanted = attrs.get(manifest.FILES)
     if not wanted:
         return
-    found = inventory.count_files(local)
+    found = manifest.count_files(local)
     lost = {n: (found.get(n, 0), k) for n, k in wanted.items() if found.get(n, 0) < k}
     if lost:
         text = ", ".join(f"{n!r} has {a} of {b} files" for n, (a, b) in lost.items())

@@ -11,17 +11,10 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import EmptySelectionError, SchemaError, StoreError
-from fhemb_xr.io import (
-    computing,
-    decimals,
-    encoding,
-    files,
-    inventory,
-    provenance,
-    ragged,
-    resuming,
-    versions,
-)
+from fhemb_xr.io import encoding, icechunk_versions, provenance
+from fhemb_xr.io.formats import decimals, manifest, ragged
+from fhemb_xr.io.local import atomic_files, compute
+from fhemb_xr.io.local import resume as resuming
 
 logger = logging.getLogger(__name__)
 SHARD_BYTES = 4 * 2**20
@@ -100,9 +93,9 @@ def save(
     """
     if mode not in ("w-", "w"):
         raise ValueError(f"mode is 'w-' (refuse to overwrite) or 'w' (replace), found {mode!r}")
-    if versions.is_session(store):
-        save(obj, versions.store_of(store), mode=mode, resume=resume)
-        versions.commit(store, message)
+    if icechunk_versions.is_session(store):
+        save(obj, icechunk_versions.store_of(store), mode=mode, resume=resume)
+        icechunk_versions.commit(store, message)
         return
     if message is not None:
         raise ValueError(
@@ -115,7 +108,7 @@ def save(
     except decimals.Inexact as more:
         logger.debug("%s of %r: stored as it is", more.args[1], more.args[0])
         # a store of any other kind than a folder is written in place, and was begun
-        again = mode if files.local_path(store) else "w"
+        again = mode if atomic_files.local_path(store) else "w"
         save(decimals.as_it_is(obj, more.args[0]), store, mode=again, resume=resume)
 
 
@@ -123,41 +116,41 @@ def _save(obj: xr.Dataset | xr.DataArray, store: Any, mode: str, resume: bool) -
     token = resuming.token(obj) if resume else None
     ds, packed = _prepared(obj)
     budget.require_fit(ds, budget.worker_share())
-    target = files.local_path(store)
+    target = atomic_files.local_path(store)
     if target is None:
         if resume:
             raise ValueError(f"only a folder can be resumed, found {type(store).__name__}")
         _write_in_place(ds, store, mode, packed)
         return
-    with files.locked(target):
-        files.sweep(target, keep=token)
-        files.require_place(target, replace=mode == "w")
-        files.require_room(target, ds.nbytes)
+    with atomic_files.locked(target):
+        atomic_files.sweep(target, keep=token)
+        atomic_files.require_place(target, replace=mode == "w")
+        atomic_files.require_room(target, ds.nbytes)
         if token is not None:
-            aside = files.kept_staging(target, token)
+            aside = atomic_files.kept_staging(target, token)
             _go_on(ds, aside, packed)
             _publish(aside, target)
             return
-        with files.staging(target) as aside:
+        with atomic_files.staging(target) as aside:
             _write(ds, aside, "w-", packed)  # "w" would make it anew, open to others
             _publish(aside, target)
 
 
 def _publish(aside: Path, target: Path) -> None:
     _check(aside)
-    files.sync_tree(aside)
-    files.publish(aside, target)
+    atomic_files.sync_tree(aside)
+    atomic_files.publish(aside, target)
 
 
 def _go_on(ds: xr.Dataset, aside: Path, packed: Packing) -> None:
     """Write what an earlier run has not."""
     ds = resuming.settled(ds)
-    if not (aside / inventory.ROOT).exists():
-        with files.staging(aside) as begun:  # the outline is there whole, or not at all
+    if not (aside / manifest.ROOT).exists():
+        with atomic_files.staging(aside) as begun:  # the outline is there whole, or not at all
             _outlined(ds, begun, "w-", packed)
             aside.rmdir()
             begun.rename(aside)
-    computing.compute(resuming.rest(ds, aside))
+    compute.compute(resuming.rest(ds, aside))
     _finish(aside, packed)
 
 
@@ -179,7 +172,7 @@ def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, Packing]:
     return ds.map(_stored, keep_attrs=True).assign_coords(kept), packed
 
 
-_PRIVATE = (*inventory.PRIVATE, provenance.ARRAY)
+_PRIVATE = (*manifest.PRIVATE, provenance.ARRAY)
 
 
 def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:
@@ -301,7 +294,7 @@ def _write_in_place(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> N
 
 
 def _write(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
-    computing.compute(_outlined(ds, store, mode, packed))
+    compute.compute(_outlined(ds, store, mode, packed))
     _finish(store, packed)
 
 
@@ -347,8 +340,8 @@ def _finish(store: Any, packed: Packing) -> None:
         group[name].attrs.update(how)
     done: dict[str, Any] = {encoding.STATUS: encoding.COMPLETE}
     if isinstance(store, Path):
-        files.sweep_pieces(store)  # of a worker that was killed, its task redone
-        done = inventory.seal(store, done)
+        atomic_files.sweep_pieces(store)  # of a worker that was killed, its task redone
+        done = manifest.seal(store, done)
     group.attrs.update(done)
 
 
@@ -359,7 +352,7 @@ def _check(aside: Path) -> None:
     group: Any = zarr.open_group(str(aside), mode="r")
     if group.attrs[provenance.KIND] == "recording":
         return
-    found = group.attrs[inventory.FILES]
+    found = group.attrs[manifest.FILES]
     for name, array in group.arrays():
         wanted = math.prod(
             -(-n // c) for n, c in zip(array.shape, array.shards or array.chunks, strict=True)

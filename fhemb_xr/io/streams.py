@@ -10,16 +10,9 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.io import (
-    codecs,
-    decimals,
-    encoding,
-    files,
-    hdf5,
-    provenance,
-    ragged,
-    recording,
-)
+from fhemb_xr.io import encoding, provenance, recording
+from fhemb_xr.io.formats import codecs, decimals, hdf5, ragged
+from fhemb_xr.io.local import atomic_files
 
 Streams = xr.Dataset | xr.DataTree
 
@@ -74,7 +67,7 @@ def open_streams(
     >>> again.aus.dims
     ('session', 'person', 'frame', 'au')
     """
-    local = files.local_path(store)
+    local = atomic_files.local_path(store)
     if local is not None and hdf5.is_hdf5(local):
         each = ((s, p, clocked(ds, sampling_rate)) for s, p, ds in hdf5.recordings(local))
         found = {(s, p): chunked(ds, chunks) for s, p, ds in each}

@@ -7,15 +7,15 @@ from fhemb_xr.plot import files
 from fhemb_xr.plot.bands import band_energy, bands, scalogram
 from fhemb_xr.plot.distributions import pdf, scree
 from fhemb_xr.plot.faces import eigenfaces, frames
-from fhemb_xr.plot.lags import lagged, lagged_at
-from fhemb_xr.plot.maps import histogram
+from fhemb_xr.plot.histograms import histogram
+from fhemb_xr.plot.lagged import lagged, lagged_at
 from fhemb_xr.plot.matrices import dendrogram, relation
-from fhemb_xr.plot.people import clusters_at, projection
-from fhemb_xr.plot.playback import player
-from fhemb_xr.plot.policies import normalisation
+from fhemb_xr.plot.normalisation import normalisation
+from fhemb_xr.plot.player import player
+from fhemb_xr.plot.projections import clusters_at, projection
 from fhemb_xr.plot.scores import accuracy, silhouette
 from fhemb_xr.plot.signals import signal
-from fhemb_xr.plot.warps import warping
+from fhemb_xr.plot.warping import warping
 
 __all__ = [
     "accuracy",

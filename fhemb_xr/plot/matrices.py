@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.plot import theme, trees
+from fhemb_xr.plot import linkage, theme
 
 _NAMES = {
     "dtw": "DTW distance",
@@ -68,9 +68,9 @@ def relation(
     >>> figure = plot.relation(d)
     """
     hv = theme.backends()
-    values, labels = trees.square(d)
+    values, labels = linkage.square(d)
     n, metric = len(labels), str(d.attrs.get("metric", ""))
-    rows = trees.order(values, metric, method)
+    rows = linkage.order(values, metric, method)
     groups = None if clusters is None else _groups(clusters, len(labels))
     if groups is not None:
         rows = _together(rows, groups)
@@ -218,18 +218,18 @@ def dendrogram(
     >>> figure = plot.dendrogram(d)
     """
     hv = theme.backends()
-    values, labels = trees.square(d)
+    values, labels = linkage.square(d)
     metric = str(d.attrs.get("metric", ""))
-    rows = trees.comparable(values)
+    rows = linkage.comparable(values)
     absent = len(labels) - len(rows)
     note = f"{absent} of {len(labels)} without a value" if absent else ""
-    ylabel = f"1 − {scale(d)}" if metric in trees.SIMILARITIES else scale(d)
+    ylabel = f"1 − {scale(d)}" if metric in linkage.SIMILARITIES else scale(d)
     below = " · ".join(t for t in (theme.bands(d.attrs), note) if t)
     drawn_as = theme.title(f"Tree by {method} linkage", below=below, columns=56)
     heading = title if title is not None else drawn_as
     if len(rows) < 2:
         return theme.empty("no tree: no two subjects have a value", heading, "Subject", ylabel)
-    tree = trees.links(values[np.ix_(rows, rows)], metric, method)
+    tree = linkage.links(values[np.ix_(rows, rows)], metric, method)
     labels = [labels[i] for i in rows]
     if clusters is not None:
         clusters = clusters.isel({clusters.dims[0]: rows})
@@ -247,7 +247,7 @@ def dendrogram(
         )
         for colour, some in paths.items()
     ]
-    names = [labels[i] for i in trees.leaves(tree)]
+    names = [labels[i] for i in linkage.leaves(tree)]
     wide = min(theme.FULL_IN, max(theme.COLUMN_IN, 0.09 * n + 0.8))
     tick = min(7.0, 0.7 * 72 * (wide - 0.8) / n) if n > 12 else 7.0
     px = round(min(860, max(380, 11 * n)))
@@ -279,7 +279,7 @@ def _brackets(tree: NDArray[np.float64], n: int) -> list[NDArray[np.float64]]:
     "order.
     """
     x = np.zeros(2 * n - 1)
-    x[trees.leaves(tree)] = np.arange(n)
+    x[linkage.leaves(tree)] = np.arange(n)
     y = np.concatenate([np.zeros(n), tree[:, 2]])
     out = []
     for k, (a, b) in enumerate(tree[:, :2].astype(int)):

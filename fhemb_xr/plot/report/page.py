@@ -13,7 +13,8 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.io import sensitivity
-from fhemb_xr.plot import files, sections, theme
+from fhemb_xr.plot import files, theme
+from fhemb_xr.plot.report import sections
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -95,7 +96,7 @@ def report(
     Examples
     --------
     >>> import fhemb_xr as fx
-    >>> from fhemb_xr.plot.report import report  # report(ds, emb, relation, "report.html")
+    >>> from fhemb_xr.plot.report.page import report  # report(ds, emb, relation, "report.html")
     """
     path = Path(path)
     embedding = embedding.transpose(..., schema.TIME, schema.FEATURE)

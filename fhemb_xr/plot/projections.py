@@ -8,8 +8,8 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, UnknownNameError
-from fhemb_xr.plot import space, theme
-from fhemb_xr.plot.space import scatter
+from fhemb_xr.plot import scatter3d, theme
+from fhemb_xr.plot.scatter3d import scatter
 
 
 def projection(
@@ -70,7 +70,7 @@ def projection(
     if not np.isfinite(xy).all(axis=1).any():
         return theme.empty("no subject has a place", heading, *names[:2])
     if n_dims == 3:
-        return space.cube(xy, theme.ids(points, subject), names, clusters, view, heading)
+        return scatter3d.cube(xy, theme.ids(points, subject), names, clusters, view, heading)
     low, high = np.nanmin(xy, axis=0), np.nanmax(xy, axis=0)
     reach = 0.58 * max(float((high - low).max()), 1e-12)
     centre = (low + high) / 2

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import files
+from fhemb_xr.io.local import atomic_files
 
 FIRST = "Repository initialized"
 
@@ -87,7 +87,7 @@ def version(path: str | Path, message: str, *, branch: str = "main") -> Iterator
     if not message.strip():
         raise ValueError("a version has a message that says what it is, found an empty one")
     target = Path(path).expanduser().resolve()
-    with files.locked(target):
+    with atomic_files.locked(target):
         _require_repository(target, or_nothing=True)
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _errors(target):

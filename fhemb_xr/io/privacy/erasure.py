@@ -19,7 +19,10 @@ import numpy as np
 
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import damage, encoding, files, inventory, provenance, versions
+from fhemb_xr.io import encoding, icechunk_versions, provenance
+from fhemb_xr.io.formats import manifest
+from fhemb_xr.io.integrity import damage
+from fhemb_xr.io.local import atomic_files
 
 _OF_PEOPLE = re.compile(rf"{schema.SUBJECT}(_\d+)?")
 Places = dict[str, int]
@@ -52,7 +55,7 @@ class Erasure:
 
     store: str
     found: bool = False
-    files: int = 0
+    atomic_files: int = 0
     rewritten: tuple[str, ...] = ()
     swept: int = 0
     linked: int = 0
@@ -106,17 +109,17 @@ def forget(subject: int | str, *stores: Any) -> list[Erasure]:
 
 
 def _forget(subject: int | str, store: Any) -> Erasure:
-    path = files.local_path(store)
+    path = atomic_files.local_path(store)
     if path is None:
         raise StoreError("people are removed from stores in folders of this machine only")
-    with files.locked(path):
+    with atomic_files.locked(path):
         swept = _sweep(path)
-        if versions.is_versioned(path):
+        if icechunk_versions.is_versioned(path):
             raise StoreError(
                 f"every earlier version in {path.name!r} would keep the person: save its "
                 "newest without them into another store, and delete this one"
             )
-        if not (path / inventory.ROOT).is_file():
+        if not (path / manifest.ROOT).is_file():
             raise StoreError(f"there is no store {path.name!r}: is the path right?")
         arrays, attrs = _opened(path)
         places, axes = _places(arrays, subject)
@@ -125,12 +128,12 @@ def _forget(subject: int | str, store: Any) -> Erasure:
         gone = _Gone(places)
         if any(arrays[d].shape in ((), (1,)) for d in places):
             return _remove(path, gone, swept)
-        with files.staging(path) as aside:
+        with atomic_files.staging(path) as aside:
             for name, array in arrays.items():
                 _copy(path / name, aside / name, array, gone)
             _finish(path, aside, attrs, subject)
-            files.sync_tree(aside)
-            files.publish(aside, path)
+            atomic_files.sync_tree(aside)
+            atomic_files.publish(aside, path)
         return gone.told(path.name, swept)
 
 
@@ -152,13 +155,13 @@ class _Gone:
 
 def _sweep(path: Path) -> int:
     """Remove all that killed writers left, whoever is in it."""
-    aside = files.successor(path)
-    left = [*files.leavings(path), *([aside] if aside.exists() else [])]
-    files.sweep(path)
+    aside = atomic_files.successor(path)
+    left = [*atomic_files.leavings(path), *([aside] if aside.exists() else [])]
+    atomic_files.sweep(path)
     if aside.exists():
         shutil.rmtree(aside)
     if path.exists():
-        files.sweep_pieces(path)
+        atomic_files.sweep_pieces(path)
     return len(left)
 
 
@@ -166,9 +169,9 @@ def _opened(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     import zarr
 
     try:
-        attrs = inventory.document(path / inventory.ROOT).get("attributes", {})
+        attrs = manifest.document(path / manifest.ROOT).get("attributes", {})
         schema.check_version(attrs)
-        folders = [p for p in sorted(path.iterdir()) if (p / inventory.ROOT).is_file()]
+        folders = [p for p in sorted(path.iterdir()) if (p / manifest.ROOT).is_file()]
         arrays = {p.name: zarr.open_array(p, mode="r", zarr_format=3) for p in folders}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(
@@ -196,7 +199,7 @@ def _remove(path: Path, gone: _Gone, swept: int) -> Erasure:
         gone.count(file, whole=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.staging")
     path.rename(aside)
-    files.sync_folder(path.parent)
+    atomic_files.sync_folder(path.parent)
     shutil.rmtree(aside)
     return gone.told(path.name, swept)
 
@@ -210,9 +213,9 @@ def _copy(old: Path, new: Path, array: Any, gone: _Gone) -> None:
     dims = array.metadata.dimension_names or ()
     axes = {i: gone.places[d] for i, d in enumerate(dims) if d in gone.places}
     new.mkdir(mode=0o700)
-    meta = inventory.document(old / inventory.ROOT)
+    meta = manifest.document(old / manifest.ROOT)
     meta["shape"] = [n - (i in axes) for i, n in enumerate(meta["shape"])]
-    (new / inventory.ROOT).write_text(json.dumps(meta, indent=2))
+    (new / manifest.ROOT).write_text(json.dumps(meta, indent=2))
     unit = array.shards or array.chunks
     if any(unit[i] != 1 for i in axes):
         _rewrite(old, new, array, axes, gone)
@@ -225,7 +228,7 @@ def _copy(old: Path, new: Path, array: Any, gone: _Gone) -> None:
         moved = [k - (i in axes and k > axes[i]) for i, k in enumerate(index)]
         there = new.joinpath("c", *map(str, moved))
         there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.link(file, there)
+        atomic_files.link(file, there)
 
 
 def _rewrite(old: Path, new: Path, array: Any, axes: dict[int, int], gone: _Gone) -> None:
@@ -245,23 +248,23 @@ def _rewrite(old: Path, new: Path, array: Any, axes: dict[int, int], gone: _Gone
 
 
 def _sparse(folder: Path, array: Any) -> bool:
-    return inventory.present(folder, array.metadata.to_dict()) is not None
+    return manifest.present(folder, array.metadata.to_dict()) is not None
 
 
 def _finish(path: Path, aside: Path, attrs: dict[str, Any], subject: int | str) -> None:
     """The group, the ledger of an ingest, and the description of what there is now."""
     import zarr
 
-    root = inventory.document(path / inventory.ROOT)
-    (aside / inventory.ROOT).write_text(json.dumps(root, indent=2))
-    ledger = Path(schema.HEATMAP, inventory.LEDGER)
+    root = manifest.document(path / manifest.ROOT)
+    (aside / manifest.ROOT).write_text(json.dumps(root, indent=2))
+    ledger = Path(schema.HEATMAP, manifest.LEDGER)
     if (path / ledger).is_file():
         (aside / ledger).write_bytes(without((path / ledger).read_bytes(), subject))
     group = zarr.open_group(aside, mode="r+")
     provenance.restamp(group, "forget of one subject")
     status = attrs.get(encoding.STATUS, encoding.COMPLETE)
     if status == encoding.COMPLETE:
-        group.attrs.update(inventory.seal(aside, {encoding.STATUS: status}))
+        group.attrs.update(manifest.seal(aside, {encoding.STATUS: status}))
 
 
 def without(ledger: bytes, subject: int | str) -> bytes:

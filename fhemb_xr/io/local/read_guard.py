@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from zarr.storage import LocalStore
 
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import inventory, provenance
+from fhemb_xr.io import provenance
+from fhemb_xr.io.formats import manifest
 
 T = TypeVar("T")
 TRANSIENT = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR}
@@ -93,7 +94,7 @@ class Generation(LocalStore):
         self._require_same()
 
     def _require_same(self) -> None:
-        path = self.root / inventory.ROOT
+        path = self.root / manifest.ROOT
         try:
             found = os.stat(path)
             now = found.st_ino, found.st_mtime_ns
@@ -111,9 +112,9 @@ class Generation(LocalStore):
 
 def _whole(attrs: dict[str, Any]) -> frozenset[str]:
     """Arrays of which every file must be there."""
-    names = set(attrs.get(inventory.FILES, {}))
-    if inventory.PRESENT in attrs:
-        return frozenset(names - set(attrs[inventory.PRESENT]))
+    names = set(attrs.get(manifest.FILES, {}))
+    if manifest.PRESENT in attrs:
+        return frozenset(names - set(attrs[manifest.PRESENT]))
     recording = attrs.get(provenance.KIND) == "recording"
     return frozenset() if recording else frozenset(names)
 

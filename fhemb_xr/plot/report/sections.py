@@ -13,13 +13,13 @@ from fhemb_xr import schema
 from fhemb_xr.plot import (
     distributions,
     faces,
-    lags,
+    lagged,
+    linkage,
     matrices,
-    people,
-    playback,
+    player,
+    projections,
     signals,
     theme,
-    trees,
 )
 
 PLAYER_BYTES = 1_200_000
@@ -77,7 +77,7 @@ def face(recording: xr.Dataset, embedding: xr.DataArray, who: object) -> Iterato
         "the pixels of each frame; gaps are frames without a face. The printed figure shows "
         "six of these frames.",
         faces.frames(clip),
-        playback.player(clip),
+        player.player(clip),
     )
 
 
@@ -176,7 +176,7 @@ def following(
         f"A peak at a positive lag means that {follows}. "
         + _of_chance(null)
         + escape(str(found.attrs.get("caveat", ""))),
-        lags.lagged(found, null=null),
+        lagged.lagged(found, null=null),
     )
 
 
@@ -196,14 +196,14 @@ def _closest(
     """The lagged correlation of the two people who are most alike, in the first feature, and
     its null.
     """
-    values, _ = trees.square(relation)
-    values = -values if relation.attrs.get("metric") in trees.SIMILARITIES else values
+    values, _ = linkage.square(relation)
+    values = -values if relation.attrs.get("metric") in linkage.SIMILARITIES else values
     above = np.where(np.triu(np.ones_like(values), 1) > 0, values, np.inf)
     above[~np.isfinite(above)] = np.inf
     if not np.isfinite(above).any():
         return None
     i, j = np.unravel_index(int(above.argmin()), above.shape)
-    ids = [relation[d].values[k].item() for d, k in zip(trees.PAIR, (i, j), strict=True)]
+    ids = [relation[d].values[k].item() for d, k in zip(linkage.PAIR, (i, j), strict=True)]
     series = (
         theme.one(embedding, schema.SESSION).isel({schema.FEATURE: 0}).chunk({schema.TIME: -1})
     )
@@ -219,7 +219,7 @@ def _closest(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         found, null = _with_null(pair, window_s=window, step_s=step, max_lag_s=lag)
-    found = found.assign_coords(dict(zip(trees.PAIR, ids, strict=True)))
+    found = found.assign_coords(dict(zip(linkage.PAIR, ids, strict=True)))
     keep = {k: v for k, v in embedding.attrs.items() if k == "fhemb_bands"}
     caveat = " ".join(
         f"Note: {text}." for text in dict.fromkeys(str(w.message) for w in caught)
@@ -277,5 +277,5 @@ def seats(
         "The groups where the camera saw them, in pixels of its picture, in the middle frame "
         "of the embedding; "
         "names that would touch one another are left out.",
-        people.clusters_at(clusters, position, frame),
+        projections.clusters_at(clusters, position, frame),
     )

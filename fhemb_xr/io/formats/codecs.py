@@ -40,7 +40,7 @@ def reading(local: Path | None) -> Iterator[None]:
     if not compiled(local):
         yield
         return
-    from fhemb_xr.io.compiled import PATH
+    from fhemb_xr.io.formats.zarrs_pipeline import PATH
 
     with zarr.config.set({"codec_pipeline.path": PATH}), warnings.catch_warnings():
         # of text and other codecs that it leaves to zarr-python

@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding, files, inventory, provenance, shards
-from fhemb_xr.io.damage import Damage, Region, file_region, regions, spans
+from fhemb_xr.io import encoding, provenance
+from fhemb_xr.io.formats import manifest
+from fhemb_xr.io.integrity import checksums
+from fhemb_xr.io.integrity.damage import Damage, Region, file_region, regions, spans
+from fhemb_xr.io.local import atomic_files
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 
@@ -54,7 +57,7 @@ def verify(store: Any, *, threads: int | None = None) -> list[Damage]:
     ...     fx.verify(f"{folder}/a.zarr")
     []
     """
-    local = files.local_path(store)
+    local = atomic_files.local_path(store)
     if local is not None:
         return _verify_folder(local, threads or os.cpu_count() or 1)
     import zarr
@@ -70,20 +73,20 @@ def verify(store: Any, *, threads: int | None = None) -> list[Damage]:
 
 
 def _verify_folder(local: Path, threads: int) -> list[Damage]:
-    if not (local / inventory.ROOT).is_file():
+    if not (local / manifest.ROOT).is_file():
         raise StoreError(f"{local.name!r} is not a Zarr 3 store: it has no zarr.json")
     try:
-        root = inventory.document(local / inventory.ROOT)
+        root = manifest.document(local / manifest.ROOT)
         attrs = dict(root.get("attributes", {}))
     except (ValueError, TypeError, OSError) as error:
-        return [Damage("", "damaged", inventory.ROOT, reason=f"its zarr.json: {error}")]
+        return [Damage("", "damaged", manifest.ROOT, reason=f"its zarr.json: {error}")]
     arrays, found = _arrays(local, attrs)
     found = [*_state(attrs), *_metadata(local, root, attrs), *found]
     labels = _labels(arrays)
     with ThreadPoolExecutor(threads) as pool:
         for name, array in arrays.items():
             check = _checker(local / name, array)
-            wanted = attrs.get(inventory.PRESENT, {}).get(name)
+            wanted = attrs.get(manifest.PRESENT, {}).get(name)
             lists = pool.map(check, _files(local / name, array, attrs, wanted), chunksize=1)
             found += [_named(name, array, labels, piece) for p in lists for piece in p]
             found += _count_lost(local, name, attrs)
@@ -101,11 +104,11 @@ def _arrays(local: Path, attrs: dict[str, Any]) -> tuple[dict[str, Any], list[Da
 
     folders = {p.name for p in local.iterdir() if p.is_dir()}
     arrays, found = {}, []
-    for name in sorted(folders | set(attrs.get(inventory.FILES, {}))):
+    for name in sorted(folders | set(attrs.get(manifest.FILES, {}))):
         try:
             arrays[name] = zarr.open_array(local / name, mode="r", zarr_format=3)
         except _UNREADABLE as error:
-            meta = f"{name}/{inventory.ROOT}"
+            meta = f"{name}/{manifest.ROOT}"
             there = (local / meta).is_file()
             reason = f"its zarr.json: {error}" if there else "it has no zarr.json"
             found.append(Damage(name, "damaged" if there else "lost", meta, reason=reason))
@@ -114,14 +117,14 @@ def _arrays(local: Path, attrs: dict[str, Any]) -> tuple[dict[str, Any], list[Da
 
 def _metadata(local: Path, root: dict[str, Any], attrs: dict[str, Any]) -> Iterator[Damage]:
     """Files beside the chunks that are not what was written."""
-    for file, wanted in attrs.get(inventory.CHECKSUMS, {}).items():
+    for file, wanted in attrs.get(manifest.CHECKSUMS, {}).items():
         name = file.partition("/")[0] if "/" in file else ""
         path = local / file
         if not path.is_file():
             yield Damage(name, "lost", file, reason=f"{path.name} is not there")
             continue
-        own = file == inventory.ROOT
-        now = inventory.own_checksum(root) if own else inventory.crc32c(path.read_bytes())
+        own = file == manifest.ROOT
+        now = manifest.own_checksum(root) if own else manifest.crc32c(path.read_bytes())
         if now != wanted:
             reason = f"{path.name} is not what was written"
             yield Damage(name, "damaged", file, reason=reason)
@@ -139,14 +142,14 @@ def _files(
     shape = tuple(-(-n // c) for n, c in zip(array.shape, unit, strict=True))
     recording = attrs.get(provenance.KIND) == "recording"
     # stores of before the map: a recording has no files where there is nobody
-    sure = inventory.PRESENT in attrs or not recording
-    must = inventory.expected(text, shape)
+    sure = manifest.PRESENT in attrs or not recording
+    must = manifest.expected(text, shape)
     return ((index, bool(must[index]) and sure) for index in np.ndindex(shape))
 
 
 def _checker(folder: Path, array: Any) -> Callable[[tuple[tuple[int, ...], bool]], list[Piece]]:
     """What looks at one file."""
-    layout = shards.layout(array.metadata.to_dict())
+    layout = checksums.layout(array.metadata.to_dict())
 
     def check(place: tuple[tuple[int, ...], bool]) -> list[Piece]:
         index, wanted = place
@@ -159,7 +162,7 @@ def _checker(folder: Path, array: Any) -> Callable[[tuple[tuple[int, ...], bool]
             return [(index, None, "damaged", error.strerror or str(error))]
         if layout is None:
             return _decoded(array, index)
-        bad = shards.faults(data, layout)
+        bad = checksums.faults(data, layout)
         return [(index, _inner(array, index, at), "damaged", why) for at, why in bad]
 
     return check
@@ -193,10 +196,10 @@ def _named(name: str, array: Any, labels: dict[str, Any], piece: Piece) -> Damag
 
 def _count_lost(local: Path, name: str, attrs: dict[str, Any]) -> Iterator[Damage]:
     """For recordings of before the map of files: how many are lost, not which."""
-    if inventory.PRESENT in attrs or attrs.get(provenance.KIND) != "recording":
+    if manifest.PRESENT in attrs or attrs.get(provenance.KIND) != "recording":
         return
-    wanted = attrs.get(inventory.FILES, {}).get(name, 0)
-    n_found = inventory.count_files(local).get(name, 0)
+    wanted = attrs.get(manifest.FILES, {}).get(name, 0)
+    n_found = manifest.count_files(local).get(name, 0)
     if n_found < wanted:
         yield Damage(name, "lost", reason=f"it has {n_found} of {wanted} files")
 

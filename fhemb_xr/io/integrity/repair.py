@@ -13,9 +13,11 @@ from typing import Any
 
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding, files, inventory, provenance
-from fhemb_xr.io.damage import Damage
-from fhemb_xr.io.verification import verify
+from fhemb_xr.io import encoding, provenance
+from fhemb_xr.io.formats import manifest
+from fhemb_xr.io.integrity.damage import Damage
+from fhemb_xr.io.integrity.verification import verify
+from fhemb_xr.io.local import atomic_files
 
 AXES = (schema.SUBJECT, schema.SESSION, schema.AXIS, schema.TIME, schema.FRAME, schema.N_TIME)
 DAMAGED = "damaged"
@@ -80,17 +82,17 @@ def repair(store: Any) -> Repair:
     ...     fx.repair(f"{folder}/a.zarr").todo
     ''
     """
-    path = files.local_path(store)
+    path = atomic_files.local_path(store)
     if path is None:
         raise StoreError("only stores in folders of this machine are repaired")
-    with files.locked(path):
-        files.sweep(path)
+    with atomic_files.locked(path):
+        atomic_files.sweep(path)
         if path.exists():
-            files.sweep_pieces(path)
+            atomic_files.sweep_pieces(path)
         found = tuple(verify(path))
         if not found:
             return Repair(path.name)
-        ledger = path / schema.HEATMAP / inventory.LEDGER
+        ledger = path / schema.HEATMAP / manifest.LEDGER
         if not ledger.is_file():
             return Repair(path.name, found, todo=_origin(path))
         return _repair_recording(path, ledger, found)
@@ -99,7 +101,7 @@ def repair(store: Any) -> Repair:
 def _origin(path: Path) -> str:
     """How a result is made again."""
     try:
-        root = inventory.document(path / inventory.ROOT).get("attributes", {})
+        root = manifest.document(path / manifest.ROOT).get("attributes", {})
         kind, history = root[provenance.KIND], str(root[schema.HISTORY]).splitlines()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"restore {path.name!r} from a copy, or compute it again"
@@ -114,7 +116,7 @@ def _repair_recording(path: Path, ledger: Path, found: tuple[Damage, ...]) -> Re
     try:
         header = json.loads(head)
         struck_before = f"{schema.HEATMAP}/{ledger.name}" if header.get(DAMAGED) else None
-        own = {inventory.ROOT, f"{schema.HEATMAP}/{ledger.name}"} - {struck_before}
+        own = {manifest.ROOT, f"{schema.HEATMAP}/{ledger.name}"} - {struck_before}
         if own & {d.file for d in found} or any(d.what == "unfinished" for d in found):
             raise ValueError
     except ValueError:
@@ -125,7 +127,9 @@ def _repair_recording(path: Path, ledger: Path, found: tuple[Damage, ...]) -> Re
     mended = _mend(path, header, found)
     struck = {key for d in found if (key := _key(d, header)) is not None}
     if struck:
-        shutil.rmtree(files.successor(path), ignore_errors=True)  # has links to what is damaged
+        shutil.rmtree(
+            atomic_files.successor(path), ignore_errors=True
+        )  # has links to what is damaged
         _strike(ledger, header, lines, struck)
     _sum_up(path)
     left = verify(path)
@@ -151,7 +155,7 @@ def _strike(ledger: Path, header: dict[str, Any], lines: list[bytes], struck: se
         line = json.loads(raw)
         if (line["session"], str(line["subject"]), line["start"]) not in struck:
             kept.append(raw)
-    files.replace_file(ledger, b"\n".join([*kept, b""]))
+    atomic_files.replace_file(ledger, b"\n".join([*kept, b""]))
 
 
 def _mend(path: Path, header: dict[str, Any], found: tuple[Damage, ...]) -> tuple[str, ...]:
@@ -159,23 +163,23 @@ def _mend(path: Path, header: dict[str, Any], found: tuple[Damage, ...]) -> tupl
     names = {d.array for d in found if d.array and (d.array in AXES or not d.index)}
     if not names:
         return ()
-    with files.staging(path) as folder:
+    with atomic_files.staging(path) as folder:
         _skeleton(path, folder / "new", header)
         for name in sorted(names & {p.name for p in (folder / "new").iterdir()}):
             new, old = folder / "new" / name, path / name
             if name in AXES:
                 shutil.rmtree(old / "c", ignore_errors=True)
             for file in sorted(p for p in new.rglob("*") if p.is_file()):
-                if name in AXES or file.name == inventory.ROOT:
+                if name in AXES or file.name == manifest.ROOT:
                     there = old / file.relative_to(new)
                     there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    files.replace_file(there, file.read_bytes())
+                    atomic_files.replace_file(there, file.read_bytes())
     return tuple(sorted(names))
 
 
 def _skeleton(path: Path, new: Path, header: dict[str, Any]) -> None:
     """An empty recording as the ledger describes it."""
-    attrs = inventory.document(path / inventory.ROOT)["attributes"]
+    attrs = manifest.document(path / manifest.ROOT)["attributes"]
     spans = [(s["start"], s["stop"]) for s in header["sessions"]]
     first, last = min(a for a, _ in spans), max(b for _, b in spans)
     group = encoding.create_recording(
@@ -195,6 +199,6 @@ def _skeleton(path: Path, new: Path, header: dict[str, Any]) -> None:
 
 def _sum_up(path: Path) -> None:
     """New checksums of the files that hold no chunk; what there must be stays as it was."""
-    root = inventory.document(path / inventory.ROOT)
-    root["attributes"][inventory.CHECKSUMS] = inventory.checksums(path, {})
-    files.replace_file(path / inventory.ROOT, json.dumps(root, indent=2).encode())
+    root = manifest.document(path / manifest.ROOT)
+    root["attributes"][manifest.CHECKSUMS] = manifest.checksums(path, {})
+    atomic_files.replace_file(path / manifest.ROOT, json.dumps(root, indent=2).encode())

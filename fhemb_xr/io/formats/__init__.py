@@ -1,0 +1,1 @@
+"""Formats on disk: codecs, decimals, HDF5, manifests, ragged arrays."""

@@ -1,0 +1,1 @@
+"""Checksums, damage, verification and repair of stores."""

@@ -1,0 +1,1 @@
+"""Local folders: atomic files, guarded reads, resumed computations."""

@@ -1,0 +1,1 @@
+"""Pseudonyms, and erasure of a person."""
