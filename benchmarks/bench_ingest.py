@@ -76,9 +76,9 @@ import xarray as xr
 
 from fhemb_xr import testing
 from fhemb_xr.io import encoding
-from ingest import embedded
-from ingest.frames import Block, Counts, distinct, rows, runs
 from ingest.hints import Hints
+from ingest.postgres import embedded_server
+from ingest.postgres.copy_decoder import Block, Counts, distinct, rows, runs
 from ingest.run import ingest
 from ingest.source import PostgresSource
 
@@ -221,9 +221,9 @@ def statements(source: PostgresSource, case: Case, n_time: int) -> list[str]:
         ]
 
 
-def drain(server: embedded.Server, queries: list[str], n: int) -> None:
+def drain(server: embedded_server.Server, queries: list[str], n: int) -> None:
     """psql to /dev/null, over ``n`` connections."""
-    psql = embedded.binaries() / "psql"
+    psql = embedded_server.binaries() / "psql"
     environment = {**os.environ, "PGPASSWORD": server.password}
     where = f"host={server.host} port={server.port} user={server.user} dbname={server.dbname}"
     running = []
@@ -242,7 +242,7 @@ def ours(source: PostgresSource, workers: int, grid: tuple[int, int] | None = SH
         ingest(source, Path(folder) / "a.zarr", grid=grid, workers=workers)
 
 
-def original(server: embedded.Server, case: Case, n: int, packed: bool = False) -> None:
+def original(server: embedded_server.Server, case: Case, n: int, packed: bool = False) -> None:
     """One SELECT a person, fetchall, numpy, ``to_zarr``; as it comes, or in our encoding."""
     ours = {
         **encoding.PACKING,
@@ -322,7 +322,7 @@ print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 """
 
 
-def peak(server: embedded.Server, case: Case, workers: int) -> float:
+def peak(server: embedded_server.Server, case: Case, workers: int) -> float:
     """MiB of a fresh process that does one run."""
     asked = {"connection": server.connection(), "schema": case.schema, "workers": workers}
     asked |= {"grid": SHAPE, "hints": {k: v for k, v in vars(case.hints).items() if v}}
@@ -340,7 +340,11 @@ def scratch() -> str:
 
 
 def measure(
-    server: embedded.Server, case: Case, n_time: int, connections: tuple[int, ...], repeats: int
+    server: embedded_server.Server,
+    case: Case,
+    n_time: int,
+    connections: tuple[int, ...],
+    repeats: int,
 ) -> None:
     n_time = max(20, int(n_time * case.share))
     with psycopg.connect(server.conninfo(), autocommit=True) as conn:
@@ -373,7 +377,7 @@ def measure(
         conn.execute(f"DROP SCHEMA {case.schema} CASCADE")
 
 
-def backends(server: embedded.Server) -> float:
+def backends(server: embedded_server.Server) -> float:
     """Seconds of processor time of all backends that have ended."""
     with psycopg.connect(server.conninfo()) as conn:
         postmaster = psutil.Process(conn.info.backend_pid).parent()
@@ -383,7 +387,7 @@ def backends(server: embedded.Server) -> float:
 
 
 def processor(
-    server: embedded.Server, work: Callable[[], object], total: int
+    server: embedded_server.Server, work: Callable[[], object], total: int
 ) -> tuple[float, float, float]:
     """µs a frame of the server, of this process and of its children."""
     theirs, children = backends(server), resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -394,7 +398,7 @@ def processor(
 
 
 def rates(
-    server: embedded.Server,
+    server: embedded_server.Server,
     source: PostgresSource,
     queries: list[str],
     n: int,
@@ -452,7 +456,7 @@ def wait_for(port: int) -> None:
 
 
 @contextmanager
-def forwarded(server: embedded.Server, port: int, key: Path) -> Iterator[int]:
+def forwarded(server: embedded_server.Server, port: int, key: Path) -> Iterator[int]:
     """``ssh -L``."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         local = free.getsockname()[1]
@@ -468,12 +472,12 @@ def forwarded(server: embedded.Server, port: int, key: Path) -> Iterator[int]:
         process.wait()
 
 
-def through_ssh(server: embedded.Server, case: Case, n_time: int, repeats: int) -> None:
+def through_ssh(server: embedded_server.Server, case: Case, n_time: int, repeats: int) -> None:
     """The same run direct, through both of our tunnels, and through ``ssh -L``."""
     import getpass
 
     from ingest.settings import Database
-    from ingest.tunnel import tunnel
+    from ingest.ssh.tunnel import tunnel
 
     with psycopg.connect(server.conninfo(), autocommit=True) as conn:
         load(conn, case, n_time)
@@ -532,7 +536,7 @@ def main() -> None:
         f" {'goal':>5} {'server':>7} {'client':>7}"
         f" {'psql':>5} {'bound':>6}"
     )
-    with embedded.serve() as server:
+    with embedded_server.serve() as server:
         for case in cases:
             measure(server, case, n_time, connections, repeats)
         if chosen.no_ssh:

@@ -3,7 +3,7 @@
 from fhemb_xr import accessor as _accessor  # noqa: F401  (registers .fhemb)
 from fhemb_xr import legacy, plot, testing  # noqa: F401  (fx.testing without an import)
 from fhemb_xr.cluster import local_cluster
-from fhemb_xr.diagnosis import show_versions
+from fhemb_xr.diagnostics import show_versions
 from fhemb_xr.io.icechunk_versions import open_version, version, versions
 from fhemb_xr.io.integrity.repair import repair
 from fhemb_xr.io.integrity.verification import verify

@@ -8,17 +8,17 @@ if TYPE_CHECKING:
     from ingest.run import ingest
     from ingest.source import PostgresSource
     from ingest.stacks import StackSource
-    from ingest.traces import open_trace
-    from ingest.verification import verify
+    from ingest.store.verification import verify
+    from ingest.streams.traces import open_trace
 
 _HOME = {
     "Hints": "ingest.hints",
     "PostgresSource": "ingest.source",
     "StackSource": "ingest.stacks",
     "ingest": "ingest.run",
-    "open_trace": "ingest.traces",
+    "open_trace": "ingest.streams.traces",
     "plan": "ingest.planning",
-    "verify": "ingest.verification",
+    "verify": "ingest.store.verification",
 }
 
 __all__ = ["Hints", "PostgresSource", "StackSource", "ingest", "open_trace", "plan", "verify"]

@@ -179,7 +179,7 @@ def verify(
 ) -> None:
     """Compare a store with its ledger and with the database; name the first difference."""
     with _reporting(as_json):
-        from ingest.verification import verify as compare
+        from ingest.store.verification import verify as compare
 
         if schema is None and files is None:
             verdict = compare(store)
@@ -228,7 +228,7 @@ def _database(
 ) -> Iterator["PostgresSource"]:
     from ingest import settings
     from ingest.source import PostgresSource
-    from ingest.tunnel import tunnel
+    from ingest.ssh.tunnel import tunnel
 
     found = settings.database()
     with tunnel(found, accept_new=accept_new) as way:

@@ -76,7 +76,7 @@ def _whole_way(
 ) -> list[tuple[str, float]]:
     """Run each stage as a user would; command and seconds of each."""
     from fhemb_xr.testing import audience
-    from ingest.embedded import serve
+    from ingest.postgres.embedded_server import serve
 
     frames = read_clip(clip) if clip else None
     ds = audience(

@@ -47,8 +47,8 @@ def _database(found: settings.Database) -> Iterator[Check]:
     """Whether the database answers, through its tunnel, and whether it could be written."""
     import psycopg
 
-    from ingest.connections import Door
-    from ingest.tunnel import chosen, tunnel
+    from ingest.postgres.connections import Door
+    from ingest.ssh.tunnel import chosen, tunnel
 
     try:
         with (

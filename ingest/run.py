@@ -14,12 +14,12 @@ from fhemb_xr.errors import FhembError, SourceError, StoreError
 from fhemb_xr.io.integrity.repair import DAMAGED
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.local.atomic_files import locked
-from ingest import revision, writer
-from ingest.connections import ConnectionLost, SnapshotLost
-from ingest.frames import Block, Counts
 from ingest.planning import choose, plan
+from ingest.postgres.connections import ConnectionLost, SnapshotLost
+from ingest.postgres.copy_decoder import Block, Counts
 from ingest.source import Reader, Source, in_threads
-from ingest.writer import Options, Target, Task
+from ingest.store import revision, writer
+from ingest.store.writer import Options, Target, Task
 
 Progress = Callable[[int, int], None]
 ATTEMPTS = 3
@@ -76,7 +76,7 @@ def ingest(
     The first run decides whom, which frames and which grid; later ones take that from the store
     and write only the shards that it lacks, or whose rows were changed since. A complete store
     that lacks nothing is left as it is, to the byte; one that does is exchanged for its
-    successor in one step, see :mod:`ingest.revision`.
+    successor in one step, see :mod:`ingest.store.revision`.
 
     Parameters
     ----------
@@ -106,9 +106,9 @@ def ingest(
         Connections, and threads.
     strict
         Refuse cells that are no matrices, repeated frames and impossible temperatures, instead
-        of leaving them out and counting them (:mod:`ingest.frames` has the table). All that is
-        to be written is read once before, in the same snapshot, so a refusal leaves the store
-        as it was, or none.
+        of leaving them out and counting them (table in
+        :mod:`ingest.postgres.copy_decoder`). All rows are first
+        read once in the same snapshot, so a refusal leaves the store as it was, or none.
     append
         Add the frames that arrived at the end since the store was made.
     reread

@@ -4,7 +4,7 @@ All readers of one source see one snapshot: a leader holds a read-only transacti
 others enter it, so a table that changes meanwhile cannot give two shards of different times. A
 reader that loses its connection, or gets no byte for ``stall_s`` (a black-holed tunnel hangs
 for ever otherwise), raises :class:`ConnectionLost`; its caller may try again. See
-:mod:`ingest.connections`.
+:mod:`ingest.postgres.connections`.
 """
 
 import logging
@@ -21,12 +21,12 @@ import psycopg
 from psycopg import sql
 
 from fhemb_xr.errors import SourceError, nearest
-from ingest import connections, introspection
-from ingest.connections import ConnectionLost, Door, Line, Snapshot, Way, guarded
-from ingest.frames import PACKED_AT, Block, Counts, Message, distinct, rows, runs
 from ingest.hints import Hints
-from ingest.hypertables import pieces
-from ingest.layouts import Layout, Subject
+from ingest.postgres import connections, introspection
+from ingest.postgres.connections import ConnectionLost, Door, Line, Snapshot, Way, guarded
+from ingest.postgres.copy_decoder import PACKED_AT, Block, Counts, Message, distinct, rows, runs
+from ingest.postgres.hypertables import pieces
+from ingest.postgres.layouts import Layout, Subject
 
 T = TypeVar("T")
 Shapes = Counter[tuple[int, ...]]
@@ -135,7 +135,8 @@ class PostgresSource:
     hints
         What a look at the table cannot tell.
     way
-        The tunnel that leads to it, see :func:`ingest.tunnel.tunnel`; renewed when it is dead.
+        The tunnel that leads to it, see :func:`ingest.ssh.tunnel.tunnel`; renewed when it is
+        dead.
     statement_s, stall_s
         Longest statement, and longest silence, in seconds.
     """

@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 
 from fhemb_xr.errors import ConfigError, SourceError, nearest
 from ingest.arrays import HDF5, SUFFIXES, Rows, opened, read
-from ingest.frames import Block, Cell, Run
 from ingest.hints import Hints, subject_ids
-from ingest.layouts import Subject
+from ingest.postgres.copy_decoder import Block, Cell, Run
+from ingest.postgres.layouts import Subject
 from ingest.source import Found, Session, Shapes
 
 _CLOCKS = ("frame_number", "frame", "frame_no")

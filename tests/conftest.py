@@ -54,7 +54,7 @@ def heat() -> xr.DataArray:
 @pytest.fixture(scope="session")
 def postgres():
     """A real PostgreSQL server of our own."""
-    from ingest.embedded import serve
+    from ingest.postgres.embedded_server import serve
 
     with serve() as server:
         yield server

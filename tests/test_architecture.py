@@ -22,12 +22,11 @@ FLOORS = {  # what each room may import of this package
     "nn": {"nn", "kernels"} | BASE,
     "ops": {"kernels", "nn", "ops"} | BASE,
     "io": {"io", "kernels"} | BASE,
-    "plot": {"plot", "ops", "io", "kernels", "diagnosis"} | BASE,
+    "plot": {"plot", "ops", "io", "kernels", "diagnostics"} | BASE,
     "cluster": {"io"} | BASE,
     "noxi": {"ops", "io", "nn"} | BASE,
-    "pulse": BASE,
-    "runs": {"ops", "io"} | BASE,
-    "testing": {"kernels", "io", "pulse"} | BASE,
+    "training_runs": {"ops", "io"} | BASE,
+    "testing": {"testing", "kernels", "io"} | BASE,
     "legacy": {"ops", "io", "plot"} | BASE,
     "accessor": {"ops", "io", "plot"} | BASE,
 }
@@ -61,7 +60,7 @@ def test_floors__imports_point_down(path):
             assert rest[0] in FLOORS[floor], (path, name)
 
 
-@pytest.mark.parametrize("path", sorted(INGEST.glob("*.py")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(INGEST.rglob("*.py")), ids=lambda p: p.name)
 def test_floors__ingest_sees_the_schema_the_errors_and_the_stores_only(path):
     allowed = {"schema", "errors", "io", "budget"}
     if path.name == "demo.py":
@@ -80,8 +79,8 @@ MADE = ("Client(", "LocalCluster(", "dask.config.set(", "config.set(", "print(")
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: p.name)
 def test_library__makes_no_client_and_changes_no_configuration(path):
     talks, clusters = {"print("}, {*MADE} - {"print("}
-    rooms = {"cluster.py": clusters, "cli.py": talks, "console.py": talks}
-    allowed = rooms.get(path.name, set())
+    rooms = {"cluster.py": clusters, "console.py": talks}
+    allowed = rooms.get(path.name, talks if "cli" in path.parts else set())
     called = [
         ast.unparse(node.func).rpartition("dask.")[2] + "("
         for node in ast.walk(ast.parse(path.read_text()))

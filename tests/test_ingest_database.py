@@ -23,13 +23,13 @@ from fhemb_xr.errors import SourceError
 from ingest import cli
 from ingest import run as run_module
 from ingest import source as source_module
-from ingest.connections import ConnectionLost, guarded
 from ingest.hints import Hints, read_hints
-from ingest.ledger import Ledger
 from ingest.planning import plan
+from ingest.postgres.connections import ConnectionLost, guarded
 from ingest.run import ingest
 from ingest.source import PostgresSource
-from ingest.verification import verify
+from ingest.store.ledger import Ledger
+from ingest.store.verification import verify
 
 pytestmark = pytest.mark.db
 CANARY = "canary-3b9e"

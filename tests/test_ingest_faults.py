@@ -20,11 +20,11 @@ import pytest
 
 import fhemb_xr as fx
 from fhemb_xr.errors import FhembError, StoreError
-from ingest.ledger import Ledger
 from ingest.run import ingest
 from ingest.settings import Database
 from ingest.source import PostgresReader, PostgresSource
-from ingest.tunnel import tunnel
+from ingest.ssh.tunnel import tunnel
+from ingest.store.ledger import Ledger
 from tests.sshd import missing, sshd
 
 pytestmark = pytest.mark.db
@@ -35,7 +35,7 @@ SHARDS = len(PEOPLE) * N // SHARD
 @pytest.fixture(scope="module")
 def server():
     """A server of its own: it is killed here."""
-    from ingest.embedded import serve
+    from ingest.postgres.embedded_server import serve
 
     with serve() as made:
         columns = ", ".join(f"subj{who} real[]" for who in PEOPLE)
@@ -163,7 +163,7 @@ def disturbed(store, connection, ssh, done, kills):
     """
     rng = random.Random(store.name)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["ingest.run", "ingest.tunnel", "paramiko"])
+    context.set_forkserver_preload(["ingest.run", "ingest.ssh.tunnel", "paramiko"])
     log = store.with_suffix(".log")
     while True:
         before = published(store)
@@ -238,7 +238,7 @@ from fhemb_xr.errors import StoreError
 from fhemb_xr.io.local import atomic_files as files
 from ingest.run import ingest
 from ingest.source import PostgresSource
-from ingest.verification import verify
+from ingest.store.verification import verify
 source = PostgresSource(os.environ["SOURCE"], "don")
 ballast = folder / "ballast"
 ballast.write_bytes(bytes(700_000))

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhemb_xr.errors import SourceError
-from ingest.frames import ARRAYS, SIGNATURE, TRAILER, Block, Cell, Counts, distinct, rows, runs
+from ingest.postgres.copy_decoder import (
+    ARRAYS,
+    SIGNATURE,
+    TRAILER,
+    Block,
+    Cell,
+    Counts,
+    distinct,
+    rows,
+    runs,
+)
 
 REAL = ARRAYS[700]
 LIMITS = (-250.0, 400.0)

@@ -12,10 +12,10 @@ import pytest
 import fhemb_xr as fx
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io.local import atomic_files
-from ingest.ledger import Ledger
 from ingest.run import ingest
 from ingest.source import PostgresSource
-from ingest.verification import verify
+from ingest.store.ledger import Ledger
+from ingest.store.verification import verify
 
 pytestmark = pytest.mark.db
 PEOPLE, SHARD = (40, 42), 10

@@ -16,14 +16,14 @@ import fhemb_xr as fx
 from fhemb_xr.errors import SourceError, StoreError, UnknownNameError
 from fhemb_xr.io.local import atomic_files
 from ingest import run as run_module
-from ingest.connections import ConnectionLost
-from ingest.frames import ARRAYS, Run
-from ingest.ledger import Ledger
 from ingest.planning import plan
+from ingest.postgres.connections import ConnectionLost
+from ingest.postgres.copy_decoder import ARRAYS, Run
 from ingest.run import ingest
 from ingest.source import Found, Session
-from ingest.verification import verify
-from ingest.writer import Target
+from ingest.store.ledger import Ledger
+from ingest.store.verification import verify
+from ingest.store.writer import Target
 
 CELL = ARRAYS[700]
 PACKING_C = 0.005001

@@ -14,7 +14,7 @@ from ingest.hints import Hints
 from ingest.planning import plan
 from ingest.run import ingest
 from ingest.stacks import StackSource
-from ingest.verification import verify
+from ingest.store.verification import verify
 
 N, SHAPE, PACKING_C = 60, (6, 5), 0.005001
 

@@ -7,8 +7,8 @@ import xarray as xr
 
 import fhemb_xr as fx
 from fhemb_xr.errors import SchemaError, SourceError, StoreError
-from ingest.openface import columns
 from ingest.streams import open_folder, open_npy, open_openface, open_skeleton, write_hdf5
+from ingest.streams.openface import columns
 
 UNITS = [1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45]
 

@@ -19,9 +19,9 @@ import psutil
 import pytest
 
 from fhemb_xr.errors import ConfigError, SourceError
-from ingest.hostkeys import fingerprint
 from ingest.settings import Database
-from ingest.tunnel import chosen, tunnel
+from ingest.ssh.host_keys import fingerprint
+from ingest.ssh.tunnel import chosen, tunnel
 from tests.sshd import missing, sshd
 
 PASSPHRASE = "canary-passphrase-5c"
@@ -370,7 +370,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from ingest.settings import Database
-from ingest.tunnel import tunnel
+from ingest.ssh.tunnel import tunnel
 
 way = tunnel(Database.model_validate_json(sys.argv[1]), [Path(sys.argv[2])])
 print(way.__enter__().address[1], flush=True)

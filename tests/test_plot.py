@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from scipy.spatial.distance import squareform
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
-from fhemb_xr.plot import linkage, player, signals, theme
+from fhemb_xr.plot import linkage, signals, theme
 from fhemb_xr.plot.faces import frames
+from fhemb_xr.plot.player import LEVELS, pack, unpack
 
 plot = pytest.importorskip("fhemb_xr.plot")
 hv = pytest.importorskip("holoviews")
@@ -355,22 +357,22 @@ def test_player__carries_the_data(heat):
     (packed,) = (s.data["level"] for s in film.select({"name": "packed"}))
     assert packed.dtype == np.uint8
     values = heat.isel(session=0).values
-    back = player.unpack(packed.reshape(values.shape), np.nanmin(values), np.nanmax(values))
-    half = np.ptp(values[np.isfinite(values)]) / player.LEVELS / 2
+    back = unpack(packed.reshape(values.shape), np.nanmin(values), np.nanmax(values))
+    half = np.ptp(values[np.isfinite(values)]) / LEVELS / 2
     np.testing.assert_allclose(back, values, atol=half * 1.01)
 
 
 def test_player__of_no_face_and_of_one_value():
     empty = np.full((3, 2, 2), np.nan)
-    assert player.pack(empty)[0].max() == 0
-    levels, low, high = player.pack(empty + np.nan_to_num(empty) + 31)
-    assert np.isnan(player.unpack(levels, low, high)).all()
-    levels, low, high = player.pack(np.full((3, 2, 2), 31.0))
-    np.testing.assert_allclose(player.unpack(levels, low, high), 31.0, atol=0.01)
+    assert pack(empty)[0].max() == 0
+    levels, low, high = pack(empty + np.nan_to_num(empty) + 31)
+    assert np.isnan(unpack(levels, low, high)).all()
+    levels, low, high = pack(np.full((3, 2, 2), 31.0))
+    np.testing.assert_allclose(unpack(levels, low, high), 31.0, atol=0.01)
 
 
 def test_player__refuses_a_whole_opera(monkeypatch, heat):
-    monkeypatch.setattr(player, "MOST_BYTES", 100)
+    monkeypatch.setattr(import_module("fhemb_xr.plot.player"), "MOST_BYTES", 100)
     with pytest.raises(BudgetError, match=r"40 frames.*select\(seconds"):
         plot.player(heat)
 

@@ -15,7 +15,7 @@ from fhemb_xr.io.integrity.repair import repair
 from fhemb_xr.io.local import atomic_files
 from ingest.run import ingest
 from ingest.stacks import StackSource
-from ingest.verification import verify as compare
+from ingest.store.verification import verify as compare
 
 
 @pytest.fixture

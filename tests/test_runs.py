@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import fhemb_xr as fx
-from fhemb_xr import runs
+from fhemb_xr import training_runs
 from fhemb_xr.errors import ConfigError, UnknownNameError
 
 
@@ -39,15 +39,15 @@ def folder(tmp_path_factory):
 
 def test_run__is_kept_with_its_configuration_and_its_curves(folder):
     ds = fx.open_recording(folder / "known.zarr")
-    config = runs.read_config(folder / "net.yaml")
-    first = runs.train(ds, ds.trace, folder / "r", runs.PairingConfig())
-    second = runs.train(ds, ds.trace, folder / "r", config, tensorboard=folder / "tb")
-    assert runs.names(folder / "r") == [first, second]
+    config = training_runs.read_config(folder / "net.yaml")
+    first = training_runs.train(ds, ds.trace, folder / "r", training_runs.PairingConfig())
+    second = training_runs.train(ds, ds.trace, folder / "r", config, tensorboard=folder / "tb")
+    assert training_runs.names(folder / "r") == [first, second]
     tree = xr.open_datatree(folder / "r", engine="zarr", consolidated=False)
     assert set(tree.children) == {first, second}
     run = tree[second]
     stored = json.loads(run.attrs["pairing_config"])
-    assert runs.PairingConfig(**stored) == config
+    assert training_runs.PairingConfig(**stored) == config
     assert run.attrs["trained_on"] == ds.attrs["fhemb_uuid"]
     assert run["validation_loss"].dims == ("epoch",)
     assert np.isfinite(run["loss"]).all()
@@ -73,7 +73,7 @@ def test_commands__train_predict_evaluate(folder):
     chosen = json.loads(done.stdout)["chosen"]
     assert (chosen["100"], chosen["102"]) == ("100", "102")
     new = fx.open_recording(folder / "new.zarr")
-    model = runs.open_run(folder / "cli")
+    model = training_runs.open_run(folder / "cli")
     expected = fx.pair(new, new.trace, [100, 102], method="linear", model=model)
     np.testing.assert_array_equal(fx.open_result(out).score, expected.score)
     done = fhemb("evaluate", folder / "new.zarr", "--trials", 200, *where)
@@ -95,12 +95,12 @@ def test_commands__train_predict_evaluate(folder):
 def test_config__names_every_fault(tmp_path, text, sentence):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ConfigError, match=sentence) as error:
-        runs.read_config(tmp_path / "c.yaml")
+        training_runs.read_config(tmp_path / "c.yaml")
     assert str(tmp_path) not in str(error.value)
 
 
 def test_runs__say_what_is_wrong(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no file 'none.yaml'"):
-        runs.read_config(tmp_path / "none.yaml")
+        training_runs.read_config(tmp_path / "none.yaml")
     with pytest.raises(UnknownNameError, match=r"no run 'latest' among 0"):
-        runs.open_run(tmp_path / "none")
+        training_runs.open_run(tmp_path / "none")

@@ -25,7 +25,7 @@ from fhemb_xr import cli
 from fhemb_xr.errors import FhembError, StoreError
 from ingest import cli as ingest_cli
 from ingest import settings
-from ingest.connections import Door
+from ingest.postgres.connections import Door
 from ingest.source import PostgresSource
 from tests.test_ingest_database import audience, wide
 

@@ -12,7 +12,7 @@ import psycopg
 
 import fhemb_xr as fx
 from fhemb_xr import schema
-from ingest.embedded import serve
+from ingest.postgres.embedded_server import serve
 from ingest.run import ingest
 from ingest.source import PostgresSource
 

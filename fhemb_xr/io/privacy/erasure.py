@@ -55,7 +55,7 @@ class Erasure:
 
     store: str
     found: bool = False
-    atomic_files: int = 0
+    files: int = 0
     rewritten: tuple[str, ...] = ()
     swept: int = 0
     linked: int = 0

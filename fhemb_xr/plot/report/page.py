@@ -212,7 +212,7 @@ def _presence(
 
 
 def _provenance(recording: xr.Dataset, embedding: xr.DataArray, relation: xr.DataArray) -> str:
-    from fhemb_xr import diagnosis
+    from fhemb_xr import diagnostics
 
     parts: list[tuple[str, str]] = []
     for name, attrs in (
@@ -233,7 +233,10 @@ def _provenance(recording: xr.Dataset, embedding: xr.DataArray, relation: xr.Dat
         ("Relation", "\n".join(f"{k}: {v}" for k, v in shown.items() if k in _RELATION))
     )
     parts.append(
-        ("Versions", "\n".join(f"{k} {v}" for k, v in diagnosis.versions().items() if v != "-"))
+        (
+            "Versions",
+            "\n".join(f"{k} {v}" for k, v in diagnostics.versions().items() if v != "-"),
+        )
     )
     return "\n".join(f"<p><b>{escape(h)}</b></p><pre>{escape(t)}</pre>" for h, t in parts if t)
 

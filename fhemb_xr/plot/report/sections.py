@@ -13,14 +13,14 @@ from fhemb_xr import schema
 from fhemb_xr.plot import (
     distributions,
     faces,
-    lagged,
     linkage,
     matrices,
-    player,
     projections,
     signals,
     theme,
 )
+from fhemb_xr.plot.lagged import lagged
+from fhemb_xr.plot.player import player
 
 PLAYER_BYTES = 1_200_000
 """Pixels of the film, so that the page stays below 5 MB."""
@@ -77,7 +77,7 @@ def face(recording: xr.Dataset, embedding: xr.DataArray, who: object) -> Iterato
         "the pixels of each frame; gaps are frames without a face. The printed figure shows "
         "six of these frames.",
         faces.frames(clip),
-        player.player(clip),
+        player(clip),
     )
 
 
@@ -176,7 +176,7 @@ def following(
         f"A peak at a positive lag means that {follows}. "
         + _of_chance(null)
         + escape(str(found.attrs.get("caveat", ""))),
-        lagged.lagged(found, null=null),
+        lagged(found, null=null),
     )
 
 

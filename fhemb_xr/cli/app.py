@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fhemb_xr import custody, pairing_cli
+from fhemb_xr.cli import pair, stores
 from fhemb_xr.console import Json, reporting, talk
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a traceback would print local variables
     help="Lazy analysis of facial heatmaps: database, embedding, similarity, report.",
 )
-app.add_typer(pairing_cli.app, name="pair")
+app.add_typer(pair.app, name="pair")
 Workers = Annotated[int, typer.Option(min=0, help="Worker processes; 0: threads of this one.")]
 Memory = Annotated[str, typer.Option(help="Memory limit of each worker process.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace the result if it is there already.")]
@@ -173,14 +173,14 @@ def info(store: Path, as_json: Json = False) -> None:
         say(**{k: ds.attrs[k] for k in wanted if k in ds.attrs}, sizes=_sizes(ds))
 
 
-for _command in custody.COMMANDS:
-    app.command(_command.__name__, epilog=custody.EXAMPLES[_command.__name__])(_command)
+for _command in stores.COMMANDS:
+    app.command(_command.__name__, epilog=stores.EXAMPLES[_command.__name__])(_command)
 
 
 @app.command(epilog="Example: fhemb doctor")
 def doctor(as_json: Json = False) -> None:
     """What is installed, whether the configuration is safe, whether a database answers."""
-    from fhemb_xr.diagnosis import checks
+    from fhemb_xr.diagnostics import checks
 
     rows = list(checks())
     for point in entry_points(group="fhemb.checks"):
@@ -307,7 +307,3 @@ def _expanded(text: str, emb: Any) -> list[str]:
                 f"no feature {name!r} in the embedding{nearest(name, there)}"
             )
     return names
-
-
-if __name__ == "__main__":
-    main()

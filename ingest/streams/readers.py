@@ -15,10 +15,7 @@ from numpy.typing import NDArray
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, SourceError
 from fhemb_xr.io import encoding, streams
-from ingest.hdf5 import write_hdf5
-from ingest.openface import open_openface
-
-__all__ = ["open_folder", "open_npy", "open_openface", "open_skeleton", "write_hdf5"]
+from ingest.streams.openface import open_openface
 
 _TYPES = {"FLOAT": "<f4", "DOUBLE": "<f8", "SHORT": "<i2", "INT": "<i4"}
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.io import streams as assembling
-from fhemb_xr.pulse import hearts as hearts  # exported
 
 BLOCK = 250
 """Frames that share one random generator, so that noise does not depend on chunks."""

@@ -21,8 +21,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fhemb_xr.errors import ConfigError, FhembError, SourceError
-from ingest import hostkeys, keys
 from ingest.settings import Database
+from ingest.ssh import host_keys, user_keys
 
 TIMEOUT_S = 20.0
 ALIVE_S, ALIVE_COUNT = 5, 3
@@ -80,8 +80,8 @@ class Forward:
         config: Path | None = None,
     ) -> None:
         self._settings = settings
-        self._known = hostkeys.KNOWN_HOSTS if known_hosts is None else known_hosts
-        key = keys.key_file(settings)
+        self._known = host_keys.KNOWN_HOSTS if known_hosts is None else known_hosts
+        key = user_keys.key_file(settings)
         phrase = settings.ssh_passphrase
         if not is_there():
             raise ConfigError("TUNNEL is openssh, and there is no program ssh: install it")
@@ -97,7 +97,7 @@ class Forward:
                     ask = stack.enter_context(_askpass(folder, key, phrase.get_secret_value()))
                     environment |= {"SSH_ASKPASS": str(ask), "SSH_ASKPASS_REQUIRE": "force"}
                     self._command += ["-o", "BatchMode=no"]
-                if key is not None and not (phrase is None and keys.is_locked(key)):
+                if key is not None and not (phrase is None and user_keys.is_locked(key)):
                     self._command += ["-o", "IdentitiesOnly=yes"]
                 self._start(environment)
 
@@ -242,19 +242,19 @@ _CHANGED = re.compile(r"Host key for (\S+) has changed")
 
 def _failure(settings: Database, said: str, files: Sequence[Path]) -> FhembError:
     """Why ssh ended, as far as its words tell."""
-    name = hostkeys.label(str(settings.remote_host), settings.remote_port)
+    name = host_keys.label(str(settings.remote_host), settings.remote_port)
     kind, seen = (_OFFERED.findall(said) or [("of no kind", "none")])[-1]
     if found := _UNKNOWN.search(said):
-        return hostkeys.unknown(found[1], kind, seen)
+        return host_keys.unknown(found[1], kind, seen)
     if found := _CHANGED.search(said):
-        known = hostkeys.lookup(found[1], files)
-        before = hostkeys.fingerprint(known[kind]) if kind in known else "another"
-        return hostkeys.changed(found[1], before, seen)
+        known = host_keys.lookup(found[1], files)
+        before = host_keys.fingerprint(known[kind]) if kind in known else "another"
+        return host_keys.changed(found[1], before, seen)
     if "bad passphrase given" in said:
         key = str(settings.ssh_pkey)
         return ConfigError(f"the key {key!r} cannot be opened: wrong SSH_PASSPHRASE")
     if "Permission denied" in said or "Too many authentication failures" in said:
-        return hostkeys.refused(name, str(settings.ssh_username))
+        return host_keys.refused(name, str(settings.ssh_username))
     talk = [line for line in said.splitlines() if line and not line.startswith("debug")]
     why = talk[-1] if talk else f"no word for {TIMEOUT_S:g} s"
     return SourceError(f"the SSH server {name} does not answer: {why.removeprefix('ssh: ')}")

@@ -11,10 +11,10 @@ import numpy as np
 from psycopg import Connection, sql
 
 from fhemb_xr.errors import SourceError, nearest
-from ingest.frames import ARRAYS, Cell
 from ingest.hints import Hints, subject_ids
-from ingest.hypertables import with_borders
-from ingest.layouts import Clock, Layout, Subject
+from ingest.postgres.copy_decoder import ARRAYS, Cell
+from ingest.postgres.hypertables import with_borders
+from ingest.postgres.layouts import Clock, Layout, Subject
 
 _CLOCKS = ("frame_number", "frame", "frame_no", "frame_id", "time", "t", "ts", "timestamp")
 _SUBJECTS = ("subject", "subj", "subject_id", "subj_id")

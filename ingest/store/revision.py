@@ -36,7 +36,7 @@ from fhemb_xr.io.local.atomic_files import successor
 from fhemb_xr.io.provenance import UUID, restamp
 from ingest.planning import cut
 from ingest.source import Found, Reader, Session
-from ingest.writer import Target, Task
+from ingest.store.writer import Target, Task
 
 
 def sweep(path: Path) -> None:

@@ -31,7 +31,7 @@ def train(
 ) -> None:
     """Learn from people whose hearts are known; the run keeps weights and configuration."""
     with reporting(as_json) as say:
-        from fhemb_xr import runs as keeping
+        from fhemb_xr import training_runs as keeping
 
         asked = keeping.PairingConfig() if config is None else keeping.read_config(config)
         ds, hearts = _opened(recording, trace)
@@ -125,7 +125,7 @@ def _opened(recording: Path, trace: Path | None) -> tuple[Any, Any]:
 def _method(runs: Path, run: str, blind: bool) -> dict[str, Any]:
     if blind:
         return {"method": "blind"}
-    from fhemb_xr.runs import open_run
+    from fhemb_xr.training_runs import open_run
 
     model = open_run(runs, run).load()
     return {

@@ -15,7 +15,7 @@ from typing import Any
 
 from psycopg import Connection, Error
 
-from ingest.layouts import Layout
+from ingest.postgres.layouts import Layout
 
 _CHUNKS = """
 SELECT range_end, range_end_integer FROM timescaledb_information.chunks

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from ingest import hostkeys, keys, openssh
 from ingest.settings import Database
+from ingest.ssh import host_keys, openssh, user_keys
 
 KEEPALIVE_S = 15.0
 Address = tuple[str, int]
@@ -112,7 +112,7 @@ def tunnel(
             lambda: openssh.Forward(settings, known_hosts, accept_new=accept_new, config=config)
         )
     else:
-        files = hostkeys.KNOWN_HOSTS if known_hosts is None else known_hosts
+        files = host_keys.KNOWN_HOSTS if known_hosts is None else known_hosts
         way = Tunnel(lambda: _Sshtunnel(settings, files, accept_new))
     try:
         yield way
@@ -134,9 +134,9 @@ class _Sshtunnel:
         self, settings: Database, known_hosts: Sequence[Path], accept_new: bool
     ) -> None:
         address = (str(settings.remote_host), settings.remote_port)
-        path, phrase = keys.key_file(settings), settings.ssh_passphrase
-        key = path and keys.opened(path, phrase.get_secret_value() if phrase else None)
-        host_key = hostkeys.trusted(address, known_hosts, accept_new=accept_new)
+        path, phrase = user_keys.key_file(settings), settings.ssh_passphrase
+        key = path and user_keys.opened(path, phrase.get_secret_value() if phrase else None)
+        host_key = host_keys.trusted(address, known_hosts, accept_new=accept_new)
         self._forwarder = _started(settings, key, host_key)
         self.port: int = self._forwarder.local_bind_port
 
@@ -166,8 +166,8 @@ def _started(settings: Database, key: Any, host_key: Any) -> Any:
         return forwarder
     except sshtunnel.BaseSSHTunnelForwarderError:
         _discard(forwarder)
-    name = hostkeys.label(str(settings.remote_host), settings.remote_port)
-    raise hostkeys.refused(name, str(settings.ssh_username))
+    name = host_keys.label(str(settings.remote_host), settings.remote_port)
+    raise host_keys.refused(name, str(settings.ssh_username))
 
 
 def _discard(forwarder: Any) -> None:
@@ -181,7 +181,7 @@ def _discard(forwarder: Any) -> None:
 
 def _silent() -> logging.Logger:
     """A logger that keeps sshtunnel from adding handlers of its own to the console."""
-    logger = logging.getLogger("ingest.tunnel.ssh")
+    logger = logging.getLogger("ingest.ssh.tunnel.ssh")
     logger.propagate = False
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

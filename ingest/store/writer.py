@@ -21,11 +21,11 @@ from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding, provenance
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.local import atomic_files
-from ingest.frames import Block, Cell, Run
-from ingest.layouts import Subject
-from ingest.ledger import Entry, Key, Ledger
 from ingest.planning import Plan
+from ingest.postgres.copy_decoder import Block, Cell, Run
+from ingest.postgres.layouts import Subject
 from ingest.source import Session
+from ingest.store.ledger import Entry, Key, Ledger
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,8 @@ from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.local.atomic_files import replace_file
-from ingest.frames import Counts
-from ingest.layouts import Subject
+from ingest.postgres.copy_decoder import Counts
+from ingest.postgres.layouts import Subject
 
 NAME = manifest.LEDGER
 Key = tuple[str, Subject, int]

@@ -36,7 +36,7 @@ def columns(stream: str) -> list[str]:
 
     Examples
     --------
-    >>> from ingest.openface import columns
+    >>> from ingest.streams.openface import columns
     >>> columns("face")[:3], columns("aus")[0], columns("head")[0]
     (['x_0', 'y_0', 'x_1'], 'AU01_r', 'pose_Tx')
     """

@@ -8,9 +8,9 @@ import numpy as np
 
 from fhemb_xr import schema
 from fhemb_xr.io.local.atomic_files import locked
-from ingest.frames import Block
+from ingest.postgres.copy_decoder import Block
 from ingest.source import Reader, Source
-from ingest.writer import Target, Task, checksum
+from ingest.store.writer import Target, Task, checksum
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 from psycopg import NotSupportedError, ProgrammingError, sql
 
-from ingest.frames import Cell
+from ingest.postgres.copy_decoder import Cell
 
 Subject = int | str
 

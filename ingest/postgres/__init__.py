@@ -1,0 +1,1 @@
+"""PostgreSQL and TimescaleDB: connections, layouts, binary COPY, an embedded server."""

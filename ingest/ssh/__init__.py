@@ -1,0 +1,1 @@
+"""Tunnels through the program ssh or sshtunnel, and their keys."""

@@ -1,0 +1,1 @@
+"""The store that a run fills: writer, ledger, revision, verification."""

@@ -1,0 +1,7 @@
+"""Feature streams and traces of other tools, labelled and lazy."""
+
+from ingest.streams.hdf5_writer import write_hdf5 as write_hdf5
+from ingest.streams.openface import open_openface as open_openface
+from ingest.streams.readers import open_folder as open_folder
+from ingest.streams.readers import open_npy as open_npy
+from ingest.streams.readers import open_skeleton as open_skeleton
