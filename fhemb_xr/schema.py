@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr.errors import EmptySelectionError, SchemaError
+from fhemb_xr.typing import F64
 
 VERSION = "1.0"
 """Version of the layout, in ``attrs["fhemb_schema"]``: same major reads, newer minor warns."""
@@ -213,7 +213,7 @@ def require_regular(obj: xr.DataArray) -> None:
         )
 
 
-def _seconds(index: Any) -> NDArray[np.float64]:
+def _seconds(index: Any) -> F64:
     values = np.asarray(index)
     if values.dtype.kind in "mM":
         return values.astype(f"{values.dtype.kind}8[us]").astype(np.int64) / 1e6

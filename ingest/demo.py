@@ -20,14 +20,13 @@ from rich.table import Table
 
 from fhemb_xr.console import talk
 from fhemb_xr.errors import FhembError
+from fhemb_xr.typing import Floats
 
 if TYPE_CHECKING:
-    import numpy as np
     import psycopg
     import xarray as xr
-    from numpy.typing import NDArray
 
-    Floats = NDArray[np.floating[Any]]
+    Floats = Floats
     Clip = Sequence[Floats]
 
 app = typer.Typer(pretty_exceptions_enable=False)

@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.errors import ConfigError, SourceError, nearest
+from fhemb_xr.typing import Bools, Ints
 from ingest.arrays import HDF5, SUFFIXES, Rows, opened, read
 from ingest.hints import Hints, subject_ids
 from ingest.postgres.copy_decoder import Block, Cell, Run
@@ -40,7 +41,6 @@ from ingest.source import Found, Session, Shapes
 _CLOCKS = ("frame_number", "frame", "frame_no")
 _NAMED = re.compile(r"subj(?:ect)?_?(\w+)$")
 BATCH_BYTES = 2**23
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +55,9 @@ class Stack:
     cell: Cell
     clock: Ints
     sizes: Ints | None  # (n, 2), rows and columns of each frame
-    first: NDArray[np.bool_]  # not a repetition of an earlier row's frame
+    first: Bools  # not a repetition of an earlier row's frame
 
-    def rows_of(self, start: int, stop: int) -> NDArray[np.bool_]:
+    def rows_of(self, start: int, stop: int) -> Bools:
         """Which rows lie in ``[start, stop)``, repeated ones too."""
         return np.asarray((self.clock >= start) & (self.clock < stop))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SourceError
+from fhemb_xr.typing import Ints
 
 
 def open_video(path: Path | str, *, gray: bool = True, block_frames: int = 250) -> xr.DataArray:
@@ -91,7 +92,7 @@ def _base(path: Path) -> float:
 
 def _listed(
     path: Path,
-) -> tuple[tuple[int, int], NDArray[np.int64], NDArray[np.int64], float]:
+) -> tuple[tuple[int, int], Ints, Ints, float]:
     """Rows and columns, times of all frames and of the key frames in ticks, frames a second."""
     with _opened(path) as container:
         stream = container.streams.video[0]
@@ -106,9 +107,7 @@ def _listed(
     return shape, clock, np.array(sorted(p for p, key in packets if key), np.int64), rate
 
 
-def _starts(
-    clock: NDArray[np.int64], keys: NDArray[np.int64], at_least: int
-) -> NDArray[np.int64]:
+def _starts(clock: Ints, keys: Ints, at_least: int) -> Ints:
     """First frames of the blocks: of key frames, those far enough from the one before."""
     starts = [0]
     for place in np.searchsorted(clock, keys).tolist():
@@ -117,7 +116,7 @@ def _starts(
     return np.array(starts, np.int64)
 
 
-def _decoded(span: NDArray[np.int64], path: str, tail: tuple[int, ...]) -> NDArray[np.uint8]:
+def _decoded(span: Ints, path: str, tail: tuple[int, ...]) -> NDArray[np.uint8]:
     start, stop, n = span[0].tolist()
     out = np.empty((n, *tail), np.uint8)
     kind, at = ("gray" if len(tail) == 2 else "rgb24"), 0

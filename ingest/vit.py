@@ -23,6 +23,7 @@ from fhemb_xr.errors import ConfigError, SchemaError, StoreError
 from fhemb_xr.io import streams
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.store import save
+from fhemb_xr.typing import F32
 from ingest.streams import open_npy
 
 WEIGHTS = "model.safetensors"
@@ -275,7 +276,7 @@ def _embedded(
     pooling: str,
     limits: tuple[float, float],
     batch: int,
-) -> NDArray[np.float32]:
+) -> F32:
     """``(..., y, x) -> (..., embedding)``, a batch at a time."""
     import torch
 

@@ -52,6 +52,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
+from fhemb_xr.typing import F32, Floats
 
 STATUS, WRITING, COMPLETE = "fhemb_status", "writing", "complete"
 SCALE_K, OFFSET_C, MISSING = 0.01, 75.0, -32768
@@ -72,7 +73,7 @@ PACKING: dict[str, Any] = {
 }
 
 
-def pack(x: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
+def pack(x: Floats) -> NDArray[np.int16]:
     """°C to 16 bits: ``(...) -> (...)``; NaN to the missing value.
 
     Peak memory: 11 bytes per sample.
@@ -98,7 +99,7 @@ def pack(x: NDArray[np.floating[Any]]) -> NDArray[np.int16]:
     return packed
 
 
-def unpack(packed: NDArray[np.int16]) -> NDArray[np.float32]:
+def unpack(packed: NDArray[np.int16]) -> F32:
     """16 bits to °C, float32: ``(...) -> (...)``; the missing value to NaN.
 
     Peak memory: 4 bytes per sample, which are the result; a small array takes 5.
@@ -114,15 +115,13 @@ def unpack(packed: NDArray[np.int16]) -> NDArray[np.float32]:
     return out
 
 
-def resample(frames: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+def resample(frames: F32, shape: tuple[int, ...]) -> F32:
     """Whole frames to a grid, a pixel the mean of what it covers: ``(t, y, x) -> (t, ...)``."""
     from fhemb_xr.kernels.frames import resizing
 
     n, *box = frames.shape
     height, width = (np.full(n, side) for side in box)
-    found: NDArray[np.float32] = resizing.resize(
-        frames, height, width, (shape[0], shape[1]), "area"
-    )
+    found: F32 = resizing.resize(frames, height, width, (shape[0], shape[1]), "area")
     return found
 
 

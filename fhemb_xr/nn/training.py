@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fhemb_xr.nn.two_towers import Design, R2Plus1D, faces, hearts, one_thread
+from fhemb_xr.typing import F32, F64
 
-F64 = NDArray[np.float64]
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -52,7 +52,7 @@ class Clips:
 
 def fit(
     clips: Clips, held_out: Clips | None, of: Design, how: Schedule, report: Report | None
-) -> tuple[dict[str, NDArray[np.float32]], dict[str, F64]]:
+) -> tuple[dict[str, F32], dict[str, F64]]:
     """Train a network: its arrays by name, and the loss of each epoch.
 
     ``report`` is called after each epoch with its number and figures.

@@ -17,12 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fhemb_xr.kernels.cardiac import pairing_scores, pulse_band
-
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F32, F64
 
 
 @dataclass(frozen=True)
@@ -117,12 +115,12 @@ def unpacked(weights: F64, of: Design) -> R2Plus1D:
     return network.eval()
 
 
-def on_ticks(x: Any, of: Design) -> NDArray[np.float32]:
+def on_ticks(x: Any, of: Design) -> F32:
     """From cosines of the pulse band to the network's clock: ``(..., f) -> (..., t)``."""
     first, count = of.frequencies
     t = (np.arange(of.ticks)[:, None] + 0.5) / of.ticks
     basis = np.sqrt(2 / of.ticks) * np.cos(np.pi * t * np.arange(first, first + count))
-    out: NDArray[np.float32] = (x @ basis.T).astype(np.float32)
+    out: F32 = (x @ basis.T).astype(np.float32)
     return out
 
 
@@ -132,12 +130,12 @@ def band(n: int, rate_hz: float) -> tuple[int, int]:
     return first, pulse_band.cosines(n, rate_hz, pulse_band.PULSE_HZ).shape[1]
 
 
-def faces(movie: F64, of: Design) -> NDArray[np.float32]:
+def faces(movie: F64, of: Design) -> F32:
     """``(..., f, y, x) -> (..., t, y, x)``."""
     return np.moveaxis(on_ticks(np.moveaxis(movie, -3, -1), of), -1, -3)
 
 
-def hearts(wave: F64, of: Design) -> NDArray[np.float32]:
+def hearts(wave: F64, of: Design) -> F32:
     """Waves of a root mean square of 1 in the band: ``(..., f) -> (..., t)``."""
     return on_ticks(wave * np.sqrt(wave.shape[-1]), of)
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from numpy.typing import NDArray
 from zarr.core.sync import sync  # survives a fork, and a notebook's running loop
 
 from fhemb_xr import schema
+from fhemb_xr.typing import Ints
 
 Window = dict[str, torch.Tensor]
 
@@ -50,7 +50,7 @@ class Windows(torch.utils.data.Dataset[Window]):
         own = [
             np.stack([np.full(n, i), np.arange(n) * stride], 1) for i, n in enumerate(counts)
         ]
-        self.index: NDArray[np.int64] = np.concatenate(own).astype(np.int64)
+        self.index: Ints = np.concatenate(own).astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.index)
@@ -144,14 +144,14 @@ class ShuffledBlocks(torch.utils.data.IterableDataset[Window]):
             for i in rng.permutation(len(held)):
                 yield held[i]
 
-    def _blocks(self) -> list[NDArray[np.int64]]:
+    def _blocks(self) -> list[Ints]:
         """Rows of neighbouring windows of one recording."""
         index = self.windows.index
         cuts = np.flatnonzero(np.diff(index[:, 0])) + 1
         parts = np.split(index, cuts)
         return [p[i : i + self.block] for p in parts for i in range(0, len(p), self.block)]
 
-    def _read(self, block: NDArray[np.int64]) -> list[Window]:
+    def _read(self, block: Ints) -> list[Window]:
         recording, first = block[0].tolist()
         n = self.windows.length
         whole = self.windows.read(recording, first, int(block[-1, 1]) + n)

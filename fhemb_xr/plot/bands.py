@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import theme
 from fhemb_xr.plot.signals import Row, multiples, seconds_of
+from fhemb_xr.typing import F64
 
 _COLUMNS = 1500  # of a scalogram; a page has fewer dots
 _FLOOR_DB = 40
@@ -213,9 +213,7 @@ def _intervals(x: xr.DataArray) -> list[str]:
     return [f"{theme.number(a)}–{theme.number(b)}" for a, b in zip(low, high, strict=True)]
 
 
-def _averaged(
-    seconds: NDArray[np.float64], power: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _averaged(seconds: F64, power: F64) -> tuple[F64, F64]:
     """Neighbouring columns averaged; one with a missing sample is missing."""
     size = -(-len(seconds) // _COLUMNS)
     n = len(seconds) // size

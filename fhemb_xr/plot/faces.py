@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.plot import theme
+from fhemb_xr.typing import Floats
 
 COLUMNS = 6
 
@@ -126,7 +126,7 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
 
 @dataclass(frozen=True)
 class _Picture:
-    values: NDArray[np.floating[Any]]
+    values: Floats
     label: str
     cmap: str
     clim: tuple[float, float]

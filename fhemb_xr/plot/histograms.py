@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import theme
+from fhemb_xr.typing import F64
 
 
 def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = None) -> Any:
@@ -106,7 +106,7 @@ def _bars(emb: xr.DataArray) -> xr.DataArray:
     return emb.sel({schema.FEATURE: names})
 
 
-def _edges(bars: xr.DataArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _edges(bars: xr.DataArray) -> tuple[F64, F64]:
     """Lower and upper edge of each bin; their numbers where the embedding has no edges."""
     n = bars.sizes[schema.FEATURE]
     if "bin_edges" not in bars.coords:

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import theme
+from fhemb_xr.typing import F64, Bools
 
 
 def lagged(
@@ -234,9 +234,7 @@ def _note(null: xr.Dataset | None, how: str, inside: bool = False) -> str:
     return f"{how}: {share} of the null" if inside else f"{how}: outside {share} of the null"
 
 
-def _outline(
-    inside: NDArray[np.bool_], across: tuple[float, float], up: tuple[float, float]
-) -> Any:
+def _outline(inside: Bools, across: tuple[float, float], up: tuple[float, float]) -> Any:
     """A line round the cells that are in, rows upward; ``across`` and ``up`` are the edges."""
     rows, columns = inside.shape
     x = np.linspace(across[0], across[1], columns + 1)
@@ -255,7 +253,7 @@ def _outline(
     )
 
 
-def _axis(x: xr.DataArray, dim: str) -> NDArray[np.float64]:
+def _axis(x: xr.DataArray, dim: str) -> F64:
     found = x[dim].values if dim in x.coords else np.arange(x.sizes[dim])
     return np.asarray(found, dtype=np.float64)
 

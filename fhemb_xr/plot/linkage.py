@@ -4,19 +4,19 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.clustering import clusters
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.plot import theme
+from fhemb_xr.typing import F64, Ints
 
 SIMILARITIES = metrics.SIMILARITIES
 PAIR = (f"{schema.SUBJECT}_0", f"{schema.SUBJECT}_1")
 
 
-def square(d: xr.DataArray) -> tuple[NDArray[np.float64], list[str]]:
+def square(d: xr.DataArray) -> tuple[F64, list[str]]:
     """A relation in memory with its labels.
 
     Raises
@@ -44,7 +44,7 @@ def _pair(d: xr.DataArray) -> tuple[str, str]:
     raise SchemaError(f"need the dimensions {PAIR}, found {d.dims}")
 
 
-def links(values: NDArray[np.float64], metric: str, method: Any) -> NDArray[np.float64]:
+def links(values: F64, metric: str, method: Any) -> F64:
     """SciPy's linkage of two rows or more, every pair with a value.
 
     Notes
@@ -54,7 +54,7 @@ def links(values: NDArray[np.float64], metric: str, method: Any) -> NDArray[np.f
     return clusters.ordered(1 - values if metric in SIMILARITIES else values, method)
 
 
-def comparable(values: NDArray[np.float64]) -> NDArray[np.int64]:
+def comparable(values: F64) -> Ints:
     """Rows that all have a value with one another: those with most missing go first.
 
     A person who is never seen has no value with anybody, and must not cost the others
@@ -65,7 +65,7 @@ def comparable(values: NDArray[np.float64]) -> NDArray[np.int64]:
     return clusters.members(values)
 
 
-def order(values: NDArray[np.float64], metric: str, method: str | None) -> NDArray[np.int64]:
+def order(values: F64, metric: str, method: str | None) -> Ints:
     """Rows in the order of the tree's leaves, those outside the tree last."""
     n = len(values)
     rows = comparable(values)
@@ -75,7 +75,7 @@ def order(values: NDArray[np.float64], metric: str, method: str | None) -> NDArr
     return np.concatenate([rows[leaves(tree)], np.setdiff1d(np.arange(n), rows)])
 
 
-def leaves(tree: NDArray[np.float64]) -> NDArray[np.int64]:
+def leaves(tree: F64) -> Ints:
     """Rows in the order in which the tree's leaves stand."""
     from scipy.cluster import hierarchy
 

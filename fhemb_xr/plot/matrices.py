@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import linkage, theme
+from fhemb_xr.typing import F64, Ints
 
 _NAMES = {
     "dtw": "DTW distance",
@@ -125,26 +125,26 @@ def relation(
     )
 
 
-def _between(values: NDArray[np.float64]) -> tuple[float, float]:
+def _between(values: F64) -> tuple[float, float]:
     """Limits of the values of two different members, with the diagonal's colour below."""
     low, high = theme.limits(values[~np.eye(len(values), dtype=bool)])
     return low - 0.05 * (high - low), high
 
 
-def _groups(clusters: xr.DataArray, n: int) -> NDArray[np.int64]:
+def _groups(clusters: xr.DataArray, n: int) -> Ints:
     found = np.asarray(clusters.values).reshape(-1)
     if found.size != n:
         raise SchemaError(f"clusters of {found.size} members do not fit a relation of {n}")
     return found.astype(np.int64)
 
 
-def _together(rows: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+def _together(rows: Ints, groups: Ints) -> Ints:
     """Rows of a group next to each other, groups as they first appear, those in none last."""
     kinds = [g for g in dict.fromkeys(groups[rows].tolist()) if g >= 0]
     return np.concatenate([rows[groups[rows] == g] for g in [*kinds, -1]])
 
 
-def _frames(groups: NDArray[np.int64]) -> Any:
+def _frames(groups: Ints) -> Any:
     """A frame round each group along the diagonal, in the group's colour."""
     hv = theme.backends()
     drawn = []
@@ -164,7 +164,7 @@ def _frames(groups: NDArray[np.int64]) -> Any:
     return hv.Overlay(drawn)
 
 
-def _signed(values: NDArray[np.float64]) -> bool:
+def _signed(values: F64) -> bool:
     return bool(np.nanmin(values) < 0)
 
 
@@ -235,7 +235,7 @@ def dendrogram(
         clusters = clusters.isel({clusters.dims[0]: rows})
     n = len(labels)
     groups = _colours(tree, n, clusters)
-    paths: dict[str, list[NDArray[np.float64]]] = {}
+    paths: dict[str, list[F64]] = {}
     for path, colour in zip(_brackets(tree, n), groups, strict=True):
         paths.setdefault(colour, []).append(path)
     drawn = [
@@ -274,7 +274,7 @@ def dendrogram(
     )
 
 
-def _brackets(tree: NDArray[np.float64], n: int) -> list[NDArray[np.float64]]:
+def _brackets(tree: F64, n: int) -> list[F64]:
     """Each link as a bracket ``(leaf, height)``; leaves stand at 0, 1, … in the tree's "
     "order.
     """
@@ -289,7 +289,7 @@ def _brackets(tree: NDArray[np.float64], n: int) -> list[NDArray[np.float64]]:
     return out
 
 
-def _colours(tree: NDArray[np.float64], n: int, clusters: xr.DataArray | None) -> list[str]:
+def _colours(tree: F64, n: int, clusters: xr.DataArray | None) -> list[str]:
     """A cluster's colour for each link inside it, ink for those that join clusters."""
     if clusters is None:
         return [theme.LINE] * len(tree)

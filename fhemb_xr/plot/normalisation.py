@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.ops.streams.normalisation import POLICIES, normalise
 from fhemb_xr.ops.streams.splits import Streams, of_part, pooled
 from fhemb_xr.plot import theme
+from fhemb_xr.typing import F64, Ints
 
 MOST_ROWS, MOST_FRAMES = 24, 4000
 """Quantities that are drawn, and frames that they are drawn from, both evenly chosen."""
@@ -72,7 +72,7 @@ def normalisation(streams: Streams, stream: str) -> Any:
     )  # fmt: skip
 
 
-def _rows(x: xr.DataArray) -> tuple[list[str], NDArray[np.int64]]:
+def _rows(x: xr.DataArray) -> tuple[list[str], Ints]:
     """Names and columns of the quantities that are drawn, evenly chosen, the first on top."""
     own = [d for d in x.dims if d != schema.FRAME]
     labels = [
@@ -85,8 +85,8 @@ def _rows(x: xr.DataArray) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _panel(
-    values: NDArray[np.float64],
-    rows: NDArray[np.int64],
+    values: F64,
+    rows: Ints,
     names: list[str],
     policy: str,
     units: object,
@@ -123,7 +123,7 @@ def _panel(
     )
 
 
-def _likeness(values: NDArray[np.float64]) -> float:
+def _likeness(values: F64) -> float:
     """Mean cosine of neighbouring frames."""
     size = np.linalg.norm(values, axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):

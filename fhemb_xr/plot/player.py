@@ -10,6 +10,7 @@ from fhemb_xr import schema
 from fhemb_xr.budget import human
 from fhemb_xr.errors import BudgetError
 from fhemb_xr.plot import theme
+from fhemb_xr.typing import F64, Floats
 
 MOST_BYTES = 2**25
 """Pixels that one page carries, a byte each; browsers grow slow beyond."""
@@ -104,20 +105,20 @@ def player(
     )
 
 
-def pack(values: NDArray[np.floating[Any]]) -> tuple[NDArray[np.uint8], float, float]:
+def pack(values: Floats) -> tuple[NDArray[np.uint8], float, float]:
     """Levels 1…255 of the values between the lowest and the highest, 0 where there is none."""
     low, high = theme.limits(values)
     scaled = (values - low) * (LEVELS / (high - low)) + 1
     return np.nan_to_num(np.rint(scaled), nan=0.0).astype(np.uint8), low, high
 
 
-def unpack(levels: NDArray[np.uint8], low: float, high: float) -> NDArray[np.float64]:
+def unpack(levels: NDArray[np.uint8], low: float, high: float) -> F64:
     """Values of :func:`pack`, to half a level."""
     values = low + (levels.astype(np.float64) - 1) * ((high - low) / LEVELS)
     return np.where(levels == 0, np.nan, values)
 
 
-def _mean(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+def _mean(values: Floats) -> F64:
     """Mean of each frame; NaN where it has no pixel."""
     seen = np.isfinite(values)
     n = seen.sum(axis=(1, 2))
@@ -125,9 +126,7 @@ def _mean(values: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
-def _layout(
-    values: NDArray[Any], seconds: NDArray[np.float64], rate: float, heading: str
-) -> Any:
+def _layout(values: NDArray[Any], seconds: F64, rate: float, heading: str) -> Any:
     from bokeh.layouts import column, row
 
     models = theme.bokeh_models()

@@ -4,11 +4,9 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr.plot import theme
-
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64
 
 FLOOR = -0.6
 """Height of the floor under a cube from -0.5 to 0.5."""

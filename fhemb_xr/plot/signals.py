@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.plot import theme
+from fhemb_xr.typing import F64, Bools
 
 MOST_POINTS = 4000
 """Samples that one curve shows; a screen or a column of print has fewer pixels."""
@@ -25,7 +25,7 @@ class Row:
 
     label: str
     quantity: str
-    curves: dict[str, NDArray[np.float64]]
+    curves: dict[str, F64]
 
 
 def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
@@ -76,7 +76,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
     return multiples(seconds, rows, heading)
 
 
-def seconds_of(x: xr.DataArray) -> NDArray[np.float64]:
+def seconds_of(x: xr.DataArray) -> F64:
     """Seconds of the frames: the coordinate, else from the sampling rate."""
     if schema.TIME in x.coords:
         return np.asarray(x[schema.TIME].values, dtype=np.float64)
@@ -135,9 +135,7 @@ def _quantity(names: Sequence[Any], units: str) -> str:
     return ("Temperature" if units == "degC" else "Value") + theme.unit(units)
 
 
-def thinned(
-    t: NDArray[np.float64], v: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def thinned(t: F64, v: F64) -> tuple[F64, F64]:
     """The smallest and largest sample of each of 2 000 intervals, in the order of time."""
     size = -(-v.size // (MOST_POINTS // 2))
     if size <= 2:
@@ -152,7 +150,7 @@ def thinned(
     return t[keep], v[keep]
 
 
-def _overlay(seconds: NDArray[np.float64], row: Row, extent: tuple[float, float]) -> Any:
+def _overlay(seconds: F64, row: Row, extent: tuple[float, float]) -> Any:
     """The curves of a row, over grey where all of them are missing."""
     hv = theme.backends()
     if len(row.curves) > len(theme.CYCLE):
@@ -196,16 +194,14 @@ def _curve(seconds: Any, values: Any, quantity: str, colour: str, label: str = "
     )
 
 
-def _gaps(
-    seconds: NDArray[np.float64], missing: NDArray[np.bool_]
-) -> list[tuple[float, float]]:
+def _gaps(seconds: F64, missing: Bools) -> list[tuple[float, float]]:
     """Intervals without a value, as ``(start, stop)`` in seconds."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], missing, [False]]).astype(np.int8)))
     end = [*seconds, seconds[-1] + (seconds[-1] - seconds[0]) / max(seconds.size - 1, 1)]
     return [(float(end[a]), float(end[b])) for a, b in edges.reshape(-1, 2)[:MOST_POINTS]]
 
 
-def multiples(seconds: NDArray[np.float64], rows: Sequence[Row], heading: str) -> Any:
+def multiples(seconds: F64, rows: Sequence[Row], heading: str) -> Any:
     """Rows one above the other, on one axis of time; those of one quantity on one scale."""
     hv = theme.backends()
     single = len(rows) == 1
@@ -261,7 +257,7 @@ def _extent(rows: Sequence[Row]) -> tuple[float, float]:
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def _stack(seconds: NDArray[np.float64], rows: Sequence[Row], heading: str) -> Any:
+def _stack(seconds: F64, rows: Sequence[Row], heading: str) -> Any:
     """Many rows in one frame: each about its own median, one step apart, the first on top."""
     quantities = {r.quantity for r in rows}
     if len(quantities) > 1 or any(len(r.curves) > 1 for r in rows):

@@ -4,15 +4,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.pairwise.matrix import check_window
 from fhemb_xr.ops.pairwise.pair_dims import among
 from fhemb_xr.plot import signals, theme
-
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64
 
 MOST_LINKS = 120
 """More could not be told apart."""

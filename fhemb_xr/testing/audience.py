@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.io import streams as assembling
+from fhemb_xr.typing import F32, F64, Bools, Ints
 
 BLOCK = 250
 """Frames that share one random generator, so that noise does not depend on chunks."""
@@ -157,7 +158,7 @@ def audience(
 
 def _people(
     ids: Sequence[int], faceless: Sequence[int], n_groups: int, lag_s: float, seed: int
-) -> NDArray[np.float64]:
+) -> F64:
     """Physiology of each person: ``(subject, column)``; it depends on the id, not the place."""
     rows = []
     for place, person in enumerate(ids):
@@ -173,11 +174,11 @@ def _people(
 def _present(
     p: dict[str, float],
     session: int,
-    frames: NDArray[np.int64],
+    frames: Ints,
     gap: Any,
     dropout: float,
     seed: int,
-) -> NDArray[np.bool_]:
+) -> Bools:
     seen = np.full(frames.size, bool(p["face"]))
     if gap:
         seen &= (frames < gap[0]) | (frames >= gap[1])
@@ -189,11 +190,11 @@ def _present(
 def _random(
     p: dict[str, float],
     session: int,
-    frames: NDArray[np.int64],
+    frames: Ints,
     seed: int,
     shape: tuple[int, ...],
     uniform: bool = False,
-) -> NDArray[np.float32]:
+) -> F32:
     """Random numbers of these frames, ``(t, *shape)``, from a generator for each block."""
     first, last = int(frames[0]) // BLOCK, int(frames[-1]) // BLOCK
     parts = []
@@ -206,8 +207,8 @@ def _random(
 
 
 def _box(
-    p: dict[str, float], frames: NDArray[np.int64], grid: tuple[int, int], rate_hz: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    p: dict[str, float], frames: Ints, grid: tuple[int, int], rate_hz: float
+) -> tuple[F64, F64]:
     """Rows and columns of the box: 80-100 % of the grid, changing within seconds."""
     t = frames / rate_hz
     sway = np.sin(2 * np.pi * (t / 7.3 + p["box"])) + 0.5 * np.sin(2 * np.pi * t / 2.9)
@@ -230,7 +231,7 @@ def _boxes(
 def _positions(
     people: Any, drifts: Any, sessions: Any, frames: Any, *, grid: Any, rate_hz: float,
     noise_k: float, gap: Any, dropout: float, seed: int,
-) -> NDArray[np.float32]:  # fmt: skip
+) -> F32:  # fmt: skip
     p = dict(zip(_COLUMNS, people[0], strict=True))
     seat = 60 * (p["index"] % 10) + 30, 150 + 40 * (p["index"] // 10 % 4)
     sway = 2 * np.sin(2 * np.pi * (frames / rate_hz / 11 + p["box"]))
@@ -242,7 +243,7 @@ def _positions(
 def _faces(
     people: Any, drifts: Any, sessions: Any, frames: Any, *, grid: Any, rate_hz: float,
     noise_k: float, gap: Any, dropout: float, seed: int,
-) -> NDArray[np.float32]:  # fmt: skip
+) -> F32:  # fmt: skip
     p = dict(zip(_COLUMNS, people[0], strict=True))
     session = int(sessions[0])
     t = frames / rate_hz
@@ -268,19 +269,17 @@ def _faces(
     return out[None, None]
 
 
-def _drift(phases: NDArray[np.float64], t: NDArray[np.float64]) -> NDArray[np.float64]:
+def _drift(phases: F64, t: F64) -> F64:
     """Slow wandering of a group [K]: periods of 3 to 40 s, from their own random phases."""
     periods = np.geomspace(3, 40, _DRIFTS) * (0.9 + 0.2 * phases[:, 0])
     waves = np.sin(2 * np.pi * (t[:, None] / periods + phases[:, 1]))
     return np.asarray(0.25 * waves.sum(axis=1))
 
 
-def _pattern(
-    u: NDArray[np.float64], v: NDArray[np.float64], p: dict[str, float]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _pattern(u: F64, v: F64, p: dict[str, float]) -> tuple[F32, F32]:
     """Skin temperature [°C] and the weight of breathing [K] on the unit face."""
 
-    def spot(cu: float, cv: float, su: float, sv: float) -> NDArray[np.float64]:
+    def spot(cu: float, cv: float, su: float, sv: float) -> F64:
         return np.asarray(np.exp(-(((u - cu) / su) ** 2) - ((v - cv) / sv) ** 2))
 
     wide = 0.25 + 0.15 * p["box"]
@@ -364,9 +363,7 @@ def _stream(name: str, shape: tuple[int, ...], seed: tuple[int, ...]) -> da.Arra
     return out
 
 
-def _simulated(
-    stream: str, shape: tuple[int, ...], seed: tuple[int, ...]
-) -> NDArray[np.float32]:
+def _simulated(stream: str, shape: tuple[int, ...], seed: tuple[int, ...]) -> F32:
     rng = np.random.default_rng([*seed, len(stream)])
     drift = _autoregressive(rng.standard_normal(shape), 0.97 if stream != schema.VIT else 0.9)
     if stream == schema.FACE:
@@ -385,10 +382,10 @@ def _simulated(
     return np.round(drift, _PRINTED.get(stream, 9)).astype(np.float32)
 
 
-def _autoregressive(noise: NDArray[np.float64], memory: float) -> NDArray[np.float64]:
+def _autoregressive(noise: F64, memory: float) -> F64:
     """Noise that remembers, of variance 1: ``(t, ...) -> (t, ...)``."""
     from scipy.signal import lfilter
 
     noise[1:] *= np.sqrt(1 - memory**2)
-    out: NDArray[np.float64] = lfilter([1.0], [1.0, -memory], noise, axis=0)
+    out: F64 = lfilter([1.0], [1.0, -memory], noise, axis=0)
     return out

@@ -5,11 +5,10 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
+from fhemb_xr.typing import F32, F64
 
-F64 = NDArray[np.float64]
 NOISE_K = 0.03
 """Of one pixel in one frame (standard deviation)."""
 _MOTION_PX = 0.25  # along either axis: 0.35 in the plane
@@ -175,7 +174,7 @@ def _rates(person: Any, clip: Any, *, n: int, rate_hz: float, seed: int) -> F64:
 def _faces(
     person: Any, clip: Any, *, n: int, rate_hz: float, seed: int, grid: tuple[int, int],
     snr_db: float,
-) -> NDArray[np.float32]:  # fmt: skip
+) -> F32:  # fmt: skip
     p, (t, turns, _) = _heart(seed, int(person[0]), int(clip[0]), n / rate_hz)
     r = np.random.default_rng([seed, 3, int(person[0]), int(clip[0])])
     clock = np.arange(n) / rate_hz

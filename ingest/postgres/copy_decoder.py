@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr.errors import SourceError
 from fhemb_xr.io.encoding import resample
+from fhemb_xr.typing import F32, Ints
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 TRAILER = b"\xff\xff"
@@ -83,7 +84,7 @@ class Cell:
         """``real[][]``, ``bytea <f4``."""
         return _NAMES.get(self.oid, f"bytea {self.dtype.str}")
 
-    def degrees(self, values: NDArray[Any]) -> NDArray[np.float32]:
+    def degrees(self, values: NDArray[Any]) -> F32:
         """Elements as temperatures: native float32, contiguous."""
         with np.errstate(over="ignore"):  # a double beyond float32 is counted as out of range
             if (self.scale, self.offset) == (1.0, 0.0):
@@ -105,7 +106,7 @@ _NAMES = {700: "real[][]", 701: "double precision[][]", 21: "smallint[][]", 23: 
 class Run:
     """Rows of one shape: their clock values, and their elements ``(n, *dims)`` or None."""
 
-    clock: NDArray[np.int64]
+    clock: Ints
     values: NDArray[Any] | None
     why: str = ""  # the counter of rows without values
     nulls: int = 0
@@ -308,7 +309,7 @@ class Block:
     resized: bool = False
     height: NDArray[np.int16] = field(init=False)
     width: NDArray[np.int16] = field(init=False)
-    position: NDArray[np.float32] = field(init=False)
+    position: F32 = field(init=False)
     counts: Counts = field(default_factory=Counts)
     version: str = ""  # of the rows that it was read from, where the source can tell
 
@@ -356,7 +357,7 @@ class Block:
         if run.values is not None and run.values[0].size == 2:
             self.position[self._index(run)] = cell.degrees(run.values).reshape(-1, 2)
 
-    def _index(self, run: Run) -> NDArray[np.int64]:
+    def _index(self, run: Run) -> Ints:
         index = run.clock - self.start
         if index.size and not (index.min() >= 0 and index.max() < len(self.heat)):
             raise SourceError(
@@ -365,9 +366,7 @@ class Block:
             )
         return index
 
-    def _drop_impossible(
-        self, values: NDArray[np.float32], limits: tuple[float, float]
-    ) -> None:
+    def _drop_impossible(self, values: F32, limits: tuple[float, float]) -> None:
         wrong = (values < limits[0]) | (values > limits[1])  # infinite too; NaN is neither
         n = int(np.count_nonzero(wrong))
         if n:
@@ -375,7 +374,7 @@ class Block:
             self.counts.out_of_range += n
 
 
-def _as_slice(index: NDArray[np.int64]) -> Any:
+def _as_slice(index: Ints) -> Any:
     """A slice where the frames follow each other: eight times faster than an index array."""
     if index.size and (index == np.arange(index[0], index[0] + index.size)).all():
         return slice(int(index[0]), int(index[-1]) + 1)

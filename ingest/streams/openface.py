@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, SourceError
 from fhemb_xr.io import streams
+from fhemb_xr.typing import F64
 
 FRAME, CLOCK, FACE_ID, SUCCESS, CONFIDENCE = (
     "frame",
@@ -205,7 +205,7 @@ def _last_line(path: Path) -> str:
         return file.read().rstrip(b"\r\n").rpartition(b"\n")[2].decode()
 
 
-def _parsed(path: str, used: Sequence[int], first: int, n_frames: int) -> NDArray[np.float64]:
+def _parsed(path: str, used: Sequence[int], first: int, n_frames: int) -> F64:
     """The columns ``(frame, column)`` by the number of each row's frame, which is the first."""
     with open(path, encoding="utf-8-sig") as file:
         next(file)

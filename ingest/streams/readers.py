@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, SourceError
 from fhemb_xr.io import encoding, streams
+from fhemb_xr.typing import Ints
 from ingest.streams.openface import open_openface
 
 _TYPES = {"FLOAT": "<f4", "DOUBLE": "<f8", "SHORT": "<i2", "INT": "<i4"}
@@ -214,11 +214,11 @@ def _blocks(read: Any, path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) 
     )  # fmt: skip
 
 
-def _npy(span: NDArray[np.int64], path: str, row: tuple[int, ...], dtype: Any) -> Any:
+def _npy(span: Ints, path: str, row: tuple[int, ...], dtype: Any) -> Any:
     return np.array(np.load(path, mmap_mode="r", allow_pickle=False)[slice(*span[0])])
 
 
-def _raw(span: NDArray[np.int64], path: str, row: tuple[int, ...], dtype: Any) -> Any:
+def _raw(span: Ints, path: str, row: tuple[int, ...], dtype: Any) -> Any:
     n = int(np.prod(row))
     start, stop = map(int, span[0])
     read = np.fromfile(path, dtype, (stop - start) * n, offset=start * n * dtype.itemsize)

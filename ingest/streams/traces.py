@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SourceError, UnknownNameError, nearest
+from fhemb_xr.typing import F64
 
 CHANNEL, TRACE = "channel", "trace"
 RECORDS = (".bdf", ".edf")
 UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 _one_at_a_time = threading.Lock()  # edflib refuses a file that is open, and is not thread-safe
-F64 = NDArray[np.float64]
 
 
 def open_trace(

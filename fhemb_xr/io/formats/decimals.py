@@ -16,6 +16,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from fhemb_xr.schema import DECIMALS
+from fhemb_xr.typing import F32, Floats
 
 MISSING = -(2**31)
 MOST = 9
@@ -26,7 +27,7 @@ class Inexact(ValueError):  # noqa: N818  (a finding; its first argument is the 
     """Numbers that have more decimals than their attribute says."""
 
 
-def pack(x: NDArray[np.floating[Any]], decimals: int, label: str = "") -> NDArray[np.int32]:
+def pack(x: Floats, decimals: int, label: str = "") -> NDArray[np.int32]:
     """Numbers of so many decimals to 32 bits: ``(...) -> (...)``; NaN to the missing value.
 
     Peak memory: 25 bytes per sample.
@@ -46,7 +47,7 @@ def pack(x: NDArray[np.floating[Any]], decimals: int, label: str = "") -> NDArra
     return out
 
 
-def unpack(packed: NDArray[np.int32], decimals: int) -> NDArray[np.float32]:
+def unpack(packed: NDArray[np.int32], decimals: int) -> F32:
     """32 bits to the float32 nearest to the decimal: ``(...) -> (...)``.
 
     Peak memory: 4 bytes per sample, which are the result.
@@ -132,7 +133,7 @@ class _Decimals(BackendArray):
         )
         return read
 
-    def _read(self, key: tuple[Any, ...]) -> NDArray[np.float32]:
+    def _read(self, key: tuple[Any, ...]) -> F32:
         return unpack(self._raw[key].values, self._decimals)
 
 

@@ -1,13 +1,8 @@
 """From beats to rates and phases, and from one clock to another; the time axis last."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
-F64 = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+from fhemb_xr.typing import F64, Bools, Floats
 
 
 def intervals(beats: Bools, times: F64) -> F64:

@@ -5,13 +5,11 @@ difference of two scores changes its sign, to the last bit, when the faces chang
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64
+
 _RIDGE = 3.0  # of the median eigenvalue
 _BLUR = np.array([0.054, 0.242, 0.399, 0.242, 0.054]) / 0.991  # a Gaussian of one pixel
 

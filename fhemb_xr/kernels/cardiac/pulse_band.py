@@ -8,13 +8,10 @@ References
 Ahmed, Natarajan & Rao (1974), IEEE Trans. Comput. C-23, 90-93, doi:10.1109/T-C.1974.223784.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64, Bools, Floats
+
 SLOW_HZ, PULSE_HZ = (0.05, 0.6), (0.7, 3.0)
 PATTERNS = 10
 """Spatial patterns of slow motion, breathing and drift that are brought down to the noise."""
@@ -64,7 +61,7 @@ def _steadied(x: F64, slow: F64, fast: F64) -> F64:
     return out
 
 
-def _bridged(x: F64, face: NDArray[np.bool_]) -> F64:
+def _bridged(x: F64, face: Bools) -> F64:
     """Frames without a face as a line between those on either side: ``(t, p)``."""
     if face.all():
         return x.copy()

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Ints
 
 LINKAGES = ("average", "complete", "single", "ward", "weighted")
 METHODS = (*LINKAGES, "kmedoids", "spectral")

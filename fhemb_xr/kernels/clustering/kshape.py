@@ -9,10 +9,8 @@ Paparrizos & Gravano (2015), k-Shape, SIGMOD, 1855-1870, doi:10.1145/2723372.273
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Ints
 
 ROUNDS = 100
 

@@ -7,11 +7,10 @@ Itakura (1975), IEEE Trans. ASSP 23, 67-72, doi:10.1109/TASSP.1975.1162641.
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import kernel
+from fhemb_xr.typing import Ints
 
-Ints = NDArray[np.int64]
 Constraint = tuple[float, bool, float]
 
 

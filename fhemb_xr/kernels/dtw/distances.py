@@ -15,14 +15,11 @@ series is held forwards, the other backwards, whichever is the shorter.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import fused_kernel, kernel
 from fhemb_xr.kernels.dtw import point_metrics, simd_batch
 from fhemb_xr.kernels.dtw.constraints import Constraint, band, constraint_of
-
-Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import Floats, Ints
 
 PAD = 16
 """Rows that a vector of 64 bytes has at most."""

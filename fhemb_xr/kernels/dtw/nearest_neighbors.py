@@ -12,18 +12,12 @@ Keogh & Ratanamahatana (2005), Knowl. Inf. Syst. 7, 358-386, doi:10.1007/s10115-
 Rakthanmanon et al. (2012), KDD, 262-270, doi:10.1145/2339530.2339576.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import kernel
 from fhemb_xr.kernels.dtw import distances
 from fhemb_xr.kernels.dtw.constraints import band, constraint_of, half_width
-
-Floats = NDArray[np.floating[Any]]
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Floats, Ints
 
 _SLACK = 1 - 1e-9
 """Bounds are lowered by their rounding, so that they rule out nobody wrongly."""

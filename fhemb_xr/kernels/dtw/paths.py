@@ -9,17 +9,12 @@ Salvador & Chan (2007), Intell. Data Anal. 11, 561-580, doi:10.3233/IDA-2007-115
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import kernel
 from fhemb_xr.kernels.dtw import constraints
-
-Floats = NDArray[np.floating[Any]]
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Floats, Ints
 
 
 def distances(

@@ -1,13 +1,9 @@
 """Distances of two points of several features, as scipy.spatial.distance defines them."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import kernel
-
-Floats = NDArray[np.floating[Any]]
+from fhemb_xr.typing import Floats
 
 CODES = {
     "sqeuclidean": 0,

@@ -10,14 +10,11 @@ that a processor has several columns in flight. Between passes one row of the ta
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import inlined_kernel, kernel
 from fhemb_xr.kernels._simd import BYTES, lesser, load, store
 from fhemb_xr.kernels.dtw.constraints import Constraint, band, columns
-
-Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import Floats, Ints
 
 
 def squares(

@@ -7,15 +7,11 @@ AISTATS, PMLR 130, 3853-3861.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import kernel
 from fhemb_xr.kernels.dtw import distances
 from fhemb_xr.kernels.dtw.constraints import constraint_of
-
-Floats = NDArray[np.floating[Any]]
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Floats, Ints
 
 
 def values(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import fast_kernel, kernel
+from fhemb_xr.typing import F64, Ints
 
 STATISTICS = ("max", "min", "mean", "variance", "std", "median", "skew", "kurtosis", "entropy")
 PERCENTILE, HEIGHT, CELL = 9, 10, 11
@@ -22,9 +23,9 @@ _BUCKETS = 2048  # of 512 to 4096 the fastest for frames of 64 × 80; 32 KiB, in
 
 def features(
     x: NDArray[Any],
-    edges: NDArray[np.float64],
-    kinds: NDArray[np.int64],
-    arguments: NDArray[np.float64],
+    edges: F64,
+    kinds: Ints,
+    arguments: F64,
     threshold: float,
     density: bool,
     entropy_bins: int,
@@ -260,7 +261,7 @@ def _limit(threshold: float, dtype: Any) -> Any:
     return dtype.type(-np.inf if np.isnan(threshold) else threshold)
 
 
-def extent(x: NDArray[Any], threshold: float) -> NDArray[np.float64]:
+def extent(x: NDArray[Any], threshold: float) -> F64:
     """Smallest, largest and number of the visible pixels: ``(..., t, y, x) -> (..., 3)``.
 
     Peak memory: none beside the chunk, where that is contiguous. Nothing visible:
@@ -289,15 +290,13 @@ def _extent(x, limit):
     return np.float64(low.min()), np.float64(high.max()), np.float64(n.sum())
 
 
-def merge_extents(extents: NDArray[np.float64]) -> NDArray[np.float64]:
+def merge_extents(extents: F64) -> F64:
     """``(..., k, 3) -> (..., 3)``."""
     low, high, n = np.moveaxis(extents, -1, 0)
     return np.stack([low.min(axis=-1), high.max(axis=-1), n.sum(axis=-1)], axis=-1)
 
 
-def bin_edges(
-    extents: NDArray[np.float64], bins: int | None, width: int
-) -> NDArray[np.float64]:
+def bin_edges(extents: F64, bins: int | None, width: int) -> F64:
     """Equal bins over each extent: ``(..., 3) -> (..., width)``, NaN beyond the last edge.
 
     ``bins=None``: Sturges' number, ``ceil(log2(n) + 1)`` of the n visible samples.

@@ -12,12 +12,11 @@ doi:10.1007/s00180-015-0637-z.
 """
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from fhemb_xr.typing import Floats
+
 COMPILED = 2**18  # samples from which compiling a loop pays
 MOMENTS = ("mean", "variance", "skewness", "kurtosis")
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import kernel
+from fhemb_xr.typing import F32
 
 
 @kernel
@@ -15,9 +16,7 @@ def _unpack(packed, scale, offset, missing, out):
         out[i] = np.nan if v == missing else np.float32(v) * scale + offset
 
 
-def unpack(
-    packed: NDArray[np.integer[Any]], scale: float, offset: float, missing: int
-) -> NDArray[np.float32]:
+def unpack(packed: NDArray[np.integer[Any]], scale: float, offset: float, missing: int) -> F32:
     """``(...) -> (...)``, float32: ``packed * scale + offset``, NaN where it is ``missing``.
 
     Peak memory: 4 bytes per sample, which are the result.

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fhemb_xr.typing import F64, Ints
+
 METHODS = ("area", "linear")
 
 
 @lru_cache(maxsize=1024)
-def weights(old: int, new: int, method: str) -> NDArray[np.float64]:
+def weights(old: int, new: int, method: str) -> F64:
     """Weights of ``old`` samples in each of ``new`` ones: ``(new, old)``, rows sum to 1."""
     if method == "area":
         edges = np.linspace(0, old, new + 1)
@@ -63,7 +65,7 @@ def resize(
     return out
 
 
-def boxes(x: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def boxes(x: NDArray[Any]) -> tuple[Ints, Ints]:
     """Size of the smallest centred box that holds the finite pixels: ``(t, y, x) -> (t), (t)``.
 
     Peak memory: 2 bytes per sample.

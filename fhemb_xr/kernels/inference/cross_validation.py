@@ -8,11 +8,8 @@ Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39, doi:10.2202/1544-61
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Bools = NDArray[np.bool_]
+from fhemb_xr.typing import F64, Bools, Ints
 
 
 def within(labels: Ints, groups: Ints) -> bool:

@@ -10,10 +10,9 @@ import itertools
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Bools, Ints
+
 FOUND = ("accuracy", "trials", "wilson_low", "wilson_high", "person_low", "person_high")
 
 
@@ -60,7 +59,7 @@ def strata(
     )
 
 
-def _weights(trials: Ints, n_boot: int, rng: np.random.Generator) -> NDArray[np.int64]:
+def _weights(trials: Ints, n_boot: int, rng: np.random.Generator) -> Ints:
     """How often a trial is there when its persons are drawn again: ``(boot, n)``.
 
     Persons are drawn, not trials; a trial counts by the product over the persons in it.
@@ -74,7 +73,7 @@ def _weights(trials: Ints, n_boot: int, rng: np.random.Generator) -> NDArray[np.
     return np.where(third, out * counts[:, place[0]], out)
 
 
-def _summary(right: F64, here: NDArray[np.bool_], weights: Any, alpha: float) -> F64:
+def _summary(right: F64, here: Bools, weights: Any, alpha: float) -> F64:
     n = int(here.sum())
     if not n:
         return np.array([np.nan, 0, *[np.nan] * 4])

@@ -12,11 +12,10 @@ Nastase et al. (2019), Soc. Cogn. Affect. Neurosci. 14, 667-685, doi:10.1093/sca
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels.inference import p_values
+from fhemb_xr.typing import F64, Bools
 
-F64 = NDArray[np.float64]
 _FLAT = 1e-13
 
 
@@ -47,7 +46,7 @@ def pearson(a: F64, b: F64) -> F64:
     return np.asarray(np.clip(r, -1, 1))
 
 
-def _flat(x: F64, d: F64, both: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _flat(x: F64, d: F64, both: Bools) -> Bools:
     """Whether nothing but rounding moves."""
     size = np.max(np.abs(x), axis=-1, initial=0.0, where=both)
     n = both.sum(axis=-1)

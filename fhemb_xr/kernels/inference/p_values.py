@@ -11,9 +11,9 @@ Westfall & Young (1993), Resampling-based multiple testing, Wiley (largest stati
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64
+
 TAILS = ("greater", "less", "both")
 TIE = 1e-12
 """What rounding may part: values nearer than this share of the larger count as equal."""

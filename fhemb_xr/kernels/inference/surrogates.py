@@ -11,13 +11,10 @@ Prichard & Theiler (1994), Phys. Rev. Lett. 73, 951-954, doi:10.1103/PhysRevLett
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import Floats, Ints
 
 
 def circular(x: Floats, block: int, rng: np.random.Generator) -> Floats:

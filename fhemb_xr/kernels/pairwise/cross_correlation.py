@@ -13,15 +13,12 @@ Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247, doi:10.1080/00031305.1983.1
 """
 
 from math import gcd
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import fast_kernel, kernel
-
-Floats = NDArray[np.floating[Any]]
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64, Floats
 
 _TILE_BYTES = 1 << 18  # of running sums: they should stay in the second-level cache
 _EPS = float(np.finfo(np.float64).eps)

@@ -8,12 +8,9 @@ Technometrics 58, 435-447, doi:10.1080/00401706.2015.1054435.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import fast_kernel, kernel
-
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Ints
 
 
 def distance_correlations(

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64
 
 
 def _over(m: F64, scale: F64) -> F64:

@@ -8,11 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Floats, Ints
 
 SIMILARITIES = ("correlation", "dcor", "max_lagged_correlation")
 """Metrics whose large values mean alike; their distance is ``1 - value``."""

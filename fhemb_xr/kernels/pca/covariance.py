@@ -18,14 +18,11 @@ References
 Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247, doi:10.1080/00031305.1983.10483115.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels.pca import pixel_statistics
+from fhemb_xr.typing import F32, F64, Floats
 
-Floats = NDArray[np.floating[Any]]
 ROWS = 5
 MEAN, COUNT, FRAMES, LOW, HIGH = range(-ROWS, 0)
 WIDE, BLOCK, SLAB = pixel_statistics.WIDE, 1024, 512
@@ -43,7 +40,7 @@ def height(p: int) -> int:
     return p // 2 + 1 + ROWS
 
 
-def state(x: Floats) -> NDArray[np.float64]:
+def state(x: Floats) -> F64:
     """State of frames as rows: ``(..., t, p) -> (..., p // 2 + 6, p)``."""
     out = np.zeros((*x.shape[:-2], height(x.shape[-1]), x.shape[-1]))
     out[..., LOW, :], out[..., HIGH, :] = np.inf, -np.inf
@@ -51,7 +48,7 @@ def state(x: Floats) -> NDArray[np.float64]:
     return out
 
 
-def extended(before: Floats, x: Floats) -> NDArray[np.float64]:
+def extended(before: Floats, x: Floats) -> F64:
     """State of more frames, beside those of ``before``, which stays as it is.
 
     Peak memory: the new state, and 4 p (:data:`BLOCK` + 100) bytes for float32 frames of many
@@ -62,12 +59,12 @@ def extended(before: Floats, x: Floats) -> NDArray[np.float64]:
     return out
 
 
-def _extend(states: NDArray[np.float64], x: Floats) -> None:
+def _extend(states: F64, x: Floats) -> None:
     for where in np.ndindex(x.shape[:-2]):
         _add_frames(states[where], x[where])
 
 
-def _add_frames(out: NDArray[np.float64], x: Floats) -> None:
+def _add_frames(out: F64, x: Floats) -> None:
     pixels = pixel_statistics.pixel_state(x)
     own = pixels[_OF_PIXELS]
     between = _between(out, own)
@@ -82,9 +79,7 @@ def _add_frames(out: NDArray[np.float64], x: Floats) -> None:
     _add_pixels(out, own)
 
 
-def _add_single(
-    out: NDArray[np.float64], x: Floats, mean: NDArray[np.float64], between: NDArray[np.float64]
-) -> None:
+def _add_single(out: F64, x: Floats, mean: F64, between: F64) -> None:
     from fhemb_xr.kernels.pca import float32_products
 
     for start in range(0, len(x), BLOCK):
@@ -93,7 +88,7 @@ def _add_single(
         between = np.zeros(len(mean))
 
 
-def _columns(x: Floats, mean: NDArray[np.float64]) -> NDArray[np.float32]:
+def _columns(x: Floats, mean: F64) -> F32:
     from fhemb_xr.kernels.pca import float32_products
 
     t, p = x.shape
@@ -102,7 +97,7 @@ def _columns(x: Floats, mean: NDArray[np.float64]) -> NDArray[np.float32]:
     return out
 
 
-def _add_products(state: NDArray[np.float64], d: Floats) -> None:
+def _add_products(state: F64, d: Floats) -> None:
     """Add the upper triangle of the deviations' Gram matrix, in slabs of its rows."""
     p = d.shape[-1]
     for start in range(0, p, SLAB):
@@ -117,7 +112,7 @@ def _row(state: Floats, r: int) -> Floats:
     return state[r, : p - r] if 2 * r <= p else state[p - r, r:]
 
 
-def gram(state: Floats) -> NDArray[np.float64]:
+def gram(state: Floats) -> F64:
     """The Gram matrix of one state: ``(p // 2 + 6, p) -> (p, p)``."""
     p = state.shape[-1]
     out = np.empty((p, p))
@@ -126,7 +121,7 @@ def gram(state: Floats) -> NDArray[np.float64]:
     return out
 
 
-def merge(states: Floats) -> NDArray[np.float64]:
+def merge(states: Floats) -> F64:
     """Merge k states: ``(..., k, p // 2 + 6, p) -> (..., p // 2 + 6, p)``."""
     out = np.array(states[..., 0, :, :], dtype=np.float64)
     for k in range(1, states.shape[-3]):
@@ -134,7 +129,7 @@ def merge(states: Floats) -> NDArray[np.float64]:
     return out
 
 
-def merged(a: Floats, b: Floats) -> NDArray[np.float64]:
+def merged(a: Floats, b: Floats) -> F64:
     """Merge two states, ``(..., p // 2 + 6, p)`` each, into a third."""
     out = np.array(a, dtype=np.float64)
     for where in np.ndindex(out.shape[:-2]):
@@ -144,21 +139,21 @@ def merged(a: Floats, b: Floats) -> NDArray[np.float64]:
     return out
 
 
-def _between(a: Floats, b: Floats) -> NDArray[np.float64]:
+def _between(a: Floats, b: Floats) -> F64:
     """The vector whose products are what two states' means add to the Gram matrix."""
     n, m = a[COUNT], b[COUNT]
     # exact where every frame counts, which is all that the mask lets through
-    found: NDArray[np.float64] = np.sqrt(n * m / np.maximum(n + m, 1)) * (b[MEAN] - a[MEAN])
+    found: F64 = np.sqrt(n * m / np.maximum(n + m, 1)) * (b[MEAN] - a[MEAN])
     return found
 
 
-def _add_outer(state: NDArray[np.float64], w: Floats) -> None:
+def _add_outer(state: F64, w: Floats) -> None:
     if w.any():
         for r in range(len(w)):
             _row(state, r)[:] += w[r] * w[r:]
 
 
-def _add_pixels(a: NDArray[np.float64], b: Floats) -> None:
+def _add_pixels(a: F64, b: Floats) -> None:
     """Add to the last rows of a state those of another."""
     total = np.maximum(a[COUNT] + b[COUNT], 1)
     a[MEAN] += (b[MEAN] - a[MEAN]) * b[COUNT] / total
@@ -168,9 +163,7 @@ def _add_pixels(a: NDArray[np.float64], b: Floats) -> None:
     np.maximum(a[HIGH], b[HIGH], out=a[HIGH])
 
 
-def basis(
-    state: Floats, iqr: Floats | None = None, *, k: int, scaler: str
-) -> NDArray[np.float64]:
+def basis(state: Floats, iqr: Floats | None = None, *, k: int, scaler: str) -> F64:
     """Principal components of a state: ``(..., p // 2 + 6, p) -> (..., k + 3, p + 2)``.
 
     ``iqr`` is what the scaler ``"robust"`` divides by. Rows: k
@@ -188,7 +181,7 @@ def basis(
     return out
 
 
-def _components(state: Floats, k: int, scaler: str, iqr: Floats | None) -> NDArray[np.float64]:
+def _components(state: Floats, k: int, scaler: str, iqr: Floats | None) -> F64:
     p = state.shape[-1]
     out = np.full((k + 3, p + 2), np.nan)
     n = state[FRAMES, 0]

@@ -11,10 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import fast_kernel, kernel
+from fhemb_xr.typing import F32, F64, Bools
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-Bools = NDArray[np.bool_]
 Counts = NDArray[np.int32]
 RUN, BAND, GROUP, STRIP = 1024, 64, 32, 512
 """Products summed in float32; rows, frames and pixels that stay in the caches."""

@@ -14,9 +14,8 @@ Josse & Husson (2012), J. Soc. Fr. Stat. 153(2), 79-99.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from fhemb_xr.typing import F64, Floats
 
 
 def filled(x: Floats, fit: Floats) -> Floats:
@@ -41,14 +40,14 @@ def filled(x: Floats, fit: Floats) -> Floats:
     return out
 
 
-def scores(d: Floats, components: Floats, ridge: Floats | None = None) -> NDArray[np.float64]:
+def scores(d: Floats, components: Floats, ridge: Floats | None = None) -> F64:
     """Scores of deviations with gaps: ``(t, p), (k, p) -> (t, k)``; of orthonormal components.
 
     Least squares over the pixels that are there, less weight on components of little variance
     where a ``ridge`` is given. A component that is hidden whole has the score 0.
     """
     finite = np.isfinite(d)
-    found: NDArray[np.float64] = np.where(finite, d, 0.0) @ components.T
+    found: F64 = np.where(finite, d, 0.0) @ components.T
     rows = np.flatnonzero(~finite.all(axis=-1))
     if not rows.size:
         return found

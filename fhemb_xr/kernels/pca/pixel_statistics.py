@@ -15,9 +15,9 @@ doi:10.1145/1970392.1970395. Zou, Hastie & Tibshirani (2006), J. Comput. Graph. 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
+from fhemb_xr.typing import F64, Bools, Floats
+
 ROWS = 6
 COUNT, FRAMES, MEAN, M2, LOW, HIGH = range(ROWS)
 WIDE, RUN = 512, 64
@@ -27,7 +27,7 @@ LARGE = 1e15
 """Range of a pixel up to which sums of products of deviations cannot overflow float32."""
 
 
-def pixel_state(x: Floats) -> NDArray[np.float64]:
+def pixel_state(x: Floats) -> F64:
     """Count, frames, mean, M2, minimum, maximum of each pixel: ``(..., t, p) -> (..., 6, p)``.
 
     Frames without any finite pixel do not count. Peak memory: a byte per sample of a stack, and
@@ -47,7 +47,7 @@ def single(x: Floats, pixels: Floats) -> bool:
     return bool((pixels[HIGH] - pixels[LOW])[seen].max(initial=0) < LARGE)
 
 
-def _pixel_state(x: Floats) -> NDArray[np.float64]:
+def _pixel_state(x: Floats) -> F64:
     if x.dtype == np.float32 and x.shape[-1] >= WIDE:
         return _swept(x)
     if x.dtype.kind != "f":
@@ -69,7 +69,7 @@ def _pixel_state(x: Floats) -> NDArray[np.float64]:
     return np.stack([n, frames, mean, m2, low, high]).astype(np.float64)
 
 
-def _swept(x: Floats) -> NDArray[np.float64]:
+def _swept(x: Floats) -> F64:
     """The same in one sweep, about what a few of the frames have at most."""
     from fhemb_xr.kernels.pca import float32_products
 
@@ -86,7 +86,7 @@ def _swept(x: Floats) -> NDArray[np.float64]:
     return np.stack([n, frames, np.where(n > 0, shift + mean, 0.0), m2, *extremes])
 
 
-def merge_pixels(states: Floats) -> NDArray[np.float64]:
+def merge_pixels(states: Floats) -> F64:
     """``(..., k, 6, p) -> (..., 6, p)``."""
     n, frames, mean, m2, low, high = np.moveaxis(states, -2, 0)
     total = n.sum(axis=-2)
@@ -96,13 +96,13 @@ def merge_pixels(states: Floats) -> NDArray[np.float64]:
     return np.stack([total, *rest], axis=-2)
 
 
-def inside(pixels: Floats) -> NDArray[np.bool_]:
+def inside(pixels: Floats) -> Bools:
     """Pixels seen in every frame with a face: ``(..., 6, p) -> (..., p)``."""
     seen = pixels[..., FRAMES, :]
     return np.asarray((pixels[..., COUNT, :] == seen) & (seen > 0))
 
 
-def spread(pixels: Floats, scaler: str, iqr: Floats | None = None) -> NDArray[np.float64]:
+def spread(pixels: Floats, scaler: str, iqr: Floats | None = None) -> F64:
     """What each pixel is divided by, 1 where it is flat: ``(..., 6, p) -> (..., p)``."""
     if scaler == "standard":
         scale = np.sqrt(pixels[..., M2, :] / np.maximum(pixels[..., COUNT, :], 1))
@@ -116,7 +116,7 @@ def spread(pixels: Floats, scaler: str, iqr: Floats | None = None) -> NDArray[np
     return uneven(scale, pixels[..., MEAN, :])
 
 
-def uneven(scale: Floats, mean: Floats) -> NDArray[np.float64]:
+def uneven(scale: Floats, mean: Floats) -> F64:
     """The scale, 1 where the pixel is flat: what its mean's rounding leaves is no scale."""
     least = 16 * np.finfo(np.float64).eps * np.abs(mean)
     return np.where(np.isfinite(scale) & (scale > least), scale, 1.0)
@@ -128,7 +128,7 @@ def total(pixels: Floats, seen: Any, scale: Any) -> float:
     return float((pixels[M2] / scale**2)[seen].sum() / frames)
 
 
-def quartiles(x: Floats) -> NDArray[np.float64]:
+def quartiles(x: Floats) -> F64:
     """Lower quartile, median, upper quartile: ``(..., t, p) -> (..., 3, p)``; gaps left out.
 
     Peak memory: 16 bytes per sample of one stack.
@@ -144,11 +144,11 @@ def quartiles(x: Floats) -> NDArray[np.float64]:
     return out
 
 
-def standardised(x: Floats, pixels: Floats, iqr: Any, scaler: str) -> NDArray[np.float64]:
+def standardised(x: Floats, pixels: Floats, iqr: Any, scaler: str) -> F64:
     """Centred and scaled; 0 outside the mask and for faceless frames: ``-> (..., t, p)``."""
     centre, scale = pixels[..., MEAN, :], spread(pixels, scaler, iqr)
     d = (x - centre[..., None, :]) / scale[..., None, :]
-    out: NDArray[np.float64] = np.where(inside(pixels)[..., None, :] & np.isfinite(d), d, 0.0)
+    out: F64 = np.where(inside(pixels)[..., None, :] & np.isfinite(d), d, 0.0)
     return out
 
 
@@ -162,7 +162,7 @@ def filled(x: Floats, pixels: Floats) -> Floats:
 
 def layout(
     components: Floats, variances: Floats, total: float, seen: Any, mean: Any, scale: Any
-) -> NDArray[np.float64]:
+) -> F64:
     """The fit, with the largest absolute loading of each component positive."""
     k, p = components.shape[0], seen.size
     out = np.full((k + 3, p + 2), np.nan)
@@ -178,14 +178,14 @@ def layout(
     return out
 
 
-def signs(components: Floats) -> NDArray[np.float64]:
+def signs(components: Floats) -> F64:
     """-1 where the largest absolute loading is negative: ``(k, p) -> (k)``."""
     filled = np.nan_to_num(components)
     largest = filled[np.arange(len(filled)), np.abs(filled).argmax(axis=1)]
     return np.where(largest < 0, -1.0, 1.0)
 
 
-def low_rank(x: Floats, steps: int = 500, tolerance: float = 1e-7) -> NDArray[np.float64]:
+def low_rank(x: Floats, steps: int = 500, tolerance: float = 1e-7) -> F64:
     """The low-rank part of ``x`` = low rank + sparse, ``(t, p) -> (t, p)``.
 
     Principal component pursuit by the inexact augmented Lagrangian method. Peak memory: 56
@@ -210,7 +210,7 @@ def low_rank(x: Floats, steps: int = 500, tolerance: float = 1e-7) -> NDArray[np
     return low
 
 
-def _shrunk_spectrum(x: Floats, by: float) -> NDArray[np.float64]:
+def _shrunk_spectrum(x: Floats, by: float) -> F64:
     u, s, v = np.linalg.svd(x, full_matrices=False)
     kept = int((s > by).sum())
     return np.asarray((u[:, :kept] * (s[:kept] - by)) @ v[:kept])

@@ -22,20 +22,19 @@ doi:10.48550/arXiv.1706.05736.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels.pca import pixel_statistics
+from fhemb_xr.typing import F64, Floats
 
-Floats = NDArray[np.floating[Any]]
 WIDE, RUN = pixel_statistics.WIDE, 256
 
 
-def start(seed: int, width: int, p: int) -> NDArray[np.float64]:
+def start(seed: int, width: int, p: int) -> F64:
     """Random vectors, the same in every task that asks: ``-> (l, p)``."""
     return np.random.default_rng(seed).standard_normal((width, p))
 
 
-def sketch(x: Floats, vectors: Floats) -> NDArray[np.float64]:
+def sketch(x: Floats, vectors: Floats) -> F64:
     """State of the pixels, and the products: ``(..., t, p), (l, p) -> (..., 6 + l, p)``.
 
     A product is of the frames of one chunk, about their own mean, and of the pixels that are
@@ -50,7 +49,7 @@ def sketch(x: Floats, vectors: Floats) -> NDArray[np.float64]:
     return out
 
 
-def merged(states: Floats, vectors: Floats) -> NDArray[np.float64]:
+def merged(states: Floats, vectors: Floats) -> F64:
     """``(..., k, 6 + l, p), (l, p) -> (..., 6 + l, p)``; exact but for pixels with gaps.
 
     Those fall out of the mask, but had a part in the other pixels' products before: what is
@@ -68,7 +67,7 @@ def merged(states: Floats, vectors: Floats) -> NDArray[np.float64]:
     return np.concatenate([both, products], axis=-2)
 
 
-def product(x: Floats, pixels: Floats, vectors: Floats) -> NDArray[np.float64]:
+def product(x: Floats, pixels: Floats, vectors: Floats) -> F64:
     """Centred frames, summed by their products with vectors: ``(t, p), (l, p) -> (l, p)``.
 
     0 for pixels outside, which are finite in no or some frames; frames without a face are left
@@ -85,7 +84,7 @@ def product(x: Floats, pixels: Floats, vectors: Floats) -> NDArray[np.float64]:
     return out
 
 
-def _single(x: Floats, mean: Floats, inside: Any, vectors: Floats) -> NDArray[np.float64]:
+def _single(x: Floats, mean: Floats, inside: Any, vectors: Floats) -> F64:
     from fhemb_xr.kernels.pca import float32_products
 
     count, p = vectors.shape
@@ -100,7 +99,7 @@ def _single(x: Floats, mean: Floats, inside: Any, vectors: Floats) -> NDArray[np
 
 def scaled_product(
     x: Floats, pixels: Floats, vectors: Floats, iqr: Any = None, *, scaler: str
-) -> NDArray[np.float64]:
+) -> F64:
     """Gram matrix of scaled pixels, times vectors: ``(..., t, p) -> (..., l, p)``."""
     out = np.empty((*x.shape[:-2], *vectors.shape[-2:]))
     for where in np.ndindex(x.shape[:-2]):
@@ -109,11 +108,11 @@ def scaled_product(
     return out
 
 
-def _scale(pixels: Floats, iqr: Any, where: Any, scaler: str) -> NDArray[np.float64]:
+def _scale(pixels: Floats, iqr: Any, where: Any, scaler: str) -> F64:
     return pixel_statistics.spread(pixels, scaler, None if iqr is None else iqr[where])
 
 
-def first(sketch: Floats, iqr: Any = None, *, scaler: str) -> NDArray[np.float64]:
+def first(sketch: Floats, iqr: Any = None, *, scaler: str) -> F64:
     """Orthonormal vectors from a sketch: ``(..., 6 + l, p) -> (..., l, p)``."""
     pixels = sketch[..., : pixel_statistics.ROWS, :]
     out = np.empty(sketch[..., pixel_statistics.ROWS :, :].shape)
@@ -123,13 +122,13 @@ def first(sketch: Floats, iqr: Any = None, *, scaler: str) -> NDArray[np.float64
     return out
 
 
-def more(vectors: Floats, products: Floats, *, count: int) -> NDArray[np.float64]:
+def more(vectors: Floats, products: Floats, *, count: int) -> F64:
     """What products add to orthonormal vectors: ``2 (..., l, p) -> (..., count, p)``."""
     both = np.concatenate([vectors, products[..., :count, :]], axis=-2)
     return _orthonormal(both)[..., vectors.shape[-2] :, :]
 
 
-def _orthonormal(rows: Floats) -> NDArray[np.float64]:
+def _orthonormal(rows: Floats) -> F64:
     """Of the same span, or a larger one where the rows depend on each other."""
     return np.swapaxes(np.linalg.qr(np.swapaxes(rows, -1, -2))[0], -1, -2)
 
@@ -137,7 +136,7 @@ def _orthonormal(rows: Floats) -> NDArray[np.float64]:
 def basis(
     pixels: Floats, vectors: Floats, products: Floats, iqr: Any = None, *,
     k: int, scaler: str, single: bool,
-) -> NDArray[np.float64]:  # fmt: skip
+) -> F64:  # fmt: skip
     """The fit: ``(..., 6, p), 2 (..., l, p) -> (..., k + 3, p + 2)``."""
     p = pixels.shape[-1]
     out = np.empty((*pixels.shape[:-2], k + 3, p + 2))
@@ -155,9 +154,7 @@ def basis(
     return out
 
 
-def _nystroem(
-    vectors: Floats, products: Floats, k: int, single: bool
-) -> tuple[Floats, NDArray[np.float64]]:
+def _nystroem(vectors: Floats, products: Floats, k: int, single: bool) -> tuple[Floats, F64]:
     """Leading eigenvalues, descending, and eigenvectors of a matrix known on some vectors."""
     small = vectors @ products.T
     found, turn = np.linalg.eigh((small + small.T) / 2)

@@ -12,14 +12,12 @@ an index counts from the end, and the loops become plain vectors.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import fast_kernel, kernel
+from fhemb_xr.typing import Floats
 
-Floats = NDArray[np.floating[Any]]
 ROW_BYTES = 2048
 """Of wider rows some channels are worked on at a time."""
 TILE = 64

@@ -7,15 +7,12 @@ Janssen, Veldhuis & Vries (1986), IEEE Trans. Acoust. Speech Signal Process. 34,
 doi:10.1109/TASSP.1986.1164824.
 """
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import fast_kernel, kernel
 from fhemb_xr.kernels.time_frequency.wavelet_bands import CONTEXT
+from fhemb_xr.typing import Bools, Floats
 
-Floats = NDArray[np.floating[Any]]
 ORDER = 32
 """Of the model."""
 LINE = 3
@@ -23,7 +20,7 @@ LINE = 3
 _FEWEST = 4  # samples for each coefficient
 
 
-def bridged(x: Floats, finite: NDArray[np.bool_]) -> Floats:
+def bridged(x: Floats, finite: Bools) -> Floats:
     """Missing rows as those on either side let expect: ``(t, c), (t,) -> (t, c)``.
 
     First and last row are there. The model of a gap is learnt from the samples next to it, at

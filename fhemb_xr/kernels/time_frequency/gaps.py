@@ -4,13 +4,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import Bools, Floats, Ints
 
 
-def patterns(finite: NDArray[np.bool_]) -> Iterator[tuple[Any, NDArray[np.bool_]]]:
+def patterns(finite: Bools) -> Iterator[tuple[Any, Bools]]:
     """Channels with the same gaps: ``(columns, finite)``, the latter of one of them."""
     for columns in same(finite, np.zeros(finite.shape[1], np.int64)):
         yield columns, finite[:, _one(columns)]
@@ -38,7 +36,7 @@ def each_run(
 
 def alike(
     x: Floats, ignore: bool, start: Ints | None, step: int
-) -> Iterator[tuple[Any, NDArray[np.bool_], int | None]]:
+) -> Iterator[tuple[Any, Bools, int | None]]:
     """Channels with the same gaps and the same begin: ``(columns, finite, began)``."""
     began = np.zeros(x.shape[1], np.int64) if start is None else start % step - step
     if start is not None:  # what is in sight needs no phase
@@ -54,7 +52,7 @@ def alike(
         yield columns, finite[:, one], _phase(began, _one(columns))
 
 
-def same(finite: NDArray[np.bool_], also: Ints) -> list[Any]:
+def same(finite: Bools, also: Ints) -> list[Any]:
     """Channels with the same gaps and the same number: their indices, or a slice for all."""
     packed = np.packbits(finite, axis=0)
     key = np.random.default_rng(0).integers(1, 2**63, size=len(packed), dtype=np.uint64)
@@ -77,7 +75,7 @@ def _phase(began: Ints, column: int) -> int | None:
     return int(began[column]) if began[column] < 0 else None
 
 
-def runs(finite: NDArray[np.bool_], longest: int) -> list[tuple[int, int]]:
+def runs(finite: Bools, longest: int) -> list[tuple[int, int]]:
     """Where runs begin and end; gaps of up to ``longest`` samples do not end them."""
     at = np.flatnonzero(finite)
     if not at.size:

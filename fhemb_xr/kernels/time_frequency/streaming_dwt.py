@@ -18,13 +18,11 @@ from typing import Any
 
 import numpy as np
 import pywt
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels.time_frequency import gaps, wavelet_coefficients
 from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec, depth, extensions, filter_bank
+from fhemb_xr.typing import Bools, Floats, Ints
 
-Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.int64]
 ENDLESS = 2**62
 """Length of a run whose end is not in sight."""
 
@@ -99,7 +97,7 @@ def advanced(
     return _together(found, x.shape[1]), parts
 
 
-def _alike(x: Floats, whose: Ints, ignore: bool) -> Iterator[tuple[Any, NDArray[np.bool_]]]:
+def _alike(x: Floats, whose: Ints, ignore: bool) -> Iterator[tuple[Any, Bools]]:
     """Channels with the same gaps and the same open run: ``(columns, finite)``."""
     if not x.shape[1]:
         return

@@ -17,12 +17,10 @@ from typing import Any
 
 import numpy as np
 import pywt
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels.time_frequency.gaps import alike, patterns, runs
+from fhemb_xr.typing import F32, F64, Bools, Floats, Ints
 
-Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.int64]
 LOCAL_MODES = (
     "symmetric", "reflect", "zero", "constant", "smooth", "antisymmetric", "antireflect",
 )  # fmt: skip
@@ -77,7 +75,7 @@ class Spec:
         return int(2**self.levels) if self.transform == "dwt" else 1
 
     @cached_property
-    def wants(self) -> NDArray[np.bool_]:
+    def wants(self) -> Bools:
         """``(group, level + 1)``: at 0 the approximation, at j the detail of level j."""
         out = np.zeros((len(self.groups), self.levels + 1), bool)
         for g, bands in enumerate(self.groups):
@@ -129,7 +127,7 @@ class Decimated:
             if into is not out:
                 out[..., columns] = into
 
-    def work(self, x: Floats, wanted: NDArray[np.bool_]) -> tuple[Floats, int]:
+    def work(self, x: Floats, wanted: Bools) -> tuple[Floats, int]:
         """The work array of the loops, and the channels that it is for."""
         from fhemb_xr.kernels.time_frequency import dwt
 
@@ -191,7 +189,7 @@ def extensions(mode: str, sizes: tuple[int, ...], pad: int, dtype: Any) -> tuple
     return np.stack([m[0] for m in made]), np.stack([m[1] for m in made]).astype(dtype)
 
 
-def _extension(mode: str, n: int, pad: int) -> tuple[Ints, NDArray[np.float64]]:
+def _extension(mode: str, n: int, pad: int) -> tuple[Ints, F64]:
     """The rule of PyWavelets for a run of n: three rows and weights for each outer sample."""
     i = np.r_[-pad:0, n : n + pad]
     row, weight = np.zeros((2 * pad, 3), np.int64), np.zeros((2 * pad, 3))
@@ -277,7 +275,7 @@ def by_runs(
     return out
 
 
-def covered(there: NDArray[np.bool_], spec: Spec) -> NDArray[np.float32]:
+def covered(there: Bools, spec: Spec) -> F32:
     """Share of the filter's energy on the samples that are there: ``(t, c) -> (t, c)``."""
     from scipy.signal import oaconvolve
 
@@ -290,7 +288,7 @@ def covered(there: NDArray[np.bool_], spec: Spec) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=64)
-def _energy(spec: Spec) -> NDArray[np.float64]:
+def _energy(spec: Spec) -> F64:
     """Energy of the filter by lag, summing to 1, averaged over (up to 64 of) its phases."""
     reach, step = spec.reach, spec.step
     phases = np.unique(np.linspace(0, step - 1, min(step, 64)).astype(int))

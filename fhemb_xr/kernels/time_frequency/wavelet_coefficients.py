@@ -5,16 +5,11 @@ A coefficient k of level j sees the samples up to ``2^j (k + 1) - 1`` and ``(2^j
 before that one, F the length of the filter.
 """
 
-from typing import Any
-
 import numpy as np
 import pywt
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels.time_frequency.wavelet_bands import Decimated, Spec, filter_bank
-
-Floats = NDArray[np.floating[Any]]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Bools, Floats, Ints
 
 
 def lengths(n: int, wavelet: str, level: int) -> list[int]:
@@ -25,7 +20,7 @@ def lengths(n: int, wavelet: str, level: int) -> list[int]:
     return out
 
 
-def middles(n: int, j: int, wavelet: str) -> NDArray[np.float64]:
+def middles(n: int, j: int, wavelet: str) -> F64:
     """The middle of the samples that each of n coefficients of level j sees."""
     last = 2**j * (np.arange(n) + 1) - 1
     return np.asarray(last - (2**j - 1) * (pywt.Wavelet(wavelet).dec_len - 1) / 2)
@@ -89,7 +84,7 @@ def synthesised(
     return out
 
 
-def levels(spec: Spec) -> NDArray[np.bool_]:
+def levels(spec: Spec) -> Bools:
     """Which of the levels 0 to L the bands of a group need."""
     out = np.zeros(spec.level + 1, bool)
     for b in spec.groups[0]:

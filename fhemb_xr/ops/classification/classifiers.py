@@ -12,12 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr.ops.pairwise.pair_dims import among
+from fhemb_xr.typing import F64, Ints
 
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Factory = Callable[[int], Any]
 """A function of the seed that gives what has ``fit(x, y)`` and ``predict(x)``."""
 

@@ -17,9 +17,7 @@ from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.classification import classifiers as zoo
 from fhemb_xr.ops.classification.segments import LABEL, PEOPLE, SAMPLE
 from fhemb_xr.ops.pairwise.pair_dims import among, pair_dims
-
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Ints
 
 DRAWS_PER_TASK = 20
 

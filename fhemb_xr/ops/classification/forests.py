@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Ints
 
 
 @dataclass

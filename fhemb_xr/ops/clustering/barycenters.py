@@ -9,16 +9,13 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.clustering import clusters, kshape
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.pairwise.pair_dims import among
-
-F64 = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from fhemb_xr.typing import F64, Bools, Ints
 
 METHODS = ("dba", "soft_dtw", "kshape", "gak", "kmeans")
 """Ways of :func:`fhemb_xr.clusters` that need the series, not only their distances."""
@@ -223,7 +220,7 @@ def _centre(x: F64, method: str, gamma: float, max_iter: int) -> F64:
     return np.asarray(found.T, np.float64)
 
 
-def _whole(x: F64) -> NDArray[np.bool_]:
+def _whole(x: F64) -> Bools:
     """Which series miss nothing: ``(k, f, t) -> (k,)``."""
     return np.asarray(np.isfinite(x).all(axis=(1, 2)))
 

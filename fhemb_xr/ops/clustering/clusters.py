@@ -15,8 +15,7 @@ from fhemb_xr.ops.blockwise.sliding_windows import intervals
 from fhemb_xr.ops.clustering import barycenters
 from fhemb_xr.ops.pairwise.matrix import pairwise
 from fhemb_xr.ops.pairwise.pair_dims import among, pair_dims, whole
-
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64
 
 MAPS = ("mds", "pca", "tsne", "umap")
 

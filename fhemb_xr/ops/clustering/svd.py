@@ -4,13 +4,11 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.kernels.clustering import clusters
 from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
-
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64
 
 
 def svd_relation(d: xr.DataArray) -> xr.Dataset:

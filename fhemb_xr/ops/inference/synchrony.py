@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels.inference import isc as shifts
@@ -19,8 +18,8 @@ from fhemb_xr.ops.pairwise.cross_correlation import lagged_correlation
 from fhemb_xr.ops.pairwise.matrix import pairwise
 from fhemb_xr.ops.pairwise.pair_dims import among
 from fhemb_xr.options import options
+from fhemb_xr.typing import F64, Ints
 
-F64 = NDArray[np.float64]
 Statistic = str | Callable[[xr.DataArray], xr.DataArray]
 
 WAYS = ("leave_one_out", "pairwise")
@@ -388,7 +387,7 @@ def _gathered(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
 
 
 def _finished(
-    out: xr.Dataset, x: xr.DataArray, starts: NDArray[np.int64], rate: float,
+    out: xr.Dataset, x: xr.DataArray, starts: Ints, rate: float,
     window_s: float | None, how: str,
 ) -> xr.Dataset:  # fmt: skip
     out["isc"].attrs = {"long_name": "inter-subject correlation", "units": "1"}

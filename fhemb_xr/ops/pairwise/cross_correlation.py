@@ -5,10 +5,10 @@ import warnings
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.typing import F64, Ints
 
 _TARGET = 2**27  # bytes of one block of the result
 _SHIFTY = (
@@ -110,9 +110,7 @@ def lagged_correlation(
     return _labelled(out, a, starts, lags, rate, window)
 
 
-def _pearson(
-    a: NDArray[np.float64], b: NDArray[np.float64], window: int, step: int, max_lag: int
-) -> NDArray[np.float64]:
+def _pearson(a: F64, b: F64, window: int, step: int, max_lag: int) -> F64:
     from fhemb_xr.kernels.pairwise import cross_correlation  # compiles
 
     return cross_correlation.pearson(a, b, window, step, max_lag)
@@ -197,8 +195,8 @@ def _blocks(a: xr.DataArray, b: xr.DataArray, map_bytes: int) -> list[xr.DataArr
 def _labelled(
     out: xr.DataArray,
     a: xr.DataArray,
-    starts: NDArray[np.int64],
-    lags: NDArray[np.int64],
+    starts: Ints,
+    lags: Ints,
     rate: float,
     window: int,
 ) -> xr.DataArray:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels.pairwise import metrics
@@ -16,8 +15,7 @@ from fhemb_xr.ops.pairwise.matrix_graph import related
 from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation as normalize_relation
 from fhemb_xr.ops.pairwise.pair_dims import among
 from fhemb_xr.options import options as settings
-
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64
 
 POINT_METRICS = (
     "euclidean", "sqeuclidean", "cityblock", "chebyshev", "minkowski", "canberra",

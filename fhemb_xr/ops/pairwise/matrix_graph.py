@@ -12,11 +12,9 @@ import numpy as np
 import xarray as xr
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
-from numpy.typing import NDArray
 
 from fhemb_xr import budget
-
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64
 
 
 def related(

@@ -2,12 +2,10 @@
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr.kernels.pairwise import matrix_scaling
 from fhemb_xr.ops.pairwise.pair_dims import among, pair_dims, whole
-
-F64 = NDArray[np.float64]
+from fhemb_xr.typing import F64
 
 
 def normalize_relation(d: xr.DataArray, how: str) -> xr.DataArray:

@@ -14,8 +14,8 @@ from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.inference.surrogates import check_number
 from fhemb_xr.ops.pairwise.matrix import arranged, check_partner, check_window
 from fhemb_xr.ops.pairwise.pair_dims import among
+from fhemb_xr.typing import F64
 
-F64 = NDArray[np.float64]
 RANK = "rank"
 
 

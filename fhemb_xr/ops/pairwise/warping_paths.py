@@ -4,15 +4,14 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.pairwise.matrix import check_constraint
 from fhemb_xr.ops.pairwise.pair_dims import among
+from fhemb_xr.typing import F64, Floats, Ints
 
-F64 = NDArray[np.float64]
 _OTHER = "fhemb_other_time"
 _BASE_CELLS = 2**22  # of the table of one part: 32 MiB
 
@@ -110,9 +109,7 @@ def _whole(x: xr.DataArray, names: list[str]) -> xr.DataArray:
     return rechunked(x, dict.fromkeys([*names, schema.TIME], -1))
 
 
-def _ranges(
-    a: F64, b: F64, *, several: bool, normalize: str, **limits: Any
-) -> NDArray[np.int64]:
+def _ranges(a: F64, b: F64, *, several: bool, normalize: str, **limits: Any) -> Ints:
     """``(…, [f,] n), (…, [f,] m) -> (…, 2, n)``."""
     from fhemb_xr.kernels.dtw import paths  # compiles
 
@@ -134,7 +131,7 @@ def _ranges(
     return out
 
 
-def _prepared(x: F64, normalize: str) -> NDArray[np.floating[Any]]:
+def _prepared(x: F64, normalize: str) -> Floats:
     """What is there, scaled as :func:`pairwise` scales it."""
     series, n = metrics.prepared(x[None], normalize, "drop", True, np.float64)
     return series[0, :, : n[0]]
