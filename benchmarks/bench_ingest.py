@@ -78,9 +78,10 @@ from fhemb_xr import testing
 from fhemb_xr.io import encoding
 from ingest.hints import Hints
 from ingest.postgres import embedded_server
-from ingest.postgres.copy_decoder import Block, Counts, distinct, rows, runs
+from ingest.postgres.copy_decoder import distinct, rows, runs
+from ingest.postgres.source import PostgresSource
 from ingest.run import ingest
-from ingest.source import PostgresSource
+from ingest.shards import Block, Counts
 
 PEOPLE, SHAPE, SHARD, DISTINCT = 4, (60, 90), 5000, 250
 _OIDS = {"real": (700, ">f4"), "double precision": (701, ">f8"), "smallint": (21, ">i2")}

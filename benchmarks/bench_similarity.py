@@ -241,7 +241,7 @@ def shifted(n_shifts: int = 10) -> None:
     import xarray as xr
 
     from fhemb_xr.kernels.inference import isc as shifts
-    from fhemb_xr.ops.inference.synchrony import isc
+    from fhemb_xr.ops.inference.isc import isc
 
     x = np.random.default_rng(0).normal(size=(20, 600, 400)) + 30
     audience = xr.DataArray(x, dims=("subject", "time", "feature"))

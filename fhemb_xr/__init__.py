@@ -12,21 +12,24 @@ from fhemb_xr.io.privacy.pseudonyms import anonymize
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.io.streams import open_streams
-from fhemb_xr.ops.cardiac.heartbeats import align, beats, cardiac_wave, instantaneous_rate, rr
+from fhemb_xr.ops.cardiac.heartbeats import beats, cardiac_wave, instantaneous_rate, rr
 from fhemb_xr.ops.cardiac.pairing import pair
 from fhemb_xr.ops.cardiac.pairing_accuracy import pairing_accuracy
 from fhemb_xr.ops.cardiac.pairing_training import train_pairing
+from fhemb_xr.ops.cardiac.trace_alignment import align
 from fhemb_xr.ops.classification.cross_validation import classify
 from fhemb_xr.ops.classification.segments import prepare
 from fhemb_xr.ops.clustering.barycenters import barycentre
-from fhemb_xr.ops.clustering.clusters import clusters, embed_relation, silhouette
+from fhemb_xr.ops.clustering.clusters import clusters, silhouette
+from fhemb_xr.ops.clustering.manifold import embed_relation
 from fhemb_xr.ops.clustering.svd import svd_relation
 from fhemb_xr.ops.frames.frame_features import features
 from fhemb_xr.ops.frames.resizing import resize
 from fhemb_xr.ops.frames.selection import mask, select
 from fhemb_xr.ops.frames.statistics import moments
+from fhemb_xr.ops.inference.isc import isc
 from fhemb_xr.ops.inference.surrogates import surrogates
-from fhemb_xr.ops.inference.synchrony import isc, synchrony
+from fhemb_xr.ops.inference.synchrony import synchrony
 from fhemb_xr.ops.pairwise.cross_correlation import lagged_correlation
 from fhemb_xr.ops.pairwise.matrix import normalize_relation, pairwise
 from fhemb_xr.ops.pairwise.nearest_neighbors import nearest

@@ -10,11 +10,18 @@ import xarray as xr
 from fhemb_xr.io import store
 from fhemb_xr.io.privacy import pseudonyms
 from fhemb_xr.ops import pipeline
-from fhemb_xr.ops.cardiac import heartbeats, pairing, pairing_accuracy, pairing_training
+from fhemb_xr.ops.cardiac import (
+    heartbeats,
+    pairing,
+    pairing_accuracy,
+    pairing_training,
+    trace_alignment,
+)
 from fhemb_xr.ops.classification import cross_validation, segments
-from fhemb_xr.ops.clustering import barycenters, svd
+from fhemb_xr.ops.clustering import barycenters, manifold, svd
 from fhemb_xr.ops.clustering import clusters as grouping
 from fhemb_xr.ops.frames import frame_features, resizing, selection, statistics
+from fhemb_xr.ops.inference import isc
 from fhemb_xr.ops.inference import surrogates as nulls
 from fhemb_xr.ops.inference import synchrony as significance
 from fhemb_xr.ops.pairwise import cross_correlation, matrix, nearest_neighbors, warping_paths
@@ -85,7 +92,7 @@ class _Accessor:
     anonymize = _method(pseudonyms.anonymize)
     embed = _method(pipeline.embed)
     resize = _method(resizing.resize)
-    align = _method(heartbeats.align)
+    align = _method(trace_alignment.align)
     pair = _method(pairing.pair)
     train_pairing = _method(pairing_training.train_pairing)
 
@@ -125,11 +132,11 @@ class FhembDataArray(_Accessor):
     classify = _method(cross_validation.classify)
     barycentre = _method(barycenters.barycentre)
     silhouette = _method(grouping.silhouette)
-    embed_relation = _method(grouping.embed_relation)
+    embed_relation = _method(manifold.embed_relation)
     svd_relation = _method(svd.svd_relation)
     surrogates = _method(nulls.surrogates)
     synchrony = _method(significance.synchrony)
-    isc = _method(significance.isc)
+    isc = _method(isc.isc)
     beats = _method(heartbeats.beats)
     rr = _method(heartbeats.rr)
     instantaneous_rate = _method(heartbeats.instantaneous_rate)

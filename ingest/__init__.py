@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ingest.hints import Hints
     from ingest.planning import plan
+    from ingest.postgres.source import PostgresSource
     from ingest.run import ingest
-    from ingest.source import PostgresSource
     from ingest.stacks import StackSource
     from ingest.store.verification import verify
     from ingest.streams.traces import open_trace

@@ -20,8 +20,8 @@ from fhemb_xr.errors import FhembError
 
 if TYPE_CHECKING:
     from ingest.hints import Hints
+    from ingest.postgres.source import PostgresSource
     from ingest.run import Progress, Summary
-    from ingest.source import PostgresSource
     from ingest.stacks import StackSource
 
 app = typer.Typer(
@@ -227,7 +227,7 @@ def _database(
     schema: str, table: str, positions: str, hints: "Hints | None", accept_new: bool
 ) -> Iterator["PostgresSource"]:
     from ingest import settings
-    from ingest.source import PostgresSource
+    from ingest.postgres.source import PostgresSource
     from ingest.ssh.tunnel import tunnel
 
     found = settings.database()

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from fhemb_xr.errors import ConfigError, nearest
-from ingest.postgres.layouts import Subject
+from ingest.shards import Subject
 
 _ROLES = ("clock", "subject", "session", "matrix", "height", "width", "y", "x", "value")
 

@@ -14,8 +14,7 @@ import numpy as np
 from fhemb_xr.budget import human
 from fhemb_xr.errors import SourceError, UnknownNameError, nearest
 from fhemb_xr.io.encoding import LIMITS
-from ingest.postgres.copy_decoder import Block
-from ingest.postgres.layouts import Subject
+from ingest.shards import Block, Subject
 from ingest.source import Found, Reader, Session, Shapes, Source, in_threads
 
 if TYPE_CHECKING:

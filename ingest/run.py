@@ -15,9 +15,8 @@ from fhemb_xr.io.integrity.repair import DAMAGED
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.local.atomic_files import locked
 from ingest.planning import choose, plan
-from ingest.postgres.connections import ConnectionLost, SnapshotLost
-from ingest.postgres.copy_decoder import Block, Counts
-from ingest.source import Reader, Source, in_threads
+from ingest.shards import Block, Counts
+from ingest.source import ConnectionLost, Reader, SnapshotLost, Source, in_threads
 from ingest.store import revision, writer
 from ingest.store.writer import Options, Target, Task
 
@@ -81,7 +80,7 @@ def ingest(
     Parameters
     ----------
     source
-        Where the frames are, e.g. a :class:`ingest.source.PostgresSource`.
+        Where the frames are, e.g. a :class:`ingest.postgres.source.PostgresSource`.
     store
         Folder of the store, there or not.
     subjects

@@ -34,8 +34,7 @@ from fhemb_xr.errors import ConfigError, SourceError, nearest
 from fhemb_xr.typing import Bools, Ints
 from ingest.arrays import HDF5, SUFFIXES, Rows, opened, read
 from ingest.hints import Hints, subject_ids
-from ingest.postgres.copy_decoder import Block, Cell, Run
-from ingest.postgres.layouts import Subject
+from ingest.shards import Block, Cell, Run, Subject
 from ingest.source import Found, Session, Shapes
 
 _CLOCKS = ("frame_number", "frame", "frame_no")

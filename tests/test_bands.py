@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from fhemb_xr.errors import UnknownNameError
+from fhemb_xr.kernels.time_frequency import gaps
 from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
 from fhemb_xr.ops.blockwise.overlap import Block
 from fhemb_xr.ops.time_frequency.band_spec import band_label
@@ -125,7 +126,7 @@ def test_filter__of_rows_wider_than_what_is_worked_on_at_a_time(dtype, monkeypat
 
 
 def test_filter__holds_what_its_docstring_says():
-    from fhemb_xr.ops.time_frequency import wavelet_bands as op
+    from fhemb_xr.ops.time_frequency import band_graph
 
     x = signal(6000, 4000, dtype="f4").values
     block = Block(3000, 4000, range(3, 4), ((1982, 5018),))
@@ -133,10 +134,10 @@ def test_filter__holds_what_its_docstring_says():
     spec = kernel.Spec(((2, 3, 5),), "db4", 8, "symmetric")
     kernel.filtered(x[:300, :2].copy(), spec, 0, 300)  # compiled
     tracemalloc.start()
-    out = op._block(parts, None, 0, block, spec=spec, gaps="split", longest=0)
+    out = band_graph._block(parts, None, 0, block, spec=spec, gaps="split", longest=0)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < out.nbytes + 3 * op._PART_BYTES * 1.1
+    assert peak < out.nbytes + 3 * band_graph._PART_BYTES * 1.1
 
 
 def test_filter__takes_chunks_of_one_and_any_position_of_time():
@@ -288,9 +289,9 @@ def test_fill__is_what_an_autoregressive_model_of_both_sides_expects(n, ends):
     there = np.ones(len(x), bool)
     there[ends[0] : ends[0] + n] = False
     out = bridged(np.where(there[:, None], x, np.nan), there)
-    order = min(ORDER, min(*ends, kernel.CONTEXT) // 4)
+    order = min(ORDER, min(*ends, gaps.CONTEXT) // 4)
     for k in range(2):
-        left, right = x[: ends[0], k][-kernel.CONTEXT :], x[-ends[1] :, k][: kernel.CONTEXT]
+        left, right = x[: ends[0], k][-gaps.CONTEXT :], x[-ends[1] :, k][: gaps.CONTEXT]
         expected = expected_between(left, right, n, order)
         np.testing.assert_allclose(out[~there, k], expected, rtol=1e-6, atol=1e-8)
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fhemb_xr.kernels.pca import covariance
-from fhemb_xr.ops import chains
+from fhemb_xr.ops.blockwise import reductions
 
 
 def state(x, factor):
@@ -23,7 +23,7 @@ def extend(before, x, factor):
 
 
 def fold(x):
-    return chains.fold_blocks(
+    return reductions.fold_blocks(
         x, state, extend, np.add, n_core=2, width=(1, 2), factor=2.0
     )  # fmt: skip
 
@@ -70,11 +70,11 @@ def test_fold_blocks__holds_few_states_and_blocks_however_many_there_are():
     x = da.map_blocks(
         lambda x: blocks.shown(x + 1), da.zeros((144, 1), chunks=(1, 1)), dtype=float
     )
-    found = chains.fold_blocks(x, first, more, more, n_core=2, width=(1, 1))
+    found = reductions.fold_blocks(x, first, more, more, n_core=2, width=(1, 1))
     with dask.config.set(scheduler="threads", num_workers=2):
         found.compute()
     assert 0 < states.most <= 7, states.most
-    assert 0 < blocks.most <= 2 * chains.LINKS, blocks.most
+    assert 0 < blocks.most <= 2 * reductions.LINKS, blocks.most
 
 
 def test_covariance__is_added_to_and_leaves_what_it_is_given():

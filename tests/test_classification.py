@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from fhemb_xr.errors import BudgetError, EmptySelectionError, SchemaError, UnknownNameError
+from fhemb_xr.kernels.inference import binomial
 from fhemb_xr.kernels.inference import cross_validation as kernel
 from fhemb_xr.ops.classification import classifiers as zoo
 from fhemb_xr.ops.classification import forests
@@ -305,7 +306,7 @@ def test_classify__of_two_calls_stay_apart():
 def test_wilson__is_that_of_scipy(k, n, alpha):
     z = scipy.stats.norm.ppf(1 - alpha / 2)
     expected = scipy.stats.binomtest(k, n).proportion_ci(1 - alpha, "wilson")
-    np.testing.assert_allclose(kernel.wilson(k / n, n, z), expected, atol=1e-12)
+    np.testing.assert_allclose(binomial.wilson(k / n, n, z), expected, atol=1e-12)
 
 
 def test_clustered__holds_the_truth_where_samples_of_a_person_are_alike():
@@ -317,7 +318,7 @@ def test_clustered__holds_the_truth_where_samples_of_a_person_are_alike():
         right = (rng.random(80) < p[groups]).astype(float)
         low, high = kernel.clustered(right, groups, 0.05)
         held["clustered"] += low <= 0.7 <= high
-        low, high = kernel.wilson(right.mean(), 80, 1.96)
+        low, high = binomial.wilson(right.mean(), 80, 1.96)
         held["wilson"] += low <= 0.7 <= high
     # 4 standard errors of 400 trials below 95 %
     assert held["clustered"] / 400 > 0.95 - 4 * np.sqrt(0.95 * 0.05 / 400)

@@ -13,8 +13,8 @@ import pytest
 import fhemb_xr as fx
 from fhemb_xr.errors import StoreError
 from ingest.demo import load_audience, read_clip
+from ingest.postgres.source import PostgresSource
 from ingest.run import ingest
-from ingest.source import PostgresSource
 
 
 def clip(tmp_path, **arrays):

@@ -9,7 +9,7 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
-from fhemb_xr.kernels.pca import pixel_statistics
+from fhemb_xr.kernels.pca import robust_pca
 from fhemb_xr.ops.pca import basis as bases
 from fhemb_xr.ops.pca import methods
 from fhemb_xr.ops.pca.recipes import RECIPES
@@ -163,10 +163,10 @@ def test_low_rank__parts_add_up_and_nothing_stays_nothing():
     rng = np.random.default_rng(1)
     low = rng.normal(size=(40, 2)) @ rng.normal(size=(2, 30))
     spikes = np.where(rng.random(low.shape) < 0.03, 10.0, 0)
-    miss = pixel_statistics.low_rank(low + spikes) - low
+    miss = robust_pca.low_rank(low + spikes) - low
     assert np.linalg.norm(miss) < 0.01 * np.linalg.norm(low)
     assert np.median(np.abs(miss)) < 1e-5
-    assert not pixel_statistics.low_rank(np.zeros((4, 3))).any()
+    assert not robust_pca.low_rank(np.zeros((4, 3))).any()
 
 
 def patterned(n, shape=(6, 5), k=3, noise=0.05, seed=0):

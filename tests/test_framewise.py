@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import fhemb_xr as fx
 from fhemb_xr.errors import SchemaError, UnknownNameError
-from fhemb_xr.ops.frames.frame_features import STATISTICS, expand
+from fhemb_xr.ops.frames.feature_names import STATISTICS, expand
 
 ALL = [*STATISTICS, ("p0", "p100"), "p2.5", ("bh0", "bh9"), "g0_0"]
 EPS32 = float(np.finfo("f4").eps)

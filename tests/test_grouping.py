@@ -11,13 +11,8 @@ from sklearn.metrics import silhouette_score
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels.clustering import clusters as trees
 from fhemb_xr.kernels.pairwise.matrix_scaling import SCALES
-from fhemb_xr.ops.clustering.clusters import (
-    clusters,
-    embed_relation,
-    leaf_order,
-    linkage,
-    silhouette,
-)
+from fhemb_xr.ops.clustering.clusters import clusters, leaf_order, linkage, silhouette
+from fhemb_xr.ops.clustering.manifold import embed_relation
 from fhemb_xr.ops.clustering.svd import svd_relation
 from fhemb_xr.ops.pairwise.matrix import pairwise
 from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation

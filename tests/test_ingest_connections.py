@@ -20,10 +20,11 @@ from psycopg import sql
 from fhemb_xr.errors import SourceError
 from ingest import run as run_module
 from ingest.postgres import connections
-from ingest.postgres.connections import Door, SnapshotLost
+from ingest.postgres.connections import Door
+from ingest.postgres.source import PostgresSource
 from ingest.run import ingest
 from ingest.settings import Database
-from ingest.source import PostgresSource, in_threads
+from ingest.source import SnapshotLost, in_threads
 from ingest.ssh.tunnel import tunnel
 from tests.sshd import missing, sshd
 from tests.test_ingest_database import N, audience, check, wide

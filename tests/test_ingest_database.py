@@ -22,12 +22,12 @@ import fhemb_xr as fx
 from fhemb_xr.errors import SourceError
 from ingest import cli
 from ingest import run as run_module
-from ingest import source as source_module
 from ingest.hints import Hints, read_hints
 from ingest.planning import plan
-from ingest.postgres.connections import ConnectionLost, guarded
+from ingest.postgres.connections import guarded
+from ingest.postgres.source import PostgresSource
 from ingest.run import ingest
-from ingest.source import PostgresSource
+from ingest.source import ConnectionLost
 from ingest.store.ledger import Ledger
 from ingest.store.verification import verify
 
@@ -542,4 +542,4 @@ def test_secrets__reach_nothing_that_is_shown(postgres, source, tmp_path, caplog
 def test_connection__unreachable_is_one_sentence(postgres):
     with pytest.raises(SourceError, match="cannot connect to the database"):
         PostgresSource("host=127.0.0.1 port=1 dbname=x", "don").found()
-    assert source_module.PostgresSource("", "don").schemas == ("don",)
+    assert PostgresSource("", "don").schemas == ("don",)

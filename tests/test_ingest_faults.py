@@ -20,9 +20,9 @@ import pytest
 
 import fhemb_xr as fx
 from fhemb_xr.errors import FhembError, StoreError
+from ingest.postgres.source import PostgresReader, PostgresSource
 from ingest.run import ingest
 from ingest.settings import Database
-from ingest.source import PostgresReader, PostgresSource
 from ingest.ssh.tunnel import tunnel
 from ingest.store.ledger import Ledger
 from tests.sshd import missing, sshd

@@ -9,17 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fhemb_xr.errors import SourceError
-from ingest.postgres.copy_decoder import (
-    ARRAYS,
-    SIGNATURE,
-    TRAILER,
-    Block,
-    Cell,
-    Counts,
-    distinct,
-    rows,
-    runs,
-)
+from ingest.postgres.copy_decoder import ARRAYS, SIGNATURE, TRAILER, distinct, rows, runs
+from ingest.shards import Block, Cell, Counts
 
 REAL = ARRAYS[700]
 LIMITS = (-250.0, 400.0)

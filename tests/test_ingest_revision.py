@@ -12,8 +12,8 @@ import pytest
 import fhemb_xr as fx
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io.local import atomic_files
+from ingest.postgres.source import PostgresSource
 from ingest.run import ingest
-from ingest.source import PostgresSource
 from ingest.store.ledger import Ledger
 from ingest.store.verification import verify
 

@@ -17,10 +17,10 @@ from fhemb_xr.errors import SourceError, StoreError, UnknownNameError
 from fhemb_xr.io.local import atomic_files
 from ingest import run as run_module
 from ingest.planning import plan
-from ingest.postgres.connections import ConnectionLost
-from ingest.postgres.copy_decoder import ARRAYS, Run
+from ingest.postgres.copy_decoder import ARRAYS
 from ingest.run import ingest
-from ingest.source import Found, Session
+from ingest.shards import Run
+from ingest.source import ConnectionLost, Found, Session
 from ingest.store.ledger import Ledger
 from ingest.store.verification import verify
 from ingest.store.writer import Target

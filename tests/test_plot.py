@@ -14,6 +14,7 @@ import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.plot import linkage, signals, theme
 from fhemb_xr.plot.faces import frames
+from fhemb_xr.plot.labels import bands
 from fhemb_xr.plot.player import LEVELS, pack, unpack
 
 plot = pytest.importorskip("fhemb_xr.plot")
@@ -225,8 +226,8 @@ def test_signal__refuses_what_cannot_be_told_apart():
 
 def test_bands__open_end_is_written_as_longer():
     attrs = {"fhemb_bands": json.dumps({"hz": [[0, 0.048828125]], "period_s": [[20.48, None]]})}
-    assert theme.bands(attrs) == "0–0.049 Hz (> 20.48 s)"
-    assert theme.bands({}) == ""
+    assert bands(attrs) == "0–0.049 Hz (> 20.48 s)"
+    assert bands({}) == ""
 
 
 def test_relation__rows_stand_in_the_order_of_the_tree():

@@ -13,7 +13,8 @@ from fhemb_xr.errors import BudgetError, EmptySelectionError, SchemaError, Unkno
 from fhemb_xr.kernels.dtw import distances as kernel
 from fhemb_xr.kernels.dtw import soft_dtw as soft
 from fhemb_xr.kernels.pairwise import metrics
-from fhemb_xr.ops.pairwise.matrix import POINT_METRICS, pairwise
+from fhemb_xr.ops.pairwise.matrix import pairwise
+from fhemb_xr.ops.pairwise.metric_options import POINT_METRICS
 from fhemb_xr.options import set_options
 
 LENGTHS = np.array([1, 2, 5, 9, 30, 40, 40])

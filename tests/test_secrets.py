@@ -26,7 +26,7 @@ from fhemb_xr.errors import FhembError, StoreError
 from ingest import cli as ingest_cli
 from ingest import settings
 from ingest.postgres.connections import Door
-from ingest.source import PostgresSource
+from ingest.postgres.source import PostgresSource
 from tests.test_ingest_database import audience, wide
 
 PASSWORD, PHRASE = "canary-password-9d1", "canary-passphrase-4e7"

@@ -11,8 +11,9 @@ from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels.inference import isc as shifts
 from fhemb_xr.kernels.inference import p_values as kernel
 from fhemb_xr.kernels.inference import surrogates as nulls
+from fhemb_xr.ops.inference.isc import isc
 from fhemb_xr.ops.inference.surrogates import surrogates
-from fhemb_xr.ops.inference.synchrony import isc, synchrony
+from fhemb_xr.ops.inference.synchrony import synchrony
 
 METHODS = ("circular", "block", "phase")
 

@@ -297,7 +297,7 @@ def _bands(text: str) -> Any:
 
 def _expanded(text: str, emb: Any) -> list[str]:
     from fhemb_xr.errors import UnknownNameError, nearest
-    from fhemb_xr.ops.frames.frame_features import expand
+    from fhemb_xr.ops.frames.feature_names import expand
 
     names = expand(_names(text))
     there = emb.indexes["feature"].tolist()

@@ -9,7 +9,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.ops.frames import frame_features, selection
+from fhemb_xr.ops.frames import feature_names, frame_features, selection
 from fhemb_xr.ops.pca import eigenfaces
 from fhemb_xr.ops.time_frequency import wavelet_bands as banding
 
@@ -88,7 +88,7 @@ def embed(
         raise ValueError(f"asked for bands {bands!r} without a wavelet: add wavelet='db4'")
     heat = heatmap(ds)
     limit = _threshold(ds, threshold)
-    wanted = frame_features.expand(names)
+    wanted = feature_names.expand(names)
     basis, options = _basis(heat, wanted, limit, pca)
     out = frame_features.features(
         heat,

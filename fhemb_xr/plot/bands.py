@@ -7,7 +7,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.plot.signals import Row, multiples, seconds_of
 from fhemb_xr.typing import F64
 
@@ -49,9 +49,9 @@ def bands(x: xr.DataArray, *, subject: object = None, title: str | None = None) 
     >>> len(fx.plot.bands(fx.wavelet_bands(x, level=3)))
     5
     """
-    x = theme.one(theme.one(x, schema.SUBJECT, subject), schema.SESSION)
-    x = theme.loaded(theme.require(x, "bands", schema.TIME, schema.BAND), "bands")
-    unit = theme.unit(theme.units_of(x, _feature(x)))
+    x = figure_data.one(figure_data.one(x, schema.SUBJECT, subject), schema.SESSION)
+    x = figure_data.loaded(figure_data.require(x, "bands", schema.TIME, schema.BAND), "bands")
+    unit = labels.unit(labels.units_of(x, _feature(x)))
     values, names = x.values, _intervals(x)
     level, change = f"Value{unit}", f"Change{unit}"
     whole = Row("Signal", level, {"": values.sum(axis=1)})
@@ -59,7 +59,7 @@ def bands(x: xr.DataArray, *, subject: object = None, title: str | None = None) 
         Row(f"{names[b]} Hz", change, {"": values[:, b]}) for b in range(len(names) - 1, 0, -1)
     ]
     rows = [whole, *details, Row(f"{names[0]} Hz", level, {"": values[:, 0]})]
-    heading = theme.title(theme.capital(_feature(x) or "Wavelet bands"), theme.name_of(x))
+    heading = labels.title(labels.capital(_feature(x) or "Wavelet bands"), labels.name_of(x))
     return multiples(seconds_of(x), rows, heading if title is None else title)
 
 
@@ -96,7 +96,7 @@ def band_energy(x: xr.DataArray, *, title: str | None = None) -> Any:
     """
     hv = theme.backends()
     schema.require_dims(x, schema.TIME, schema.BAND)
-    power = theme.loaded(x.var(schema.TIME), "the energy of bands")
+    power = figure_data.loaded(x.var(schema.TIME), "the energy of bands")
     shares = (power / power.sum(schema.BAND)).transpose(..., schema.BAND).values
     shares = shares.reshape(-1, shares.shape[-1])
     shares = shares[np.isfinite(shares).all(axis=1)]
@@ -164,20 +164,22 @@ def scalogram(x: xr.DataArray, *, subject: object = None, title: str | None = No
     >>> figure = fx.plot.scalogram(fx.scalogram(x))
     """
     hv = theme.backends()
-    x = theme.one(theme.one(x, schema.SUBJECT, subject), schema.SESSION)
-    x = theme.loaded(theme.require(x, "a scalogram", schema.TIME, "frequency"), "a scalogram")
+    x = figure_data.one(figure_data.one(x, schema.SUBJECT, subject), schema.SESSION)
+    x = figure_data.loaded(
+        figure_data.require(x, "a scalogram", schema.TIME, "frequency"), "a scalogram"
+    )
     seconds, power = _averaged(seconds_of(x), np.asarray(x.values, dtype=np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
         decibels = 10 * np.log10(power)
     finite = decibels[np.isfinite(decibels)]
-    heading = theme.title("Scalogram", theme.name_of(x)) if title is None else title
+    heading = labels.title("Scalogram", labels.name_of(x)) if title is None else title
     if not finite.size:
         return theme.empty("no signal", heading, "Time [s]", "Frequency [Hz]")
     top = float(np.quantile(finite, 0.999))
     octaves = np.log2(x["frequency"].values.astype(np.float64))
     clock = hv.Dimension(schema.TIME, label="Time [s]")
     octave = hv.Dimension("octave", label="Frequency [Hz]")
-    unit = theme.unit(x.attrs.get("units")).strip(" []")
+    unit = labels.unit(x.attrs.get("units")).strip(" []")
     label = f"Power [dB re 1 {unit}]" if unit else "Power [dB]"
     mesh = hv.QuadMesh((seconds, octaves, decibels.T), [clock, octave], "power")
     ticks = np.arange(np.ceil(octaves.min()), np.floor(octaves.max()) + 1)
@@ -210,7 +212,7 @@ def _intervals(x: xr.DataArray) -> list[str]:
         raise SchemaError(
             "these bands have no frequencies: draw what wavelet_bands gives"
         ) from None
-    return [f"{theme.number(a)}–{theme.number(b)}" for a, b in zip(low, high, strict=True)]
+    return [f"{labels.number(a)}–{labels.number(b)}" for a, b in zip(low, high, strict=True)]
 
 
 def _averaged(seconds: F64, power: F64) -> tuple[F64, F64]:

@@ -8,7 +8,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import UnknownNameError
-from fhemb_xr.plot import signals, theme
+from fhemb_xr.plot import figure_data, labels, signals, theme
 
 
 def scree(basis: xr.Dataset, subject: object = None) -> Any:
@@ -39,8 +39,8 @@ def scree(basis: xr.Dataset, subject: object = None) -> Any:
     """
     hv = theme.backends()
     whole = basis[["explained_variance_ratio"]]
-    whole = theme.one(theme.one(whole, schema.SUBJECT, subject), schema.SESSION)
-    shares = 100 * theme.loaded(whole, "explained variance")["explained_variance_ratio"]
+    whole = figure_data.one(figure_data.one(whole, schema.SUBJECT, subject), schema.SESSION)
+    shares = 100 * figure_data.loaded(whole, "explained variance")["explained_variance_ratio"]
     number = np.arange(1, shares.size + 1)
     drawn = []
     for values, label, colour in (
@@ -62,7 +62,7 @@ def scree(basis: xr.Dataset, subject: object = None) -> Any:
         hv.Overlay(drawn),
         bokeh={"frame_width": 300, "frame_height": 220},
         mpl={"fig_inches": (theme.COLUMN_IN, 2.6), "aspect": 1.35},
-        title=theme.title("Explained variance", theme.name_of(shares), columns=44),
+        title=labels.title("Explained variance", labels.name_of(shares), columns=44),
         xlabel="Number of components",
         ylabel="Variance explained [%]",
         xticks=number[::step].tolist(),
@@ -125,9 +125,9 @@ def pdf(
         raise ValueError(
             f"asked for {len(moments)} moments, at most {len(theme.CYCLE)} can be told apart"
         )
-    face = theme.one(theme.one(heat, schema.SUBJECT, subject), schema.SESSION)
-    face = theme.require(face, "a distribution", schema.TIME, schema.Y, schema.X)
-    face = theme.loaded(_at(face, moments), "distributions")
+    face = figure_data.one(figure_data.one(heat, schema.SUBJECT, subject), schema.SESSION)
+    face = figure_data.require(face, "a distribution", schema.TIME, schema.Y, schema.X)
+    face = figure_data.loaded(_at(face, moments), "distributions")
     drawn = []
     for k, (frame, colour) in enumerate(zip(face.values, theme.CYCLE, strict=False)):
         second = (
@@ -136,7 +136,7 @@ def pdf(
         drawn += _density(
             frame[np.isfinite(frame)].astype(np.float64), second, colour, bins, bw_method
         )
-    heading = theme.title("Face temperatures", theme.name_of(face), columns=60)
+    heading = labels.title("Face temperatures", labels.name_of(face), columns=60)
     if not drawn:
         return theme.empty(
             "no pixel at these moments", heading, "Temperature [°C]", "Density [1/°C]"

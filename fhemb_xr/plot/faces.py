@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import Floats
 
 COLUMNS = 6
@@ -53,30 +53,32 @@ def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = Non
     3
     """
     names = [v for v in ("mean", "components", "explained_variance_ratio") if v in basis]
-    whole = theme.one(theme.one(basis[names], schema.SUBJECT, subject), schema.SESSION)
-    some = theme.loaded(whole.isel({schema.COMPONENT: slice(n)}), "eigenfaces")
+    whole = figure_data.one(
+        figure_data.one(basis[names], schema.SUBJECT, subject), schema.SESSION
+    )
+    some = figure_data.loaded(whole.isel({schema.COMPONENT: slice(n)}), "eigenfaces")
     faces = some["components"].transpose(schema.COMPONENT, schema.Y, schema.X)
     pictures = [
-        _Picture(face / theme.symmetric(face)[1], label, theme.DIVERGING, (-1.0, 1.0))
+        _Picture(face / figure_data.symmetric(face)[1], label, theme.DIVERGING, (-1.0, 1.0))
         for face, label in zip(faces.values, _labels(some), strict=True)
     ]
     if "mean" in some:
         mean = some["mean"].transpose(schema.Y, schema.X).values
-        low, high = theme.limits(mean)
+        low, high = figure_data.limits(mean)
         label = f"mean\n{low:.1f}–{high:.1f} °C"
         pictures.insert(0, _Picture(mean, label, theme.TEMPERATURE, (low, high)))
     return _montage(
-        pictures, theme.title("Eigenfaces", theme.name_of(some)), "Loading, share of largest"
+        pictures, labels.title("Eigenfaces", labels.name_of(some)), "Loading, share of largest"
     )
 
 
 def _labels(basis: xr.Dataset) -> list[str]:
     """``"PC 0"`` and what it explains."""
-    names = [f"PC {n}" for n in theme.ids(basis, schema.COMPONENT)]
+    names = [f"PC {n}" for n in figure_data.ids(basis, schema.COMPONENT)]
     if "explained_variance_ratio" not in basis:
         return names
     shares = basis["explained_variance_ratio"].values
-    return [f"{n}\n{theme.percent(float(s))}" for n, s in zip(names, shares, strict=True)]
+    return [f"{n}\n{labels.percent(float(s))}" for n, s in zip(names, shares, strict=True)]
 
 
 def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
@@ -107,11 +109,11 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
     >>> len(frames(xr.DataArray(np.ones((50, 4, 3)), dims=("time", "y", "x")), n=3))
     4
     """
-    face = theme.one(theme.one(heat, schema.SUBJECT, subject), schema.SESSION)
-    face = theme.require(face, "frames", schema.TIME, schema.Y, schema.X)
+    face = figure_data.one(figure_data.one(heat, schema.SUBJECT, subject), schema.SESSION)
+    face = figure_data.require(face, "frames", schema.TIME, schema.Y, schema.X)
     chosen = np.unique(np.linspace(0, face.sizes[schema.TIME] - 1, n).round().astype(int))
-    face = theme.loaded(face.isel({schema.TIME: chosen}), "frames")
-    clim = theme.limits(face.values)
+    face = figure_data.loaded(face.isel({schema.TIME: chosen}), "frames")
+    clim = figure_data.limits(face.values)
     clock = (
         face[schema.TIME].values
         if schema.TIME in face.coords
@@ -121,7 +123,7 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
         _Picture(values, f"{second:.2f} s", theme.TEMPERATURE, clim)
         for values, second in zip(face.values, clock, strict=True)
     ]
-    return _montage(pictures, theme.title("Face", theme.name_of(face)), "Temperature [°C]")
+    return _montage(pictures, labels.title("Face", labels.name_of(face)), "Temperature [°C]")
 
 
 @dataclass(frozen=True)

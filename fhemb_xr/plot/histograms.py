@@ -7,7 +7,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import F64
 
 
@@ -49,9 +49,9 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
     >>> figure = plot.histogram(emb)
     """
     hv = theme.backends()
-    bars = _bars(theme.one(theme.one(emb, schema.SUBJECT, subject), schema.SESSION))
-    bars = theme.loaded(
-        theme.require(bars, "a histogram", schema.FEATURE, schema.TIME), "histograms"
+    bars = _bars(figure_data.one(figure_data.one(emb, schema.SUBJECT, subject), schema.SESSION))
+    bars = figure_data.loaded(
+        figure_data.require(bars, "a histogram", schema.FEATURE, schema.TIME), "histograms"
     )
     low, high = _edges(bars)
     keep = np.isfinite(low) & np.isfinite(high)  # bins that only others have are NaN
@@ -61,12 +61,12 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
         if schema.TIME in bars.coords
         else np.arange(bars.sizes[schema.TIME]) / schema.sampling_rate(bars)
     )
-    left, right = theme.span(seconds)
+    left, right = figure_data.span(seconds)
     ylabel = "Temperature [°C]" if "bin_edges" in bars.coords else "Bin"
     limits = (
-        theme.symmetric(values)
+        figure_data.symmetric(values)
         if np.nanmin(values, initial=0) < 0
-        else (0.0, theme.limits(values)[1])
+        else (0.0, figure_data.limits(values)[1])
     )
     image = hv.Image(
         values[::-1],
@@ -80,7 +80,7 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
     heading = (
         title
         if title is not None
-        else theme.title("Histogram", theme.name_of(bars), theme.bands(emb.attrs))
+        else labels.title("Histogram", labels.name_of(bars), labels.bands(emb.attrs))
     )
     return theme.panel(
         image,
@@ -97,10 +97,12 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
 
 def _bars(emb: xr.DataArray) -> xr.DataArray:
     schema.require_dims(emb, schema.FEATURE, schema.TIME)
-    names = [n for n in theme.ids(emb, schema.FEATURE) if n[:2] == "bh" and n[2:].isdigit()]
+    names = [
+        n for n in figure_data.ids(emb, schema.FEATURE) if n[:2] == "bh" and n[2:].isdigit()
+    ]
     if not names:
         raise SchemaError(
-            f"no histogram among the features {theme.ids(emb, schema.FEATURE)[:8]}: "
+            f"no histogram among the features {figure_data.ids(emb, schema.FEATURE)[:8]}: "
             "ask for ('bh0', 'bh19') in embed"
         )
     return emb.sel({schema.FEATURE: names})

@@ -7,7 +7,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import F64, Bools
 
 
@@ -57,8 +57,8 @@ def lagged(
     >>> figure = plot.lagged(r)
     """
     hv = theme.backends()
-    r = theme.require(correlation, "a lagged correlation", schema.WINDOW, schema.LAG)
-    r = theme.loaded(r, "a lagged correlation")
+    r = figure_data.require(correlation, "a lagged correlation", schema.WINDOW, schema.LAG)
+    r = figure_data.loaded(r, "a lagged correlation")
     heading = title if title is not None else _heading(r, _note(null, "outlined"))
     long = f" of {float(r.attrs['window_s']):g} s" if "window_s" in r.attrs else ""
     xlabel, ylabel = "Lag [s]", f"Start of window{long} [s]"
@@ -68,9 +68,9 @@ def lagged(
     # where the windows know the session's clock, the axis agrees with that of the signals
     clock = schema.TIME if schema.TIME in r.coords and r[schema.TIME].ndim else schema.WINDOW
     starts, lags = _axis(r, clock), _axis(r, schema.LAG)
-    left, right = theme.span(lags)
-    bottom, top = theme.span(starts)
-    clim = theme.symmetric(r.values) if limit is None else (-limit, limit)
+    left, right = figure_data.span(lags)
+    bottom, top = figure_data.span(starts)
+    clim = figure_data.symmetric(r.values) if limit is None else (-limit, limit)
     image = hv.Image(
         r.values[::-1],  # the first row of an Image is its top
         bounds=(left, bottom, right, top),
@@ -158,10 +158,10 @@ def lagged_at(
     >>> figure = plot.lagged_at(r, 1)
     """
     hv = theme.backends()
-    r = theme.require(correlation, "a lagged correlation", schema.WINDOW, schema.LAG)
+    r = figure_data.require(correlation, "a lagged correlation", schema.WINDOW, schema.LAG)
     place = int(np.abs(_axis(r, schema.LAG) - lag_s).argmin())
     lag = float(_axis(r, schema.LAG)[place])
-    row = theme.loaded(r.isel({schema.LAG: place}), "a lagged correlation")
+    row = figure_data.loaded(r.isel({schema.LAG: place}), "a lagged correlation")
     long = f" of {float(r.attrs['window_s']):g} s" if "window_s" in r.attrs else ""
     starts = _axis(row, schema.TIME if schema.TIME in row.coords else schema.WINDOW)
     drawn = []
@@ -196,7 +196,7 @@ def lagged_at(
         xlabel=f"Start of window{long} [s]",
         ylabel=f"Pearson r at {lag:g} s",
         ylim=(-1, 1),
-        xlim=theme.limits(starts),
+        xlim=figure_data.limits(starts),
         show_legend=False,
     )
 
@@ -215,7 +215,7 @@ def _band(r: xr.DataArray, null: xr.Dataset) -> list[xr.DataArray]:
         extra = {d: n for d, n in one.sizes.items() if d not in r.dims}
         if extra:
             raise SchemaError(f"the null has also {extra}: choose one of each with .sel(...)")
-        one = theme.loaded(one, "a null").reset_coords(drop=True)
+        one = figure_data.loaded(one, "a null").reset_coords(drop=True)
         found.append(one.broadcast_like(r.reset_coords(drop=True)).transpose(*r.dims))
     return found
 
@@ -261,14 +261,14 @@ def _axis(x: xr.DataArray, dim: str) -> F64:
 def _heading(r: xr.DataArray, note: str = "") -> str:
     """Who and who, which feature, which bands."""
     pair = [r.coords.get(f"{schema.SUBJECT}_{i}") for i in (0, 1)]
-    who = theme.name_of(r)
+    who = labels.name_of(r)
     if all(p is not None and p.ndim == 0 for p in pair):
         who = "subjects " + " and ".join(str(p.item()) for p in pair if p is not None)
     feature = r.coords.get(schema.FEATURE)
-    return theme.title(
+    return labels.title(
         "Lagged correlation",
         who,
         None if feature is None or feature.ndim else feature.item(),
-        below="\n".join(t for t in (theme.bands(r.attrs), note) if t),
+        below="\n".join(t for t in (labels.bands(r.attrs), note) if t),
         columns=52,
     )

@@ -7,9 +7,9 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels.clustering import clusters
+from fhemb_xr.kernels.clustering import clusters, members
 from fhemb_xr.kernels.pairwise import metrics
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import figure_data
 from fhemb_xr.typing import F64, Ints
 
 SIMILARITIES = metrics.SIMILARITIES
@@ -25,8 +25,8 @@ def square(d: xr.DataArray) -> tuple[F64, list[str]]:
         If it is not one square matrix over the same entries.
     """
     dims = _pair(d)
-    d = theme.loaded(theme.require(d, "a relation", *dims), "a relation")
-    rows, columns = (theme.ids(d, dim) for dim in dims)
+    d = figure_data.loaded(figure_data.require(d, "a relation", *dims), "a relation")
+    rows, columns = (figure_data.ids(d, dim) for dim in dims)
     if rows != columns:
         raise SchemaError(
             f"a relation is drawn over the same entries in rows and columns, found {len(rows)} "
@@ -62,7 +62,7 @@ def comparable(values: F64) -> Ints:
     """
     values = values.copy()
     np.fill_diagonal(values, 0)  # nobody needs a value with himself
-    return clusters.members(values)
+    return members.members(values)
 
 
 def order(values: F64, metric: str, method: str | None) -> Ints:

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.plot import linkage, theme
+from fhemb_xr.plot import figure_data, labels, linkage, theme
 from fhemb_xr.typing import F64, Ints
 
 _NAMES = {
@@ -68,20 +68,20 @@ def relation(
     >>> figure = plot.relation(d)
     """
     hv = theme.backends()
-    values, labels = linkage.square(d)
-    n, metric = len(labels), str(d.attrs.get("metric", ""))
+    values, ids = linkage.square(d)
+    n, metric = len(ids), str(d.attrs.get("metric", ""))
     rows = linkage.order(values, metric, method)
-    groups = None if clusters is None else _groups(clusters, len(labels))
+    groups = None if clusters is None else _groups(clusters, len(ids))
     if groups is not None:
         rows = _together(rows, groups)
     shown = values[np.ix_(rows, rows)]
-    names = [labels[i] for i in rows]
+    names = [ids[i] for i in rows]
     bar = scale(d)
     heading = (
         title
         if title is not None
-        else theme.title(
-            _NAMES.get(metric, metric or "Relation"), theme.bands(d.attrs), columns=56
+        else labels.title(
+            _NAMES.get(metric, metric or "Relation"), labels.bands(d.attrs), columns=56
         )
     )
     if not np.isfinite(shown).any():
@@ -105,7 +105,7 @@ def relation(
         bokeh={"frame_width": px, "frame_height": px, "tools": ["hover"], "fontsize": tiny},
         mpl={"fig_inches": (side + 1.2, side + 0.6), "aspect": 1, "fontsize": small},
         cmap=theme.DIVERGING if _signed(shown) else theme.DISTANCE,
-        clim=theme.symmetric(shown) if _signed(shown) else _between(shown),
+        clim=figure_data.symmetric(shown) if _signed(shown) else _between(shown),
         colorbar=True,
         clabel=bar,
         clipping_colors={"NaN": theme.MISSING},
@@ -127,7 +127,7 @@ def relation(
 
 def _between(values: F64) -> tuple[float, float]:
     """Limits of the values of two different members, with the diagonal's colour below."""
-    low, high = theme.limits(values[~np.eye(len(values), dtype=bool)])
+    low, high = figure_data.limits(values[~np.eye(len(values), dtype=bool)])
     return low - 0.05 * (high - low), high
 
 
@@ -171,7 +171,7 @@ def _signed(values: F64) -> bool:
 def scale(d: xr.DataArray) -> str:
     """``"DTW distance [°C]"``."""
     metric = str(d.attrs.get("metric", ""))
-    return _NAMES.get(metric, metric or "Relation") + theme.unit(d.attrs.get("units"))
+    return _NAMES.get(metric, metric or "Relation") + labels.unit(d.attrs.get("units"))
 
 
 def dendrogram(
@@ -218,22 +218,22 @@ def dendrogram(
     >>> figure = plot.dendrogram(d)
     """
     hv = theme.backends()
-    values, labels = linkage.square(d)
+    values, ids = linkage.square(d)
     metric = str(d.attrs.get("metric", ""))
     rows = linkage.comparable(values)
-    absent = len(labels) - len(rows)
-    note = f"{absent} of {len(labels)} without a value" if absent else ""
+    absent = len(ids) - len(rows)
+    note = f"{absent} of {len(ids)} without a value" if absent else ""
     ylabel = f"1 − {scale(d)}" if metric in linkage.SIMILARITIES else scale(d)
-    below = " · ".join(t for t in (theme.bands(d.attrs), note) if t)
-    drawn_as = theme.title(f"Tree by {method} linkage", below=below, columns=56)
+    below = " · ".join(t for t in (labels.bands(d.attrs), note) if t)
+    drawn_as = labels.title(f"Tree by {method} linkage", below=below, columns=56)
     heading = title if title is not None else drawn_as
     if len(rows) < 2:
         return theme.empty("no tree: no two subjects have a value", heading, "Subject", ylabel)
     tree = linkage.links(values[np.ix_(rows, rows)], metric, method)
-    labels = [labels[i] for i in rows]
+    ids = [ids[i] for i in rows]
     if clusters is not None:
         clusters = clusters.isel({clusters.dims[0]: rows})
-    n = len(labels)
+    n = len(ids)
     groups = _colours(tree, n, clusters)
     paths: dict[str, list[F64]] = {}
     for path, colour in zip(_brackets(tree, n), groups, strict=True):
@@ -247,7 +247,7 @@ def dendrogram(
         )
         for colour, some in paths.items()
     ]
-    names = [labels[i] for i in linkage.leaves(tree)]
+    names = [ids[i] for i in linkage.leaves(tree)]
     wide = min(theme.FULL_IN, max(theme.COLUMN_IN, 0.09 * n + 0.8))
     tick = min(7.0, 0.7 * 72 * (wide - 0.8) / n) if n > 12 else 7.0
     px = round(min(860, max(380, 11 * n)))

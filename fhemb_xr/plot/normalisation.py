@@ -8,7 +8,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.ops.streams.normalisation import POLICIES, normalise
 from fhemb_xr.ops.streams.splits import Streams, of_part, pooled
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import F64, Ints
 
 MOST_ROWS, MOST_FRAMES = 24, 4000
@@ -54,7 +54,7 @@ def normalisation(streams: Streams, stream: str) -> Any:
     hv = theme.backends()
     x = pooled(of_part(streams, None), stream)
     every = max(1, x.sizes[schema.FRAME] // MOST_FRAMES)
-    x = theme.loaded(x.isel(frame=slice(None, None, every)), f"the stream {stream!r}")
+    x = figure_data.loaded(x.isel(frame=slice(None, None, every)), f"the stream {stream!r}")
     x.attrs[schema.POLICY] = "none"
     names, rows = _rows(x)
     panels = []
@@ -67,7 +67,7 @@ def normalisation(streams: Streams, stream: str) -> Any:
         bokeh={"toolbar": "right"},
         mpl={"fig_inches": (theme.FULL_IN, 1.3 + 0.13 * len(rows)), "fontsize": theme.PT,
              "sublabel_format": "", "hspace": 0.15},
-        title=theme.title(f"Normalisation of {stream}", f"{x.sizes[schema.FRAME]} frames"),
+        title=labels.title(f"Normalisation of {stream}", f"{x.sizes[schema.FRAME]} frames"),
         shared_axes=False,
     )  # fmt: skip
 
@@ -97,7 +97,7 @@ def _panel(
     with np.errstate(invalid="ignore"):
         ends = np.nanquantile(values[:, rows], [0, 0.05, 0.5, 0.95, 1], axis=0)
     at = -np.arange(len(rows), dtype=float)
-    unit = theme.unit(units) if policy == "none" else ""
+    unit = labels.unit(units) if policy == "none" else ""
     axes = ["value", "quantity", "value_1", "quantity_1"]
     whole = hv.Segments((ends[0], at, ends[4], at), axes)
     middle = hv.Segments((ends[1], at, ends[3], at), axes)

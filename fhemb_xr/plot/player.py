@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fhemb_xr import schema
 from fhemb_xr.budget import human
 from fhemb_xr.errors import BudgetError
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import F64, Floats
 
 MOST_BYTES = 2**25
@@ -82,8 +82,8 @@ def player(
     array = (
         heat[schema.HEATMAP].assign_attrs(heat.attrs) if isinstance(heat, xr.Dataset) else heat
     )
-    face = theme.one(theme.one(array, schema.SUBJECT, subject), schema.SESSION)
-    face = theme.require(face, "a film", schema.TIME, schema.Y, schema.X)
+    face = figure_data.one(figure_data.one(array, schema.SUBJECT, subject), schema.SESSION)
+    face = figure_data.require(face, "a film", schema.TIME, schema.Y, schema.X)
     if face.size > MOST_BYTES:
         raise BudgetError(
             f"a film of {face.sizes[schema.TIME]} frames puts {human(face.size)} of pixels "
@@ -92,11 +92,11 @@ def player(
             ".fhemb.select(seconds=(start, stop))"
         )
     rate = schema.sampling_rate(array)
-    face = theme.loaded(face, "a film")
+    face = figure_data.loaded(face, "a film")
     seconds = (
         face[schema.TIME].values if schema.TIME in face.coords else np.arange(len(face)) / rate
     )
-    heading = title if title is not None else theme.capital_first(theme.name_of(face))
+    heading = title if title is not None else labels.capital_first(labels.name_of(face))
     return _layout(
         face.values,
         np.asarray(seconds, dtype=np.float64),
@@ -107,7 +107,7 @@ def player(
 
 def pack(values: Floats) -> tuple[NDArray[np.uint8], float, float]:
     """Levels 1…255 of the values between the lowest and the highest, 0 where there is none."""
-    low, high = theme.limits(values)
+    low, high = figure_data.limits(values)
     scaled = (values - low) * (LEVELS / (high - low)) + 1
     return np.nan_to_num(np.rint(scaled), nan=0.0).astype(np.uint8), low, high
 

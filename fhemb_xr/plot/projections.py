@@ -8,7 +8,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, UnknownNameError
-from fhemb_xr.plot import scatter3d, theme
+from fhemb_xr.plot import figure_data, labels, scatter3d, theme
 from fhemb_xr.plot.scatter3d import scatter
 
 
@@ -60,22 +60,24 @@ def projection(
     if n_dims not in (2, 3):
         raise ValueError(f"n_dims is 2 or 3, found {n_dims!r}")
     subject, axis = _dims(points, n_dims)
-    points = theme.loaded(points.transpose(subject, axis), "a projection")
+    points = figure_data.loaded(points.transpose(subject, axis), "a projection")
     xy = points.values[:, :n_dims].astype(np.float64)
     method = str(points.attrs.get("method") or points.attrs.get("long_name", ""))
     method = re.sub(r"\b(mds|dtw|umap|tsne)\b", lambda word: word[0].upper(), method)
-    heading = title if title is not None else theme.title("Projection", method, columns=52)
-    units = theme.unit(points.attrs.get("units"))
+    heading = title if title is not None else labels.title("Projection", method, columns=52)
+    units = labels.unit(points.attrs.get("units"))
     names = [f"Axis {i}{units}" for i in range(1, n_dims + 1)]
     if not np.isfinite(xy).all(axis=1).any():
         return theme.empty("no subject has a place", heading, *names[:2])
     if n_dims == 3:
-        return scatter3d.cube(xy, theme.ids(points, subject), names, clusters, view, heading)
+        return scatter3d.cube(
+            xy, figure_data.ids(points, subject), names, clusters, view, heading
+        )
     low, high = np.nanmin(xy, axis=0), np.nanmax(xy, axis=0)
     reach = 0.58 * max(float((high - low).max()), 1e-12)
     centre = (low + high) / 2
     return theme.panel(
-        scatter(xy, theme.ids(points, subject), clusters, 0.06 * reach),
+        scatter(xy, figure_data.ids(points, subject), clusters, 0.06 * reach),
         bokeh={"frame_width": 400, "frame_height": 400, "legend_cols": 1},
         mpl={"fig_inches": (theme.COLUMN_IN, theme.COLUMN_IN), "aspect": 1},
         title=heading,
@@ -144,19 +146,19 @@ def clusters_at(
     """
     schema.require_dims(position, schema.SUBJECT, schema.TIME, schema.AXIS)
     index, second = _moment(position, frame)
-    at = theme.one(position.isel({schema.TIME: index}), schema.SESSION)
-    labels = theme.loaded(labels, "clusters")
+    at = figure_data.one(position.isel({schema.TIME: index}), schema.SESSION)
+    labels = figure_data.loaded(labels, "clusters")
     if schema.SUBJECT in labels.coords and schema.SUBJECT in at.coords:
         at = at.sel({schema.SUBJECT: labels[schema.SUBJECT].values})
-    xy = theme.loaded(at.transpose(schema.SUBJECT, schema.AXIS), "positions").values.astype(
-        float
-    )
+    xy = figure_data.loaded(
+        at.transpose(schema.SUBJECT, schema.AXIS), "positions"
+    ).values.astype(float)
     absent = int((~np.isfinite(xy).all(axis=1)).sum())
     note = f"{absent} of {len(xy)} without a position" if absent else ""
     heading = (
         title
         if title is not None
-        else theme.title(f"Groups at {second:.2f} s (frame {frame})", below=note)
+        else labels.title(f"Groups at {second:.2f} s (frame {frame})", below=note)
     )
     if absent == len(xy):
         return theme.empty(
@@ -168,7 +170,7 @@ def clusters_at(
     inches, px = 5.5, 600
     ratio = min(max(tall / wide, 0.25), 1.4)
     return theme.panel(
-        scatter(xy, theme.ids(labels), labels, -0.02 * wide),
+        scatter(xy, figure_data.ids(labels), labels, -0.02 * wide),
         bokeh={
             "frame_width": px,
             "frame_height": round(px * ratio),

@@ -7,7 +7,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import figure_data, labels, theme
 
 _K = "n_clusters"
 
@@ -53,11 +53,11 @@ def silhouette(score: xr.DataArray, *, title: str | None = None) -> Any:
         raise SchemaError(
             f"silhouettes are drawn by one dimension more, found {dict(score.sizes)}"
         )
-    score = theme.loaded(score.transpose(*rest, _K), "silhouettes")
+    score = figure_data.loaded(score.transpose(*rest, _K), "silhouettes")
     k = np.asarray(score[_K].values, np.float64)
     rows = score.values.reshape(-1, k.size)
-    heading = title if title is not None else theme.title(
-        "Silhouette", _by(score), theme.bands(score.attrs), columns=52
+    heading = title if title is not None else labels.title(
+        "Silhouette", _by(score), labels.bands(score.attrs), columns=52
     )  # fmt: skip
     if not np.isfinite(rows).any():
         return theme.empty("no groups to separate", heading, "Number of groups", "Silhouette")
@@ -88,7 +88,7 @@ def _named(score: xr.DataArray, rest: list[str], rows: Any) -> list[tuple[str, A
     if not rest:
         return [("", rows[0], theme.LINE)]
     if len(rows) <= len(theme.CYCLE):
-        names = [f"{rest[0]} {n}" for n in theme.ids(score, rest[0])]
+        names = [f"{rest[0]} {n}" for n in figure_data.ids(score, rest[0])]
         return list(zip(names, rows, theme.CYCLE, strict=False))
     seen = np.isfinite(rows).any(axis=0)
     middle = np.full(rows.shape[1], np.nan)
@@ -160,9 +160,9 @@ def accuracy(result: xr.Dataset, *, title: str | None = None) -> Any:
             f"need {missing}, found {sorted(map(str, result))}: make it with fx.classify"
         )
     more = [n for n in ("n_used", "n_subjects") if n in result]
-    found = theme.loaded(result[[*wanted, *more]], "accuracies")
+    found = figure_data.loaded(result[[*wanted, *more]], "accuracies")
     found = found.isel(classifier=np.argsort(found["accuracy"].values, kind="stable"))
-    names = theme.ids(found, "classifier")
+    names = figure_data.ids(found, "classifier")
     rows = np.arange(len(names))
     heading = title if title is not None else _counts(found)
     if not np.isfinite(found["accuracy"].values).any():
@@ -199,7 +199,7 @@ def _counts(found: xr.Dataset) -> str:
         parts = [f"{n} samples of {people} people"]
     metric = found.attrs.get("metric")
     note = "thick: Wilson; thin: by person; grey: labels exchanged; dashed: chance"
-    return theme.title("Accuracy", metric, *parts, below=note, columns=52)
+    return labels.title("Accuracy", metric, *parts, below=note, columns=52)
 
 
 def _null(found: xr.Dataset, rows: Any) -> list[Any]:

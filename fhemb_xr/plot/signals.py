@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import F64, Bools
 
 MOST_POINTS = 4000
@@ -67,7 +67,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
     2
     """
     schema.require_dims(x, schema.TIME)
-    x = theme.loaded(x, "signals")
+    x = figure_data.loaded(x, "signals")
     seconds = seconds_of(x)
     rows = list(_rows(x))
     heading = title if title is not None else _heading(x)
@@ -87,8 +87,10 @@ def _heading(x: xr.DataArray) -> str:
     named = ""
     if schema.FEATURE in x.coords and x[schema.FEATURE].size == 1:
         named = str(x[schema.FEATURE].values.reshape(-1)[0])
-    return theme.title(
-        theme.capital(named) or x.attrs.get("long_name"), theme.name_of(x), theme.bands(x.attrs)
+    return labels.title(
+        labels.capital(named) or x.attrs.get("long_name"),
+        labels.name_of(x),
+        labels.bands(x.attrs),
     )
 
 
@@ -108,7 +110,7 @@ def _place(x: xr.DataArray, dims: Sequence[str], position: Sequence[int]) -> str
     """``"Subject 65"``, with the session where there are several."""
     shown = [d for d in dims if x.sizes[d] > 1 or d == schema.SUBJECT]
     return " · ".join(
-        f"{d.capitalize()} {theme.ids(x, d)[position[dims.index(d)]]}" for d in shown
+        f"{d.capitalize()} {figure_data.ids(x, d)[position[dims.index(d)]]}" for d in shown
     )
 
 
@@ -116,23 +118,23 @@ def _by_unit(x: xr.DataArray, dim: str | None) -> dict[str, list[tuple[int, str]
     """Which curves share a row: ``{"Temperature [°C]": [(0, "p5"), …]}``."""
     if dim is None:
         feature = x.coords[schema.FEATURE].item() if schema.FEATURE in x.coords else None
-        return {_quantity([feature] if feature else [], theme.units_of(x, feature)): [(0, "")]}
-    names = theme.ids(x, dim)
+        return {_quantity([feature] if feature else [], labels.units_of(x, feature)): [(0, "")]}
+    names = figure_data.ids(x, dim)
     if dim != schema.FEATURE:
         shown = [f"PC {n}" if dim == schema.COMPONENT else f"band {n}" for n in names]
-        return {_quantity([], theme.units_of(x)): list(enumerate(shown))}
+        return {_quantity([], labels.units_of(x)): list(enumerate(shown))}
     groups: dict[str, list[tuple[int, str]]] = {}
     for i, name in enumerate(names):
-        units = theme.units_of(x, name)
+        units = labels.units_of(x, name)
         # without a unit two features are two scales: skewness and entropy share no axis
-        groups.setdefault(units if theme.unit(units) else f"!{name}", []).append((i, name))
+        groups.setdefault(units if labels.unit(units) else f"!{name}", []).append((i, name))
     return {_quantity([n for _, n in g], k.partition("!")[0]): g for k, g in groups.items()}
 
 
 def _quantity(names: Sequence[Any], units: str) -> str:
     if len(names) == 1:
-        return f"{theme.capital(names[0])}{theme.unit(units)}"
-    return ("Temperature" if units == "degC" else "Value") + theme.unit(units)
+        return f"{labels.capital(names[0])}{labels.unit(units)}"
+    return ("Temperature" if units == "degC" else "Value") + labels.unit(units)
 
 
 def thinned(t: F64, v: F64) -> tuple[F64, F64]:
@@ -253,7 +255,7 @@ def multiples(seconds: F64, rows: Sequence[Row], heading: str) -> Any:
 
 
 def _extent(rows: Sequence[Row]) -> tuple[float, float]:
-    low, high = theme.limits(np.concatenate([v for r in rows for v in r.curves.values()]))
+    low, high = figure_data.limits(np.concatenate([v for r in rows for v in r.curves.values()]))
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 

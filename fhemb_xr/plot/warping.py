@@ -7,9 +7,9 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.kernels.pairwise import metrics
-from fhemb_xr.ops.pairwise.matrix import check_window
-from fhemb_xr.ops.pairwise.pair_dims import among
-from fhemb_xr.plot import signals, theme
+from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.pairwise.metric_options import check_window
+from fhemb_xr.plot import figure_data, labels, signals, theme
 from fhemb_xr.typing import F64
 
 MOST_LINKS = 120
@@ -75,7 +75,10 @@ def warping(
 
     among("normalization", normalize, metrics.NORMALIZATIONS)
     hv = theme.backends()
-    both = [theme.loaded(theme.require(x, "warping", schema.TIME), "a series") for x in (a, b)]
+    both = [
+        figure_data.loaded(figure_data.require(x, "warping", schema.TIME), "a series")
+        for x in (a, b)
+    ]
     values = [_ready(x, normalize) for x in both]
     clocks = [signals.seconds_of(x) for x in both]
     path = paths.path(values[0][None], values[1][None], window=check_window(window))
@@ -117,15 +120,15 @@ def _apart(values: list[F64]) -> tuple[F64, F64, float]:
 def _framed(
     drawn: Any, both: list[xr.DataArray], step: float, cost: float, normalize: str, title: Any
 ) -> Any:
-    names = [theme.capital_first(theme.name_of(x)) or f"Series {k}" for k, x in
+    names = [labels.capital_first(labels.name_of(x)) or f"Series {k}" for k, x in
              enumerate(both, 1)]  # fmt: skip
     feature = both[0].coords.get(schema.FEATURE)
     named = None if feature is None or feature.ndim else feature.item()
-    units = theme.unit(theme.units_of(both[0], named)) if normalize == "none" else ""
+    units = labels.unit(labels.units_of(both[0], named)) if normalize == "none" else ""
     amount = f"{step:g} {units.strip(' []')}".strip()
-    heading = title if title is not None else theme.title(
+    heading = title if title is not None else labels.title(
         "Warping", named, f"distance {cost:.3g}{units.replace('[', '').replace(']', '')}",
-        below=theme.bands(both[0].attrs),
+        below=labels.bands(both[0].attrs),
     )  # fmt: skip
     return theme.panel(
         drawn,

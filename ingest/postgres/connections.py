@@ -21,19 +21,12 @@ import psycopg
 from psycopg import sql
 
 from fhemb_xr.errors import SourceError
+from ingest.source import ConnectionLost, SnapshotLost
 
 T = TypeVar("T")
 NAME = "fhemb_xr ingest"
 CONNECT_S, LOCK_S, CHECK_S = 15, 30, 5
 logger = logging.getLogger(__name__)
-
-
-class ConnectionLost(SourceError):  # noqa: N818 (a state, and the caller tries again)
-    """The connection broke or stalled while reading."""
-
-
-class SnapshotLost(SourceError):  # noqa: N818 (likewise, but all readers start anew)
-    """The connection that held the state of the database, which all readers share, broke."""
 
 
 class Way(Protocol):

@@ -12,9 +12,10 @@ from psycopg import Connection, sql
 
 from fhemb_xr.errors import SourceError, nearest
 from ingest.hints import Hints, subject_ids
-from ingest.postgres.copy_decoder import ARRAYS, Cell
+from ingest.postgres.copy_decoder import ARRAYS
 from ingest.postgres.hypertables import with_borders
-from ingest.postgres.layouts import Clock, Layout, Subject
+from ingest.postgres.layouts import Clock, Layout
+from ingest.shards import Cell, Subject
 
 _CLOCKS = ("frame_number", "frame", "frame_no", "frame_id", "time", "t", "ts", "timestamp")
 _SUBJECTS = ("subject", "subj", "subject_id", "subj_id")

@@ -17,9 +17,7 @@ from typing import Any
 
 from psycopg import NotSupportedError, ProgrammingError, sql
 
-from ingest.postgres.copy_decoder import Cell
-
-Subject = int | str
+from ingest.shards import Cell, Subject
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,7 @@ from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.local.atomic_files import replace_file
-from ingest.postgres.copy_decoder import Counts
-from ingest.postgres.layouts import Subject
+from ingest.shards import Counts, Subject
 
 NAME = manifest.LEDGER
 Key = tuple[str, Subject, int]

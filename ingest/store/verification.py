@@ -8,7 +8,7 @@ import numpy as np
 
 from fhemb_xr import schema
 from fhemb_xr.io.local.atomic_files import locked
-from ingest.postgres.copy_decoder import Block
+from ingest.shards import Block
 from ingest.source import Reader, Source
 from ingest.store.writer import Target, Task, checksum
 

@@ -22,8 +22,7 @@ from fhemb_xr.io import encoding, provenance
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.local import atomic_files
 from ingest.planning import Plan
-from ingest.postgres.copy_decoder import Block, Cell, Run
-from ingest.postgres.layouts import Subject
+from ingest.shards import Block, Cell, Run, Subject
 from ingest.source import Session
 from ingest.store.ledger import Entry, Key, Ledger
 

@@ -13,8 +13,8 @@ import psycopg
 import fhemb_xr as fx
 from fhemb_xr import schema
 from ingest.postgres.embedded_server import serve
+from ingest.postgres.source import PostgresSource
 from ingest.run import ingest
-from ingest.source import PostgresSource
 
 PEOPLE, FRAMES, RATE_HZ = (40, 42), 12, 25.0
 

@@ -9,29 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fhemb_xr.kernels.clustering.members import condensed, members
 from fhemb_xr.typing import F64, Ints
 
 LINKAGES = ("average", "complete", "single", "ward", "weighted")
 METHODS = (*LINKAGES, "kmedoids", "spectral")
-
-
-def members(d: F64) -> Ints:
-    """Who has data: ``(n, n) -> (m,)``.
-
-    Whoever misses most is left out first, until no value is missing between the others.
-    """
-    there = np.isfinite(d) & np.isfinite(d.T)
-    left = np.arange(len(d))
-    while left.size and not there[np.ix_(left, left)].all():
-        missing = (~there[np.ix_(left, left)]).sum(axis=1)
-        left = np.delete(left, missing.size - 1 - np.argmax(missing[::-1]))
-    return left
-
-
-def condensed(d: F64) -> F64:
-    """Upper half of a symmetric matrix, row by row: ``(n, n) -> (n (n - 1) / 2,)``."""
-    i, j = np.triu_indices(len(d), 1)
-    return np.asarray((d[i, j] + d[j, i]) / 2)
 
 
 def linkage(d: F64, method: Any) -> F64:
@@ -172,49 +154,3 @@ def silhouette(d: F64, groups: Ints) -> float:
     scale = np.maximum(within, between)
     score = np.where(scale > 0, (between - within) / np.where(scale > 0, scale, 1), 0)
     return float(np.where(sizes[mine] > 1, score, 0).mean())
-
-
-def mds(d: F64, n_dims: int) -> F64:
-    """Classical scaling of distances: ``(n, n) -> (n, n_dims)``, NaN without data.
-
-    The largest coordinate of each axis is positive. Torgerson (1952), Psychometrika 17,
-    401-419, doi:10.1007/BF02288916.
-    """
-    from scipy.linalg import eigh
-
-    out = np.full((len(d), n_dims), np.nan)
-    inside = members(d)
-    if not inside.size:
-        return out
-    square = d[np.ix_(inside, inside)]
-    b = _double_centred(-(((square + square.T) / 2) ** 2) / 2)
-    values, vectors = eigh(b)
-    out[inside] = _axes(values, vectors, n_dims)
-    return out
-
-
-def principal(d: F64, n_dims: int) -> F64:
-    """Principal components of the rows as points: ``(n, n) -> (n, n_dims)``."""
-    out = np.full((len(d), n_dims), np.nan)
-    inside = members(d)
-    if not inside.size:
-        return out
-    rows = d[np.ix_(inside, inside)]
-    u, s, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-    out[inside] = _axes(s[::-1] ** 2, u[:, ::-1], n_dims)
-    return out
-
-
-def _double_centred(x: F64) -> F64:
-    return np.asarray(x - x.mean(axis=0) - x.mean(axis=1, keepdims=True) + x.mean())
-
-
-def _axes(values: F64, vectors: F64, n_dims: int) -> F64:
-    """Coordinates from eigenpairs in ascending order; axes that are not there are 0."""
-    top = values[::-1][:n_dims], vectors[:, ::-1][:, :n_dims]
-    axes = top[1] * np.sqrt(np.maximum(top[0], 0))
-    largest = np.argmax(np.abs(axes), axis=0)
-    axes = axes * np.where(axes[largest, np.arange(axes.shape[1])] < 0, -1, 1)
-    out = np.zeros((len(axes), n_dims))
-    out[:, : axes.shape[1]] = axes
-    return out

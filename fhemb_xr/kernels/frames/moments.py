@@ -43,7 +43,7 @@ def state(x: Floats) -> Floats:
 
 def _compiled(x: Floats) -> Floats:
     """The same by compiled loops, in the order in which the samples lie in memory."""
-    from fhemb_xr.kernels import central  # numba takes a second to import
+    from fhemb_xr.kernels.frames import central_moments  # numba takes a second to import
 
     last = x.ndim - 1
     order = sorted(range(last), key=lambda axis: -x.strides[axis])
@@ -56,10 +56,10 @@ def _compiled(x: Floats) -> Floats:
         width = math.prod(lead[len(outer) :])
         blocks = laid.reshape(-1, x.shape[last], width)
         for block, found in zip(blocks, out.reshape(len(blocks), -1, 5), strict=True):
-            central.of_columns(block, found)
+            central_moments.of_columns(block, found)
     else:
         rows = np.ascontiguousarray(x.transpose(*outer, last)).reshape(-1, x.shape[last])
-        central.of_rows(rows, out.reshape(-1, 5))
+        central_moments.of_rows(rows, out.reshape(-1, 5))
     return out.transpose(*np.argsort([*outer, *inner]), last)
 
 

@@ -9,6 +9,7 @@ Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39, doi:10.2202/1544-61
 
 import numpy as np
 
+from fhemb_xr.kernels.inference.binomial import wilson
 from fhemb_xr.typing import F64, Bools, Ints
 
 
@@ -67,16 +68,6 @@ def kept(x: F64, labels: Ints, groups: Ints) -> Bools:
         for m in mine:
             out[m[fewest:]] = False
     return out
-
-
-def wilson(share: float, n: float, z: float) -> tuple[float, float]:
-    """Interval of a share of ``n`` independent trials, ``z`` standard errors wide."""
-    if not n > 0:
-        return np.nan, np.nan
-    scale = 1 + z * z / n
-    centre = (share + z * z / (2 * n)) / scale
-    half = z / scale * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
 
 
 def clustered(right: F64, groups: Ints, alpha: float) -> tuple[float, float]:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from fhemb_xr.kernels.pca import pixel_statistics
+from fhemb_xr.kernels.pca import fit_layout, pixel_statistics
 from fhemb_xr.typing import F64, Floats
 
 WIDE, RUN = pixel_statistics.WIDE, 256
@@ -147,7 +147,7 @@ def basis(
         variances = values / max(own[pixel_statistics.FRAMES, 0] - 1, 1)
         rank = max(min(int(seen.sum()), int(own[pixel_statistics.FRAMES, 0]) - 1), 0)
         components[rank:], variances[rank:] = np.nan, np.nan
-        out[where] = pixel_statistics.layout(
+        out[where] = fit_layout.layout(
             components, variances, pixel_statistics.total(own, seen, scale), seen,
             own[pixel_statistics.MEAN], scale,
         )  # fmt: skip

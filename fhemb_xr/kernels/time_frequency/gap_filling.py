@@ -7,10 +7,12 @@ Janssen, Veldhuis & Vries (1986), IEEE Trans. Acoust. Speech Signal Process. 34,
 doi:10.1109/TASSP.1986.1164824.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fhemb_xr.kernels._jit import fast_kernel, kernel
-from fhemb_xr.kernels.time_frequency.wavelet_bands import CONTEXT
+from fhemb_xr.kernels.time_frequency.gaps import CONTEXT, patterns, runs
 from fhemb_xr.typing import Bools, Floats
 
 ORDER = 32
@@ -136,3 +138,23 @@ def _solve(matrix, x):
             x[i] -= matrix[k, i] * x[k]
         x[i] /= matrix[i, i]
     return True
+
+
+def each_run(
+    x: Floats, work: Callable[[Floats], Floats], longest: int = 0, extra: tuple[int, ...] = ()
+) -> Floats:
+    """A function of every run on its own: ``(t, c) -> (t, c, *extra)``, NaN stays NaN.
+
+    Gaps of up to ``longest`` samples are filled for ``work`` and do not end a run.
+    """
+    from fhemb_xr.kernels.time_frequency.gap_filling import bridged
+
+    if not x.size or np.isfinite(x.sum()):
+        return work(x)
+    out = np.full((*x.shape, *extra), np.nan, x.dtype)
+    for columns, finite in patterns(np.isfinite(x)):
+        for lo, hi in runs(finite, longest):
+            found = work(bridged(x[lo:hi, columns], finite[lo:hi]))
+            found[~finite[lo:hi]] = np.nan
+            out[lo:hi, columns] = found
+    return out

@@ -1,6 +1,6 @@
 """Runs of samples between gaps: found once for all channels that have the same gaps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,26 +12,6 @@ def patterns(finite: Bools) -> Iterator[tuple[Any, Bools]]:
     """Channels with the same gaps: ``(columns, finite)``, the latter of one of them."""
     for columns in same(finite, np.zeros(finite.shape[1], np.int64)):
         yield columns, finite[:, _one(columns)]
-
-
-def each_run(
-    x: Floats, work: Callable[[Floats], Floats], longest: int = 0, extra: tuple[int, ...] = ()
-) -> Floats:
-    """A function of every run on its own: ``(t, c) -> (t, c, *extra)``, NaN stays NaN.
-
-    Gaps of up to ``longest`` samples are filled for ``work`` and do not end a run.
-    """
-    from fhemb_xr.kernels.time_frequency.gap_filling import bridged
-
-    if not x.size or np.isfinite(x.sum()):
-        return work(x)
-    out = np.full((*x.shape, *extra), np.nan, x.dtype)
-    for columns, finite in patterns(np.isfinite(x)):
-        for lo, hi in runs(finite, longest):
-            found = work(bridged(x[lo:hi, columns], finite[lo:hi]))
-            found[~finite[lo:hi]] = np.nan
-            out[lo:hi, columns] = found
-    return out
 
 
 def alike(
@@ -113,3 +93,7 @@ def merge_runs(before: Ints, after: Ints, longest: int) -> Ints:
     return np.stack(
         [np.where(both, before[0], first), last, np.where(joined, before[2], begin)]
     )
+
+
+CONTEXT = 512
+"""Samples on either side that filling a gap looks at."""

@@ -35,8 +35,6 @@ PADDING = {
     "periodic": "wrap",
 }
 """Extensions of the shift-invariant transform, by numpy's names."""
-CONTEXT = 512
-"""Samples on either side that filling a gap looks at."""
 
 
 def depth(bands: Sequence[int], level: int) -> int:

@@ -1,13 +1,23 @@
-"""One pass over chunks in any number: a state for each block, merged in a tree."""
+"""One pass over any number of chunks: a small state for each block, merged.
 
-from collections.abc import Callable
+``reduce_blocks`` merges the states in a tree. ``fold_blocks`` is for states
+larger than a chunk: it adds block after block to a state, in short chains run in parallel.
+"""
+
+import math
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask._task_spec import Task, TaskRef
+from dask.base import tokenize
+from dask.highlevelgraph import HighLevelGraph
 
 Merge = Callable[[Any], Any]
+LINKS = 4
+"""Links of a chain at most: while one is added, other threads already read the next blocks."""
 
 
 def reduce_blocks(
@@ -74,3 +84,65 @@ def _merged(x: Any, axis: Any, keepdims: bool, *, core: Any, merge: Merge, finis
     if finish is not None:
         out = finish(out)
     return out.reshape(*lead, *(1,) * len(core), *width) if keepdims else out
+
+
+def fold_blocks(
+    x: da.Array,
+    state: Callable[..., Any],
+    extend: Callable[..., Any],
+    merge: Callable[[Any, Any], Any],
+    *,
+    n_core: int,
+    width: tuple[int, ...],
+    **options: Any,
+) -> da.Array:
+    """Reduce the last ``n_core`` axes of ``x`` to an array of shape ``width``.
+
+    ``state(block, **options)`` is ``(..., *core) -> (..., *width)``; ``extend(state, block,
+    **options)`` adds a block, ``merge(a, b)`` another state; both leave what they are given.
+
+    Notes
+    -----
+    Blocks are linked in chains of at most :data:`LINKS`, run in parallel and merged one after
+    another: while two threads run, at most five states are there and two being made, and two
+    chains' blocks, however many blocks. A tree would hold a state for each of its levels and
+    threads, long chains most of their blocks. Tasks: under two per block.
+    """
+    lead = x.ndim - n_core
+    name = f"chains-{tokenize(x, state, extend, merge, n_core, width, options)}"
+    graph: dict[Any, Task] = {}
+    for where in np.ndindex(x.numblocks[:lead]):
+        blocks = [(x.name, *where, *i) for i in np.ndindex(x.numblocks[lead:])]
+        at = (*where, *(0,) * len(width))
+        for task in _stack(name, at, blocks, (state, extend, merge), options):
+            graph[task.key] = task
+    chunks = (*x.chunks[:lead], *((n,) for n in width))
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=[x])
+    return da.Array(layers, name, chunks, meta=np.empty((0,) * len(chunks)))
+
+
+def _stack(
+    name: str, at: tuple[int, ...], blocks: list[Any], functions: Any, options: Any
+) -> Iterator[Task]:
+    """The tasks of one stack; the last has the key ``(name, *at)``."""
+    state, extend, merge = functions
+    count = max(math.isqrt(len(blocks) - 1) + 1, math.ceil(len(blocks) / LINKS))
+    found: list[Any] = []
+    for c, chain in enumerate(np.array_split(np.arange(len(blocks)), count)):
+        before: tuple[TaskRef, ...] = ()
+        for i in chain:
+            key = (f"link-{name}", *at, int(i))
+            links = (*before, TaskRef(blocks[i]))
+            yield Task(key, extend if before else state, *links, **options)
+            before = (TaskRef(key),)
+        found.append(before[0])
+        if c > 0:
+            key = (f"merge-{name}", *at, c) if c < count - 1 else (name, *at)
+            yield Task(key, merge, *found)
+            found = [TaskRef(key)]
+    if count == 1:
+        yield Task((name, *at), _same, *found)
+
+
+def _same(x: Any) -> Any:
+    return x

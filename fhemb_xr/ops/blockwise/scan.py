@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, ClassVar
 
-import numpy as np
 from dask._task_spec import List, Task, TaskRef
 from dask.highlevelgraph import HighLevelGraph
 
-from fhemb_xr.ops.blockwise.overlap import Block, Plan, columns
+from fhemb_xr.ops.blockwise.overlap import Plan
 from fhemb_xr.ops.blockwise.read_fusion import Sources
 
-MISSING = "a sample is missing: gaps='fill' or gaps='split' allow that"
 WINDOW = 4
 """Blocks that are read before their turn comes, all series together."""
 
@@ -83,30 +81,3 @@ class Chain(Plan):
 
 def _first(x: Any, _: Any) -> Any:
     return x
-
-
-def advance(
-    chunks: list[Any], before: Any, axis: int, block: Block, *, spec: Any, gaps: str, n: int
-) -> Any:
-    """What is open after a block, and the coefficients that it adds."""
-    from fhemb_xr.kernels.time_frequency import streaming_dwt as kernel
-
-    x, _ = columns(chunks, axis)
-    if gaps == "raise" and not np.isfinite(x).all():
-        raise ValueError(MISSING)
-    opened = before[0] if before else []
-    return kernel.advanced(
-        x, spec, block.begin, opened, last=block.end == n, ignore=gaps == "propagate"
-    )
-
-
-def rebuild(
-    added: list[Any], others: tuple[int, ...], axis: int, block: Block, *, spec: Any, dtype: Any
-) -> Any:
-    """The bands of a block, in the order of the data's axes; a last axis for several groups."""
-    from fhemb_xr.kernels.time_frequency import streaming_dwt as kernel
-
-    out = np.empty((len(spec.groups), block.end - block.begin, math.prod(others)), dtype)
-    kernel.rebuild(added, spec, block.begin, out)
-    out = np.moveaxis(out.reshape(*out.shape[:2], *others), 1, axis + 1)
-    return out[0] if len(out) == 1 else np.moveaxis(out, 0, -1)

@@ -11,9 +11,8 @@ from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.inference import forced_choice as kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.cardiac.pairing import CANDIDATE, HEART, METHOD
-from fhemb_xr.ops.inference.surrogates import check_number
-from fhemb_xr.ops.pairwise.pair_dims import among
+from fhemb_xr.ops.cardiac.pairing_scores import CANDIDATE, HEART, METHOD
+from fhemb_xr.ops.checks import among, check_number
 
 CONTROLS = ("own", "third")
 EDGES_BPM = (0.0, 2.0, 5.0, 10.0, 20.0)

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import UnknownNameError, nearest
-from fhemb_xr.kernels.cardiac import pairing_scores, pulse_band
-from fhemb_xr.ops.cardiac import pairing
-from fhemb_xr.ops.pairwise.pair_dims import among
+from fhemb_xr.kernels.cardiac import pairing_scores as kernel
+from fhemb_xr.kernels.cardiac import pulse_band
+from fhemb_xr.ops.cardiac import pairing_scores
+from fhemb_xr.ops.checks import among
 
 _FOILS = 8  # trials of each heart
 _FOLDS = 3
@@ -95,9 +96,9 @@ def train_pairing(
     schema.require_dims(trace, schema.SUBJECT, schema.TIME)
     if not 0 <= validation < 1:
         raise ValueError(f"validation is a share from 0 to below 1, found {validation!r}")
-    pairing.require_clock(heat, trace)
+    pairing_scores.require_clock(heat, trace)
     rate_hz = schema.sampling_rate(heat)
-    width = pairing.frames_of(window_s, rate_hz, heat.sizes[schema.TIME])
+    width = pairing_scores.frames_of(window_s, rate_hz, heat.sizes[schema.TIME])
     data = _clips(heat, trace, width, rate_hz)
     rng = np.random.default_rng(seed)
     if method == "linear":
@@ -105,7 +106,12 @@ def train_pairing(
     else:
         out = _network(data, width, rate_hz, validation, seed, report, options)
     grid = [heat.sizes[schema.Y], heat.sizes[schema.X]]
-    about = {pairing.METHOD: method, "grid": grid, "window_s": width / rate_hz, "seed": seed}
+    about = {
+        pairing_scores.METHOD: method,
+        "grid": grid,
+        "window_s": width / rate_hz,
+        "seed": seed,
+    }
     return out.assign_attrs(about | {"people": len(np.unique(data[2])), "clips": len(data[2])})
 
 
@@ -127,14 +133,15 @@ def _clips(
     """Movies ``(m, f, y, x)``, waves ``(m, l, f)``, the first without delay, and persons."""
     import dask
 
-    x = pairing.movies(pairing.windows(heat, width), rate_hz)
+    x = pairing_scores.movies(pairing_scores.windows(heat, width), rate_hz)
     budget.check(
         2 * x.nbytes, "all clips of the pulse band", "train on fewer people or windows"
     )
-    lags = np.array([0.0, *pairing.LAGS_S])
+    lags = np.array([0.0, *pairing_scores.LAGS_S])
     sizes = {"_l": lags.size, "_g": x.sizes["_f"]}
-    h = pairing.over(
-        pulse_band.waves, [pairing.windows(trace, width).chunk({"_tick": -1})], [["_tick"]],
+    trace_windows = pairing_scores.windows(trace, width).chunk({"_tick": -1})
+    h = pairing_scores.over(
+        pulse_band.waves, [trace_windows], [["_tick"]],
         ["_l", "_g"], sizes, rate_hz=rate_hz, lags_s=lags,
     )  # fmt: skip
     lead = [d for d in x.dims if d not in ("_f", schema.Y, schema.X)]
@@ -165,17 +172,17 @@ def _linear(
         here = np.isin(persons, fold)
         if len(fold) < 2:
             here = np.isin(persons, people[:2])  # so few people that some are seen twice
-        filters = pairing_scores.learn_filters(flat[~here], waves[~here, 1:], n_filters)
-        faces = pairing_scores.filtered(movies[here], filters.reshape(-1, *grid))
+        filters = kernel.learn_filters(flat[~here], waves[~here, 1:], n_filters)
+        faces = kernel.filtered(movies[here], filters.reshape(-1, *grid))
         rows.append(_differences(faces, waves[here, 1:], persons[here], rng))
-    weights = pairing_scores.learn_weights(np.concatenate(rows))
-    filters = pairing_scores.learn_filters(flat, waves[:, 1:], n_filters)
+    weights = kernel.learn_weights(np.concatenate(rows))
+    filters = kernel.learn_filters(flat, waves[:, 1:], n_filters)
     out = xr.Dataset(
         {
             "filters": (("filter", schema.Y, schema.X), filters.reshape(-1, *grid)),
             "weights": (("term", "lag"), weights.reshape(1 + n_filters, -1)),
         },
-        coords={"lag": ("lag", np.array(pairing.LAGS_S), {"units": "s"})},
+        coords={"lag": ("lag", np.array(pairing_scores.LAGS_S), {"units": "s"})},
     )
     out["filters"].attrs = {"long_name": "spatial filters of the pulse", "units": "1"}
     out["weights"].attrs = {"long_name": "weights of the likenesses", "units": "1"}
@@ -187,9 +194,9 @@ def _differences(faces: Any, waves: Any, persons: Any, rng: np.random.Generator)
     rows = []
     for i, who in enumerate(persons):
         others = np.flatnonzero(persons != who)
-        own = pairing_scores.likenesses(faces[i], waves[i])
+        own = kernel.likenesses(faces[i], waves[i])
         foils = rng.choice(others, size=min(_FOILS, others.size), replace=False)
-        rows += [(own - pairing_scores.likenesses(faces[j], waves[i])).ravel() for j in foils]
+        rows += [(own - kernel.likenesses(faces[j], waves[i])).ravel() for j in foils]
     return np.array(rows)
 
 

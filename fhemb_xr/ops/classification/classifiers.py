@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fhemb_xr.ops.pairwise.pair_dims import among
+from fhemb_xr.ops.checks import among
 from fhemb_xr.typing import F64, Ints
 
 Factory = Callable[[int], Any]

@@ -14,9 +14,10 @@ from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.inference import cross_validation as kernel
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.checks import among
 from fhemb_xr.ops.classification import classifiers as zoo
 from fhemb_xr.ops.classification.segments import LABEL, PEOPLE, SAMPLE
-from fhemb_xr.ops.pairwise.pair_dims import among, pair_dims
+from fhemb_xr.ops.pairwise.pair_dims import pair_dims
 from fhemb_xr.typing import F64, Ints
 
 DRAWS_PER_TASK = 20

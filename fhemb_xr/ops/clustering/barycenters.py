@@ -14,7 +14,7 @@ from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.clustering import clusters, kshape
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.pairwise.pair_dims import among
+from fhemb_xr.ops.checks import among
 from fhemb_xr.typing import F64, Bools, Ints
 
 METHODS = ("dba", "soft_dtw", "kshape", "gak", "kmeans")

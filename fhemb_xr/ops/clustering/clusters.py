@@ -1,23 +1,20 @@
 """Groups of people who move alike, and maps of them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from fhemb_xr import schema
 from fhemb_xr.kernels.clustering import clusters as trees
-from fhemb_xr.kernels.pairwise import matrix_scaling, metrics
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.sliding_windows import intervals
+from fhemb_xr.ops.checks import among
 from fhemb_xr.ops.clustering import barycenters
-from fhemb_xr.ops.pairwise.matrix import pairwise
-from fhemb_xr.ops.pairwise.pair_dims import among, pair_dims, whole
+from fhemb_xr.ops.clustering.whole_matrix import _distance, _each, _of_people, _order
+from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
 from fhemb_xr.typing import F64
-
-MAPS = ("mds", "pca", "tsne", "umap")
 
 
 def clusters(
@@ -176,64 +173,6 @@ def silhouette(
     return out.rename("silhouette")
 
 
-def embed_relation(
-    d: xr.DataArray, method: str = "mds", *, n_dims: int = 2, seed: int | None = None
-) -> xr.DataArray:
-    """A map of the members of a relation, near where they are alike.
-
-    Parameters
-    ----------
-    d
-        A relation ``(…, subject_0, subject_1)`` of :func:`pairwise`. Of a similarity (a
-        correlation), 1 less its value is taken.
-    method
-        ``"mds"``: classical scaling, the distances on the map come nearest to those of ``d``.
-        ``"pca"``: principal components of the rows. ``"tsne"`` (needs scikit-learn) and
-        ``"umap"`` (needs umap-learn) keep neighbours.
-    n_dims
-        Axes of the map.
-    seed
-        Of ``"tsne"`` and ``"umap"``.
-
-    Returns
-    -------
-    Coordinates ``(…, subject, component)``, float64, lazy where ``d`` is; NaN for people
-    without data. Of mds and pca the largest coordinate of each axis is positive.
-
-    Raises
-    ------
-    ValueError
-        If ``n_dims`` is not a positive whole number.
-    UnknownNameError
-        No such method (a ``KeyError``).
-
-    Notes
-    -----
-    Memory: one task holds the matrix four times. Tasks: one per matrix, and two per block to
-    gather it. Computes at call: none.
-
-    References
-    ----------
-    Torgerson (1952), Psychometrika 17, 401-419, doi:10.1007/BF02288916.
-
-    Examples
-    --------
-    >>> import xarray as xr, fhemb_xr as fx
-    >>> d = xr.DataArray([[0.0, 3], [3, 0]], dims=("subject_0", "subject_1"))
-    >>> fx.embed_relation(d, n_dims=1).values.ravel().round(9).tolist()
-    [1.5, -1.5]
-    """
-    _check_count("n_dims", n_dims)
-    among("map", method, MAPS)
-    out = _of_people(
-        _mapped, _distance(d), [(schema.COMPONENT, int(n_dims))], np.float64,
-        method=method, n_dims=int(n_dims), seed=seed,
-    )  # fmt: skip
-    out = out.assign_coords({schema.COMPONENT: np.arange(n_dims)})
-    out.attrs = {"long_name": f"{method} of {d.attrs.get('metric', 'a relation')}"}
-    return out.rename("map")
-
-
 def leaf_order(d: xr.DataArray, *, method: str = "average") -> xr.DataArray:
     """Positions along ``subject`` so that neighbours are alike: the leaves of the tree.
 
@@ -260,64 +199,6 @@ def _check_count(name: str, n: int) -> None:
 
 def _check_method(method: str) -> None:
     among("method", method, (*trees.METHODS, *barycenters.METHODS))
-
-
-def _distance(x: xr.DataArray) -> xr.DataArray:
-    """A relation in which 0 is alike; of series, by warping."""
-    if not any(str(name).endswith("_0") for name in x.dims):
-        return pairwise(x, "dtw")
-    pair_dims(x)
-    alike = x.attrs.get("metric") in metrics.SIMILARITIES
-    alike = alike != (
-        x.attrs.get("scale") in matrix_scaling.SIMILARITIES
-    )  # of a similarity, the other
-    return (1 - x).assign_attrs(x.attrs) if alike else x
-
-
-def _order(d: xr.DataArray) -> tuple[int, ...]:
-    """Positions in the order of the labels, which the numbers of groups go by."""
-    rows, _ = pair_dims(d)
-    if rows not in d.indexes:
-        return tuple(range(d.sizes[rows]))
-    ids = d.indexes[rows].tolist()
-    return tuple(sorted(range(len(ids)), key=lambda i: ids[i]))
-
-
-def _of_people(
-    function: Callable[..., Any],
-    d: xr.DataArray,
-    extra: list[tuple[Any, ...]],
-    dtype: type,
-    **options: Any,
-) -> xr.DataArray:
-    """``function`` of each whole matrix, one row per member."""
-    rows, columns = pair_dims(d)
-    dim = str(rows)[:-2]
-    new = dict(e for e in extra if e)
-    out: xr.DataArray = xr.apply_ufunc(
-        function,
-        whole(d).drop_vars([rows, columns], errors="ignore"),
-        input_core_dims=[[rows, columns]],
-        output_core_dims=[[dim, *new]],
-        kwargs={"order": _order(d), **options},
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {dim: d.sizes[rows], **new}},
-        output_dtypes=[dtype],
-        keep_attrs=False,
-    )
-    return out.assign_coords({dim: (dim, d[rows].values)}) if rows in d.indexes else out
-
-
-def _each(d: F64, order: tuple[int, ...], function: Callable[[F64], Any]) -> NDArray[Any]:
-    """``function`` of every matrix with its members in ``order``; results as they came."""
-    where = np.array(order, dtype=np.int64)
-    results = []
-    for i in np.ndindex(d.shape[:-2]):
-        found = np.asarray(function(np.asarray(d[i], dtype=np.float64)[np.ix_(where, where)]))
-        back = np.empty_like(found)
-        back[where] = found
-        results.append(back)
-    return np.stack(results).reshape(*d.shape[:-2], *results[0].shape) if results else d[..., 0]
 
 
 def _labels(
@@ -356,36 +237,3 @@ def _scores(
 def _together(labels: list[xr.DataArray]) -> xr.DataArray:
     out = xr.concat(labels, "n_clusters", join="override").reset_coords(drop=True)
     return rechunked(out, {"n_clusters": -1})
-
-
-def _mapped(
-    d: F64, order: tuple[int, ...], method: str, n_dims: int, seed: int | None
-) -> NDArray[Any]:
-    if method in ("mds", "pca"):
-        project = trees.mds if method == "mds" else trees.principal
-        return _each(d, order, lambda m: project(m, n_dims))
-    return _each(d, order, lambda m: _neighbours(m, method, n_dims, seed))
-
-
-def _neighbours(d: F64, method: str, n_dims: int, seed: int | None) -> F64:
-    """A map by a library that is not needed otherwise."""
-    out = np.full((len(d), n_dims), np.nan)
-    inside = trees.members(d)
-    square = d[np.ix_(inside, inside)]
-    if method == "tsne":
-        from sklearn.manifold import TSNE
-
-        perplexity = min(30.0, max(1.0, (inside.size - 1) / 3))
-        found = TSNE(
-            n_dims,
-            metric="precomputed",
-            init="random",
-            perplexity=perplexity,
-            random_state=seed,
-        )
-    else:
-        from umap import UMAP  # type: ignore[import-not-found,unused-ignore]
-
-        found = UMAP(n_components=n_dims, metric="precomputed", random_state=seed)
-    out[inside] = found.fit_transform(np.maximum(square, 0))
-    return out

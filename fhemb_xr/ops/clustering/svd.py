@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.kernels.clustering import clusters
+from fhemb_xr.kernels.clustering import members
 from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
 from fhemb_xr.typing import F64
 
@@ -81,7 +81,7 @@ def _decomposed(d: F64) -> F64:
     out: Any = np.full((*d.shape[:-2], 2 * n + 1, n), np.nan)
     out[..., n, :] = 0
     for i in np.ndindex(d.shape[:-2]):
-        inside = clusters.members(np.asarray(d[i], dtype=np.float64))
+        inside = members.members(np.asarray(d[i], dtype=np.float64))
         u, s, vt = np.linalg.svd(d[i][np.ix_(inside, inside)])
         m = inside.size
         if not m:

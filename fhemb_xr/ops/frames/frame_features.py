@@ -1,30 +1,32 @@
 """Features of each frame: statistics, percentiles, histograms, grids, eigenface scores."""
 
 import math
-import re
-from collections.abc import Sequence
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
-from fhemb_xr.ops.blockwise import reductions
-from fhemb_xr.ops.blockwise.rereading import again
+from fhemb_xr.errors import SchemaError, UnknownNameError
+from fhemb_xr.ops.frames.feature_names import (
+    _GRID,
+    STATISTICS,
+    Names,
+    expand,
+)
+from fhemb_xr.ops.frames.histogram_edges import (
+    Bins,
+    _after,
+    _edges,
+    _no_edges,
+    _with_edges,
+)
 from fhemb_xr.ops.pca import eigenfaces
 
-STATISTICS = ("max", "min", "mean", "variance", "std", "median", "skew", "kurtosis", "entropy")
 CELL = 5
 """Side of a coarse grid's cell in pixels, the original's ``sub_roi_width``."""
 
-_FAMILIES = "max min mean variance std median skew kurtosis entropy p0…p100 bh0… pc0… g0_0…"
-_NUMBERED = re.compile(r"(p|bh|pc)(\d+(?:\.\d+)?)$")
-_GRID = re.compile(r"g(\d+)_(\d+)$")
 _PERCENTILE, _HEIGHT, _IN_CELL = 9, 10, 11  # the kernel's kinds of column
-Names = str | Sequence[Any]
-Bins = str | int | Sequence[float]
 
 
 def features(
@@ -125,53 +127,6 @@ def features(
     )
 
 
-def expand(names: Names) -> list[str]:
-    """Names with intervals written out, each once, in the order asked for.
-
-    Raises
-    ------
-    UnknownNameError
-        A feature that is not there, with the nearest ones.
-    ValueError
-        An interval over two families, or one that runs backwards.
-    """
-    entries = [names] if isinstance(names, str) else list(names)
-    out: dict[str, None] = {}
-    for entry in entries:
-        found = [entry] if isinstance(entry, str) else _interval(entry)
-        out |= dict.fromkeys(_checked(name) for name in found)
-    if not out:
-        raise ValueError(f"no feature was asked for: there are {_FAMILIES}")
-    return list(out)
-
-
-def _checked(name: str) -> str:
-    number = _NUMBERED.match(name)
-    known = name in STATISTICS or _GRID.match(name) is not None
-    if number:
-        family, value = number.groups()
-        known = float(value) <= 100 if family == "p" else value.isdigit()
-    if not known:
-        near = nearest(name, [*STATISTICS, "p50", "bh0", "pc0", "g0_0"])
-        raise UnknownNameError(f"no feature {name!r}{near}; there are {_FAMILIES}")
-    return name
-
-
-def _interval(pair: Any) -> list[str]:
-    if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise ValueError(f"a feature is a name or a pair (first, last), found {pair!r}")
-    first, last = (_NUMBERED.match(_checked(str(name))) for name in pair)
-    if not first or not last or first[1] != last[1]:
-        raise ValueError(
-            f"an interval is of one numbered family such as ('p5', 'p95'): {pair!r}"
-        )
-    low, high = float(first[2]), float(last[2])
-    step = 5 if first[1] == "p" and low % 5 == high % 5 == 0 else 1
-    if low > high or low % 1 or high % 1:
-        raise ValueError(f"an interval goes from low to high by whole numbers, found {pair!r}")
-    return [f"{first[1]}{i}" for i in range(int(low), int(high) + 1, step)]
-
-
 def _check_pixels(heat: xr.DataArray) -> None:
     schema.require_real(heat)
     clock = [schema.TIME] if schema.TIME in heat.dims else []
@@ -264,114 +219,6 @@ def _block(x: Any, edges: Any, kinds: Any, arguments: Any, **options: Any) -> An
     return out
 
 
-def _stack_dims(heat: xr.DataArray) -> list[Any]:
-    return [d for d in (schema.TIME, schema.Y, schema.X) if d in heat.dims]
-
-
-def _no_edges(heat: xr.DataArray) -> xr.DataArray:
-    return xr.DataArray(np.full(1, np.nan), dims="edge")  # dask divides by its length
-
-
-def _edges(heat: xr.DataArray, threshold: float | None, bins: Bins) -> xr.DataArray:
-    """Bin edges of each stack: ``(…, edge)``, lazy where they depend on values."""
-    if not isinstance(bins, str | int):
-        given = np.asarray(bins, dtype=np.float64)
-        if given.ndim != 1 or given.size < 2 or not (np.diff(given) > 0).all():
-            raise ValueError(f"bin edges increase and are at least two, found {bins!r:.60}")
-        return xr.DataArray(given, dims="edge")
-    if isinstance(bins, str) and bins != "sturges":
-        raise ValueError(f"bins are 'sturges', a number, or edges, found {bins!r}")
-    if isinstance(bins, int) and bins < 1:
-        raise ValueError(f"there is at least one bin, found {bins}")
-    dims = _stack_dims(heat)
-    n = math.prod(heat.sizes[d] for d in dims)
-    fixed = bins if isinstance(bins, int) else None
-    options = {
-        "threshold": math.nan if threshold is None else float(threshold),
-        "n_stack": len(dims),
-        "bins": fixed,
-        "width": (fixed or math.ceil(math.log2(max(n, 1)) + 1)) + 1,
-    }
-    out: xr.DataArray = xr.apply_ufunc(
-        _edges_of,
-        heat,
-        kwargs=options,
-        input_core_dims=[dims],
-        output_core_dims=[["edge"]],
-        dask="allowed",
-        keep_attrs=False,
-    )
-    return out
-
-
-def _edges_of(x: Any, threshold: float, n_stack: int, bins: int | None, width: int) -> Any:
-    options: dict[str, Any] = {"threshold": threshold, "n_stack": n_stack}
-    if not isinstance(x, da.Array):
-        return _finish_edges(_extent(x, **options), bins=bins, width=width)
-    extents = reductions.reduce_blocks(
-        x, _extent, _merge_extents, _same, n_core=n_stack, width=(3,), **options
-    )
-    axes = tuple(range(extents.ndim))
-    return da.blockwise(
-        _finish_edges,
-        (*axes[:-1], len(axes)),
-        extents,
-        axes,
-        bins=bins,
-        width=width,
-        concatenate=True,
-        new_axes={len(axes): width},
-        dtype=np.float64,
-        meta=np.empty((0,) * extents.ndim),
-    )
-
-
-def _after(x: Any, edges: Any) -> Any:
-    """``x``, read anew once its edges are known: else a stack waits in memory for them."""
-    lazy = isinstance(x, da.Array) and isinstance(edges, da.Array)
-    return again(x, edges) if lazy else x
-
-
-def _extent(x: Any, threshold: float, n_stack: int) -> Any:
-    from fhemb_xr.kernels.frames import frame_features as kernel
-
-    stack = x[..., None, :, :] if n_stack == 2 else x
-    return kernel.extent(stack, threshold)
-
-
-def _merge_extents(extents: Any) -> Any:
-    from fhemb_xr.kernels.frames import frame_features as kernel
-
-    return kernel.merge_extents(extents)
-
-
-def _finish_edges(extents: Any, bins: int | None, width: int) -> Any:
-    from fhemb_xr.kernels.frames import frame_features as kernel
-
-    return kernel.bin_edges(extents, bins, width)
-
-
-def _same(x: Any) -> Any:
-    return x
-
-
 def _as_features(scores: xr.DataArray, numbers: list[int], dtype: Any) -> xr.DataArray:
     out = scores.rename({schema.COMPONENT: schema.FEATURE})
     return out.assign_coords({schema.FEATURE: [f"pc{n}" for n in numbers]}).astype(dtype)
-
-
-def _with_edges(out: xr.DataArray, edges: xr.DataArray, names: list[str]) -> xr.DataArray:
-    """Lower and upper edge of each bin as coordinates; NaN for other features."""
-    last = edges.sizes["edge"] - 1
-    number = [int(n[2:]) if n.startswith("bh") else last for n in names]
-    lower = [min(i, last) for i in number]
-    upper = [min(i + 1, last) for i in number]
-    is_bin = xr.DataArray([i < last for i in number], dims=schema.FEATURE)
-    for name, index in (("bin_edges", lower), ("bin_upper", upper)):
-        found = edges.isel(edge=xr.DataArray(index, dims=schema.FEATURE)).where(is_bin)
-        found.attrs = {
-            "units": "degC",
-            "long_name": f"{name.replace('_', ' ')} of the histogram",
-        }
-        out = out.assign_coords({name: found})
-    return out

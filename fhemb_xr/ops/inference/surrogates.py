@@ -8,7 +8,7 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels.inference import surrogates as nulls
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.pairwise.pair_dims import among
+from fhemb_xr.ops.checks import among, check_number
 
 REPLICATE = "replicate"
 _TARGET = 2**26
@@ -146,15 +146,3 @@ def _numbers(
 
 def _whole_time(x: xr.DataArray) -> xr.DataArray:
     return rechunked(x, {schema.TIME: -1})
-
-
-def check_number(name: str, value: int, least: int) -> None:
-    """Check a count.
-
-    Raises
-    ------
-    ValueError
-        If it is not a whole number, or below ``least``.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} is a whole number from {least} on, found {value!r}")

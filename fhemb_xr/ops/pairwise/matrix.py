@@ -1,6 +1,5 @@
 """Who is like whom: a matrix of relations between all pairs of series."""
 
-import math
 from collections.abc import Hashable
 from functools import partial
 from typing import Any
@@ -8,30 +7,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import budget, schema
+from fhemb_xr import schema
 from fhemb_xr.kernels.pairwise import metrics
-from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.checks import among
 from fhemb_xr.ops.pairwise.matrix_graph import related
 from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation as normalize_relation
-from fhemb_xr.ops.pairwise.pair_dims import among
-from fhemb_xr.options import options as settings
+from fhemb_xr.ops.pairwise.metric_options import _LAGGED, _in_samples, _of_metric
+from fhemb_xr.ops.pairwise.series_blocks import arranged, check_partner
 from fhemb_xr.typing import F64
-
-POINT_METRICS = (
-    "euclidean", "sqeuclidean", "cityblock", "chebyshev", "minkowski", "canberra",
-    "braycurtis", "cosine", "correlation", "hamming", "jaccard", "mahalanobis",
-)  # fmt: skip
-
-_LAGGED = "max_lagged_correlation"
-_PARAMETERS = {
-    "dtw": ("window", "itakura", "local", "p", "precision"),
-    "soft_dtw": ("gamma", "window", "itakura"),
-    "soft_dtw_divergence": ("gamma", "window", "itakura"),
-    "fastdtw": ("radius",),
-    _LAGGED: ("max_lag",),
-}
-_ALONE = "fhemb_alone"  # the feature axis of what has none
-_SIDE = 8  # blocks along one side of the grid: 36 tasks of equal work, for any cluster at hand
 
 
 def pairwise(
@@ -161,131 +144,6 @@ def pairwise(
         lag = (out.dims, parts[1] / rate, {"long_name": "lag at the maximum", "units": "s"})
         out = out.assign_coords(lag_at_max=lag)
     return out
-
-
-def _of_metric(metric: str, **given: Any) -> dict[str, Any]:
-    """The parameters that ``metric`` has, checked."""
-    given = {name: given[name] for name in _PARAMETERS.get(metric, ())}
-    if "window" in given:
-        given["window"] = check_constraint(given["window"], given["itakura"])
-    radius = given.get("radius", 1)
-    if isinstance(radius, bool) or not isinstance(radius, int | np.integer) or radius < 0:
-        raise ValueError(f"radius is a whole number from 0 on, found {radius!r}")
-    if not given.get("gamma", 1) > 0:
-        raise ValueError(f"gamma is a positive number, found {given['gamma']!r}")
-    among("point metric", given.get("local", "euclidean"), POINT_METRICS)
-    return given
-
-
-def check_window(window: float | None) -> float | None:
-    """A Sakoe-Chiba half-width as a plain int or float.
-
-    Raises
-    ------
-    ValueError
-        If it is negative, or a fraction above 1.
-    """
-    if window is None:
-        return None
-    if isinstance(window, bool) or not window >= 0 or (_is_share(window) and window > 1):
-        raise ValueError(
-            f"window is a number of samples (int) or a fraction of the series (float), "
-            f"found {window!r}"
-        )
-    return float(window) if _is_share(window) else int(window)
-
-
-def check_constraint(window: float | None, itakura: float | None) -> float | None:
-    """The window of :func:`check_window`, if the two can be asked for together.
-
-    Raises
-    ------
-    ValueError
-        If one is out of range, or both are given.
-    """
-    if itakura is not None and not itakura >= 1:
-        raise ValueError(f"itakura is the largest slope, 1 or more, found {itakura!r}")
-    if window is not None and itakura is not None:
-        raise ValueError("asked for window and for itakura: give one of the two")
-    return check_window(window)
-
-
-def _in_samples(max_lag_s: float | None, x: xr.DataArray, metric: str, rate: float) -> int:
-    if metric != _LAGGED:
-        return 0
-    schema.require_dims(x, schema.TIME)
-    n = x.sizes[schema.TIME]
-    if max_lag_s is None or not 0 <= max_lag_s * rate < n:
-        raise ValueError(
-            f"max_lag_s is a number of seconds from 0 to less than the series "
-            f"({n / rate:g} s), found {max_lag_s!r}"
-        )
-    return round(max_lag_s * rate)
-
-
-def _is_share(window: float) -> bool:
-    return not isinstance(window, int | np.integer)
-
-
-def arranged(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
-    """``(…, dim, feature, time)``, in blocks along ``dim`` where lazy.
-
-    Raises
-    ------
-    SchemaError
-        If there is no ``dim`` or no ``time``.
-    BudgetError
-        If a pair of series is larger than the budget of a task.
-    """
-    schema.require_dims(x, dim, schema.TIME)
-    if dim == schema.TIME:
-        raise ValueError("cannot compare along 'time': it is what the series run along")
-    names = [d for d in (schema.FEATURE, schema.COMPONENT) if d in x.dims and d != dim]
-    x = x.drop_vars(schema.TIME, errors="ignore")
-    if not names:
-        x, names = x.expand_dims(_ALONE), [_ALONE]
-    x = x.transpose(..., dim, names[0], schema.TIME)
-    samples = x.sizes[schema.TIME] * x.sizes[names[0]]
-    block = _block_length(x.sizes[dim], samples, math.prod(x.shape[:-3]))
-    return rechunked(x, {schema.TIME: -1, names[0]: -1, dim: block, **_one_by_one(x)})
-
-
-def _one_by_one(x: xr.DataArray) -> dict[Hashable, int]:
-    """One member at a time of the dimensions that are kept."""
-    return dict.fromkeys(x.dims[:-3], 1)
-
-
-def _block_length(n: int, samples: int, matrices: int) -> int:
-    """Series in a block: an eighth of them, more where there are many matrices, or fewer where
-    two blocks would be too much.
-    """
-    side = max(1, math.ceil(_SIDE / math.sqrt(max(matrices, 1))))
-    bytes_each = 2 * 28 * samples
-    budget.check(bytes_each, "a pair of series", "select less time or fewer features")
-    beside = 280 * samples  # what several pairs at once take, with one feature the most
-    most = max(1, (settings.budget - beside) // max(bytes_each, 1))
-    return max(1, min(math.ceil(n / side), most))
-
-
-def check_partner(a: xr.DataArray, b: xr.DataArray, dim: Hashable) -> None:
-    """Check that two arranged arrays can be compared.
-
-    Raises
-    ------
-    ValueError
-        If they differ in more than the members of ``dim`` and the length.
-    """
-    if a.dims != b.dims:
-        raise ValueError(f"other has the dimensions {b.dims}, the series {a.dims}")
-    for d in a.dims:
-        if d in (dim, schema.TIME):
-            continue
-        mine, yours = a.indexes.get(d), b.indexes.get(d)
-        same = a.sizes[d] == b.sizes[d] and (
-            mine is None or yours is None or mine.equals(yours)
-        )
-        if not same:
-            raise ValueError(f"other has different labels along {d!r}: select the same of both")
 
 
 def _relation(a: F64, b: F64, *, metric: str, upper: bool, **options: Any) -> F64:

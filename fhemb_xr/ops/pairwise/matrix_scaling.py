@@ -4,7 +4,8 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr.kernels.pairwise import matrix_scaling
-from fhemb_xr.ops.pairwise.pair_dims import among, pair_dims, whole
+from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
 from fhemb_xr.typing import F64
 
 

@@ -11,9 +11,9 @@ from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from fhemb_xr.kernels.pairwise import metrics
-from fhemb_xr.ops.inference.surrogates import check_number
-from fhemb_xr.ops.pairwise.matrix import arranged, check_partner, check_window
-from fhemb_xr.ops.pairwise.pair_dims import among
+from fhemb_xr.ops.checks import among, check_number
+from fhemb_xr.ops.pairwise.metric_options import check_window
+from fhemb_xr.ops.pairwise.series_blocks import arranged, check_partner
 from fhemb_xr.typing import F64
 
 RANK = "rank"

@@ -5,22 +5,8 @@ from collections.abc import Hashable
 import xarray as xr
 
 from fhemb_xr import budget
-from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.errors import SchemaError
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-
-
-def among(what: str, name: str, allowed: tuple[str, ...]) -> None:
-    """Check a name.
-
-    Raises
-    ------
-    UnknownNameError
-        With the nearest of those ``allowed``.
-    """
-    if name not in allowed:
-        raise UnknownNameError(
-            f"no {what} {name!r}: there are {', '.join(allowed)}{nearest(name, allowed)}"
-        )
 
 
 def whole(d: xr.DataArray) -> xr.DataArray:

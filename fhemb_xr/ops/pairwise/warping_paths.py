@@ -8,8 +8,8 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.pairwise.matrix import check_constraint
-from fhemb_xr.ops.pairwise.pair_dims import among
+from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.pairwise.metric_options import check_constraint
 from fhemb_xr.typing import F64, Floats, Ints
 
 _OTHER = "fhemb_other_time"

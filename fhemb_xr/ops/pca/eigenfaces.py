@@ -9,10 +9,10 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels.pca import imputation
+from fhemb_xr.kernels.pca import imputation as kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.pca import basis as bases
-from fhemb_xr.ops.pca import kernel_pca, methods
+from fhemb_xr.ops.pca import covariance, imputation, kernel_pca, methods
 from fhemb_xr.ops.pca import recipes as known
 
 METHODS = ("covariance", "randomized", "incremental", "kernel", "sparse", "robust")
@@ -170,7 +170,7 @@ def pca(
     ordered = heat.transpose(*(d for d in lead if d not in samples), *samples, *_PIXELS)
     data, n_samples = ordered.data, len(samples)
     if mask == "impute":
-        data = methods.imputed(data, n_samples, n_components)
+        data = imputation.imputed(data, n_samples, n_components)
     fit, size = _fit(data, n_samples, n_components, seed, landmarks, chosen)
     dims = (*ordered.dims[: -n_samples - 2], "row", "column")
     keep = {n: c for n, c in ordered.coords.items() if set(c.dims) <= set(dims)}
@@ -342,7 +342,7 @@ def _check_size(heat: xr.DataArray, k: int, method: str) -> None:
         )
     if method == "covariance":
         budget.check(
-            methods.covariance_bytes(p),
+            covariance.covariance_bytes(p),
             f"the covariance of {p} pixels",
             "method='randomized', or fx.resize(ds, shape) to a smaller grid",
         )
@@ -374,7 +374,7 @@ def _scores_of(d: Any, components: Any, impute: str) -> Any:
         flat = d.reshape(-1, d.shape[-1])
         found = np.full((len(flat), len(components)), np.nan)
         face = np.isfinite(flat).any(axis=-1)
-        found[np.ix_(face, sound)] = imputation.scores(flat[face], components[sound])
+        found[np.ix_(face, sound)] = kernel.scores(flat[face], components[sound])
         return found.reshape(*d.shape[:-1], -1)
     return (bases.without_gaps(d) if impute else d) @ components.T
 

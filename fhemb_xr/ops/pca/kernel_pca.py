@@ -12,11 +12,12 @@ import dask.array as da
 import numpy as np
 
 from fhemb_xr import budget
-from fhemb_xr.kernels.pca import covariance
-from fhemb_xr.kernels.pca import pixel_statistics as kernel
+from fhemb_xr.kernels.pca import covariance as covariance_kernel
+from fhemb_xr.kernels.pca import fit_layout, pixel_statistics
+from fhemb_xr.kernels.pca import kernel_pca as kernel
 from fhemb_xr.ops.blockwise import frame_stacks
 from fhemb_xr.ops.blockwise.rereading import again
-from fhemb_xr.ops.pca import methods
+from fhemb_xr.ops.pca import covariance, in_memory
 
 KERNELS = ("linear", "rbf", "poly", "sigmoid")
 
@@ -53,7 +54,7 @@ def _check_budget(frames: int, p: int, k: int) -> None:
 
 
 def _exact(x: Any, k: int, scaler: str, **options: Any) -> Any:
-    z, who, seen, origin, scale = methods.scaled_stack(x, scaler)
+    z, who, seen, origin, scale = in_memory.scaled_stack(x, scaler)
     if len(z) < 2 or not seen.any():
         return _assembled(x.shape, k, seen, origin, scale)
     gram = kernel.gram(z, z, **_of_kernel(options, z))
@@ -90,8 +91,8 @@ def _assembled(
     mean = np.full(p, np.nan)
     mean[seen] = origin[seen] + scale[seen] * z.mean(axis=0)
     # the sign that makes the largest loading positive belongs to the scores, too
-    sign = kernel.signs(loadings)
-    out[: k + 3, : p + 2] = kernel.layout(loadings, variances, total, seen, mean, scale)
+    sign = fit_layout.signs(loadings)
+    out[: k + 3, : p + 2] = fit_layout.layout(loadings, variances, total, seen, mean, scale)
     out[:k, p + 2] = offset * sign
     out[:k, p + 3 :][:, who] = (dual * sign).T
     out[k + 3, :p] = origin
@@ -104,13 +105,13 @@ def _assembled(
 def _nystroem(x: Any, some: Any, n: int, k: int, scaler: str, size: int, options: Any) -> Any:
     """Two passes: each pixel's scale, then the covariance of kernels with the landmarks."""
     p = math.prod(x.shape[-2:])
-    pixels = methods.pixels_of(x, n)
-    quartiles = methods.quartiles_of(x, n) if scaler == "robust" else None
+    pixels = covariance.pixels_of(x, n)
+    quartiles = covariance.quartiles_of(x, n) if scaler == "robust" else None
     marks = frame_stacks.whole(some, n, _rows_of, (size, p))
     how = {"scaler": scaler, "options": options}
     if not isinstance(x, da.Array):
         columns = _columns(x, pixels, marks, quartiles, n=n, **how)
-        state = methods.covariance_state(columns, n)
+        state = covariance.covariance_state(columns, n)
         return _on_landmarks(state, pixels, marks, quartiles, k=k, **how)
     axes, lead = tuple(range(x.ndim)), tuple(range(x.ndim - n - 2))
     columns = da.blockwise(
@@ -120,7 +121,7 @@ def _nystroem(x: Any, some: Any, n: int, k: int, scaler: str, size: int, options
         n=n, **how, new_axes={100: 1, 101: size}, concatenate=True,
         dtype=np.float64, meta=np.empty((0,) * x.ndim),
     )  # fmt: skip
-    state = methods.covariance_of(columns, n)
+    state = covariance.covariance_of(columns, n)
     width = (k + 4 + size, p + 3 + size)
     return frame_stacks.rows(_on_landmarks, width, state, pixels, marks, quartiles, k=k, **how)
 
@@ -133,8 +134,8 @@ def _scaling(pixels: Any, quartiles: Any, scaler: str) -> tuple[Any, Any, Any]:
     """Mask, origin and scale of one stack."""
     iqr = None if quartiles is None else quartiles[2] - quartiles[0]
     median = None if quartiles is None else quartiles[1]
-    origin = methods.origin(pixels, median, scaler)
-    return kernel.inside(pixels), origin, kernel.spread(pixels, scaler, iqr)
+    origin = in_memory.origin(pixels, median, scaler)
+    return pixel_statistics.inside(pixels), origin, pixel_statistics.spread(pixels, scaler, iqr)
 
 
 def _columns(
@@ -185,15 +186,15 @@ def _landmark_fit(
     values, vectors = np.linalg.eigh(gram)
     sound = values > 1e-12 * values[-1]
     root = vectors[:, sound] / np.sqrt(values[sound])
-    frames = state[covariance.FRAMES, 0]
-    among = covariance.gram(state)[np.ix_(there, there)]
+    frames = state[covariance_kernel.FRAMES, 0]
+    among = covariance_kernel.gram(state)[np.ix_(there, there)]
     spread = root.T @ among @ root / max(frames - 1, 1)
     found, turn = np.linalg.eigh((spread + spread.T) / 2)
     rank = min(k, len(found))
     dual, variances = np.zeros((len(z), k)), np.full(k, np.nan)
     dual[:, :rank] = root @ turn[:, ::-1][:, :rank]
     variances[:rank] = np.maximum(found[::-1][:rank], 0)
-    offset = -state[covariance.MEAN][there] @ dual
+    offset = -state[covariance_kernel.MEAN][there] @ dual
     return _assembled(
         marks.shape, k, seen, origin, scale, z, there, dual, variances,
         float(np.trace(spread)), offset, gram @ dual + offset,

@@ -71,7 +71,7 @@ def bandpass(
     """
     from scipy.signal import butter
 
-    from fhemb_xr.kernels.time_frequency.wavelet_bands import CONTEXT
+    from fhemb_xr.kernels.time_frequency.gaps import CONTEXT
 
     rate = schema.sampling_rate(x)
     kind, edges = _edges(hz, rate)
@@ -166,7 +166,7 @@ def _settling(sos: Any) -> int:
 def _filtered(x: Any, *, sos: Any, longest: int, refuse: bool) -> Any:
     from scipy.signal import sosfiltfilt
 
-    from fhemb_xr.kernels.time_frequency.gaps import each_run
+    from fhemb_xr.kernels.time_frequency.gap_filling import each_run
 
     if refuse and not np.isfinite(x).all():
         raise ValueError("a sample is missing: gaps='fill' or gaps='split' allow that")

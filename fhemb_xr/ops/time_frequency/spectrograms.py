@@ -233,7 +233,7 @@ def _densities(x: Any, *, length: int, step: int, rate: float, window: str) -> A
 
 
 def _powers(x: Any, *, scales: Any, reaches: Any, wavelet: str) -> Any:
-    from fhemb_xr.kernels.time_frequency.gaps import each_run
+    from fhemb_xr.kernels.time_frequency.gap_filling import each_run
 
     def work(run: Any) -> Any:
         import pywt

@@ -13,7 +13,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.io import sensitivity
-from fhemb_xr.plot import files, theme
+from fhemb_xr.plot import figure_data, files
 from fhemb_xr.plot.report import sections
 
 _STYLE = """
@@ -100,14 +100,14 @@ def report(
     """
     path = Path(path)
     embedding = embedding.transpose(..., schema.TIME, schema.FEATURE)
-    relation = theme.one(relation, schema.SESSION)  # the first: a page is of one session
-    who = theme.one(embedding, schema.SUBJECT, subject)[schema.SUBJECT].item()
+    relation = figure_data.one(relation, schema.SESSION)  # the first: a page is of one session
+    who = figure_data.one(embedding, schema.SUBJECT, subject)[schema.SUBJECT].item()
     if clusters is None:
         from fhemb_xr.ops.clustering import clusters as grouping
 
         clusters = grouping.clusters(relation, min(3, relation.sizes[relation.dims[0]]))
-    clusters = theme.loaded(theme.one(clusters, schema.SESSION), "clusters")
-    relation = theme.loaded(relation, "a relation")
+    clusters = figure_data.loaded(figure_data.one(clusters, schema.SESSION), "clusters")
+    relation = figure_data.loaded(relation, "a relation")
     embedding = embedding if faces else _without_pictures(embedding)
     drawn = embedding.sizes[schema.FEATURE] > 0
     figures = [

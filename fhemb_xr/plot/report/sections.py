@@ -13,11 +13,12 @@ from fhemb_xr import schema
 from fhemb_xr.plot import (
     distributions,
     faces,
+    figure_data,
+    labels,
     linkage,
     matrices,
     projections,
     signals,
-    theme,
 )
 from fhemb_xr.plot.lagged import lagged
 from fhemb_xr.plot.player import player
@@ -46,13 +47,13 @@ def _clip(
 ) -> xr.DataArray:
     """The first frames with a face of one person, inside the embedding's time, masked."""
     heat = recording[schema.HEATMAP].assign_attrs(recording.attrs)
-    heat = theme.one(theme.one(heat, schema.SUBJECT, who), schema.SESSION)
+    heat = figure_data.one(figure_data.one(heat, schema.SUBJECT, who), schema.SESSION)
     clock = recording.indexes[schema.TIME]
     start = int(np.searchsorted(clock, float(embedding[schema.TIME].values[0]) - 1e-9))
     stop = int(np.searchsorted(clock, float(embedding[schema.TIME].values[-1]) + 1e-9))
     if schema.HEIGHT in recording:
-        rows = theme.one(
-            theme.one(recording[schema.HEIGHT], schema.SUBJECT, who), schema.SESSION
+        rows = figure_data.one(
+            figure_data.one(recording[schema.HEIGHT], schema.SUBJECT, who), schema.SESSION
         )
         seen = np.flatnonzero(rows.isel({schema.TIME: slice(start, stop)}).values)
         start += int(seen[0]) if seen.size else 0
@@ -84,10 +85,10 @@ def face(recording: xr.Dataset, embedding: xr.DataArray, who: object) -> Iterato
 def trajectories(embedding: xr.DataArray) -> Iterator[Figure]:
     """The first features over time."""
     everyone = embedding.sizes.get(schema.SUBJECT, 1)
-    names = theme.ids(embedding, schema.FEATURE)[: 2 if everyone <= SHOWN_SUBJECTS else 1]
+    names = figure_data.ids(embedding, schema.FEATURE)[: 2 if everyone <= SHOWN_SUBJECTS else 1]
     named = " and ".join(f"<i>{escape(n)}</i>" for n in names)
-    some = theme.one(embedding.sel({schema.FEATURE: names}), schema.SESSION).compute()
-    bands = theme.bands(embedding.attrs).replace(" Hz", "\u00a0Hz").replace(" s)", "\u00a0s)")
+    some = figure_data.one(embedding.sel({schema.FEATURE: names}), schema.SESSION).compute()
+    bands = labels.bands(embedding.attrs).replace(" Hz", "\u00a0Hz").replace(" s)", "\u00a0s)")
     limited = f"limited to {bands}, frequency and period," if bands else "of all frequencies,"
     layout = (
         "each about its own median, one subject above the other"
@@ -114,9 +115,10 @@ def eigenfaces(
         clip = _clip(recording, embedding, who, BASIS_FRAMES)
         basis = decompose.pca(clip.chunk({schema.TIME: -1, schema.Y: -1, schema.X: -1}), 10)
         source = f"{clip.sizes[schema.TIME]} frames of subject {who}"
-    basis = theme.loaded(
-        theme.one(
-            theme.one(basis, schema.SUBJECT, who if _has(basis, who) else None), schema.SESSION
+    basis = figure_data.loaded(
+        figure_data.one(
+            figure_data.one(basis, schema.SUBJECT, who if _has(basis, who) else None),
+            schema.SESSION,
         ),
         "eigenfaces",
     )
@@ -205,7 +207,9 @@ def _closest(
     i, j = np.unravel_index(int(above.argmin()), above.shape)
     ids = [relation[d].values[k].item() for d, k in zip(linkage.PAIR, (i, j), strict=True)]
     series = (
-        theme.one(embedding, schema.SESSION).isel({schema.FEATURE: 0}).chunk({schema.TIME: -1})
+        figure_data.one(embedding, schema.SESSION)
+        .isel({schema.FEATURE: 0})
+        .chunk({schema.TIME: -1})
     )
     own = [c for c, v in series.coords.items() if schema.SUBJECT in v.dims]
     series = series.drop_vars([c for c in own if c != schema.SUBJECT])

@@ -1,0 +1,107 @@
+"""Maps of a distance matrix: people as points in two or three dimensions."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import schema
+from fhemb_xr.kernels.clustering import manifold, members
+from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.clustering.clusters import _check_count
+from fhemb_xr.ops.clustering.whole_matrix import _distance, _each, _of_people
+from fhemb_xr.typing import F64
+
+MAPS = ("mds", "pca", "tsne", "umap")
+
+
+def embed_relation(
+    d: xr.DataArray, method: str = "mds", *, n_dims: int = 2, seed: int | None = None
+) -> xr.DataArray:
+    """A map of the members of a relation, near where they are alike.
+
+    Parameters
+    ----------
+    d
+        A relation ``(…, subject_0, subject_1)`` of :func:`pairwise`. Of a similarity (a
+        correlation), 1 less its value is taken.
+    method
+        ``"mds"``: classical scaling, the distances on the map come nearest to those of ``d``.
+        ``"pca"``: principal components of the rows. ``"tsne"`` (needs scikit-learn) and
+        ``"umap"`` (needs umap-learn) keep neighbours.
+    n_dims
+        Axes of the map.
+    seed
+        Of ``"tsne"`` and ``"umap"``.
+
+    Returns
+    -------
+    Coordinates ``(…, subject, component)``, float64, lazy where ``d`` is; NaN for people
+    without data. Of mds and pca the largest coordinate of each axis is positive.
+
+    Raises
+    ------
+    ValueError
+        If ``n_dims`` is not a positive whole number.
+    UnknownNameError
+        No such method (a ``KeyError``).
+
+    Notes
+    -----
+    Memory: one task holds the matrix four times. Tasks: one per matrix, and two per block to
+    gather it. Computes at call: none.
+
+    References
+    ----------
+    Torgerson (1952), Psychometrika 17, 401-419, doi:10.1007/BF02288916.
+
+    Examples
+    --------
+    >>> import xarray as xr, fhemb_xr as fx
+    >>> d = xr.DataArray([[0.0, 3], [3, 0]], dims=("subject_0", "subject_1"))
+    >>> fx.embed_relation(d, n_dims=1).values.ravel().round(9).tolist()
+    [1.5, -1.5]
+    """
+    _check_count("n_dims", n_dims)
+    among("map", method, MAPS)
+    out = _of_people(
+        _mapped, _distance(d), [(schema.COMPONENT, int(n_dims))], np.float64,
+        method=method, n_dims=int(n_dims), seed=seed,
+    )  # fmt: skip
+    out = out.assign_coords({schema.COMPONENT: np.arange(n_dims)})
+    out.attrs = {"long_name": f"{method} of {d.attrs.get('metric', 'a relation')}"}
+    return out.rename("map")
+
+
+def _mapped(
+    d: F64, order: tuple[int, ...], method: str, n_dims: int, seed: int | None
+) -> NDArray[Any]:
+    if method in ("mds", "pca"):
+        project = manifold.mds if method == "mds" else manifold.principal
+        return _each(d, order, lambda m: project(m, n_dims))
+    return _each(d, order, lambda m: _neighbours(m, method, n_dims, seed))
+
+
+def _neighbours(d: F64, method: str, n_dims: int, seed: int | None) -> F64:
+    """A map by a library that is not needed otherwise."""
+    out = np.full((len(d), n_dims), np.nan)
+    inside = members.members(d)
+    square = d[np.ix_(inside, inside)]
+    if method == "tsne":
+        from sklearn.manifold import TSNE
+
+        perplexity = min(30.0, max(1.0, (inside.size - 1) / 3))
+        found = TSNE(
+            n_dims,
+            metric="precomputed",
+            init="random",
+            perplexity=perplexity,
+            random_state=seed,
+        )
+    else:
+        from umap import UMAP  # type: ignore[import-not-found,unused-ignore]
+
+        found = UMAP(n_components=n_dims, metric="precomputed", random_state=seed)
+    out[inside] = found.fit_transform(np.maximum(square, 0))
+    return out

@@ -1,0 +1,71 @@
+"""Functions of a distance matrix as a whole, lazily, one matrix at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr.kernels.pairwise import matrix_scaling, metrics
+from fhemb_xr.ops.pairwise.matrix import pairwise
+from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
+from fhemb_xr.typing import F64
+
+
+def _distance(x: xr.DataArray) -> xr.DataArray:
+    """A relation in which 0 is alike; of series, by warping."""
+    if not any(str(name).endswith("_0") for name in x.dims):
+        return pairwise(x, "dtw")
+    pair_dims(x)
+    alike = x.attrs.get("metric") in metrics.SIMILARITIES
+    alike = alike != (
+        x.attrs.get("scale") in matrix_scaling.SIMILARITIES
+    )  # of a similarity, the other
+    return (1 - x).assign_attrs(x.attrs) if alike else x
+
+
+def _order(d: xr.DataArray) -> tuple[int, ...]:
+    """Positions in the order of the labels, which the numbers of groups go by."""
+    rows, _ = pair_dims(d)
+    if rows not in d.indexes:
+        return tuple(range(d.sizes[rows]))
+    ids = d.indexes[rows].tolist()
+    return tuple(sorted(range(len(ids)), key=lambda i: ids[i]))
+
+
+def _of_people(
+    function: Callable[..., Any],
+    d: xr.DataArray,
+    extra: list[tuple[Any, ...]],
+    dtype: type,
+    **options: Any,
+) -> xr.DataArray:
+    """``function`` of each whole matrix, one row per member."""
+    rows, columns = pair_dims(d)
+    dim = str(rows)[:-2]
+    new = dict(e for e in extra if e)
+    out: xr.DataArray = xr.apply_ufunc(
+        function,
+        whole(d).drop_vars([rows, columns], errors="ignore"),
+        input_core_dims=[[rows, columns]],
+        output_core_dims=[[dim, *new]],
+        kwargs={"order": _order(d), **options},
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {dim: d.sizes[rows], **new}},
+        output_dtypes=[dtype],
+        keep_attrs=False,
+    )
+    return out.assign_coords({dim: (dim, d[rows].values)}) if rows in d.indexes else out
+
+
+def _each(d: F64, order: tuple[int, ...], function: Callable[[F64], Any]) -> NDArray[Any]:
+    """``function`` of every matrix with its members in ``order``; results as they came."""
+    where = np.array(order, dtype=np.int64)
+    results = []
+    for i in np.ndindex(d.shape[:-2]):
+        found = np.asarray(function(np.asarray(d[i], dtype=np.float64)[np.ix_(where, where)]))
+        back = np.empty_like(found)
+        back[where] = found
+        results.append(back)
+    return np.stack(results).reshape(*d.shape[:-2], *results[0].shape) if results else d[..., 0]

@@ -1,0 +1,85 @@
+"""p-values of statistics and their surrogates, as labelled results."""
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import budget
+from fhemb_xr.kernels.inference import p_values as kernel
+from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.typing import F64
+
+
+def _without_self(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
+    """NaN where a member is paired with itself."""
+    sides = f"{dim}_0", f"{dim}_1"
+    x = x.drop_vars([c for c in x.coords if c not in x.dims and set(sides) <= {*x[c].dims}])
+    if not {*sides} <= {*x.dims}:
+        return x
+    positions = [xr.DataArray(np.arange(x.sizes[d]), dims=d) for d in sides]
+    return x.where(positions[0] != positions[1])
+
+
+def _lazily(
+    function: Callable[..., F64], observed: xr.DataArray, null: xr.DataArray, *, sizes: int,
+    **kwargs: Any,
+) -> xr.DataArray:  # fmt: skip
+    core = [d for d in null.dims if d not in observed.dims]
+    out: xr.DataArray = xr.apply_ufunc(
+        function,
+        observed,
+        null,
+        input_core_dims=[[], core],
+        output_core_dims=[["_found"] if sizes else []],
+        kwargs=kwargs,
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {"_found": sizes}} if sizes else {},
+        output_dtypes=[np.float64],
+        keep_attrs=False,
+    )
+    return out
+
+
+def _results(
+    observed: xr.DataArray,
+    parts: list[xr.DataArray],
+    family: xr.DataArray,
+    name: str = "observed",
+) -> xr.Dataset:
+    # what the observed value is labelled by; lazy labels would be computed, to be compared
+    p, low, high, family = (x.reset_coords(drop=True) for x in (*parts, family))
+    out = xr.Dataset({name: observed, "p": p, "p_fdr": _discovery(p), "p_fwer": family})
+    out = out.assign(null_low=low, null_high=high)
+    units = observed.attrs.get("units", "1")
+    texts = {
+        "p": "p-value", "p_fdr": "p-value, false discovery rate (Benjamini-Hochberg)",
+        "p_fwer": "p-value, family-wise error rate (largest statistic)",
+        "null_low": "lower end of the null band", "null_high": "upper end of the null band",
+    }  # fmt: skip
+    for key, text in texts.items():
+        of_null = key.startswith("null")
+        out[key].attrs = {"long_name": text, "units": units if of_null else "1"}
+    return out
+
+
+def _discovery(p: xr.DataArray) -> xr.DataArray:
+    """Over all of ``p``, in one task."""
+    budget.check(48 * p.size, "the correction of all p-values", "test fewer at once")
+    p = rechunked(p, dict.fromkeys(p.dims, -1))
+    out: xr.DataArray = xr.apply_ufunc(
+        kernel.false_discovery,
+        p,
+        input_core_dims=[p.dims],
+        output_core_dims=[p.dims],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        keep_attrs=False,
+    )
+    return out
+
+
+def _check_share(alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is a share between 0 and 1, found {alpha!r}")

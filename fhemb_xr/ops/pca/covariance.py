@@ -1,0 +1,98 @@
+"""Eigenfaces by the exact covariance of pixels: one pass, one state per subject."""
+
+import math
+from typing import Any
+
+import dask.array as da
+
+from fhemb_xr import budget
+from fhemb_xr.kernels.pca import covariance
+from fhemb_xr.kernels.pca import pixel_statistics as kernel
+from fhemb_xr.ops.blockwise import frame_stacks, reductions
+
+
+def pixels_of(x: Any, n: int) -> Any:
+    """State of each pixel, ``(..., 6, p)``, in one pass; ``n`` sample axes."""
+    if not isinstance(x, da.Array):
+        return kernel.pixel_state(frame_stacks.flat(x, n))
+    p = math.prod(x.shape[-2:])
+    return reductions.reduce_blocks(
+        x, _pixel_state, kernel.merge_pixels, _same, n_core=n + 2, width=(kernel.ROWS, p), n=n
+    )
+
+
+def quartiles_of(x: Any, n: int) -> Any:
+    """Quartiles of each pixel, ``(..., 3, p)``: a task holds one stack, within the budget."""
+    frames, p = math.prod(x.shape[-2 - n : -2]), math.prod(x.shape[-2:])
+    budget.check(
+        24 * frames * p,
+        f"the quartiles of {p} pixels in {frames} frames (scaler 'robust')",
+        "scaler='standard', fx.resize(ds, shape), or fewer frames",
+    )
+    return frame_stacks.whole(x, n, _quartiles, (3, p))
+
+
+def by_covariance(x: Any, n: int, k: int, scaler: str) -> Any:
+    """One pass, exact; the robust scaler's quartiles gather the stack in that pass."""
+    p = math.prod(x.shape[-2:])
+    iqr = _iqr(x, n) if scaler == "robust" else None
+    if not isinstance(x, da.Array):
+        return covariance.basis(covariance_state(x, n), iqr, k=k, scaler=scaler)
+    state = covariance_of(x, n)
+    return frame_stacks.rows(covariance.basis, (k + 3, p + 2), state, iqr, k=k, scaler=scaler)
+
+
+def covariance_of(x: da.Array, n: int) -> da.Array:
+    """State of :mod:`fhemb_xr.kernels.pca.covariance` of every stack, in chains of chunks."""
+    p = math.prod(x.shape[-2:])
+    return reductions.fold_blocks(
+        _gathered(x, p), covariance_state, _extended, covariance.merged,
+        n_core=n + 2, width=(covariance.height(p), p), n_samples=n,
+    )  # fmt: skip
+
+
+def covariance_bytes(p: int) -> int:
+    """Of the task that solves: a state of p pixels and two matrices; three where it merges."""
+    return 5 * 8 * covariance.height(p) * p
+
+
+def _gathered(x: da.Array, p: int) -> da.Array:
+    """Chunks put together along time until they are a quarter as large as their state.
+
+    A state of many pixels is larger than a chunk: copying it takes as long as adding to it.
+    """
+    time, most = x.ndim - 3, 2 * covariance.height(p) * p
+    frame = math.prod(c[0] for c in x.chunks[:time]) * p * x.dtype.itemsize
+    together: list[int] = []
+    for n in x.chunks[time]:
+        if together and (together[-1] + n) * frame <= most:
+            together[-1] += n
+        else:
+            together.append(n)
+    return x.rechunk({time: tuple(together)})
+
+
+def _iqr(x: Any, n: int) -> Any:
+    found = quartiles_of(x, n)
+    return found[..., 2, :] - found[..., 0, :]
+
+
+def _pixel_state(x: Any, n: int) -> Any:
+    return kernel.pixel_state(frame_stacks.flat(x, n))
+
+
+def _quartiles(x: Any) -> Any:
+    return kernel.quartiles(x)
+
+
+def covariance_state(x: Any, n_samples: int) -> Any:
+    """State of :mod:`fhemb_xr.kernels.pca.covariance` of a chunk."""
+    return covariance.state(frame_stacks.flat(x, n_samples))
+
+
+def _extended(before: Any, x: Any, n_samples: int) -> Any:
+    return covariance.extended(before, frame_stacks.flat(x, n_samples))
+
+
+def _same(x: Any) -> Any:
+    return x

@@ -1,0 +1,94 @@
+"""Data of a figure: loaded, checked, limited."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import budget, schema
+from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.plot.theme import Labelled
+
+
+def loaded(x: Labelled, what: str) -> Labelled:
+    """``x`` in memory, where the budget allows.
+
+    Raises
+    ------
+    BudgetError
+        With the sizes, the bytes and the cure.
+    """
+    sizes = " × ".join(f"{dim} {n}" for dim, n in x.sizes.items())
+    budget.check(
+        x.nbytes, f"drawing {what} of {sizes}", "draw less, chosen with .fhemb.select(...)"
+    )
+    return x.compute()
+
+
+def one(x: Labelled, dim: str, asked: object = None) -> Labelled:
+    """One entry of a dimension: the one asked for, else the first; its label stays.
+
+    Raises
+    ------
+    UnknownNameError
+        If it is not there, with the nearest ones.
+    """
+    if dim not in x.dims:
+        return x
+    labels = list(x[dim].values.tolist()) if dim in x.coords else list(range(x.sizes[dim]))
+    if asked is not None and asked not in labels:
+        raise UnknownNameError(
+            f"no {dim} {asked!r} among {len(labels)}{nearest(asked, labels)}"
+        )
+    return x.isel({dim: 0 if asked is None else labels.index(asked)})
+
+
+def require(x: xr.DataArray, what: str, *dims: str) -> xr.DataArray:
+    """``x`` with exactly ``dims``, in that order; other dimensions of length one are dropped.
+
+    Raises
+    ------
+    SchemaError
+        Naming what is there and what to select.
+    """
+    schema.require_dims(x, *dims)
+    rest = {d: n for d, n in x.sizes.items() if d not in dims}
+    many = {d: n for d, n in rest.items() if n != 1}
+    if many:
+        raise SchemaError(
+            f"{what} is drawn over {dims}, found also {many}: choose one of each with .sel(...)"
+        )
+    return x.isel(dict.fromkeys(rest, 0)).transpose(*dims)
+
+
+def span(values: Any, step: float | None = None) -> tuple[float, float]:
+    """Outer edges of evenly spaced cells with these centres."""
+    v = np.asarray(values, dtype=np.float64)
+    width = (
+        step
+        if step is not None
+        else (float(v[-1] - v[0]) / (v.size - 1) if v.size > 1 else 1.0)
+    )
+    return float(v[0]) - width / 2, float(v[-1]) + width / 2
+
+
+def symmetric(values: Any) -> tuple[float, float]:
+    """Colour limits round zero that hold every value, so that the middle colour is zero."""
+    finite = np.abs(values[np.isfinite(values)])
+    top = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
+    return -top, top
+
+
+def limits(values: Any) -> tuple[float, float]:
+    """Colour limits from the smallest to the largest value, never of width zero."""
+    finite = values[np.isfinite(values)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = float(finite.min()), float(finite.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def ids(x: xr.DataArray | xr.Dataset, dim: str = schema.SUBJECT) -> list[str]:
+    """Labels along a dimension, as text."""
+    found = x[dim].values if dim in x.coords else np.arange(x.sizes[dim])
+    return [str(v) for v in found.tolist()]

@@ -1,0 +1,323 @@
+"""A PostgreSQL database as a source of frames."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import sql
+
+from fhemb_xr.errors import SourceError, nearest
+from ingest.hints import Hints
+from ingest.postgres import connections, introspection
+from ingest.postgres.connections import Door, Line, Snapshot, Way, guarded
+from ingest.postgres.copy_decoder import PACKED_AT, Message, distinct, rows, runs
+from ingest.postgres.hypertables import pieces
+from ingest.postgres.layouts import Layout
+from ingest.shards import Block, Counts, Subject
+from ingest.source import ConnectionLost, Found, Session, Shapes
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class PostgresSource:
+    """Frames in PostgreSQL, with or without TimescaleDB.
+
+    Parameters
+    ----------
+    connection
+        Parameters of libpq, or a conninfo string. Never shown, never pickled.
+    schema, table
+        Where the matrices are; a sequence of schemas is one session each.
+    positions
+        Table of face centres in the same schema; ``"auto"`` takes ``faceposition_t`` or
+        ``faceposition`` where it is there, None reads none.
+    hints
+        What a look at the table cannot tell.
+    way
+        The tunnel that leads to it, see :func:`ingest.ssh.tunnel.tunnel`; renewed when it is
+        dead.
+    statement_s, stall_s
+        Longest statement, and longest silence, in seconds.
+    """
+
+    def __init__(
+        self,
+        connection: Mapping[str, object] | str,
+        schema: str | Sequence[str],
+        table: str = "face_t",
+        *,
+        positions: str | None = "auto",
+        hints: Hints | None = None,
+        way: Way | None = None,
+        statement_s: float = 3600.0,
+        stall_s: float = 60.0,
+    ) -> None:
+        self.door = Door(connection, way, statement_s)
+        self.schemas = (schema,) if isinstance(schema, str) else tuple(schema)
+        self.table, self.positions, self.hints = table, positions, hints or Hints()
+        self.stall_s = stall_s
+        self._layouts: dict[str, Layout] | None = None
+        self._places: dict[str, Layout] = {}
+
+    def __repr__(self) -> str:
+        return f"PostgresSource({'+'.join(self.schemas)}.{self.table})"
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """A read-only connection, out of any transaction; see :meth:`Door.open`."""
+        return self.door.open()
+
+    def found(self) -> Found:
+        """Look at the tables; see :class:`Source`."""
+        return guarded(self.door.clean, self._found)
+
+    def _found(self) -> Found:
+        longest = self.door.statement_s + self.stall_s
+        with self.connect() as conn, connections.watched(conn, longest):
+            layouts = self._look(conn)
+            sessions = tuple(_session(conn, name, lay) for name, lay in layouts.items())
+            people: dict[Subject, None] = {}
+            for layout in layouts.values():
+                people.update(dict.fromkeys(introspection.subjects(conn, layout)))
+            doubts = [d for s in sessions for d in self._doubts(conn, s, layouts[s.name])]
+        first = next(iter(layouts.values()))
+        return Found(
+            name="+".join(self.schemas) + "." + self.table,
+            layout=first.kind,
+            cell=first.cell.name,
+            sessions=sessions,
+            subjects=tuple(people),
+            positions=next((p.name for p in self._places.values()), None),
+            doubts=tuple(doubts),
+        )
+
+    @contextmanager
+    def readers(self, n: int) -> Iterator[list["PostgresReader"]]:
+        """``n`` connections on one snapshot, and a watchdog over them."""
+        with ExitStack() as stack:
+            if self._layouts is None:
+                self.found()
+            snapshot = Snapshot(self.door, self.stall_s)
+            stack.callback(snapshot.close)
+            readers = [PostgresReader(self, snapshot) for _ in range(n)]
+            lines = [snapshot, *(r.line for r in readers)]
+            stack.enter_context(connections.watchdog(lines, self.stall_s))
+            for reader in readers:
+                stack.callback(reader.line.close)
+                reader.reconnect()
+            yield readers
+
+    def layout(self, session: str) -> Layout:
+        """How one session is kept."""
+        if self._layouts is None or session not in self._layouts:
+            raise SourceError(f"no session {session!r}{nearest(session, self._layouts or ())}")
+        return self._layouts[session]
+
+    def place(self, session: str) -> Layout | None:
+        """How the face centres of one session are kept."""
+        return self._places.get(session)
+
+    def _look(self, conn: psycopg.Connection[Any]) -> dict[str, Layout]:
+        self._layouts, self._places = {}, {}
+        for schema in self.schemas:
+            self._layouts |= introspection.find(conn, schema, self.table, self.hints)
+            for name, place in self._look_for_positions(conn, schema).items():
+                if name in self._layouts:  # one clock, so one origin
+                    origin = self._layouts[name].clock.origin
+                    clock = replace(place.clock, origin=origin)
+                    self._places[name] = replace(place, clock=clock)
+        return self._layouts
+
+    def _look_for_positions(
+        self, conn: psycopg.Connection[Any], schema: str
+    ) -> dict[str, Layout]:
+        if self.positions is None:
+            return {}
+        auto = self.positions == "auto"
+        names = ("faceposition_t", "faceposition") if auto else (self.positions,)
+        hints = replace(self.hints, scale=self.hints.scale or 1.0, subjects=None)
+        for name in names:
+            try:
+                return introspection.find(conn, schema, name, hints)
+            except SourceError:
+                if not auto:
+                    raise
+        return {}
+
+    def _doubts(
+        self, conn: psycopg.Connection[Any], session: Session, layout: Layout
+    ) -> Iterator[str]:
+        gaps = session.stop - session.start - session.rows
+        if not session.unique:
+            yield f"{layout.name}: nothing forbids two rows of one frame; they are counted"
+        if layout.kind == "wide" and gaps > 0:
+            yield f"session {session.name!r}: {gaps} frame numbers have no row"
+        if session.name not in self._places:
+            yield f"session {session.name!r}: no table of positions; they stay missing"
+        granted = conn.execute(
+            "SELECT has_table_privilege(%s, 'INSERT')", (_quoted(conn, layout),)
+        )
+        if (row := granted.fetchone()) and row[0]:
+            yield "this user may write to the table; a role that can only read is safer"
+
+
+def _quoted(conn: psycopg.Connection[Any], layout: Layout) -> str:
+    return sql.Identifier(*layout.table).as_string(conn)
+
+
+def _session(conn: psycopg.Connection[Any], name: str, layout: Layout) -> Session:
+    row = conn.execute(layout.extent()).fetchone()
+    assert row is not None  # an aggregate has one row
+    first, last, n_rows, unclocked = row
+    if first is None:
+        raise SourceError(f"{layout.name} has no rows of session {name!r}: nothing to read")
+    if unclocked:
+        logger.debug("%d rows of %s have no frame number", unclocked, layout.name)
+    unique = layout.kind != "wide" or introspection.clock_is_unique(conn, layout)
+    origin = layout.clock.origin
+    since = "" if origin is None else origin.isoformat()
+    return Session(name, int(first), int(last) + 1, int(n_rows), unique, since)
+
+
+class PostgresReader:
+    """One connection in the snapshot."""
+
+    def __init__(self, source: PostgresSource, snapshot: Snapshot) -> None:
+        self._source, self._snapshot, self.line = source, snapshot, Line()
+        self._versions: dict[Any, str] = {}  # a row of a wide table is everybody's
+        self.n_bytes = self.n_pixels = 0
+
+    def faces(
+        self, session: str, subjects: Sequence[Subject], start: int, stop: int
+    ) -> dict[Subject, int]:
+        """Frames with a cell; see :class:`Reader`."""
+        layout = self._source.layout(session)
+        there = [name for name in subjects if layout.has(name)]
+        found = self._all(layout.faces(there, start, stop)) if there else []
+        if layout.kind == "wide" and found:
+            found = list(zip(there, found[0], strict=True))
+        counts: dict[Subject, int] = dict(found)
+        return {name: counts.get(name, 0) for name in subjects}
+
+    def shapes(self, session: str, subject: Subject, start: int, stop: int) -> Shapes:
+        """Shapes of one subject; see :class:`Reader`."""
+        found: Shapes = Counter()
+        for *shape, n in self._all(self._source.layout(session).shapes(subject, start, stop)):
+            found[_dims(shape)] += n
+        return found
+
+    def read(self, block: Block, place: Callable[..., None]) -> None:
+        """Fill a block; see :class:`Reader`."""
+        layout = self._source.layout(block.session)
+        what = (block.subject, block.start, block.until)
+        if not layout.has(block.subject):
+            block.version = self.version(block.session, *what)
+            return
+        before = self.n_pixels
+        for run in runs(self._rows(layout, what, block.counts), layout.cell):
+            place(run, layout.cell)
+        if layout.kind == "long":  # each row is a pixel: they need not be counted again
+            self._versions[_key(layout, *what)] = f"{self.n_pixels - before}:0"
+        block.version = self.version(block.session, *what)
+        where = self._source.place(block.session)
+        if where is not None and where.has(block.subject):
+            for run in runs(self._rows(where, what, Counts()), where.cell):
+                block.place_position(run, where.cell)
+
+    def version(self, session: str, subject: Subject, start: int, stop: int) -> str:
+        """Transactions that wrote the rows; see :class:`Reader`.
+
+        A row that is updated or inserted has a new ``xmin``, and looking at it unpacks nothing
+        (0.3 us a row). What has no ``xmin``, a view for one, is counted only.
+        """
+        places = (self._source.layout(session), self._source.place(session))
+        found = [self._version(p, subject, start, stop) for p in places if p is not None]
+        return "/".join(found)
+
+    def _version(self, layout: Layout, subject: Subject, start: int, stop: int) -> str:
+        if not layout.has(subject):
+            return "-"
+        key = _key(layout, subject, start, stop)
+        if key not in self._versions:
+            self._versions[key] = self._asked(
+                lambda: layout.version(self._open(), subject, start, stop)
+            )
+        return self._versions[key]
+
+    def cancel(self) -> None:
+        """Stop what runs; see :class:`Reader`."""
+        self.line.cancel()
+
+    def reconnect(self) -> None:
+        """A fresh connection in the snapshot; see :class:`Reader`."""
+        self.line.close()
+        guarded(self._source.door.clean, self._enter)
+
+    def _enter(self) -> None:
+        self.line.conn = self._source.door.open(idle_s=600)
+        self._versions.clear()
+        with self.line.within(self._source.stall_s):
+            self._snapshot.enter(self.line.conn)
+
+    def _open(self) -> psycopg.Connection[Any]:
+        if self.line.conn is None:
+            raise ConnectionLost("the connection is closed")
+        return self.line.conn
+
+    def _all(self, query: sql.Composed) -> list[Any]:
+        return self._asked(lambda: self._open().execute(query).fetchall())
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        """A count may take long: the server ends it, and its silence after that is a hole."""
+        with self.line.within(self._source.door.statement_s + self._source.stall_s):
+            return guarded(self._source.door.clean, question)
+
+    def _rows(
+        self, layout: Layout, what: tuple[Subject, int, int], counts: Counts
+    ) -> Iterator[Message]:
+        subject, start, stop = what
+        self.line.expect(self._source.stall_s)  # the beginning of an answer, too
+        try:
+            for a, b in pieces(layout.borders, start, stop):
+                query = layout.copy(subject, a, b)
+                with self._open().cursor() as cursor, cursor.copy(query) as copy:
+                    found = rows(self._messages(copy))
+                    if layout.kind == "long":
+                        found = self._counted(found)
+                    yield from distinct(found, counts)
+            return
+        except psycopg.Error as error:
+            lost = connections.failure(error, self._source.door.clean)
+        finally:
+            self.line.due = None
+        raise lost
+
+    def _counted(self, messages: Iterator[Message]) -> Iterator[Message]:
+        """Pixels of a long table on their way, which are its rows."""
+        for message in messages:
+            self.n_pixels += (len(message) - PACKED_AT) // 4
+            yield message
+
+    def _messages(self, copy: psycopg.Copy) -> Iterator[Message]:
+        self.line.expect(self._source.stall_s)
+        while data := copy.read():
+            self.n_bytes += len(data)
+            yield data
+            self.line.expect(self._source.stall_s)
+
+
+def _key(layout: Layout, subject: Subject, start: int, stop: int) -> Any:
+    return layout, None if layout.kind == "wide" else subject, start, stop
+
+
+def _dims(shape: Sequence[Any]) -> tuple[int, ...]:
+    """``'[1:20][1:12]'``, or the numbers themselves,, as ``(20, 12)``; if empty, ``()``."""
+    if len(shape) == 1:
+        pairs = re.findall(r"\[(-?\d+):(-?\d+)\]", shape[0] or "")
+        return tuple(int(high) - int(low) + 1 for low, high in pairs)
+    return tuple(int(n or 0) for n in shape)
