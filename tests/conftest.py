@@ -9,13 +9,24 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None, max_examples=30, print_blob=True)
 settings.load_profile("default")
 
-LONGEST = ("whole_way", "out_of_core", "demo", "cli", "secrets", "bad_input", "ingest_revision")
+LONGEST = (
+    "test_whole_way",
+    "test_out_of_core",
+    "ingest/test_demo",
+    "cli/test_app",
+    "test_secrets",
+    "test_bad_input",
+    "store/test_revision",
+)
 """Files of minutes: begun first, or one process waits for the other at the end."""
 
 
 def pytest_collection_modifyitems(items):
-    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+    def place(item):
+        path = item.path.with_suffix("").as_posix()
+        return next((i for i, name in enumerate(LONGEST) if path.endswith(name)), len(LONGEST))
+
+    items.sort(key=place)
 
 
 class CountingScheduler:

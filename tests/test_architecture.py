@@ -148,7 +148,7 @@ def test_public_names__are_there_and_documented():
 def test_docs__name_tests_that_exist():
     pages = "".join(p.read_text() for p in (ROOT.parent / "docs").glob("*.md"))
     said = {*re.findall(r"`(test_\w+)`", pages)} - {"test_installation"}  # the originals'
-    files = [*Path(__file__).parent.glob("test_*.py")]
+    files = [*Path(__file__).parent.rglob("test_*.py")]
     there = {*re.findall(r"def (test_\w+)", "".join(p.read_text() for p in files))}
     there |= {p.stem for p in files}
     assert said

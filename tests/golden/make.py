@@ -1,7 +1,7 @@
 """Write the golden stores of the present version: ``python tests/golden/make.py``.
 
 One folder for each released version of the schema, made once by that version and never again:
-``test_golden.py`` opens them all with whatever the code has become.
+``io/formats/test_golden.py`` opens them all with whatever the code has become.
 """
 
 import sys

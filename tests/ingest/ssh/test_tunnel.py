@@ -17,12 +17,12 @@ from contextlib import contextmanager, suppress
 import paramiko
 import psutil
 import pytest
+from tests.sshd import missing, sshd
 
 from fhemb_xr.errors import ConfigError, SourceError
 from ingest.settings import Database
 from ingest.ssh.host_keys import fingerprint
 from ingest.ssh.tunnel import chosen, tunnel
-from tests.sshd import missing, sshd
 
 PASSPHRASE = "canary-passphrase-5c"
 

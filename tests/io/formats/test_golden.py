@@ -11,7 +11,7 @@ import fhemb_xr as fx
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[2] / "golden"
 VERSIONS = sorted(p.name for p in GOLDEN.iterdir() if (p / "recording.zarr").is_dir())
 PEOPLE, FRAMES = (40, 42), 12
 

@@ -17,6 +17,7 @@ import paramiko
 import psutil
 import psycopg
 import pytest
+from tests.sshd import missing, sshd
 
 import fhemb_xr as fx
 from fhemb_xr.errors import FhembError, StoreError
@@ -25,7 +26,6 @@ from ingest.run import ingest
 from ingest.settings import Database
 from ingest.ssh.tunnel import tunnel
 from ingest.store.ledger import Ledger
-from tests.sshd import missing, sshd
 
 pytestmark = pytest.mark.db
 PEOPLE, N, SHARD, SHAPE = (40, 41, 53), 600, 20, (8, 6)

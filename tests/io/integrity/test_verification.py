@@ -19,7 +19,7 @@ from fhemb_xr.io.integrity.verification import verify
 from fhemb_xr.io.store import save
 from fhemb_xr.testing import audience
 
-GOLDEN = Path(__file__).parent / "golden" / "1.0"
+GOLDEN = Path(__file__).parents[2] / "golden" / "1.0"
 
 
 @pytest.fixture
