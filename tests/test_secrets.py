@@ -27,7 +27,7 @@ from ingest import cli as ingest_cli
 from ingest import settings
 from ingest.postgres.connections import Door
 from ingest.postgres.source import PostgresSource
-from tests.test_ingest_database import audience, wide
+from tests.ingest.postgres.test_source import audience, wide
 
 PASSWORD, PHRASE = "canary-password-9d1", "canary-passphrase-4e7"
 CANARIES = (PASSWORD, PHRASE)

@@ -17,7 +17,7 @@ import paramiko
 import psutil
 import psycopg
 import pytest
-from tests.sshd import missing, sshd
+from sshd import missing, sshd
 
 import fhemb_xr as fx
 from fhemb_xr.errors import FhembError, StoreError

@@ -16,8 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
-from tests.sshd import missing, sshd
-from tests.test_ingest_database import N, audience, check, wide
+from sshd import missing, sshd
 
 from fhemb_xr.errors import SourceError
 from ingest import run as run_module
@@ -28,6 +27,7 @@ from ingest.run import ingest
 from ingest.settings import Database
 from ingest.source import SnapshotLost, in_threads
 from ingest.ssh.tunnel import tunnel
+from tests.ingest.postgres.test_source import N, audience, check, wide
 
 pytestmark = pytest.mark.db
 OURS = "SELECT pid FROM pg_stat_activity WHERE application_name = %s"

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 import paramiko
 import psutil
 import pytest
-from tests.sshd import missing, sshd
+from sshd import missing, sshd
 
 from fhemb_xr.errors import ConfigError, SourceError
 from ingest.settings import Database

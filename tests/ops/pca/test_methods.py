@@ -6,7 +6,6 @@ import pytest
 import xarray as xr
 from sklearn.decomposition import PCA, IncrementalPCA, KernelPCA, SparsePCA
 from sklearn.preprocessing import RobustScaler, StandardScaler
-from tests.test_decompose import faces, matrix
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
@@ -14,6 +13,7 @@ from fhemb_xr.kernels.pca import robust_pca
 from fhemb_xr.ops.pca import basis as bases
 from fhemb_xr.ops.pca import methods
 from fhemb_xr.ops.pca.recipes import RECIPES
+from tests.ops.pca.test_eigenfaces import faces, matrix
 
 LINEAR = ("covariance", "randomized", "incremental")
 EVERY = (*LINEAR, "kernel", "sparse", "robust")
