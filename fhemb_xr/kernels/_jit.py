@@ -1,20 +1,103 @@
-"""The one place where numba is asked to compile."""
+"""The one place where numba is asked to compile, and where compiled code is kept.
 
+A first call compiles for seconds. The machine code is therefore kept in a private folder of the
+user, one folder per state of the sources: numba looks only at the file of the compiled function,
+and would run stale code if a function that it calls in another file had changed. Machine code is
+read back by unpickling, so the folder must belong to the user and be closed to others (0700);
+otherwise nothing is kept and every process compiles for itself.
+
+``FHEMB_JIT_CACHE=off`` keeps nothing; any other value is the folder to use.
+"""
+
+import functools
+import hashlib
+import os
+import shutil
+import stat
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
+SWITCH = "FHEMB_JIT_CACHE"
+_UNUSED_S = 30 * 86400
+"""Age after which compiled code of other states of the sources is removed."""
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """The folder of compiled code, made if necessary; None where none is safe or wanted."""
+    asked = os.environ.get(SWITCH, "")
+    if asked.lower() in ("off", "0", "no", "false"):
+        return None
+    root = Path(asked).expanduser() if asked else _user_folder() / "fhemb_xr" / "jit"
+    folder = root / _state_of_sources()
+    try:
+        for path in (root, folder):
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not _is_private(path):
+                return None
+        os.utime(folder)  # in use: not swept
+        _sweep(root, folder)
+    except (OSError, RuntimeError):  # read-only, full, no home: compile each time
+        return None
+    return folder
+
+
+def _user_folder() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _state_of_sources() -> str:
+    """A name for the sources of all kernels, the versions that compile them and the processor."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256(repr((numba.__version__, sys.version, os.fspath(here))).encode())
+    for path in sorted(here.rglob("*.py")):
+        seen = path.stat()
+        digest.update(repr((path.name, seen.st_size, seen.st_mtime_ns)).encode())
+    return digest.hexdigest()[:16]
+
+
+def _is_private(path: Path) -> bool:
+    if os.name == "nt":  # the profile's own rights
+        return True
+    seen = path.lstat()
+    mine = stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.geteuid()
+    return mine and not stat.S_IMODE(seen.st_mode) & 0o077
+
+
+def _sweep(root: Path, used: Path) -> None:
+    """Remove compiled code of sources that nobody has used for a month."""
+    limit = time.time() - _UNUSED_S
+    for path in root.iterdir():
+        if path != used and len(path.name) == 16 and path.stat().st_mtime < limit:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _compiled(function: F, **options: Any) -> F:
+    """Compile when first called: no GIL, no threads of its own, because dask owns the threads."""
+    folder = cache_folder()
+    before = numba.config.CACHE_DIR
+    try:
+        if folder is not None:  # numba chooses the place while it decorates
+            numba.config.CACHE_DIR = os.fspath(folder)
+        made: F = numba.njit(function, nogil=True, cache=folder is not None, **options)
+    finally:
+        numba.config.CACHE_DIR = before
+    return made
 
 
 def kernel(function: F) -> F:
-    """Compile a loop: no GIL, no threads of its own (dask owns them), no cache on disk.
-
-    A cache shared by the workers of a cluster has crashed them (numba issue 4807).
-    """
-    compiled: F = numba.njit(function, nogil=True, cache=False, fastmath=False)
-    return compiled
+    """Compile a loop in strict IEEE arithmetic."""
+    return _compiled(function, fastmath=False)
 
 
 def fast_kernel(function: F) -> F:
@@ -22,21 +105,14 @@ def fast_kernel(function: F) -> F:
 
     NaN and infinity keep their meaning: only reassociation and contraction are allowed.
     """
-    compiled: F = numba.njit(
-        function, nogil=True, cache=False, fastmath={"reassoc", "contract", "nsz"}
-    )
-    return compiled
+    return _compiled(function, fastmath={"reassoc", "contract", "nsz"})
 
 
 def fused_kernel(function: F) -> F:
     """The same where a product and a sum may be rounded once instead of twice, and no more."""
-    compiled: F = numba.njit(function, nogil=True, cache=False, fastmath={"contract"})
-    return compiled
+    return _compiled(function, fastmath={"contract"})
 
 
 def inlined_kernel(function: F) -> F:
     """The same for a part of a kernel whose values stay in registers: it is never a call."""
-    compiled: F = numba.njit(
-        function, nogil=True, cache=False, fastmath={"contract"}, forceinline=True
-    )
-    return compiled
+    return _compiled(function, fastmath={"contract"}, forceinline=True)
