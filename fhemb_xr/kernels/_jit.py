@@ -1,10 +1,10 @@
 """The one place where numba is asked to compile, and where compiled code is kept.
 
-A first call compiles for seconds. The machine code is therefore kept in a private folder of the
-user, one folder per state of the sources: numba looks only at the file of the compiled function,
-and would run stale code if a function that it calls in another file had changed. Machine code is
-read back by unpickling, so the folder must belong to the user and be closed to others (0700);
-otherwise nothing is kept and every process compiles for itself.
+A first call compiles for seconds. The machine code is therefore kept in a private folder of
+the user, one folder per state of the sources: numba looks only at the file of the compiled
+function, and would run stale code if a function that it calls in another file had changed.
+Machine code is read back by unpickling, so the folder must belong to the user and be closed to
+others (0700); otherwise nothing is kept and every process compiles for itself.
 
 ``FHEMB_JIT_CACHE=off`` keeps nothing; any other value is the folder to use.
 """
@@ -57,7 +57,7 @@ def _user_folder() -> Path:
 
 
 def _state_of_sources() -> str:
-    """A name for the sources of all kernels, the versions that compile them and the processor."""
+    """A name for the sources of all kernels and the versions that compile them."""
     here = Path(__file__).parent
     digest = hashlib.sha256(repr((numba.__version__, sys.version, os.fspath(here))).encode())
     for path in sorted(here.rglob("*.py")):
@@ -83,15 +83,16 @@ def _sweep(root: Path, used: Path) -> None:
 
 
 def _compiled(function: F, **options: Any) -> F:
-    """Compile when first called: no GIL, no threads of its own, because dask owns the threads."""
+    """Compile when first called: no GIL, no own threads, because dask owns the threads."""
     folder = cache_folder()
-    before = numba.config.CACHE_DIR
+    config: Any = numba.config
+    before = config.CACHE_DIR
     try:
         if folder is not None:  # numba chooses the place while it decorates
-            numba.config.CACHE_DIR = os.fspath(folder)
+            config.CACHE_DIR = os.fspath(folder)
         made: F = numba.njit(function, nogil=True, cache=folder is not None, **options)
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
     return made
 
 
