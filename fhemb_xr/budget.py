@@ -12,6 +12,7 @@ from typing import Any
 
 import xarray as xr
 
+from fhemb_xr.dask_internals import slices_read
 from fhemb_xr.errors import BudgetError
 from fhemb_xr.options import options
 
@@ -98,7 +99,7 @@ def _chunks(obj: xr.Dataset) -> Iterator[tuple[tuple[int, ...], int]]:
             yield tuple(max(sizes) for sizes in var.chunks), var.dtype.itemsize
     graph = obj.__dask_graph__()
     for layer in graph.layers.values() if graph is not None else ():
-        for part in getattr(layer, "io_deps", {}).values():
+        for part in slices_read(layer).values():
             if hasattr(part, "starts"):  # slices of an array that is read
                 # packed samples of 2 bytes are unpacked to 4
                 yield tuple(max(c) for c in part.chunks), max(4, _itemsize(graph, layer))

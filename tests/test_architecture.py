@@ -16,7 +16,7 @@ from fhemb_xr import accessor
 
 ROOT = Path(fx.__file__).parent
 INGEST = Path(ingest.__file__).parent
-BASE = {"errors", "options", "budget", "schema", "typing"}
+BASE = {"errors", "options", "budget", "schema", "typing", "dask_internals"}
 FLOORS = {  # what each room may import of this package
     "kernels": {"kernels", "typing"},
     "nn": {"nn", "kernels"} | BASE,
@@ -87,6 +87,63 @@ def test_library__makes_no_client_and_changes_no_configuration(path):
         if isinstance(node, ast.Call)
     ]
     assert not {*called} & ({*MADE} - allowed), path
+
+
+INTERNALS = {"_meta", "_in_memory", "io_deps", "python_impl", "clone_key"}
+MODULES = ("xarray.core", "zarr.core", "dask.graph_manipulation.chunks")
+
+
+def internals(tree):
+    """What a file uses of its dependencies that they do not call public."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in INTERNALS:
+            yield ast.unparse(node)
+        elif isinstance(node, ast.Constant) and node.value in INTERNALS:  # getattr(x, "_meta")
+            yield repr(node.value)
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            top, *rest = name.split(".")
+            private = any(part.startswith("_") and part[1] != "_" for part in rest)
+            if top not in ("fhemb_xr", "ingest") and (
+                private or name.startswith(MODULES) or rest[-1:] == ["clone_key"]
+            ):
+                yield name
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted(p for root in (ROOT, INGEST) for p in root.rglob("*.py")),
+    ids=lambda p: str(p.relative_to(ROOT.parent)),
+)
+def test_private_names__of_dependencies_are_used_in_one_module(path):
+    if path.name != "dask_internals.py":
+        assert not [*internals(ast.parse(path.read_text()))], path
+
+
+def test_private_names__are_seen_however_they_are_used():
+    uses = """
+from dask._task_spec import Task
+from dask.base import clone_key
+from xarray.core import indexing
+import xarray.core.indexing
+from zarr.core.sync import sync
+from numpy import _core
+x._meta
+v.variable._in_memory
+getattr(layer, "io_deps", {})
+self.python_impl
+"""
+    for use in uses.strip().splitlines():
+        assert [*internals(ast.parse(use))], use
+    innocent = (
+        "from __future__ import annotations\nfrom fhemb_xr.kernels._jit import kernel\nx.core"
+    )
+    assert not [*internals(ast.parse(innocent))]
 
 
 OF_DATA = [n for n in fx.__all__ if n not in accessor.NOT_METHODS]

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.dask_internals import is_in_memory
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.io import encoding, provenance, recording
 from fhemb_xr.io.formats import codecs, decimals, hdf5, ragged
@@ -118,7 +119,9 @@ def assembled(
         raise SchemaError("there are no recordings: nothing can be opened")
     sessions, persons = (list(dict.fromkeys(labels)) for labels in zip(*found, strict=True))
     shapes = {frozenset((n, v.shape) for n, v in ds.data_vars.items()) for ds in found.values()}
-    lazy = all(v.chunks or v._in_memory for ds in found.values() for v in ds.variables.values())
+    lazy = all(
+        v.chunks or is_in_memory(v) for ds in found.values() for v in ds.variables.values()
+    )
     if len(shapes) > 1 or len(found) < len(sessions) * len(persons) or not lazy:
         # labels that all of them share stand at the root
         named = {d: c for ds in found.values() for d, c in ds.coords.items() if c.dims == (d,)}

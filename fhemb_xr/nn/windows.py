@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from zarr.core.sync import sync  # survives a fork, and a notebook's running loop
 
 from fhemb_xr import schema
+from fhemb_xr.dask_internals import sync
 from fhemb_xr.typing import Ints
 
 Window = dict[str, torch.Tensor]

@@ -13,8 +13,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from xarray.backends import BackendArray
-from xarray.core import indexing
 
+from fhemb_xr.dask_internals import (
+    ExplicitIndexer,
+    IndexingSupport,
+    LazilyIndexedArray,
+    explicit_indexing_adapter,
+)
 from fhemb_xr.schema import DECIMALS
 from fhemb_xr.typing import F32, Floats
 
@@ -115,7 +120,7 @@ def is_packed(var: xr.DataArray) -> bool:
 
 def decoded(raw: xr.Variable) -> xr.Variable:
     """The float32 numbers of a packed variable, lazily indexed."""
-    data = indexing.LazilyIndexedArray(_Decimals(raw, int(raw.attrs[DECIMALS])))
+    data = LazilyIndexedArray(_Decimals(raw, int(raw.attrs[DECIMALS])))
     attrs = {k: v for k, v in raw.attrs.items() if k not in _HOW}
     return xr.Variable(raw.dims, data, attrs, raw.encoding)
 
@@ -127,10 +132,8 @@ class _Decimals(BackendArray):
         self._raw, self._decimals = raw, decimals
         self.shape, self.dtype = raw.shape, np.dtype(np.float32)
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        read = indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self._read
-        )
+    def __getitem__(self, key: ExplicitIndexer) -> Any:
+        read = explicit_indexing_adapter(key, self.shape, IndexingSupport.OUTER, self._read)
         return read
 
     def _read(self, key: tuple[Any, ...]) -> F32:
@@ -144,7 +147,7 @@ def direct(raw: xr.Variable, array: Any) -> xr.Variable:
     zarr-python: a window of 100 frames took four times as long.
     """
     places = raw.attrs.get(DECIMALS) if array.dtype == np.int32 else None
-    data = indexing.LazilyIndexedArray(_Stored(array, places))
+    data = LazilyIndexedArray(_Stored(array, places))
     return xr.Variable(raw.dims, data, raw.attrs, raw.encoding)
 
 
@@ -156,12 +159,10 @@ class _Stored(BackendArray):
         self.shape = array.shape
         self.dtype = array.dtype if decimals is None else np.dtype(np.float32)
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, self._read
-        )
+    def __getitem__(self, key: ExplicitIndexer) -> Any:
+        return explicit_indexing_adapter(key, self.shape, IndexingSupport.BASIC, self._read)
 
-    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
+    async def async_getitem(self, key: ExplicitIndexer) -> Any:
         """The same without waiting, of integers and slices that go forwards only."""
         if not all(_is_basic(k) for k in key.tuple):
             raise NotImplementedError("a selection that is none of slices")

@@ -6,6 +6,8 @@ from typing import Any
 from zarr.registry import register_pipeline
 from zarrs import ZarrsCodecPipeline
 
+from fhemb_xr.dask_internals import python_pipeline
+
 
 class ReadingPipeline(ZarrsCodecPipeline):
     """Decodes by ``zarrs``; in a forked process, whose threads are gone, by zarr-python.
@@ -26,14 +28,16 @@ class ReadingPipeline(ZarrsCodecPipeline):
 
     async def read(self, batch_info: Any, out: Any, drop_axes: tuple[int, ...] = ()) -> Any:
         """Fill ``out``."""
-        if self.python_impl is not None and self._pid != os.getpid():
-            return await self.python_impl.read(batch_info, out, drop_axes)
+        if python_pipeline(self) is not None and self._pid != os.getpid():
+            return await python_pipeline(self).read(batch_info, out, drop_axes)
         return await super().read(batch_info, out, drop_axes)
 
     async def write(self, batch_info: Any, value: Any, drop_axes: tuple[int, ...] = ()) -> None:
         """Store ``value``."""
-        assert self.python_impl is not None  # but with codec_pipeline.strict, never set here
-        await self.python_impl.write(batch_info, value, drop_axes)
+        assert (
+            python_pipeline(self) is not None
+        )  # but with codec_pipeline.strict, never set here
+        await python_pipeline(self).write(batch_info, value, drop_axes)
 
 
 register_pipeline(ReadingPipeline)

@@ -5,11 +5,11 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask._task_spec import DataNode, GraphNode, Task, convert_legacy_graph
 from dask.blockwise import Blockwise
 from dask.highlevelgraph import HighLevelGraph
 from dask.sizeof import sizeof
 
+from fhemb_xr.dask_internals import DataNode, GraphNode, Task, convert_legacy_graph
 from fhemb_xr.ops.blockwise.rereading import Tasks
 
 _SMALL = 2**16  # bytes: up to here what many tasks read is put into each of them

@@ -11,9 +11,10 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask._task_spec import Task, TaskRef
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
+
+from fhemb_xr.dask_internals import Task, TaskRef
 
 Merge = Callable[[Any], Any]
 LINKS = 4

@@ -4,11 +4,18 @@ from collections.abc import Hashable
 from typing import Any
 
 import dask.array as da
-from dask._task_spec import Task, TaskRef, convert_legacy_graph
-from dask.base import clone_key
 from dask.blockwise import Blockwise
-from dask.graph_manipulation import bind, chunks
+from dask.graph_manipulation import bind
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+
+from fhemb_xr.dask_internals import (
+    Task,
+    TaskRef,
+    clone_key,
+    convert_legacy_graph,
+    meta_of,
+    wait_for,
+)
 
 
 def again(x: da.Array, after: da.Array) -> da.Array:
@@ -18,7 +25,7 @@ def again(x: da.Array, after: da.Array) -> da.Array:
         for name, layer in x.dask.layers.items()
     }
     graph = HighLevelGraph(layers, x.dask.dependencies)
-    same = da.Array(graph, x.name, x.chunks, meta=x._meta)
+    same = da.Array(graph, x.name, x.chunks, meta=meta_of(x))
     bound: da.Array = bind(same, after, seed=after.name)
     return bound
 
@@ -40,6 +47,6 @@ class Tasks(MaterializedLayer):  # type: ignore[misc]  # its types are not looke
             known = {k: clone_key(k, seed) for k in task.dependencies if k in keys}
             copy = task.substitute(known, key=new)
             leaf = bind_to is not None and not known
-            made[new] = Task(new, chunks.bind, copy, TaskRef(bind_to)) if leaf else copy
+            made[new] = Task(new, wait_for, copy, TaskRef(bind_to)) if leaf else copy
             bound |= leaf
         return MaterializedLayer(made), bound

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, ClassVar
 
-from dask._task_spec import List, Task, TaskRef
 from dask.highlevelgraph import HighLevelGraph
 
+from fhemb_xr.dask_internals import List, Task, TaskRef
 from fhemb_xr.ops.blockwise.overlap import Plan
 from fhemb_xr.ops.blockwise.read_fusion import Sources
 

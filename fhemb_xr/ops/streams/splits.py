@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.dask_internals import is_in_memory
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
 
 Streams = xr.Dataset | xr.DataTree
@@ -154,7 +155,7 @@ def pooled(each: list[xr.Dataset], name: str) -> xr.DataArray:
     if not found:
         there = dict.fromkeys(str(n) for ds in each for n in ds.data_vars)
         raise UnknownNameError(f"no stream {name!r}{nearest(name, there)}")
-    lazy = [v if v.chunks or v._in_memory else v.chunk() for v in found]
+    lazy = [v if v.chunks or is_in_memory(v) else v.chunk() for v in found]
     labels = {d: c for d, c in each[0].coords.items() if c.dims == (d,) and d != schema.FRAME}
     whole = xr.Variable.concat(lazy, schema.FRAME)
     kept = {d: c for d, c in labels.items() if d in whole.dims}

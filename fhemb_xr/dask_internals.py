@@ -1,0 +1,101 @@
+"""Every name of dask, xarray, zarr and zarrs that is not public, in one place.
+
+A new version of a dependency may move or remove these names without notice. The comment of
+each says why we use it, since which version it is there, and what would replace it. "Since" is
+the oldest version that we know of; the oldest that we support is in ``pyproject.toml``, the one
+that we test is in ``constraints.txt``. A test (``tests/test_architecture.py``) forbids these
+names in all other modules.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dask.array as da
+import xarray as xr
+
+# Tasks as objects. A task may be a tuple too, but tuples can neither be fused nor ask for
+# their dependencies, and dask deprecates them.
+# Since: dask 2024.12. Replacement: the same classes under a public name, once dask documents their import.
+from dask._task_spec import DataNode, GraphNode, List, Task, TaskRef
+
+# Layers of other libraries may still hold tuples; this turns them into tasks.
+# Since: dask 2024.12. Replacement: none is needed once no layer holds tuples.
+from dask._task_spec import convert_legacy_graph  # isort: skip
+
+# The key of a copy that dask.graph_manipulation makes. Our own layer must give its copies the
+# keys that dask gives to the layers around it.
+# Since: dask 2026.3 (our oldest). Replacement: dask's own ``MaterializedLayer.clone``, once it
+# sees the keys inside of Task objects (2026.8 does not).
+from dask.base import clone_key
+
+# The function that waits for one key and returns another: what ``bind`` puts into its copies.
+# Since: dask 2026.3 (our oldest). Replacement: as for ``clone_key``.
+from dask.graph_manipulation import chunks as _chunk_functions
+
+# Arrays that xarray reads when they are indexed. ``xarray.backends.BackendArray`` is public,
+# and its documentation names these as what a backend uses with it.
+# Since: xarray 2026.4 (our oldest). Replacement: public names, once xarray has them.
+from xarray.core.indexing import (
+    ExplicitIndexer,
+    IndexingSupport,
+    LazilyIndexedArray,
+    explicit_indexing_adapter,
+)
+
+wait_for = _chunk_functions.bind
+
+__all__ = [
+    "DataNode", "ExplicitIndexer", "GraphNode", "IndexingSupport", "LazilyIndexedArray",
+    "List", "Task", "TaskRef", "clone_key", "convert_legacy_graph",
+    "explicit_indexing_adapter", "is_in_memory", "meta_of", "python_pipeline", "slices_read",
+    "sync", "wait_for",
+]  # fmt: skip
+
+
+def meta_of(x: da.Array) -> Any:
+    """The empty array that says of which kind the chunks are.
+
+    Why: a second array over the same chunks must say the same. Since: dask 2026.3
+    (our oldest). Replacement: a public attribute, once dask has one.
+    """
+    return x._meta
+
+
+def is_in_memory(variable: xr.Variable) -> bool:
+    """Whether the values are in memory, so that using them reads nothing.
+
+    Why: ``chunks`` is None both for these and for a variable that is read when it is used.
+    Since: xarray 2026.4 (our oldest). Replacement: a public attribute, once xarray has one.
+    """
+    return bool(variable._in_memory)
+
+
+def slices_read(layer: Any) -> Mapping[str, Any]:
+    """What a dask layer slices out of the arrays that it reads; empty for most layers.
+
+    Why: the chunks that are read may be larger than those of the result. Since: dask
+    2026.3 (our oldest). Replacement: none known; without it, only the chunks of the results
+    can be checked.
+    """
+    return getattr(layer, "io_deps", {})
+
+
+def python_pipeline(pipeline: Any) -> Any:
+    """The pipeline of zarr-python that a pipeline of ``zarrs`` falls back on; None if strict.
+
+    Why: it writes, and reads in a forked process, whose compiled threads are gone.
+    Since: zarrs 0.2. Replacement: ``zarr.core.codec_pipeline.BatchedCodecPipeline``.
+    """
+    return pipeline.python_impl
+
+
+def sync(coroutine: Any) -> Any:
+    """Wait for a coroutine of zarr.
+
+    Why: ``asyncio.run`` fails in a notebook, whose loop is running; and this survives a fork.
+    Since: zarr 3.0. Imported here, because zarr is heavy. Replacement: zarr's blocking
+    methods, where they cover the call.
+    """
+    from zarr.core.sync import sync as wait
+
+    return wait(coroutine)
