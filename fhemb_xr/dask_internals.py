@@ -15,7 +15,7 @@ import xarray as xr
 
 # Tasks as objects. A task may be a tuple too, but tuples can neither be fused nor ask for
 # their dependencies, and dask deprecates them.
-# Since: dask 2024.12. Replacement: the same classes under a public name, once dask documents their import.
+# Since: dask 2024.12. Replacement: the same classes under a public name, once there is one.
 from dask._task_spec import DataNode, GraphNode, List, Task, TaskRef
 
 # Layers of other libraries may still hold tuples; this turns them into tasks.

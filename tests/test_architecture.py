@@ -140,10 +140,8 @@ self.python_impl
 """
     for use in uses.strip().splitlines():
         assert [*internals(ast.parse(use))], use
-    innocent = (
-        "from __future__ import annotations\nfrom fhemb_xr.kernels._jit import kernel\nx.core"
-    )
-    assert not [*internals(ast.parse(innocent))]
+    own = "from __future__ import annotations\nfrom fhemb_xr.kernels._jit import kernel\nx.core"
+    assert not [*internals(ast.parse(own))]
 
 
 OF_DATA = [n for n in fx.__all__ if n not in accessor.NOT_METHODS]

@@ -119,9 +119,8 @@ def assembled(
         raise SchemaError("there are no recordings: nothing can be opened")
     sessions, persons = (list(dict.fromkeys(labels)) for labels in zip(*found, strict=True))
     shapes = {frozenset((n, v.shape) for n, v in ds.data_vars.items()) for ds in found.values()}
-    lazy = all(
-        v.chunks or is_in_memory(v) for ds in found.values() for v in ds.variables.values()
-    )
+    variables = [v for ds in found.values() for v in ds.variables.values()]
+    lazy = all(v.chunks or is_in_memory(v) for v in variables)
     if len(shapes) > 1 or len(found) < len(sessions) * len(persons) or not lazy:
         # labels that all of them share stand at the root
         named = {d: c for ds in found.values() for d, c in ds.coords.items() if c.dims == (d,)}

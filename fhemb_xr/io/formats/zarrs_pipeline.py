@@ -34,10 +34,9 @@ class ReadingPipeline(ZarrsCodecPipeline):
 
     async def write(self, batch_info: Any, value: Any, drop_axes: tuple[int, ...] = ()) -> None:
         """Store ``value``."""
-        assert (
-            python_pipeline(self) is not None
-        )  # but with codec_pipeline.strict, never set here
-        await python_pipeline(self).write(batch_info, value, drop_axes)
+        writer = python_pipeline(self)
+        assert writer is not None  # None only with codec_pipeline.strict, which is never set
+        await writer.write(batch_info, value, drop_axes)
 
 
 register_pipeline(ReadingPipeline)
