@@ -192,10 +192,10 @@ def wavelet_filter(
     >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> x = xr.DataArray(np.arange(2000.0) % 50, dims="time", attrs={"sampling_rate": 25.0})
     >>> y = fx.wavelet_filter(x.chunk(time=600), [2, 3, 5])
-    >>> fx.ops.band_names.band_label(y.attrs)
+    >>> fx.ops.time_frequency.band_spec.band_label(y.attrs)
     '0.10–0.39, 0.78–1.56 Hz'
     >>> z = fx.wavelet_filter(x.chunk(time=600), period_s=(5, 20))
-    >>> fx.ops.band_names.band_label(z.attrs, "s")
+    >>> fx.ops.time_frequency.band_spec.band_label(z.attrs, "s")
     '5.12–20.48 s'
     """
     from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
