@@ -39,7 +39,13 @@ Schema = Annotated[
     str | None, typer.Option(help="Schema, or several with commas: one session each.")
 ]
 Files = Annotated[
-    Path | None, typer.Option(help="A file or folder of .npy, .npz or HDF5, not the database.")
+    Path | None, typer.Option(help="A file or folder of frames (docs/files.md), no database.")
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", help="Frames a second [Hz], where no clock tells it.")
+]
+Units = Annotated[
+    str | None, typer.Option(help="Unit of the numbers in files: degC, K, degF, cK, dK.")
 ]
 TableName = Annotated[str, typer.Option("--table", help="Table of the matrices.")]
 Positions = Annotated[str, typer.Option(help="Table of face centres, auto, or none.")]
@@ -75,6 +81,8 @@ def plan_(
     positions: Positions = "auto",
     files: Files = None,
     layout: Layout = None,
+    rate: Rate = None,
+    units: Units = None,
     subjects: Subjects = "all",
     frames: Frames = None,
     grid: Grid = None,
@@ -88,7 +96,8 @@ def plan_(
     with _reporting(as_json):
         from ingest.planning import parse_subjects, plan
 
-        with _source(schema, table, positions, layout, files, accept_new) as source:
+        hints = _hints(layout, rate, units)
+        with _source(schema, table, positions, hints, files, accept_new) as source:
             made = plan(
                 source,
                 subjects=parse_subjects(subjects),
@@ -114,6 +123,8 @@ def run(
     positions: Positions = "auto",
     files: Files = None,
     layout: Layout = None,
+    rate: Rate = None,
+    units: Units = None,
     title: Annotated[str | None, typer.Option(help="Title of the recording.")] = None,
     threshold: Annotated[float, typer.Option(help="Lowest temperature of a face [°C].")] = 25,
     subjects: Subjects = "all",
@@ -137,8 +148,9 @@ def run(
         from ingest.planning import parse_subjects
         from ingest.run import ingest
 
+        hints = _hints(layout, rate, units)
         with (
-            _source(schema, table, positions, layout, files, accept_new) as source,
+            _source(schema, table, positions, hints, files, accept_new) as source,
             _bar() as progress,
         ):
             done = ingest(
@@ -174,6 +186,8 @@ def verify(
     positions: Positions = "auto",
     files: Files = None,
     layout: Layout = None,
+    rate: Rate = None,
+    units: Units = None,
     accept_new: AcceptNew = False,
     as_json: Json = False,
 ) -> None:
@@ -184,7 +198,8 @@ def verify(
         if schema is None and files is None:
             verdict = compare(store)
         else:
-            with _source(schema, table, positions, layout, files, accept_new) as source:
+            hints = _hints(layout, rate, units)
+            with _source(schema, table, positions, hints, files, accept_new) as source:
                 verdict = compare(store, source)
         if as_json:
             print(json.dumps(verdict.as_dict()))
@@ -201,18 +216,17 @@ def _source(
     schema: str | None,
     table: str,
     positions: str,
-    layout: Path | None,
+    hints: "Hints",
     files: Path | None,
     accept_new: bool,
 ) -> Iterator["PostgresSource | StackSource"]:
     """The files, or the database of the configuration through its tunnel."""
-    from ingest import settings
-    from ingest.hints import read_hints
-
-    hints = read_hints(layout) if layout else None
     if (schema is None) == (files is None):
         raise typer.BadParameter("say either --schema, of the database, or --files")
+    if files is None and hints.units is not None:
+        raise typer.BadParameter("--units is of --files; a database has scale in its --layout")
     if files is not None:
+        from ingest import settings
         from ingest.stacks import StackSource
 
         there = (settings.config_dir() / ".env.paths").exists()
@@ -222,9 +236,21 @@ def _source(
         yield source
 
 
+def _hints(layout: Path | None, rate: float | None, units: str | None) -> "Hints":
+    """What the user says of a source: the file of the layout, and options that go before it."""
+    from dataclasses import replace
+
+    from ingest.hints import Hints, read_hints
+
+    if rate is not None and not 0 < rate < float("inf"):
+        raise typer.BadParameter(f"a rate is a positive number of Hz, found {rate!r}")
+    hints = read_hints(layout) if layout else Hints()
+    return replace(hints, rate_hz=rate or hints.rate_hz, units=units or hints.units)
+
+
 @contextmanager
 def _database(
-    schema: str, table: str, positions: str, hints: "Hints | None", accept_new: bool
+    schema: str, table: str, positions: str, hints: "Hints", accept_new: bool
 ) -> Iterator["PostgresSource"]:
     from ingest import settings
     from ingest.postgres.source import PostgresSource

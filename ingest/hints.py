@@ -6,6 +6,7 @@ Python as :class:`Hints`, or from a TOML file of this form, in which every key m
     bytes_dtype = "uint16"   # numbers in bytea: float32 (the default), float64 or uint16
     scale = 0.01             # of integers: degrees a unit; needed where cells are integers
     offset = 0.0             # of integers: °C of 0
+    units = "K"              # of files, instead of scale: degC, K, degF, cK, dK
     rate_hz = 25.0           # frames a second; turns timestamps into frame numbers
 
     [columns]                # role = name, where it is none of those that are known
@@ -46,7 +47,8 @@ class Hints:
     bytes_dtype: str = "float32"  # of bytea cells: float32, float64 or uint16
     scale: float | None = None  # of integer cells: degrees per unit
     offset: float = 0.0
-    rate_hz: float = 25.0  # turns timestamps into frames
+    rate_hz: float | None = None  # turns times into frames; None: the file's own, else 25
+    units: str | None = None  # of the numbers in files: degC, K, degF, cK, dK
 
 
 def subject_ids(names: Sequence[str]) -> list[Subject]:
@@ -77,7 +79,7 @@ def read_hints(path: Path) -> Hints:
         if name not in (known := [f.name for f in fields(Hints)]):
             raise ConfigError(f"{str(path)!r} has {name!r}{nearest(name, known)}")
         table = name in ("columns", "subjects")
-        kind: Any = dict if table else str if name == "bytes_dtype" else (int, float)
+        kind: Any = dict if table else str if name in ("bytes_dtype", "units") else (int, float)
         names = value.values() if isinstance(value, dict) else ()
         texts = all(isinstance(v, str) for v in names)
         if not isinstance(value, kind) or isinstance(value, bool) or not texts:

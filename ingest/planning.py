@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fhemb_xr.budget import human
-from fhemb_xr.errors import SourceError, UnknownNameError, nearest
+from fhemb_xr.errors import ConfigError, SourceError, UnknownNameError, nearest
 from fhemb_xr.io.encoding import LIMITS
+from fhemb_xr.schema import DEFAULT_RATE_HZ
 from ingest.shards import Block, Subject
 from ingest.source import Found, Reader, Session, Shapes, Source, in_threads
 
@@ -138,7 +139,7 @@ def plan(
     exact: bool = False,
     timed: bool = False,
     workers: int = 2,
-    rate_hz: float = 25.0,
+    rate_hz: float | None = None,
 ) -> Plan:
     """Look at a source and say what a run would do.
 
@@ -160,7 +161,8 @@ def plan(
     workers
         Connections.
     rate_hz
-        Frames a second.
+        Frames a second; None: by the clock of the source. A source that has none gets 25 Hz,
+        and a doubt.
 
     Returns
     -------
@@ -174,6 +176,7 @@ def plan(
         A subject that is not there, with the nearest ones.
     """
     found = source.found()
+    hertz, assumed = _hertz(found, rate_hz)
     people = choose(subjects, found.subjects)
     sessions = cut(found, frames)
     with source.readers(max(1, workers)) as readers:
@@ -198,12 +201,30 @@ def plan(
         grid_from="given" if resize or grid else "counted" if exact else "sampled",
         shapes=len(shapes),
         pixels=sum(h * w * n for (h, w), n in _matrices(shapes)) / max(total, 1),
-        rate_hz=rate_hz,
+        rate_hz=hertz,
         asked_frames=frames,
         resized=resize is not None,
         frames_per_s=rate,
-        doubts=(*found.doubts, *odd),
+        doubts=(*found.doubts, *assumed, *odd),
         misshapen=tuple(odd),
+    )
+
+
+def _hertz(found: Found, asked: float | None) -> tuple[float, tuple[str, ...]]:
+    """Frames a second, and a doubt where nobody says how many."""
+    if asked is not None and not (np.isfinite(asked) and asked > 0):
+        raise ConfigError(f"rate_hz is a positive number of Hz, found {asked!r}")
+    own = found.rate_hz
+    if asked is not None and own is not None and abs(asked / own - 1) > 1e-3:
+        raise SourceError(
+            f"asked for {asked:g} Hz, {found.name} has counted its frames at {own:g} Hz: give "
+            "the rate to the source, Hints(rate_hz=...), or leave it out"
+        )
+    if (rate := asked or own) is not None:
+        return rate, ()
+    return DEFAULT_RATE_HZ, (
+        f"nothing tells the rate of the frames: {DEFAULT_RATE_HZ:g} Hz is assumed; --rate (or "
+        "rate_hz) says another",
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fhemb_xr.errors import FhembError, SourceError, StoreError
+from fhemb_xr.io.encoding import LIMITS
 from fhemb_xr.io.integrity.repair import DAMAGED
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.local.atomic_files import locked
@@ -60,7 +61,7 @@ def ingest(
     title: str | None = None,
     grid: tuple[int, int] | None = None,
     resize: tuple[int, int] | None = None,
-    rate_hz: float = 25.0,
+    rate_hz: float | None = None,
     threshold: float = 25.0,
     float32: bool | None = None,
     shard_frames: int | None = None,
@@ -95,8 +96,8 @@ def ingest(
         Rows and columns that each frame is resampled to, by area, instead of being centred on
         a grid; ``height`` and ``width`` keep the sizes that the source has.
     title, rate_hz, threshold
-        Attributes of the store: its title (None: the source's name), frames a second, lowest
-        temperature of a face [°C].
+        Attributes of the store: its title (None: the source's name), frames a second (None:
+        by the clock of the source, else 25 and a doubt), lowest temperature of a face [°C].
     float32
         Store without packing; None: as the store is, packed where it is new.
     shard_frames
@@ -399,5 +400,15 @@ def _summary(target: Target, done: _Done, seconds: float) -> Summary:
         missing=expected - total.faces,
         read_bytes=done.n_bytes,
         seconds=round(seconds, 3),
-        doubts=done.doubts,
+        doubts=(*done.doubts, *_lost(total)),
+    )
+
+
+def _lost(total: Counts) -> tuple[str, ...]:
+    """A doubt about temperatures that were left out."""
+    if not total.out_of_range:
+        return ()
+    return (
+        f"{total.out_of_range} pixels are out of the range of {LIMITS[0]:g} to {LIMITS[1]:g} "
+        "°C and stay missing: are the numbers in °C?",
     )

@@ -10,9 +10,9 @@ for ever otherwise), raises :class:`ConnectionLost`; its caller may try again. S
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fhemb_xr.errors import SourceError
@@ -45,6 +45,8 @@ class Found:
     subjects: tuple[Subject, ...]
     positions: str | None = None
     doubts: tuple[str, ...] = ()
+    rate_hz: float | None = None  # by which it has counted its frames, where it knows
+    camera: Mapping[str, Any] = field(default_factory=dict)  # e.g. its emissivity
 
 
 class Reader(Protocol):

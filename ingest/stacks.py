@@ -1,29 +1,32 @@
-"""Frames in files: stacks ``(time, y, x)`` in ``.npy``, ``.npz`` or HDF5, as a source.
+"""Frames in files: stacks ``(time, y, x)`` of NumPy, HDF5, MATLAB or NetCDF, as a source.
 
 A file with stacks called ``subj40``, ``subj41``, ... is one session, named after the file; a
 file with a single stack of another name is one person, named by the ``subjNN`` in the file's
-name or else by the name, in a session named after the folder. A folder is all its files. What
-is called otherwise is named in the TOML of :mod:`ingest.hints`, where ``{}`` stands for the
-subject::
+name, or by the whole name, in a session named after the folder. A folder is all its files.
+Other names stand in the TOML of :mod:`ingest.hints`, where ``{}`` stands for the subject::
 
     [columns]
     matrix = "people/{}/face"           # the stacks; finds everybody who is there
-    clock = "people/{}/frame_number"    # whole numbers; else frame_number, else 0, 1, ...
+    clock = "people/{}/frame_number"    # see below
     height = "people/{}/height"         # of each frame, which lies in the upper left of its
-    width = "people/{}/width"           # row of the stack; else it fills the row
+    width = "people/{}/width"           # row of the stack; without it the frame fills the row
 
     [subjects]                          # instead of matrix: id = dataset
     40 = "faces/anna"
 
-Numbers are °C, integers with a ``scale``. A frame of nothing but NaN is no face. Of frames that
-are repeated the first in the file is kept. Rows may be in any order of the clock.
+Clock: a dataset ``frame_number`` (``frame``, ...) holds numbers of frames, ``time`` (``t``,
+``timestamp``, ...) holds times, which become frames by the clock's own rate or the one of the
+hints. Without a clock frames are counted 0, 1, ... and the rate is the one of the hints.
+Temperatures: °C, or another unit of the hints or of the file; numbers that are no °C of faces
+are refused. A frame of nothing but NaN is no face. The first of repeated frames is kept. Rows
+may be in any order of the clock. What is passed over in a folder is named in a doubt.
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +34,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.errors import ConfigError, SourceError, nearest
-from fhemb_xr.typing import Bools, Ints
-from ingest.arrays import HDF5, SUFFIXES, Rows, opened, read
+from fhemb_xr.schema import DEFAULT_RATE_HZ
+from fhemb_xr.typing import F64, Bools, Ints
+from ingest.files import clocks, formats, units
+from ingest.files.contents import Contents, Rows, read
 from ingest.hints import Hints, subject_ids
 from ingest.shards import Block, Cell, Run, Subject
 from ingest.source import Found, Session, Shapes
 
-_CLOCKS = ("frame_number", "frame", "frame_no")
-_NAMED = re.compile(r"subj(?:ect)?_?(\w+)$")
+_NAMED = re.compile(r"subj(?:ect)?_?(\w+)$", re.IGNORECASE)
 BATCH_BYTES = 2**23
+SAMPLE_FRAMES = 8
+"""Frames that are looked at for the unit of the numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +61,8 @@ class Stack:
     clock: Ints
     sizes: Ints | None  # (n, 2), rows and columns of each frame
     first: Bools  # not a repetition of an earlier row's frame
+    seconds: F64 | None = None  # times that are to become frame numbers
+    doubts: tuple[str, ...] = ()
 
     def rows_of(self, start: int, stop: int) -> Bools:
         """Which rows lie in ``[start, stop)``, repeated ones too."""
@@ -88,12 +96,15 @@ class StackSource:
         SourceError
             If there is no stack of frames in them, or two of one person in one session.
         """
-        stacks = [s for file in self._files() for s in _look(file, self.hints)]
+        files, passed = self._files()
+        stacks = [s for file in files for s in _look(file, self.hints)]
         if not stacks:
             raise SourceError(
                 f"no stack of frames (time, y, x) called subjNN in {self.path.name!r}, nor one "
                 "alone in a file: name them in the TOML, [columns] matrix or [subjects]"
+                + (f"; {_listed(passed)} are of kinds that are not read" if passed else "")
             )
+        rate_hz, stacks, dated = _on_one_clock(stacks, self.hints.rate_hz)
         ids = subject_ids([str(s.subject) for s in stacks])
         self._stacks = {}
         for who, stack in zip(ids, stacks, strict=True):
@@ -104,14 +115,15 @@ class StackSource:
                     f"in {stack.file.name!r}"
                 )
         dtypes = sorted({str(s.cell.dtype) for s in stacks})
-        kinds = {"HDF5" if s.file.suffix in HDF5 else s.file.suffix for s in stacks}
+        kinds = {str(formats.kind(s.file) or "HDF5") for s in stacks}
         return Found(
             name=self.path.name,
             layout=f"files {'+'.join(sorted(kinds))}",
             cell="+".join(dtypes),
             sessions=tuple(self._sessions()),
             subjects=tuple(sorted(set(ids))),  # of one type
-            doubts=tuple(self._doubts()),
+            doubts=(*_of_folder(files, passed, stacks), *dated, *self._doubts()),
+            rate_hz=rate_hz,
         )
 
     @contextmanager
@@ -126,12 +138,15 @@ class StackSource:
         """One person's frames, if there are any."""
         return (self._stacks or {}).get((session, subject))
 
-    def _files(self) -> list[Path]:
+    def _files(self) -> tuple[list[Path], list[Path]]:
+        """Files that are read, and those that are passed over."""
         if self.path.is_file():
-            return [self.path]
+            return [self.path], []
         if not self.path.is_dir():
             raise SourceError(f"no file or folder {str(self.path)!r}")
-        return sorted(p for p in self.path.iterdir() if p.suffix in SUFFIXES)
+        files = sorted(p for p in self.path.iterdir() if not p.name.startswith("."))
+        known = [p for p in files if p.is_file() and formats.kind(p)]
+        return known, [p for p in files if p not in known]
 
     def _sessions(self) -> Iterator[Session]:
         stacks = (self._stacks or {}).values()
@@ -147,6 +162,7 @@ class StackSource:
             twice = int(len(s.clock) - s.first.sum())
             if twice:
                 yield f"session {session!r}, subject {who}: {twice} frames are repeated"
+            yield from s.doubts
         yield "files hold no positions of faces; they stay missing"
 
 
@@ -216,7 +232,7 @@ class StackReader:
 
     def _rows(self, stack: Stack, span: slice) -> NDArray[Any]:
         if stack.file not in self._open:
-            self._open[stack.file] = self._files.enter_context(opened(stack.file))
+            self._open[stack.file] = self._files.enter_context(formats.opened(stack.file))
         return read(self._open[stack.file][stack.name], span, stack.file)
 
 
@@ -238,20 +254,69 @@ def _runs(stack: Stack, rows: Ints, frames: NDArray[Any]) -> Iterator[Run]:
         yield Run(clock[same], frames[same][:, :h, :w])
 
 
-def _cell(name: str, dtype: np.dtype[Any], hints: Hints) -> Cell:
-    if dtype.kind == "f":
-        return Cell("bytes", dtype)
-    if hints.scale is None:
-        raise SourceError(f"{name!r} holds integers: say how many degrees one unit is (scale)")
-    return Cell("bytes", dtype, 0, hints.scale, hints.offset)
+def _listed(files: Sequence[Path], most: int = 5) -> str:
+    """The names of some files, for a sentence."""
+    more = f" and {len(files) - most} more" if len(files) > most else ""
+    return ", ".join(repr(f.name) for f in files[:most]) + more
+
+
+def _of_folder(
+    files: Sequence[Path], passed: Sequence[Path], stacks: Sequence[Stack]
+) -> Iterator[str]:
+    """Doubts about what is there and not read."""
+    if passed:
+        yield f"passed over, of kinds that are not read: {_listed(passed)}"
+    empty = [f for f in files if all(s.file != f for s in stacks)]
+    if empty:
+        yield f"passed over, no stack of frames is found in: {_listed(empty)}"
+
+
+def _on_one_clock(
+    stacks: Sequence[Stack], asked_hz: float | None
+) -> tuple[float | None, list[Stack], tuple[str, ...]]:
+    """The rate of all stacks, their times turned into frame numbers by it, and doubts."""
+    timed = [(f"{s.name!r} in {s.file.name!r}", s.seconds) for s in stacks]
+    ticking = [(name, seconds) for name, seconds in timed if seconds is not None]
+    rate_hz = asked_hz or clocks.common_rate(ticking)
+    if not ticking:
+        return rate_hz, list(stacks), ()
+    doubts: list[str] = []
+    without = [s.file for s in stacks if s.seconds is None]
+    if without:
+        doubts.append(f"no clock beside the frames of {_listed(without)}: counted 0, 1, ...")
+    origins: dict[str, float] = {}
+    for session in dict.fromkeys(s.session for s in stacks):
+        times = [s.seconds for s in stacks if s.session == session and s.seconds is not None]
+        starts = [float(t.min()) for t in times if t.size]
+        dated = bool(starts) and max(map(abs, starts)) > clocks.CALENDAR_S
+        origins[session] = min(starts) if dated else 0.0
+        if dated:
+            moment = np.datetime64(round(origins[session] * 1e3), "ms")
+            doubts.append(f"session {session!r} counts from {moment}, of its first frame")
+    hertz = rate_hz or DEFAULT_RATE_HZ
+    return hertz, [_counted(s, hertz, origins[s.session]) for s in stacks], tuple(doubts)
+
+
+def _counted(stack: Stack, rate_hz: float, origin_s: float) -> Stack:
+    """A stack whose times have become frame numbers."""
+    if stack.seconds is None:
+        return stack
+    clock = clocks.numbered(stack.seconds, rate_hz, origin_s)
+    return replace(stack, clock=clock, first=_firsts(clock))
+
+
+def _firsts(clock: Ints) -> Bools:
+    first = np.zeros(len(clock), bool)
+    first[np.unique(clock, return_index=True)[1]] = True
+    return first
 
 
 def _look(file: Path, hints: Hints) -> list[Stack]:
-    """The stacks of a file, without reading a frame."""
-    with opened(file) as arrays:
-        names, alone = _names(arrays, hints, file)
+    """The stacks of a file; of their frames a few are read, for the unit of the numbers."""
+    with formats.opened(file) as contents:
+        names, alone = _names(contents, hints, file)
         session = (file.parent.resolve().name or "files") if alone else file.stem
-        return [_stack(arrays, session, who, file, n, hints) for who, n in names.items()]
+        return [_stack(contents, session, who, file, n, hints) for who, n in names.items()]
 
 
 def _names(arrays: Mapping[str, Rows], hints: Hints, file: Path) -> tuple[dict[str, str], bool]:
@@ -267,40 +332,64 @@ def _names(arrays: Mapping[str, Rows], hints: Hints, file: Path) -> tuple[dict[s
         matched = ((pattern.match(n), n) for n in arrays)
         return {m[1]: n for m, n in matched if m}, False
     stacks = [n for n, a in arrays.items() if len(a.shape) == 3 and a.dtype.kind in "fiu"]
+    # somebody's frames as objects are refused when they are looked at, and not passed over
+    stacks += [n for n, a in arrays.items() if a.dtype.hasobject and _NAMED.search(n)]
     named = {m[1]: n for n in stacks if (m := _NAMED.search(n.rpartition("/")[2]))}
-    if named and not (len(stacks) == 1 and file.suffix == ".npy"):
+    if named and not (len(stacks) == 1 and file.suffix.lower() == ".npy"):
         return named, False
     match = _NAMED.search(file.stem)
     return ({match[1] if match else file.stem: stacks[0]} if len(stacks) == 1 else {}), True
 
 
 def _stack(
-    arrays: Mapping[str, Rows], session: str, who: str, file: Path, name: str, hints: Hints
+    contents: Contents, session: str, who: str, file: Path, name: str, hints: Hints
 ) -> Stack:
-    a = arrays[name]
+    a = contents[name]
+    if a.dtype.hasobject:
+        raise SourceError(f"{name!r} in {file.name!r} holds objects, not numbers")
     if len(a.shape) != 3 or a.dtype.kind not in "fiu":
         raise SourceError(
             f"{name!r} in {file.name!r} is {a.dtype} of shape {tuple(a.shape)}: expected "
             "numbers (time, y, x)"
         )
     n = a.shape[0]
-    clock = _of_frames(arrays, "clock", _CLOCKS, who, n, hints, file)
+    sizes = _sizes(contents, name, who, hints, file)
+    ticks = clocks.clock_of(contents, name, who, n, hints, file)
+    clock = np.arange(n) if ticks.frames is None else ticks.frames
+    told = contents.units.get(name)
+    cell = units.cell(name, np.dtype(a.dtype), hints, told, _sample(a, file))
+    doubts = tuple(d for d in (*contents.doubts, ticks.doubt) if d)
+    return Stack(
+        session, who, file, name, tuple(a.shape), cell, clock, sizes, _firsts(clock),
+        ticks.seconds, doubts,
+    )  # fmt: skip
+
+
+def _sample(array: Rows, file: Path) -> NDArray[Any]:
+    """A few frames with numbers in them: the first, or else those of the middle or the end."""
+    n = array.shape[0]
+    for start in sorted({0, max(0, n // 2), max(0, n - SAMPLE_FRAMES)}):
+        frames = read(array, slice(start, min(n, start + SAMPLE_FRAMES)), file)
+        if np.isfinite(frames).any():
+            break
+    return frames
+
+
+def _sizes(contents: Contents, name: str, who: str, hints: Hints, file: Path) -> Ints | None:
+    """Rows and columns of each frame, where both are told."""
+    shape = contents[name].shape
     sides = [
-        _of_frames(arrays, role, (f"{name}_{role}", role), who, n, hints, file)
+        _of_frames(contents, role, (f"{name}_{role}", role), who, shape[0], hints, file)
         for role in ("height", "width")
     ]
     known = [s for s in sides if s is not None]
     sizes = np.stack(known, axis=1) if len(known) == 2 else None
-    if sizes is not None and (sizes > a.shape[1:]).any():
+    if sizes is not None and (sizes > shape[1:]).any():
         raise SourceError(
             f"{file.name!r} has frames of up to {tuple(sizes.max(axis=0))} pixels in {name!r}, "
-            f"whose rows are {tuple(a.shape[1:])}"
+            f"whose rows are {tuple(shape[1:])}"
         )
-    clock = np.arange(n) if clock is None else clock
-    first = np.zeros(n, bool)
-    first[np.unique(clock, return_index=True)[1]] = True
-    cell = _cell(name, np.dtype(a.dtype), hints)
-    return Stack(session, who, file, name, tuple(a.shape), cell, clock, sizes, first)
+    return sizes
 
 
 def _of_frames(

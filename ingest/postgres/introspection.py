@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from psycopg import Connection, sql
 
+from fhemb_xr import schema
 from fhemb_xr.errors import SourceError, nearest
 from ingest.hints import Hints, subject_ids
 from ingest.postgres.copy_decoder import ARRAYS
@@ -202,9 +203,9 @@ def _bytes(hints: Hints) -> Cell:
 
 def _clock(column: _Column, hints: Hints) -> Clock:
     if column.type in _INTEGERS:
-        return Clock(column.name, hints.rate_hz)
+        return Clock(column.name, hints.rate_hz or schema.DEFAULT_RATE_HZ)
     if column.type == "timestamptz":
-        return Clock(column.name, hints.rate_hz, origin="?")
+        return Clock(column.name, hints.rate_hz or schema.DEFAULT_RATE_HZ, origin="?")
     raise SourceError(
         f"the clock {column.name!r} is of type {column.type}: expected integer or timestamptz"
     )

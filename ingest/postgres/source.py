@@ -94,6 +94,8 @@ class PostgresSource:
             subjects=tuple(people),
             positions=next((p.name for p in self._places.values()), None),
             doubts=tuple(doubts),
+            # times became frames by the clock's rate, told or not; numbers tell no rate
+            rate_hz=first.clock.rate_hz if first.clock.origin else self.hints.rate_hz,
         )
 
     @contextmanager

@@ -123,7 +123,6 @@ def test_stacks__a_changed_file_is_read_again(tmp_path, people):
             ConfigError,
             "no dataset 'tock' .* nearest are tick",
         ),
-        ({"subj1": np.asfortranarray(np.ones((3, 2, 2)))}, None, SourceError, "ascontiguous"),
         ({"subj1": np.array([None] * 3)}, None, SourceError, "objects"),
     ],
 )

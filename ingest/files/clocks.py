@@ -1,0 +1,159 @@
+"""Clocks of stacks: whole numbers are frames, all else are times, which become frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fhemb_xr.errors import ConfigError, SourceError, nearest
+from fhemb_xr.typing import F64, Ints
+from ingest.files.contents import Contents, read
+from ingest.hints import Hints
+
+FRAMES = ("frame_number", "frame", "frame_no", "frame_id")
+TIMES = ("time", "t", "ts", "timestamp", "timestamps", "seconds", "time_s")
+_UNITS_S = {
+    "s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0,
+    "ms": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3,
+    "us": 1e-6, "microsecond": 1e-6, "microseconds": 1e-6,
+    "ns": 1e-9, "nanosecond": 1e-9, "nanoseconds": 1e-9,
+}  # fmt: skip
+_GUESSED_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+CALENDAR_S = 1e7
+"""Times beyond this [s] are dates; a session then counts from its first frame."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """When the frames of a stack were taken: their numbers, or their times [s]."""
+
+    frames: Ints | None = None
+    seconds: F64 | None = None
+    doubt: str = ""
+
+
+def clock_of(
+    contents: Contents, name: str, who: str, n_frames: int, hints: Hints, file: Path
+) -> Clock:
+    """The clock of a stack, of the dataset that plays its part or of the whole file.
+
+    Raises
+    ------
+    ConfigError
+        The hints name a dataset that is not there.
+    SourceError
+        The clock has not one finite number for each frame, or its unit cannot be told.
+    """
+    asked = (hints.columns or {}).get("clock")
+    if asked is not None:
+        asked = asked.replace("{}", who)
+        if asked not in contents:
+            raise ConfigError(
+                f"no dataset {asked!r} in {file.name!r}{nearest(asked, contents)}"
+            )
+    found = asked or next((c for c in _candidates(name, contents)), None)
+    if found is None:
+        return Clock() if contents.seconds is None else Clock(seconds=contents.seconds)
+    ticks = read(contents[found], slice(None), file)
+    if ticks.shape != (n_frames,) or ticks.dtype.kind not in "iufM":
+        raise SourceError(
+            f"{found!r} in {file.name!r} is {ticks.dtype} of shape {ticks.shape}: expected a "
+            f"number for each of {n_frames} frames"
+        )
+    if ticks.dtype.kind == "M":
+        return Clock(seconds=ticks.astype("M8[us]").astype(np.int64) / 1e6)
+    if not np.isfinite(ticks).all():
+        raise SourceError(
+            f"{found!r} in {file.name!r} has no number for frame "
+            f"{int(np.flatnonzero(~np.isfinite(ticks))[0])}"
+        )
+    numbers = ticks if ticks.dtype.kind in "iu" else ticks.astype(np.float64)
+    told = contents.units.get(found, "")
+    return _understood(numbers, found, told, file.name, hints.rate_hz)
+
+
+def _candidates(name: str, contents: Contents) -> list[str]:
+    folder = name.rpartition("/")[0]
+    beside = [f"{folder}/" if folder else ""]
+    tries = [
+        template
+        for role in (*FRAMES, *TIMES)
+        for template in (f"{name}_{role}", *(f"{b}{role}" for b in beside), role)
+    ]
+    return [t for t in tries if t in contents and len(contents[t].shape) == 1]
+
+
+def _understood(ticks: Any, name: str, told: str, file: str, rate_hz: float | None) -> Clock:
+    """Ticks as frames where they count them, else as seconds."""
+    word = told.split(" since ")[0].strip().lower()
+    role = name.rpartition("/")[2].lower()
+    whole = bool((ticks == np.floor(ticks)).all())
+    times = role in TIMES or any(role.endswith(f"_{t}") for t in TIMES)
+    steps = np.diff(np.sort(ticks.astype(np.float64)))
+    steps = steps[steps > 0]
+    usual = float(np.median(steps)) if steps.size else 0.0
+    if word in _UNITS_S:
+        return Clock(seconds=ticks.astype(np.float64) * _UNITS_S[word])
+    if whole and (not times or usual in (0.0, 1.0)):
+        said = f"{name!r} of {file!r} is taken for numbers of frames" if times else ""
+        return Clock(frames=ticks.astype(np.int64), doubt=said)
+    if not usual:
+        raise SourceError(f"the clock {name!r} of {file!r} stands still at {ticks[0]:g}")
+    implied_hz = {u: 1 / (usual * scale) for u, scale in _GUESSED_S.items()}
+    fits = [u for u, hz in implied_hz.items() if rate_hz and abs(hz / rate_hz - 1) < 0.1]
+    fits = fits or [u for u, hz in implied_hz.items() if 1 < hz <= 1000]
+    if not fits:
+        raise SourceError(
+            f"the clock {name!r} of {file!r} has steps of {usual:g}, in no unit 1 to 1000 Hz: "
+            "say the rate (--rate), or name another clock in the TOML ([columns] clock)"
+        )
+    said = "" if fits[0] == "s" else f"{name!r} of {file!r} is taken for times in {fits[0]}"
+    return Clock(seconds=ticks.astype(np.float64) * _GUESSED_S[fits[0]], doubt=said)
+
+
+def rate_of(seconds: F64) -> float | None:
+    """Frames a second of a clock: the usual step, gaps left out, in few digits if they hold.
+
+    Examples
+    --------
+    >>> rate_of(np.round(np.arange(1000) / 30, 3)), rate_of(np.arange(90) / 9)
+    (30.0, 9.0)
+    """
+    steps = np.diff(np.unique(seconds))
+    if not steps.size:
+        return None
+    usual = float(np.median(steps))
+    unbroken = steps[np.abs(steps - usual) < 0.5 * usual]
+    rate = unbroken.size / float(unbroken.sum())
+    for digits in range(4):
+        short = round(rate, digits)
+        if short and abs(short / rate - 1) * unbroken.size < 0.1:  # of a frame, at the end
+            return short
+    return rate
+
+
+def common_rate(clocks: Sequence[tuple[str, F64]]) -> float | None:
+    """The rate of several clocks.
+
+    Raises
+    ------
+    SourceError
+        If they tick at different rates: a store has one.
+    """
+    rates = {name: r for name, seconds in clocks if (r := rate_of(seconds)) is not None}
+    if not rates:
+        return None
+    low, high = min(rates, key=lambda n: rates[n]), max(rates, key=lambda n: rates[n])
+    if rates[high] > 1.01 * rates[low]:
+        raise SourceError(
+            f"{low!r} has {rates[low]:.6g} Hz and {high!r} {rates[high]:.6g} Hz, a store has "
+            "one rate: say it (--rate), or ingest them into a store each"
+        )
+    return float(np.median(list(rates.values())))
+
+
+def numbered(seconds: F64, rate_hz: float, origin_s: float) -> Ints:
+    """The number of the frame at each time."""
+    return np.rint((seconds - origin_s) * rate_hz).astype(np.int64)

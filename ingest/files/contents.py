@@ -1,0 +1,154 @@
+"""What an opened file holds, and errors of reading it in one sentence."""
+
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhemb_xr.errors import ConfigError, FhembError, SourceError
+from fhemb_xr.typing import F64
+
+T = TypeVar("T")
+
+
+class Rows(Protocol):
+    """An array whose first axis is read in slices."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the numbers."""
+
+    def __getitem__(self, rows: slice, /) -> Any:
+        """Rows ``[a, b)``."""
+
+
+class Contents(dict[str, Rows]):
+    """Arrays by name, and what their file says about them.
+
+    Parameters
+    ----------
+    arrays
+        Arrays by name.
+    units
+        Unit of an array, by its name, where the file tells it.
+    seconds
+        Time of each frame [s], where the file has one clock for all.
+    camera
+        What the camera noted, e.g. its emissivity.
+    doubts
+        What the user should know.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, Rows],
+        *,
+        units: Mapping[str, str] | None = None,
+        seconds: F64 | None = None,
+        camera: Mapping[str, Any] | None = None,
+        doubts: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(arrays)
+        self.units, self.seconds = dict(units or {}), seconds
+        self.camera, self.doubts = dict(camera or {}), doubts
+
+
+@dataclass(frozen=True, eq=False)
+class Arranged:
+    """An array with its axes in another order, and CF's packing undone.
+
+    Parameters
+    ----------
+    source
+        Anything with a shape that is indexed by a tuple of slices.
+    order
+        Axis of the source that becomes axis 0, 1, ...
+    packing
+        ``scale_factor``, ``add_offset``, ``_FillValue`` of NetCDF.
+    """
+
+    source: Any
+    order: tuple[int, ...]
+    packing: Mapping[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes in the new order."""
+        return tuple(int(self.source.shape[axis]) for axis in self.order)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of what is read: float64 where packing was undone."""
+        return np.dtype(np.float64) if self.packing else np.dtype(self.source.dtype)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        index: list[slice] = [slice(None)] * len(self.order)
+        if index:
+            index[self.order[0]] = rows
+        values = np.asarray(self.source[tuple(index)]).transpose(self.order)
+        return _decoded(values, self.packing) if self.packing else values
+
+
+def _decoded(raw: NDArray[Any], packing: Mapping[str, Any]) -> NDArray[Any]:
+    values = raw.astype(np.float64)
+    for name in ("_FillValue", "missing_value"):
+        if name in packing:
+            values[raw == packing[name]] = np.nan
+    scale = float(packing.get("scale_factor", 1.0))
+    return np.asarray(values * scale + float(packing.get("add_offset", 0.0)))
+
+
+def read(array: Rows, rows: slice, path: Path) -> NDArray[Any]:
+    """Some rows of an array of this file.
+
+    Raises
+    ------
+    SourceError
+        If they cannot be read.
+    """
+    return guarded(path, lambda: np.asarray(array[rows]))
+
+
+def guarded(path: Path, work: Callable[[], T]) -> T:
+    """``work()``, whose errors become one sentence with the name of the file.
+
+    Raises
+    ------
+    SourceError
+        If the file is not there, or is damaged.
+    """
+    try:
+        return work()
+    except FhembError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+    raise SourceError(f"cannot read {path.name!r}: {why}")
+
+
+def needed(module: str, what: str, extra: str) -> Any:
+    """A library of an extra, imported where it is used.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed, with the line that installs it.
+    """
+    from importlib import import_module
+
+    try:
+        return import_module(module)
+    except ImportError:
+        raise ConfigError(
+            f"{what} are read by {module.partition('.')[0]}, which is not installed: "
+            f"pip install 'fhemb_xr[{extra}]'"
+        ) from None
