@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Hints": "ingest.hints",
-    "PostgresSource": "ingest.source",
+    "PostgresSource": "ingest.postgres.source",
     "StackSource": "ingest.stacks",
     "ingest": "ingest.run",
     "open_trace": "ingest.streams.traces",

@@ -117,3 +117,12 @@ class ConnectionLost(SourceError):  # noqa: N818 (a state, and the caller tries 
 
 class SnapshotLost(SourceError):  # noqa: N818 (likewise, but all readers start anew)
     """The connection that held the state of the database, which all readers share, broke."""
+
+
+def __getattr__(name: str) -> Any:
+    """``PostgresSource``, whose former place this is; psycopg is imported with it only."""
+    if name == "PostgresSource":
+        from ingest.postgres.source import PostgresSource
+
+        return PostgresSource
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
