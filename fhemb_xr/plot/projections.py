@@ -8,7 +8,8 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, UnknownNameError
-from fhemb_xr.plot import figure_data, labels, scatter3d, theme
+from fhemb_xr.plot import figure_data, scatter3d, theme
+from fhemb_xr.plot import labels as text
 from fhemb_xr.plot.scatter3d import scatter
 
 
@@ -64,8 +65,8 @@ def projection(
     xy = points.values[:, :n_dims].astype(np.float64)
     method = str(points.attrs.get("method") or points.attrs.get("long_name", ""))
     method = re.sub(r"\b(mds|dtw|umap|tsne)\b", lambda word: word[0].upper(), method)
-    heading = title if title is not None else labels.title("Projection", method, columns=52)
-    units = labels.unit(points.attrs.get("units"))
+    heading = title if title is not None else text.title("Projection", method, columns=52)
+    units = text.unit(points.attrs.get("units"))
     names = [f"Axis {i}{units}" for i in range(1, n_dims + 1)]
     if not np.isfinite(xy).all(axis=1).any():
         return theme.empty("no subject has a place", heading, *names[:2])
@@ -158,7 +159,7 @@ def clusters_at(
     heading = (
         title
         if title is not None
-        else labels.title(f"Groups at {second:.2f} s (frame {frame})", below=note)
+        else text.title(f"Groups at {second:.2f} s (frame {frame})", below=note)
     )
     if absent == len(xy):
         return theme.empty(
