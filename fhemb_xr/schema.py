@@ -131,7 +131,7 @@ def labels(sizes: Mapping[Hashable, int]) -> dict[Hashable, tuple[Hashable, list
 def sampling_rate(obj: xr.DataArray | xr.Dataset) -> float:
     """Frames a second [Hz]: of ``attrs["sampling_rate"]``, else of the time axis, else 25."""
     if not isinstance(obj, xr.DataArray | xr.Dataset):
-        raise _unlabelled(obj)
+        raise unlabelled(obj)
     if SAMPLING_RATE in obj.attrs:
         return float(obj.attrs[SAMPLING_RATE])
     if TIME in obj.indexes and obj.sizes[TIME] > 1:
@@ -171,13 +171,14 @@ def require_real(obj: xr.DataArray) -> None:
         Naming what it is.
     """
     if not isinstance(obj, xr.DataArray):
-        raise _unlabelled(obj)
+        raise unlabelled(obj)
     if obj.dtype.kind not in "biuf":
         name = "the array" if obj.name is None else repr(obj.name)
         raise SchemaError(f"need real numbers, {name} has dtype {obj.dtype}")
 
 
-def _unlabelled(found: object) -> SchemaError:
+def unlabelled(found: object) -> SchemaError:
+    """What to raise where an array without labels, or a whole Dataset, was given."""
     return SchemaError(
         f"need an xarray.DataArray, found {type(found).__name__}: name its dimensions with "
         "xr.DataArray(values, dims=(...)), or choose a variable of the Dataset"

@@ -16,7 +16,7 @@ from fhemb_xr import accessor
 
 ROOT = Path(fx.__file__).parent
 INGEST = Path(ingest.__file__).parent
-BASE = {"errors", "options", "budget", "schema", "typing", "dask_internals"}
+BASE = {"errors", "options", "budget", "schema", "clock", "typing", "dask_internals"}
 FLOORS = {  # what each room may import of this package
     "kernels": {"kernels", "typing"},
     "nn": {"nn", "kernels"} | BASE,
@@ -62,7 +62,7 @@ def test_floors__imports_point_down(path):
 
 @pytest.mark.parametrize("path", sorted(INGEST.rglob("*.py")), ids=lambda p: p.name)
 def test_floors__ingest_sees_the_schema_the_errors_and_the_stores_only(path):
-    allowed = {"schema", "errors", "io", "budget", "typing"}
+    allowed = {"schema", "clock", "errors", "io", "budget", "typing"}
     if path.name == "demo.py":
         allowed |= {"testing"}  # the demo's audience is simulated
     if path.name in ("cli.py", "demo.py"):

@@ -1,0 +1,420 @@
+"""The clock of an array: its rate, its start, its gaps, read once and in one place.
+
+Whoever takes or returns seconds, hertz, frames or lags asks a :class:`Clock`. It reads the
+coordinate ``time``, the coordinate ``frame`` and the attribute ``sampling_rate``, and no data.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError
+from fhemb_xr.typing import F64
+
+JITTER = 0.1
+"""Share of a step by which a step may differ from the usual one."""
+STAMP_S = 1e-3
+"""Seconds that stamps are rounded to by many recorders: 33, 34, 33 ms is an even clock."""
+RATE_TOLERANCE = 0.01
+"""Share by which the attribute ``sampling_rate`` may differ from the coordinate ``time``."""
+SAME_STEP = 0.5
+"""Share of a step by which the moments of two clocks may differ and count as the same."""
+SECONDS, DATES, SAMPLES = "seconds", "dates", "samples"
+_NANOSECONDS = {"D": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9, "s": 10**9,
+                "ms": 10**6, "us": 10**3, "ns": 1}  # fmt: skip
+_IN_WORDS = ("", "s", "sec", "secs", "second", "seconds", "1")
+_HOW = (
+    f"give it with x.attrs[{schema.SAMPLING_RATE!r}] = ... [Hz], or the moments with "
+    ".assign_coords(time=...) [s]"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Clock:
+    """When the samples of one array were taken.
+
+    Attributes
+    ----------
+    n
+        Number of samples.
+    kind
+        ``"seconds"``: ``time`` holds seconds; ``"dates"``: it holds dates (``datetime64`` of
+        any unit); ``"samples"``: there is no such coordinate.
+    start_ns
+        First moment [ns], on the clock's own origin.
+    elapsed
+        Seconds since the first sample, or None where there is no coordinate ``time``.
+    resolution_s
+        Distance of two moments that the coordinate can tell apart [s].
+    attribute_hz
+        What ``attrs["sampling_rate"]`` says, or None.
+    """
+
+    n: int
+    kind: str
+    start_ns: int
+    elapsed: F64 | None
+    resolution_s: float
+    attribute_hz: float | None
+    _labels: Any = None
+    _frame: Any = None
+
+    @staticmethod
+    def of(x: xr.DataArray | xr.Dataset) -> "Clock":
+        """Read the clock of an array or a Dataset.
+
+        Raises
+        ------
+        SchemaError
+            If the coordinate ``time`` holds neither seconds nor dates, or the attribute
+            ``sampling_rate`` is not a positive number.
+        """
+        if not isinstance(x, xr.DataArray | xr.Dataset):
+            raise schema.unlabelled(x)
+        rate, n = attribute_hz(x), x.sizes.get(schema.TIME, 0)
+        values = _coordinate(x)
+        if values is None:
+            return Clock(n, SAMPLES, 0, None, 0.0, rate, None, _frames(x))
+        kind, start, elapsed, resolution = _read(values, x[schema.TIME].attrs.get("units"))
+        return Clock(n, kind, start, elapsed, resolution, rate, values, _frames(x))
+
+    @cached_property
+    def _steps(self) -> F64:
+        return np.diff(self.elapsed) if self.elapsed is not None else np.empty(0)
+
+    @cached_property
+    def gaps(self) -> Any:
+        """Positions after which the step is not the usual one: a gap, a jump, a repetition."""
+        usual = self.usual_step_s
+        slack = max(JITTER * usual, min(max(STAMP_S, self.resolution_s), usual / 2))
+        uneven = ~(np.abs(self._steps - usual) <= slack * (1 + 1e-9)) | ~(self._steps > 0)
+        return np.flatnonzero(uneven)
+
+    @property
+    def usual_step_s(self) -> float:
+        """Median distance of two samples [s], NaN where fewer than two have a moment."""
+        return float(np.median(self._steps)) if self._steps.size else np.nan
+
+    @property
+    def regular(self) -> bool:
+        """Whether the clock ticks evenly, or there is none that could say otherwise."""
+        return self.gaps.size == 0
+
+    @cached_property
+    def _coordinate_hz(self) -> float | None:
+        """``(n - 1) / (last - first)``, over the even steps where there are gaps too."""
+        even = np.delete(self._steps, self.gaps)
+        if not even.size or 2 * even.size < self._steps.size:
+            return None
+        rate = even.size / float(even.sum())
+        whole = round(rate)
+        return float(whole) if np.isclose(rate, whole, rtol=1e-6, atol=0) else rate
+
+    @cached_property
+    def known_hz(self) -> float | None:
+        """Samples a second, or None where nothing says it. For handing on; see :attr:`rate_hz`.
+
+        The coordinate decides. An attribute that predicts the last moment to a tenth of a step
+        is the same rate, exactly.
+        """
+        ticks, said = self._coordinate_hz, self.attribute_hz
+        if ticks is None:
+            return said if self.regular else None
+        if said is None:
+            return ticks
+        return said if abs(ticks / said - 1) * max(self.n - 1, 1) <= JITTER else ticks
+
+    @cached_property
+    def rate_hz(self) -> float:
+        """Samples a second [Hz].
+
+        Raises
+        ------
+        SchemaError
+            If nothing says it, or the attribute says another rate than the coordinate has.
+        """
+        ticks, said = self._coordinate_hz, self.attribute_hz
+        if ticks is not None and said is not None:
+            slack = max(RATE_TOLERANCE, JITTER / max(self.n - 1, 1))
+            if not abs(said - ticks) <= slack * ticks * (1 + 1e-9):
+                raise SchemaError(
+                    f"the attribute {schema.SAMPLING_RATE!r} says {said:g} Hz, 'time' has "
+                    f"{ticks:.6g} Hz: set the right one with "
+                    f".assign_attrs({schema.SAMPLING_RATE}=...)"
+                )
+        if self.known_hz is None:
+            found = (
+                "has no even step"
+                if self.n > 1 and self.elapsed is not None
+                else "is not there"
+            )
+            raise SchemaError(
+                f"the sampling rate is needed, and neither the coordinate 'time' ({found}) nor "
+                f"the attribute {schema.SAMPLING_RATE!r} says it: {_HOW}"
+            )
+        return self.known_hz
+
+    @property
+    def attrs(self) -> dict[str, float]:
+        """``{"sampling_rate": …}`` for a result on this clock; empty where it is not known."""
+        return {} if self.known_hz is None else {schema.SAMPLING_RATE: self.known_hz}
+
+    def require_regular(self) -> "Clock":
+        """The clock itself, if it ticks evenly: samples are counted as time.
+
+        Raises
+        ------
+        SchemaError
+            With the first uneven step, or the rate that the attribute says and the clock has
+            not.
+        """
+        if not self.regular:
+            k = int(self.gaps[0])
+            raise SchemaError(
+                f"'time' is not regular: after {self.moment(k)} comes {self.moment(k + 1)}, "
+                f"the usual step is {self.usual_step_s:.6g} s ({self.gaps.size} such places): "
+                "sort it, put in what is missing as NaN with .reindex(time=...), or analyse "
+                "the parts"
+            )
+        if self.known_hz is not None:
+            _ = self.rate_hz
+        return self
+
+    def moment(self, k: int) -> str:
+        """The moment of sample ``k`` in words."""
+        if self._labels is None:
+            return f"sample {k}"
+        if self.kind == DATES:
+            return str(self._labels[k])
+        return (
+            f"{self.start_ns / 1e9 + self.elapsed[k]:.10g} s"
+            if self.elapsed is not None
+            else ""
+        )
+
+    @property
+    def seconds(self) -> F64:
+        """Seconds of every sample on the clock's own origin.
+
+        Raises
+        ------
+        SchemaError
+            If the clock is of dates, or there is none and the rate is not known.
+        """
+        if self.kind == DATES:
+            raise SchemaError(
+                "seconds are asked for, and 'time' holds dates: choose where they begin with "
+                ".assign_coords(time=(x.time - x.time[0]) / np.timedelta64(1, 's'))"
+            )
+        if self._labels is not None and self._labels.dtype.kind in "iuf":
+            return np.asarray(self._labels, dtype=np.float64)
+        return self.start_ns / 1e9 + self.since_first
+
+    @property
+    def since_first(self) -> F64:
+        """Seconds of every sample since the first one."""
+        return np.arange(self.n) / self.rate_hz if self.elapsed is None else self.elapsed
+
+    @property
+    def start_s(self) -> float:
+        """Second of the first sample; 0 for a clock of dates or of samples."""
+        return self.start_ns / 1e9 if self.kind == SECONDS else 0.0
+
+    @property
+    def frames(self) -> Any:
+        """Number of every frame: the coordinate ``frame``, else ``time`` times the rate."""
+        if self._frame is None:
+            return np.rint(self.seconds * self.rate_hz).astype(np.int64)
+        data: Any = self._frame
+        # a lazy one is read: it is 8 bytes a frame, and nothing else knows the numbers
+        return np.asarray(data.compute(scheduler="synchronous") if _lazy(data) else data)
+
+    def samples(self, name: str, seconds: float, least: int = 0) -> int:
+        """Seconds as a whole number of samples, rounded.
+
+        Raises
+        ------
+        ValueError
+            If they are not a finite number, below 0, or fewer than ``least`` samples.
+        SchemaError
+            As :attr:`rate_hz`.
+        """
+        wanted = number_of_seconds(name, seconds)
+        n = round(wanted * self.rate_hz)
+        if wanted < 0 or n < least:
+            raise ValueError(
+                f"{name} is a number of seconds of {least} samples or more at "
+                f"{self.rate_hz:g} Hz, found {seconds!r}"
+            )
+        return n
+
+
+def number_of_seconds(name: str, value: object) -> float:
+    """A finite number of seconds as a float.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    found = np.asarray(value)
+    if found.dtype.kind not in "iuf" or found.size != 1 or not np.isfinite(found).all():
+        raise ValueError(f"{name} is a number of seconds, found {value!r}")
+    return float(found.reshape(())[()])
+
+
+def require_same(a: Clock, b: Clock) -> float:
+    """Rate of two clocks [Hz], if every sample of one has its partner in the other.
+
+    Both are even. Moments agree to half a step, in whatever units they are; a clock without
+    moments agrees with every other of its rate.
+
+    Raises
+    ------
+    SchemaError
+        If one is uneven or of unknown rate.
+    ValueError
+        If they differ, with both.
+    """
+    if a.n != b.n:
+        raise ValueError(
+            f"the series have {a.n} and {b.n} samples: select the same time of both"
+        )
+    a, b = a.require_regular(), b.require_regular()
+    if a.known_hz is None or b.known_hz is None:  # the one that knows speaks for both
+        return (b if a.known_hz is None else a).rate_hz
+    slack = max(RATE_TOLERANCE * 1e-3, SAME_STEP / max(a.n - 1, 1))
+    if abs(a.rate_hz / b.rate_hz - 1) > slack:
+        raise ValueError(
+            f"the series have {a.rate_hz:g} and {b.rate_hz:g} samples a second: resample one"
+        )
+    if a.elapsed is None or b.elapsed is None:
+        return a.rate_hz
+    late = _later(a, b) + b.elapsed - a.elapsed
+    if not np.all(np.abs(late) <= SAME_STEP / a.rate_hz):
+        raise ValueError(
+            "the series are of different times: select the same time of both, or drop the "
+            "clock with .drop_vars('time') to compare sample by sample"
+        )
+    return a.rate_hz
+
+
+def on_one_origin(a: Clock, b: Clock) -> tuple[F64, F64]:
+    """Seconds of the samples of two clocks, even or not, on the origin of the first.
+
+    Raises
+    ------
+    ValueError
+        If one holds dates and the other seconds.
+    SchemaError
+        If one has no moments and its rate is not known.
+    """
+    if a.kind != DATES and b.kind != DATES:
+        return a.seconds, b.seconds
+    return a.since_first, _later(a, b) + b.since_first
+
+
+def _later(a: Clock, b: Clock) -> float:
+    """Seconds by which ``b`` starts later than ``a``."""
+    if (a.kind == DATES) != (b.kind == DATES):
+        raise ValueError(
+            f"one clock holds {a.kind}, the other {b.kind}: give both the same kind with "
+            ".assign_coords(time=...)"
+        )
+    return (b.start_ns - a.start_ns) / 1e9
+
+
+def attribute_hz(x: xr.DataArray | xr.Dataset) -> float | None:
+    """What ``attrs["sampling_rate"]`` says [Hz], or None.
+
+    Raises
+    ------
+    SchemaError
+        If it is not a positive number.
+    """
+    said = x.attrs.get(schema.SAMPLING_RATE)
+    if said is None:
+        return None
+    value = np.asarray(said)
+    if value.dtype.kind in "iuf" and value.size == 1:
+        rate = float(value.reshape(())[()])
+        if np.isfinite(rate) and rate > 0:
+            return rate
+    raise SchemaError(
+        f"the attribute {schema.SAMPLING_RATE!r} is a positive number [Hz], found {said!r}"
+    )
+
+
+def _coordinate(x: xr.DataArray | xr.Dataset) -> Any:
+    """Values of the coordinate ``time``, as NumPy has them; None where there is none."""
+    if schema.TIME not in x.dims or schema.TIME not in x.coords:
+        return None
+    held = x[schema.TIME].variable
+    if held.dims != (schema.TIME,):
+        raise SchemaError(f"the coordinate 'time' lies along {held.dims}, need ('time',)")
+    if schema.TIME in x.indexes:
+        index = x.indexes[schema.TIME]
+        if getattr(index, "tz", None) is not None:  # moments are moments in every zone
+            return index.tz_convert("UTC").tz_localize(None).to_numpy()
+        return held.values if held.dtype.kind in "iufmM" else _unreadable(index)
+    if _lazy(held.data):
+        raise SchemaError(
+            "the coordinate 'time' is lazy: .assign_coords(time=x.time.compute())"
+        )
+    return held.values if held.dtype.kind in "iufmM" else _unreadable(held.values)
+
+
+def _unreadable(found: Any) -> Any:
+    first = found[0] if len(found) else None
+    kind = f"{type(first).__module__}.{type(first).__qualname__}"
+    cure = (
+        "change the calendar with x.convert_calendar('standard')"
+        if kind.startswith("cftime")
+        else "set it with .assign_coords(time=...)"
+    )
+    raise SchemaError(f"'time' is in seconds or datetime64, found {kind}: {cure}")
+
+
+def _read(values: Any, units: object) -> tuple[str, int, F64, float]:
+    """Kind, start [ns], seconds since the start, and resolution [s] of a coordinate."""
+    if values.dtype.kind in "mM":
+        unit, count = np.datetime_data(values.dtype)
+        if unit not in _NANOSECONDS:
+            values, unit, count = values.astype(f"{values.dtype.kind}8[s]"), "s", 1
+        each = _NANOSECONDS[unit] * count
+        ticks = values.astype(np.int64)
+        # subtract before dividing: seconds since 1970 leave a float only 7 digits after them
+        elapsed = (ticks - ticks[:1]) * (each / 1e9)
+        elapsed[np.isnat(values)] = np.nan
+        start = int(ticks[0]) * each if ticks.size else 0
+        return (DATES if values.dtype.kind == "M" else SECONDS), start, elapsed, each / 1e9
+    if isinstance(units, str) and not _is_second(units):
+        raise SchemaError(
+            f"the coordinate 'time' is in {units!r}, need seconds: convert it with "
+            ".assign_coords(time=...)"
+        )
+    seconds = values.astype(np.float64)
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0)
+    resolution = float(np.spacing(largest)) if values.dtype.kind == "f" else 0.0
+    first = seconds[0] if seconds.size and np.isfinite(seconds[0]) else 0.0
+    return SECONDS, round(float(first) * 1e9), seconds - seconds[:1], resolution
+
+
+def _is_second(units: str) -> bool:
+    word = units.strip().lower()
+    return word in _IN_WORDS or word.startswith(("s since", "sec since", "seconds since"))
+
+
+def _frames(x: xr.DataArray | xr.Dataset) -> Any:
+    """Data of the coordinate ``frame`` along time, or None."""
+    if schema.FRAME not in x.coords or x[schema.FRAME].dims != (schema.TIME,):
+        return None
+    return x[schema.FRAME].variable.data
+
+
+def _lazy(data: Any) -> bool:
+    return hasattr(data, "dask")
