@@ -102,7 +102,7 @@ class Clock:
     @property
     def regular(self) -> bool:
         """Whether the clock ticks evenly, or there is none that could say otherwise."""
-        return self.gaps.size == 0
+        return not len(self.gaps)
 
     @cached_property
     def _coordinate_hz(self) -> float | None:
