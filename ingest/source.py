@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Protocol
 
 from fhemb_xr.errors import SourceError
@@ -122,7 +123,5 @@ class SnapshotLost(SourceError):  # noqa: N818 (likewise, but all readers start 
 def __getattr__(name: str) -> Any:
     """``PostgresSource``, whose former place this is; psycopg is imported with it only."""
     if name == "PostgresSource":
-        from ingest.postgres.source import PostgresSource
-
-        return PostgresSource
+        return import_module("ingest.postgres.source").PostgresSource
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

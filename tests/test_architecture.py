@@ -1,6 +1,7 @@
 """The floors: a module imports only from floors below its own."""
 
 import ast
+import graphlib
 import inspect
 import re
 import subprocess
@@ -35,6 +36,8 @@ FORBIDDEN = {
     "ops": {"zarr", "matplotlib", "holoviews"},
     "io": {"holoviews", "matplotlib"},
 }
+MOST = {"plot": 18}
+"""Folders with more than fifteen modules."""
 FILES = [
     p for p in ROOT.rglob("*.py") if p.relative_to(ROOT).parts[0].removesuffix(".py") in FLOORS
 ]
@@ -71,6 +74,62 @@ def test_floors__ingest_sees_the_schema_the_errors_and_the_stores_only(path):
         top, *rest = name.split(".")
         if top == "fhemb_xr":
             assert rest[0] in allowed, (path, name)
+
+
+BY_NAME = {
+    ".".join(p.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__"): p
+    for base in (ROOT, INGEST)
+    for p in sorted(base.rglob("*.py"))
+}
+
+
+def modules_used(path):
+    """Modules of ours that a file imports, wherever in it."""
+    for name in imports(path):
+        place = name if name in BY_NAME else name.rpartition(".")[0]
+        if place in BY_NAME:
+            yield place
+
+
+def test_modules__import_each_other_in_no_circle():
+    graph = {name: {*modules_used(path)} - {name} for name, path in BY_NAME.items()}
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize(
+    "floor", ["fhemb_xr.kernels", "fhemb_xr.ops", "fhemb_xr.io", "fhemb_xr.plot", "ingest"]
+)
+def test_rooms__of_a_floor_import_each_other_in_no_circle(floor):
+    def room(name):
+        return ".".join(name.split(".")[: floor.count(".") + 2])
+
+    graph = {}
+    for name, path in BY_NAME.items():
+        if name.startswith(f"{floor}."):
+            used = {room(n) for n in modules_used(path) if n.startswith(f"{floor}.")}
+            graph.setdefault(room(name), set()).update(used - {room(name)})
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def body_lines(function):
+    first, *rest = function.body
+    is_text = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return function.end_lineno - (rest[0] if is_text and rest else first).lineno + 1
+
+
+@pytest.mark.parametrize("path", BY_NAME.values(), ids=BY_NAME)
+def test_functions__are_short(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            assert body_lines(node) <= 60, node.name
+
+
+def test_folders__hold_at_most_fifteen_modules_and_have_a_face_of_a_sentence():
+    for base in (ROOT, INGEST):
+        for face in base.rglob("__init__.py"):
+            assert ast.get_docstring(ast.parse(face.read_text())), face
+            modules = [p for p in face.parent.glob("*.py") if p.name[:2] != "__"]
+            assert len(modules) <= MOST.get(face.parent.name, 15), face.parent
 
 
 MADE = ("Client(", "LocalCluster(", "dask.config.set(", "config.set(", "print(")
