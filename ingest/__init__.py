@@ -9,19 +9,29 @@ if TYPE_CHECKING:
     from ingest.run import ingest
     from ingest.stacks import StackSource
     from ingest.store.verification import verify
-    from ingest.streams.traces import open_trace
+    from ingest.streams.traces import open_events, open_trace
 
 _HOME = {
     "Hints": "ingest.hints",
     "PostgresSource": "ingest.postgres.source",
     "StackSource": "ingest.stacks",
     "ingest": "ingest.run",
+    "open_events": "ingest.streams.traces",
     "open_trace": "ingest.streams.traces",
     "plan": "ingest.planning",
     "verify": "ingest.store.verification",
 }
 
-__all__ = ["Hints", "PostgresSource", "StackSource", "ingest", "open_trace", "plan", "verify"]
+__all__ = [
+    "Hints",
+    "PostgresSource",
+    "StackSource",
+    "ingest",
+    "open_events",
+    "open_trace",
+    "plan",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,8 @@
-"""Physiological traces in files: BDF and EDF, and CSV with an even or an uneven clock."""
+"""Physiological traces in files: BDF and EDF, and tables with an even or an uneven clock."""
 
 import threading
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import SourceError, UnknownNameError, nearest
 from fhemb_xr.typing import F64
+from ingest.files.contents import needed
+from ingest.streams import table_layouts
 
 CHANNEL, TRACE = "channel", "trace"
 RECORDS = (".bdf", ".edf")
-UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+UNITS_S = table_layouts.UNITS_S
 _one_at_a_time = threading.Lock()  # edflib refuses a file that is open, and is not thread-safe
 
 
@@ -25,28 +29,37 @@ def open_trace(
     time: str | None = None,
     time_unit: str = "s",
     rate_hz: float | None = None,
-    separator: str = ",",
+    separator: str | None = None,
+    decimal: str | None = None,
+    names: Sequence[str] | None = None,
     chunk_s: float = 60.0,
 ) -> xr.DataArray:
     r"""Open a physiological trace, lazily.
 
-    Nothing of the header but rates, labels and units is taken: no name, no date. A result of
+    Of the header only rates, labels and units are taken: no name, no date. A result of
     :func:`fhemb_xr.save` opens with :func:`fhemb_xr.open_result`.
 
     Parameters
     ----------
     file
-        ``.bdf``, ``.edf``, or a table with a header line (``.csv``, ``.tsv``, ``.txt``).
+        ``.bdf``, ``.edf``, or a table in text (``.csv``, ``.tsv``, ``.txt``, also ``.gz``).
+        Comments, a preamble and a row of units may come first.
     channels
         A label, or several of one rate; by default all. A BioSemi's triggers are its channel
-        ``"Status"``, lowest eight bits.
+        ``"Status"``, lowest eight bits (:func:`fhemb_xr.events` finds the codes). Equal labels
+        are numbered from the second on, with a warning.
     time, time_unit
-        Of a table: the column with the clock, even or not, and its unit (``s ms us``). The
-        trace starts at 0.
+        Of a table: the column with the clock, even or not, and its unit (``s ms us``). ISO 8601
+        moments and times of the day need no unit. The trace starts at 0.
     rate_hz
-        Of a table without a clock [Hz].
-    separator
-        Of the columns of a table.
+        Sampling rate [Hz] of a table without a clock. BIDS (the ``.json`` beside the table),
+        Empatica E4 and Qualisys tell it themselves.
+    separator, decimal
+        Sign between the columns of a table, and the decimal point of its numbers; None: those
+        that the first lines have.
+    names
+        Names of the columns of a table without a header; None: those of BIDS or Empatica, else
+        ``column_0``, ``column_1``, ...
     chunk_s
         Length of a chunk of a BDF or EDF file [s]; a table is one chunk.
 
@@ -61,17 +74,18 @@ def open_trace(
     UnknownNameError
         No such channel or column (a ``KeyError``), with the nearest.
     SourceError
-        The file is not there or not what its name says; or a clock does not increase.
+        The file is not there, is damaged or not what its name says; a clock does not increase;
+        a cell is no number; an EDF+ has gaps (EDF+D), or annotations and no signal.
     ValueError
         Channels of several rates, a table with neither or both of clock and rate, or a number
         out of range.
-    ImportError
+    ConfigError
         If pyedflib is not installed: ``pip install 'fhemb_xr[physio]'``.
 
     Notes
     -----
     Memory: a chunk. Tasks: three per channel and chunk. Computes at call: none; of a table the
-    header and the clock are read.
+    first lines and the clock are read.
 
     Examples
     --------
@@ -92,9 +106,52 @@ def open_trace(
             raise ValueError(f"chunk_s is a positive number of seconds, found {chunk_s!r}")
         out = _record(path, channels, chunk_s)
     else:
-        out = _table(path, channels, time, time_unit, rate_hz, separator)
+        layout = table_layouts.understood(path, separator, decimal, names)
+        out = _table(layout, channels, time, time_unit, rate_hz)
     out[schema.TIME].attrs = {"units": "s", "axis": "T"}
     return out.isel({CHANNEL: 0}) if isinstance(channels, str) else out
+
+
+def open_events(file: str | Path) -> xr.Dataset:
+    """Read the annotations of an EDF+ or BDF+ as a table of events.
+
+    Parameters
+    ----------
+    file
+        ``.edf`` or ``.bdf``, with or without signals.
+
+    Returns
+    -------
+    Dataset along ``event``: ``onset`` [s] from the beginning of the record, ``duration`` [s]
+    (NaN where none was noted), ``text``.
+
+    Raises
+    ------
+    SourceError
+        There is no such file, it is damaged, or is no EDF or BDF.
+    ConfigError
+        If pyedflib is not installed: ``pip install 'fhemb_xr[physio]'``.
+
+    Notes
+    -----
+    Memory: the annotations. Computes at call: all of them are read.
+    """
+    path = Path(file).expanduser()
+    if path.suffix.lower() not in RECORDS:
+        raise SourceError(
+            f"annotations are read of {' and '.join(RECORDS)}, found {path.name!r}"
+        )
+    with _one_at_a_time, _reader(path) as reader:
+        onset, duration, text = reader.readAnnotations()
+    spans = np.asarray(duration, dtype=np.float64)
+    return xr.Dataset(
+        {
+            "onset": ("event", np.asarray(onset, dtype=np.float64), {"units": "s"}),
+            "duration": ("event", np.where(spans < 0, np.nan, spans), {"units": "s"}),
+            "text": ("event", np.asarray(text, dtype=str)),
+        },
+        attrs={"long_name": "annotations"},
+    )
 
 
 def _chosen(asked: str | Sequence[str] | None, there: list[str], what: str) -> list[str]:
@@ -131,88 +188,120 @@ def _record(path: Path, asked: Any, chunk_s: float) -> xr.DataArray:
     return _labelled(data, names, units, clock, rate_hz)
 
 
+def _reader(path: Path) -> Any:
+    """An opened record; one with gaps in it is refused."""
+    pyedflib = needed("pyedflib", "EDF and BDF files", "physio")
+    try:
+        with path.open("rb") as file:
+            kind = file.read(236)[192:197]
+        if kind in (b"EDF+D", b"BDF+D"):
+            raise SourceError(
+                f"{path.name!r} has gaps in time ({kind.decode()}), which are not read: make "
+                f"an {kind[:4].decode()}C or separate files of it, e.g. with EDFbrowser"
+            )
+        return pyedflib.EdfReader(str(path))
+    except SourceError:
+        raise
+    except OSError as error:
+        reason = str(error).removeprefix(str(path)).strip(": ")
+        raise SourceError(f"{path.name!r} cannot be read ({reason})") from None
+
+
 def _header(path: Path) -> dict[str, tuple[int, float, int, str]]:
     """Place, rate [Hz], samples and unit of each channel by its label."""
-    import pyedflib
+    with _one_at_a_time, _reader(path) as reader:
+        labels = [label.strip() for label in reader.getSignalLabels()]
+        if not labels:
+            raise SourceError(
+                f"{path.name!r} has no signal, only annotations: ingest.open_events reads them"
+            )
+        lengths = reader.getNSamples()
+        return {
+            label: (
+                i,
+                float(reader.getSampleFrequency(i)),
+                int(lengths[i]),
+                reader.getPhysicalDimension(i).strip(),
+            )
+            for i, label in enumerate(numbered(labels, path.name))
+        }
 
-    with _one_at_a_time:
-        try:
-            reader = pyedflib.EdfReader(str(path))
-        except OSError as error:
-            reason = str(error).removeprefix(str(path)).strip(": ")
-            raise SourceError(f"{path.name!r} cannot be read ({reason})") from None
-        with reader:
-            found: dict[str, tuple[int, float, int, str]] = {}
-            lengths = reader.getNSamples()
-            for i, label in enumerate(reader.getSignalLabels()):
-                unit = reader.getPhysicalDimension(i).strip()
-                rate_hz = float(reader.getSampleFrequency(i))
-                found.setdefault(label.strip(), (i, rate_hz, int(lengths[i]), unit))
-    return found
+
+def numbered(labels: Sequence[str], file: str) -> list[str]:
+    """Labels that are all different: the second of a kind gets a ``_2``, with a warning.
+
+    Examples
+    --------
+    >>> numbered(["ECG", "EMG"], "a.edf")
+    ['ECG', 'EMG']
+    """
+    twice = [label for label, n in Counter(labels).items() if n > 1]
+    if not twice:
+        return list(labels)
+    seen: Counter[str] = Counter()
+    out: list[str] = []
+    for label in labels:
+        seen[label] += 1
+        name = label if seen[label] == 1 else f"{label}_{seen[label]}"
+        while name in out or (name != label and name in labels):
+            name += "_"
+        out.append(name)
+    warnings.warn(
+        f"{file!r} has several channels called {', '.join(map(repr, twice))}: the second is "
+        f"now called {out[_second(labels, twice[0])]!r}, and so on",
+        UserWarning,
+        stacklevel=5,
+    )
+    return out
+
+
+def _second(labels: Sequence[str], label: str) -> int:
+    return [i for i, other in enumerate(labels) if other == label][1]
 
 
 def _samples(channels: Any, places: Any, *, path: str, version: Any) -> F64:
     """``(c,), (t,) -> (c, t)``; the file is closed again, so that others may read it."""
-    import pyedflib
-
-    with _one_at_a_time, pyedflib.EdfReader(path) as reader:
+    with _one_at_a_time, _reader(Path(path)) as reader:
         start, n = int(places[0]), len(places)
         return np.stack([reader.readSignal(int(c), start, n) for c in channels])
 
 
 def _table(
-    path: Path, asked: Any, time: str | None, unit: str, rate_hz: float | None, separator: str
+    layout: table_layouts.Layout, asked: Any, time: str | None, unit: str, rate_hz: float | None
 ) -> xr.DataArray:
     import dask
     import dask.array as da
-    import pandas as pd
 
+    table, path = layout.table, layout.table.path
+    columns = numbered(layout.names, path.name)
+    place = {name: i for i, name in enumerate(columns)}
+    if time is None and rate_hz is None:
+        rate_hz = layout.rate_hz
     if (time is None) == (rate_hz is None):
         raise ValueError("a table has a clock (time=, a column) or a rate (rate_hz=), not both")
     if unit not in UNITS_S:
         raise ValueError(f"time_unit is one of {', '.join(UNITS_S)}, found {unit!r}")
-    try:
-        columns = [str(c) for c in pd.read_csv(path, sep=separator, nrows=0).columns]
-        first = columns[0] if time is None else _chosen(time, columns, "column")[0]
-        clock = pd.read_csv(path, sep=separator, usecols=[first])[first]
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path.name!r} is not a table ({type(error).__name__})") from None
-    names = _chosen(asked, [c for c in columns if c != time], "column")
-    if rate_hz is None:
-        seconds = _seconds(clock, UNITS_S[unit], path.name)
-    elif np.isfinite(rate_hz) and rate_hz > 0:
-        seconds = np.arange(len(clock)) / rate_hz
-    else:
+    if rate_hz is not None and not (np.isfinite(rate_hz) and rate_hz > 0):
         raise ValueError(f"rate_hz is a positive number, found {rate_hz!r}")
+    table_layouts.require_rate(layout, rate_hz)
+    wanted = _chosen(asked, [c for c in columns if c != time], "column")
+    if time is not None:
+        at = place[_chosen(time, columns, "column")[0]]
+        seconds = table_layouts.seconds(table, at, UNITS_S[unit])
+    else:
+        assert rate_hz is not None
+        seconds = np.arange(table_layouts.length(table, place[wanted[0]])) / rate_hz
     status = path.stat()
     values = dask.delayed(_columns, pure=True)(
-        str(path), names, separator, (status.st_mtime_ns, status.st_size)
+        table, [place[n] for n in wanted], (status.st_mtime_ns, status.st_size)
     )
-    data = da.from_delayed(values, (len(names), len(clock)), np.float64)
-    return _labelled(data, names, [""] * len(names), seconds, rate_hz)
+    data = da.from_delayed(values, (len(wanted), len(seconds)), np.float64)
+    return _labelled(data, wanted, [layout.units[place[n]] for n in wanted], seconds, rate_hz)
 
 
-def _columns(path: str, names: list[str], separator: str, version: Any) -> F64:
-    import pandas as pd
-
-    table = pd.read_csv(path, sep=separator, usecols=names)[names]
-    return np.ascontiguousarray(table.to_numpy(dtype=np.float64, na_value=np.nan).T)
-
-
-def _seconds(clock: Any, scale: float, name: str) -> F64:
-    import pandas as pd
-
-    ticks = pd.to_numeric(clock, errors="coerce").to_numpy(dtype=np.float64)
-    wrong = np.flatnonzero(~np.isfinite(ticks))
-    if wrong.size:
-        raise SourceError(f"the clock of {name!r} has no number in line {wrong[0] + 2}")
-    back = np.flatnonzero(np.diff(ticks) <= 0)
-    if back.size:
-        raise SourceError(
-            f"the clock of {name!r} does not increase in line {back[0] + 3}: "
-            f"{ticks[back[0]]:g}, then {ticks[back[0] + 1]:g}"
-        )
-    return np.asarray((ticks - ticks[:1]) * scale)
+def _columns(table: Any, places: list[int], version: Any) -> F64:
+    values: F64 = table.read(places)
+    return values
 
 
 def _labelled(
