@@ -12,6 +12,7 @@ from fhemb_xr.io.privacy.pseudonyms import anonymize
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.io.streams import open_streams
+from fhemb_xr.ops.cardiac.events import beats_at, events
 from fhemb_xr.ops.cardiac.heartbeats import beats, cardiac_wave, instantaneous_rate, rr
 from fhemb_xr.ops.cardiac.pairing import pair
 from fhemb_xr.ops.cardiac.pairing_accuracy import pairing_accuracy
@@ -57,12 +58,14 @@ __all__ = [
     "bandpass",
     "barycentre",
     "beats",
+    "beats_at",
     "cardiac_wave",
     "classify",
     "clusters",
     "coverage",
     "embed",
     "embed_relation",
+    "events",
     "features",
     "forget",
     "from_coefficients",

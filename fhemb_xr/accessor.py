@@ -11,6 +11,7 @@ from fhemb_xr.io import store
 from fhemb_xr.io.privacy import pseudonyms
 from fhemb_xr.ops import pipeline
 from fhemb_xr.ops.cardiac import (
+    events,
     heartbeats,
     pairing,
     pairing_accuracy,
@@ -138,6 +139,7 @@ class FhembDataArray(_Accessor):
     synchrony = _method(significance.synchrony)
     isc = _method(isc.isc)
     beats = _method(heartbeats.beats)
+    events = _method(events.events)
     rr = _method(heartbeats.rr)
     instantaneous_rate = _method(heartbeats.instantaneous_rate)
     cardiac_wave = _method(heartbeats.cardiac_wave)
@@ -166,6 +168,7 @@ class FhembDataset(_Accessor):
 
 
 NOT_METHODS = {
+    "beats_at",
     "forget",
     "local_cluster",
     "open_embedding",

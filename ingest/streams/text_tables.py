@@ -41,6 +41,12 @@ _UNITS = {
     "us/cm", "µs/cm", "mmhg", "degc", "°c", "c", "k", "mm", "cm", "m", "g", "nm", "1/min",
     "n/a", "-", "", "bool", "unitless", "kpa", "ohm", "kohm", "seconds", "volts",
 }  # fmt: skip
+QUALISYS = (
+    "NO_OF_FRAMES", "NO_OF_CAMERAS", "NO_OF_MARKERS", "FREQUENCY", "NO_OF_ANALOG",
+    "ANALOG_FREQUENCY", "DESCRIPTION", "TIME_STAMP", "DATA_INCLUDED", "EVENT", "MARKER_NAMES",
+    "TRAJECTORY_TYPES",
+)  # fmt: skip
+"""Lines before the table of a Qualisys, by their first cell."""
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d+)?)?(Z|[+-]\d\d:?\d\d)?)?$")
 _CLOCK = re.compile(r"\d{1,3}:\d\d(:\d\d)?([.,]\d+)?$")
 
@@ -69,18 +75,15 @@ class Table:
         SourceError
             A cell is no number, which it names, or the table is damaged.
         """
-        import pandas as pd
-
         try:
             table = self._parsed(places)
+        except (ValueError, OSError, EOFError, zlib.error) as error:
+            raise self.damaged(error) from None
+        try:
             values = table.to_numpy(dtype=np.float64, na_value=np.nan)
-        except ValueError as error:
-            if isinstance(error, pd.errors.ParserError | UnicodeDecodeError):
-                raise self.damaged(error) from None
+        except ValueError:
             texts = self._parsed(places, dtype=str)
             values = np.stack([self._numbers(texts[p], p) for p in places], axis=1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise self.damaged(error) from None
         return np.ascontiguousarray(values.T)
 
     def texts(self, place: int) -> Any:
@@ -101,7 +104,8 @@ class Table:
         with opened(self.path, self.encoding) as text:
             table = pd.read_csv(
                 text, sep=r"\s+" if self.separator == " " else self.separator, header=None,
-                names=list(range(self.width)), usecols=sorted(set(places)), index_col=False,
+                # all columns: of some only, pandas would cut longer rows in silence
+                names=list(range(self.width)),
                 skiprows=self.skip, decimal=self.decimal, comment="#", dtype=dtype,
                 skipinitialspace=True, skip_blank_lines=True, na_values=["-nan(ind)", "n/a"],
                 low_memory=False, float_precision="round_trip",
@@ -149,12 +153,17 @@ def look(path: Path, *, separator: str | None = None, decimal: str | None = None
     rows = [(i, _cells(line, split_by)) for i, line in kept]
     point = decimal or _decimal([cells for _, cells in rows], split_by)
     width = Counter(len(cells) for _, cells in rows[len(rows) // 2 :]).most_common(1)[0][0]
-    fitting = [(i, c) for i, c in rows if width - 1 <= len(_bare(c)) <= width]
-    numeric = [k for k, (_, c) in enumerate(fitting) if any(_is_number(x, point) for x in c)]
+    fitting = [
+        (i, c) for i, c in rows if c[0] not in QUALISYS and width - 1 <= len(_bare(c)) <= width
+    ]
+    numeric = [k for k, (_, c) in enumerate(fitting) if len(c) == width and _is_data(c, point)]
     if not numeric:
-        raise SourceError(f"{path.name!r} is not a table: no row of it has a number")
+        raise SourceError(
+            f"{path.name!r} is not a table: no row of it has a number (with decimal commas: "
+            "decimal=',')"
+        )
     first = numeric[0]
-    all_numbers = all(_is_number(c, point) or not c for c in fitting[first][1])
+    all_numbers = all(_is_number(c, point) or _is_missing(c) for c in fitting[first][1])
     titles, units, first = _titles(fitting, first, all_numbers)
     numbers = fitting[first:]
     begin = numbers[0][0] if numbers else len(lines)
@@ -232,6 +241,15 @@ def _is_number(cell: str, decimal: str) -> bool:
     except ValueError:
         return False
     return cell.lower() not in ("nan", "inf", "-inf", "infinity")
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.lower() in _MISSING
+
+
+def _is_data(cells: Sequence[str], decimal: str) -> bool:
+    """Whether a row is one of numbers, missing ones too; no header is."""
+    return any(_is_number(c, decimal) for c in cells) or all(map(_is_missing, cells))
 
 
 def _titles(

@@ -5,19 +5,42 @@ import numpy as np
 from fhemb_xr.typing import F64, Bools, Floats
 
 
-def intervals(beats: Bools, times: F64) -> F64:
-    """Seconds since the beat before, at each beat, else NaN: ``(..., t), (t,) -> (..., t)``."""
-    out = np.full(beats.shape, np.nan)
-    for i in np.ndindex(beats.shape[:-1]):
-        at = np.flatnonzero(beats[i])
-        out[i][at[1:]] = np.diff(times[at])
+def gaps(x: Floats, *, longer: float) -> Bools:
+    """Samples in a run of more than ``longer`` missing ones: ``(..., t) -> (..., t)``."""
+    missing = ~np.isfinite(x)
+    out = np.zeros(x.shape, dtype=np.bool_)
+    for i in np.ndindex(x.shape[:-1]):
+        edges = np.flatnonzero(np.diff(missing[i].astype(np.int8), prepend=0, append=0))
+        for start, stop in edges.reshape(-1, 2):
+            out[i][start:stop] = stop - start > longer
     return out
 
 
-def phase(beats: Bools, times: F64, clock: F64, *, shortest: float, longest: float) -> F64:
-    """Beats since the first, with fractions, on a clock: ``(..., t), (t,), (n,) -> (..., n)``.
+def _steps(beats: Bools, gap: Bools, times: F64) -> F64:
+    """Seconds between beats; NaN where a gap lies between them: ``(t,) -> (beats - 1,)``."""
+    at = np.flatnonzero(beats)
+    before = np.cumsum(gap)[at]
+    return np.where(np.diff(before) > 0, np.nan, np.diff(times[at]))
 
-    Linear between two beats; NaN outside them, and in an interval that no heart makes.
+
+def intervals(beats: Bools, gap: Bools, times: F64) -> F64:
+    """Seconds since the beat before, at each beat: ``(..., t), (..., t), (t,) -> (..., t)``.
+
+    NaN where there is no beat, and where a gap lies between the two.
+    """
+    out = np.full(beats.shape, np.nan)
+    for i in np.ndindex(beats.shape[:-1]):
+        out[i][np.flatnonzero(beats[i])[1:]] = _steps(beats[i], gap[i], times)
+    return out
+
+
+def phase(
+    beats: Bools, gap: Bools, times: F64, clock: F64, *, shortest: float, longest: float
+) -> F64:
+    """Beats since the first, with fractions, on a clock: ``(..., t), (..., t) -> (..., n)``.
+
+    Linear between two beats; NaN outside them, over a gap, and in an interval that no heart
+    makes.
     """
     out = np.full((*beats.shape[:-1], clock.size), np.nan)
     for i in np.ndindex(beats.shape[:-1]):
@@ -25,26 +48,28 @@ def phase(beats: Bools, times: F64, clock: F64, *, shortest: float, longest: flo
         if at.size < 2:
             continue
         place = np.clip(np.searchsorted(at, clock, side="right") - 1, 0, at.size - 2)
-        gap = np.diff(at)[place]
-        inside = (clock >= at[0]) & (clock <= at[-1]) & (gap >= shortest) & (gap <= longest)
-        out[i] = np.where(inside, place + (clock - at[place]) / gap, np.nan)
+        step = _steps(beats[i], gap[i], times)[place]
+        inside = (clock >= at[0]) & (clock <= at[-1]) & (step >= shortest) & (step <= longest)
+        out[i] = np.where(inside, place + (clock - at[place]) / step, np.nan)
     return out
 
 
-def rate(beats: Bools, times: F64, clock: F64, *, shortest: float, longest: float) -> F64:
-    """Beats per minute on a clock: ``(..., t), (t,), (n,) -> (..., n)``.
+def rate(
+    beats: Bools, gap: Bools, times: F64, clock: F64, *, shortest: float, longest: float
+) -> F64:
+    """Beats per minute on a clock: ``(..., t), (..., t) -> (..., n)``.
 
     Sixty over an interval holds in its middle, and is linear from middle to middle; NaN where
     the phase is.
     """
-    out = phase(beats, times, clock, shortest=shortest, longest=longest)
+    out = phase(beats, gap, times, clock, shortest=shortest, longest=longest)
     for i in np.ndindex(beats.shape[:-1]):
         at = times[beats[i]]
-        gap = np.diff(at)
-        good = (gap >= shortest) & (gap <= longest)
+        step = _steps(beats[i], gap[i], times)
+        good = (step >= shortest) & (step <= longest)
         if good.any():
-            middles = (at[:-1] + gap / 2)[good]
-            smooth = np.interp(clock, middles, 60 / gap[good])
+            middles = (at[:-1] + step / 2)[good]
+            smooth = np.interp(clock, middles, 60 / step[good])
             out[i] = np.where(np.isfinite(out[i]), smooth, np.nan)
     return out
 

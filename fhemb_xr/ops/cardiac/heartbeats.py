@@ -1,14 +1,15 @@
 """Heart beats of a trace, and any trace on the clock of the frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import SchemaError
+from fhemb_xr.errors import ConfigError, SchemaError
 from fhemb_xr.kernels.cardiac import heartbeats as kernel
+from fhemb_xr.ops.cardiac.events import beats_at
 from fhemb_xr.ops.cardiac.trace_alignment import Clock, _times, _whole
 from fhemb_xr.ops.checks import among
 
@@ -16,6 +17,9 @@ KINDS = ("ecg", "pulse")
 SHORTEST_S, LONGEST_S = 0.27, 2.0
 """Intervals between beats [s] that a heart makes: 222 to 30 beats per minute."""
 _LOWEST_HZ = 50  # what a detector of R waves needs
+_DETECTOR_HZ = 75  # below it, the detector's filter up to 30 Hz has no room: sample up first
+GAP = "gap"
+"""Coordinate of beats: True in long gaps of the trace, over which no interval is counted."""
 
 
 def beats(trace: xr.DataArray, *, kind: str = "ecg") -> xr.DataArray:
@@ -24,14 +28,18 @@ def beats(trace: xr.DataArray, *, kind: str = "ecg") -> xr.DataArray:
     Parameters
     ----------
     trace
-        ``(…, time)``, sampled evenly; missing samples count as the mean.
+        ``(…, time)``, sampled evenly. Missing samples count as the mean; in a gap of more than
+        0.27 s no beat is found.
     kind
         ``"ecg"``: the R waves, by the detector of sleepecg, from 50 Hz on. ``"pulse"``: the
         crests of a pulse wave (of a finger, an ear, a face) between 0.7 and 3 Hz.
 
     Returns
     -------
-    Truth value of each sample, ``(…, time)``: a beat is known to half a sample.
+    Truth value of each sample, ``(…, time)``: a beat is known to half a sample. Where the
+    trace may have gaps (floats, lazy or with missing samples), the coordinate ``gap`` is True
+    in those of more than 0.27 s: :func:`rr` and the functions after it count no interval over
+    them.
 
     Raises
     ------
@@ -39,7 +47,7 @@ def beats(trace: xr.DataArray, *, kind: str = "ecg") -> xr.DataArray:
         No such kind (a ``KeyError``).
     SchemaError
         If there is no ``time``, no rate, or one too low for the kind.
-    ImportError
+    ConfigError
         If sleepecg is not installed: ``pip install 'fhemb_xr[physio]'``.
 
     Notes
@@ -65,7 +73,13 @@ def beats(trace: xr.DataArray, *, kind: str = "ecg") -> xr.DataArray:
     schema.require_dims(trace, schema.TIME)
     rate_hz = _even_rate(trace, _LOWEST_HZ if kind == "ecg" else 6)
     function = _r_waves if kind == "ecg" else _crests
+    if kind == "ecg":
+        _detector()  # where it is missing, it is named now
     out = _whole(function, trace, np.bool_, rate_hz=rate_hz)
+    if trace.dtype.kind == "f":
+        gap = _whole(kernel.gaps, trace, np.bool_, longer=SHORTEST_S * rate_hz)
+        if gap.chunks is not None or gap.values.any():
+            out = out.assign_coords({GAP: gap.variable})
     out.attrs = {"long_name": "heart beat", "units": "1", schema.SAMPLING_RATE: rate_hz}
     return out.rename("beat")
 
@@ -94,14 +108,33 @@ def _filled(x: Any) -> Any:
     return np.where(seen, x, x[seen].mean() if seen.any() else 0.0).astype(np.float64)
 
 
-def _r_waves(x: Any, *, rate_hz: float) -> Any:
-    from sleepecg.heartbeats import detect_heartbeats
+def _detector() -> Any:
+    try:
+        from sleepecg.heartbeats import detect_heartbeats
+    except ImportError:
+        raise ConfigError(
+            "beats of an electrocardiogram are found by sleepecg, which is not installed: "
+            "pip install 'fhemb_xr[physio]'"
+        ) from None
+    return detect_heartbeats
 
+
+def _r_waves(x: Any, *, rate_hz: float) -> Any:
+    detect, times_faster = _detector(), 1 if rate_hz >= _DETECTOR_HZ else 2
     out = np.zeros(x.shape, dtype=np.bool_)
     for i in np.ndindex(x.shape[:-1]):
         if np.ptp(series := _filled(x[i])) > 0:
-            out[i][detect_heartbeats(series, rate_hz)] = True
-    return out
+            found = detect(_sampled_up(series, times_faster), rate_hz * times_faster)
+            out[i][np.minimum(np.rint(found / times_faster).astype(int), out.shape[-1] - 1)] = 1
+    return out & ~kernel.gaps(x, longer=SHORTEST_S * rate_hz)
+
+
+def _sampled_up(series: Any, times: int) -> Any:
+    if times == 1:
+        return series
+    from scipy.signal import resample_poly
+
+    return resample_poly(series - series[0], times, 1)
 
 
 def _crests(x: Any, *, rate_hz: float) -> Any:
@@ -115,26 +148,27 @@ def _crests(x: Any, *, rate_hz: float) -> Any:
             smooth = sosfiltfilt(pulse, series)
             far = max(1, round(rate_hz / 3))  # no two crests within a third of a second
             out[i][find_peaks(smooth, distance=far, prominence=0.3 * smooth.std())[0]] = True
-    return out
+    return out & ~kernel.gaps(x, longer=SHORTEST_S * rate_hz)
 
 
-def rr(beats: xr.DataArray) -> xr.DataArray:
+def rr(beats: xr.DataArray | Sequence[float]) -> xr.DataArray:
     """Seconds since the beat before, at each beat; NaN elsewhere.
 
     Parameters
     ----------
     beats
-        Of :func:`beats`, ``(…, time)``.
+        Result of :func:`beats`, ``(…, time)``; or the times of beats [s], a list or an array
+        of floats, which go through :func:`beats_at`.
 
     Returns
     -------
     ``(…, time)`` [s], float64, lazy where ``beats`` is. ``.dropna("time")`` of one person is
-    the series of RR intervals.
+    the series of RR intervals. An interval over a gap, of the trace or of the clock, is NaN.
 
     Raises
     ------
     SchemaError
-        If there is no ``time``.
+        If there is no ``time``, or the values are neither truth values nor times that increase.
 
     Notes
     -----
@@ -148,13 +182,15 @@ def rr(beats: xr.DataArray) -> xr.DataArray:
     >>> fx.rr(found).dropna("time").values.tolist()
     [1.0, 1.5]
     """
-    schema.require_dims(beats, schema.TIME)
-    out = _whole(kernel.intervals, beats, np.float64, times=_times(beats))
+    found = _found(beats)
+    out = _whole(
+        kernel.intervals, found, np.float64, beside=_gaps_of(found), times=_times(found)
+    ).drop_vars(GAP, errors="ignore")
     out.attrs = {"long_name": "RR interval", "units": "s"}
     return out.rename("rr")
 
 
-def instantaneous_rate(beats: xr.DataArray, clock: Clock) -> xr.DataArray:
+def instantaneous_rate(beats: xr.DataArray | Sequence[float], clock: Clock) -> xr.DataArray:
     """Heart rate on another clock, such as that of the frames.
 
     Sixty over an RR interval holds in the middle of the interval, and is linear from middle to
@@ -164,7 +200,7 @@ def instantaneous_rate(beats: xr.DataArray, clock: Clock) -> xr.DataArray:
     Parameters
     ----------
     beats
-        Of :func:`beats`, ``(…, time)``.
+        Result of :func:`beats`, ``(…, time)``, or times of beats [s], as :func:`rr` takes them.
     clock
         Anything with a ``time`` coordinate [s] on the same origin.
 
@@ -195,7 +231,7 @@ def instantaneous_rate(beats: xr.DataArray, clock: Clock) -> xr.DataArray:
     return out.rename("heart_rate")
 
 
-def cardiac_wave(beats: xr.DataArray, clock: Clock) -> xr.DataArray:
+def cardiac_wave(beats: xr.DataArray | Sequence[float], clock: Clock) -> xr.DataArray:
     """One cosine per heart beat on another clock: its crest is the beat.
 
     It says when a heart beats, whatever the shape of the trace it was read from; :func:`pair`
@@ -204,7 +240,7 @@ def cardiac_wave(beats: xr.DataArray, clock: Clock) -> xr.DataArray:
     Parameters
     ----------
     beats
-        Of :func:`beats`, ``(…, time)``.
+        Result of :func:`beats`, ``(…, time)``, or times of beats [s], as :func:`rr` takes them.
     clock
         Anything with a ``time`` coordinate [s] on the same origin.
 
@@ -242,10 +278,38 @@ def _cosine(turns: Any) -> Any:
     return np.cos(2 * np.pi * turns)
 
 
-def _on(function: Callable[..., Any], beats: xr.DataArray, clock: Clock) -> xr.DataArray:
-    schema.require_dims(beats, schema.TIME)
+def _on(
+    function: Callable[..., Any], beats: xr.DataArray | Sequence[float], clock: Clock
+) -> xr.DataArray:
+    found = _found(beats)
     new = _times(clock)
     return _whole(
-        function, beats, np.float64, new, times=_times(beats), clock=new,
-        shortest=SHORTEST_S, longest=LONGEST_S,
+        function, found, np.float64, new, beside=_gaps_of(found), times=_times(found),
+        clock=new, shortest=SHORTEST_S, longest=LONGEST_S,
     )  # fmt: skip
+
+
+def _found(beats: xr.DataArray | Sequence[float]) -> xr.DataArray:
+    """Beats as truth values: those of :func:`beats`, or a list of times."""
+    if not isinstance(beats, xr.DataArray) or beats.dtype.kind == "f":
+        return beats_at(beats)
+    schema.require_dims(beats, schema.TIME)
+    if beats.dtype.kind != "b":
+        raise SchemaError(
+            f"beats are truth values of samples, found {beats.dtype}: take fx.beats(trace), "
+            "x.astype(bool) of zeros and ones, or fx.beats_at(times_s) of times"
+        )
+    return beats
+
+
+def _gaps_of(beats: xr.DataArray) -> xr.DataArray:
+    """True in gaps of the trace, and at the first sample after one of the clock."""
+    times = _times(beats)
+    steps = np.diff(times, prepend=times[:1])
+    usual = float(np.median(steps[1:])) if len(steps) > 1 else 0.0
+    jumps = (steps > 1.5 * usual) & (steps > SHORTEST_S) & (usual < SHORTEST_S)
+    of_clock = xr.DataArray(jumps, dims=schema.TIME)
+    gap = beats.coords[GAP].variable if GAP in beats.coords else None
+    bare = beats.drop_vars(list(beats.coords))
+    known = bare & False if gap is None else bare.copy(data=gap.transpose(*bare.dims).data)
+    return (known | of_clock).transpose(*beats.dims)

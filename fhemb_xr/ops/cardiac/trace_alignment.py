@@ -82,16 +82,25 @@ def _times(obj: Clock) -> Any:
 
 
 def _whole(
-    function: Callable[..., Any], x: xr.DataArray, dtype: Any, new: Any = None, **kwargs: Any
+    function: Callable[..., Any],
+    x: xr.DataArray,
+    dtype: Any,
+    new: Any = None,
+    beside: xr.DataArray | None = None,
+    **kwargs: Any,
 ) -> xr.DataArray:
-    """A function of whole series; ``new`` is the clock of the result where it is another."""
+    """A function of whole series, and of those ``beside`` them; ``new``: the result's clock."""
     budget.check(60 * x.sizes[schema.TIME], "one whole trace", "select less time")
-    one = rechunked(x, {d: -1 if d == schema.TIME else 1 for d in x.dims})
+    series = [x] if beside is None else [x, beside]
+    whole = [rechunked(s, {d: -1 if d == schema.TIME else 1 for d in s.dims}) for s in series]
     core = schema.TIME if new is None else "_clock"
     out: xr.DataArray = xr.apply_ufunc(
         function,
-        one.drop_vars(schema.TIME, errors="ignore"),
-        input_core_dims=[[schema.TIME]],
+        *(
+            s.drop_vars([n for n, c in s.coords.items() if schema.TIME in c.dims])
+            for s in whole
+        ),
+        input_core_dims=[[schema.TIME]] * len(series),
         output_core_dims=[[core]],
         kwargs=kwargs,
         dask="parallelized",
