@@ -11,7 +11,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import EmptySelectionError, SchemaError, StoreError
-from fhemb_xr.io import encoding, icechunk_versions, provenance
+from fhemb_xr.io import chunk_writer, encoding, icechunk_versions, provenance
 from fhemb_xr.io.formats import decimals, manifest, ragged
 from fhemb_xr.io.local import atomic_files, compute
 from fhemb_xr.io.local import resume as resuming
@@ -137,21 +137,22 @@ def _save(obj: xr.Dataset | xr.DataArray, store: Any, mode: str, resume: bool) -
 
 
 def _publish(aside: Path, target: Path) -> None:
-    _check(aside)
     atomic_files.sync_tree(aside)
     atomic_files.publish(aside, target)
 
 
 def _go_on(ds: xr.Dataset, aside: Path, packed: Packing) -> None:
     """Write what an earlier run has not."""
-    ds = resuming.settled(ds)
+    ds = chunk_writer.settled(ds)
     if not (aside / manifest.ROOT).exists():
         with atomic_files.staging(aside) as begun:  # the outline is there whole, or not at all
-            _outlined(ds, begun, "w-", packed)
+            _outline(ds, begun, "w-", packed)
             aside.rmdir()
             begun.rename(aside)
-    compute.compute(resuming.rest(ds, aside))
+    compute.compute([resuming.rest(ds, aside)], aside)
     _finish(aside, packed)
+    whole = {str(n): np.array(True) for n, v in ds.variables.items() if v.chunks}
+    _require_written(aside, whole)
 
 
 def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, Packing]:
@@ -294,22 +295,36 @@ def _write_in_place(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> N
 
 
 def _write(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
-    compute.compute(_outlined(ds, store, mode, packed))
+    ds = chunk_writer.settled(ds)
+    _outline(ds, store, mode, packed)
+    folder = store if isinstance(store, Path) else None
+    place = str(store) if isinstance(store, Path) else store
+    work = chunk_writer.marks(ds, place, keep_empty=_keeps_empty(ds))
+    written = dict(zip(work, compute.compute([*work.values()], folder), strict=True))
     _finish(store, packed)
+    if folder is not None:
+        _require_written(folder, written)
 
 
-def _outlined(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> Any:
-    """Write everything but the lazy chunks, and give back the work of these."""
+def _keeps_empty(ds: xr.Dataset) -> bool:
+    """Whether a chunk of missing values becomes a file.
+
+    In a recording, frames that are all missing cost nothing. In a result, a missing file is
+    a lost one.
+    """
+    return bool(ds.attrs[provenance.KIND] != "recording")
+
+
+def _outline(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
+    """Write everything but the lazy chunks."""
     how: Any = mode
-    return ds.assign_attrs({encoding.STATUS: encoding.WRITING}).to_zarr(
+    chunk_writer.outline(ds).assign_attrs({encoding.STATUS: encoding.WRITING}).to_zarr(
         store,
         mode=how,
         zarr_format=3,
         consolidated=False,  # not part of the Zarr 3 format
         encoding={n: _codecs(v, packed.get(str(n))) for n, v in ds.variables.items()},
-        # a recording's frames that are all missing cost nothing; in a result a missing chunk
-        # is a lost one
-        write_empty_chunks=ds.attrs[provenance.KIND] != "recording",
+        write_empty_chunks=_keeps_empty(ds),
         safe_chunks=True,
         compute=False,
     )
@@ -345,17 +360,20 @@ def _finish(store: Any, packed: Packing) -> None:
     group.attrs.update(done)
 
 
-def _check(aside: Path) -> None:
-    """Every chunk that a result must have is there."""
+def _require_written(aside: Path, written: chunk_writer.Marks) -> None:
+    """Every chunk that a task wrote, and every chunk that a result must have, is there."""
     import zarr
 
     group: Any = zarr.open_group(str(aside), mode="r")
-    if group.attrs[provenance.KIND] == "recording":
-        return
-    found = group.attrs[manifest.FILES]
+    recording = group.attrs[provenance.KIND] == "recording"
+    maps = group.attrs[manifest.PRESENT]
     for name, array in group.arrays():
-        wanted = math.prod(
-            -(-n // c) for n, c in zip(array.shape, array.shards or array.chunks, strict=True)
-        )
-        if found[name] < wanted:
-            raise StoreError(f"{name!r} has {found[name]} of {wanted} chunks after writing")
+        grid = manifest.grid(array.metadata.to_dict())
+        there = manifest.expected(maps.get(name), grid)
+        must = np.broadcast_to(written.get(name, np.array(not recording)), grid)
+        if lost := int((must & ~there).sum()):
+            raise StoreError(
+                f"{name!r} has {int(there.sum())} of {int(must.sum())} chunks after writing, "
+                f"{lost} that were written are not there: do all workers write to the same "
+                "disk? The store that was there is kept"
+            )

@@ -14,9 +14,6 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-_PLAIN = "biuf"
-"""Kinds of numbers that Zarr stores as they are; others are worked out before."""
-
 
 def token(obj: xr.Dataset | xr.DataArray) -> str:
     """Eight hexadecimal digits that the same result gets in every process.
@@ -33,12 +30,6 @@ def token(obj: xr.Dataset | xr.DataArray) -> str:
             "cannot resume a result that is not the same in every process "
             f"({type(error).__name__}): save it with resume=False"
         ) from None
-
-
-def settled(ds: xr.Dataset) -> xr.Dataset:
-    """With lazy variables of plain numbers only."""
-    odd = [n for n, v in ds.variables.items() if v.chunks and v.dtype.kind not in _PLAIN]
-    return ds.assign({n: ds[n].compute() for n in odd}) if odd else ds
 
 
 def rest(ds: xr.Dataset, store: Path) -> Delayed:

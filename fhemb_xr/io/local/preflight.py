@@ -1,0 +1,179 @@
+"""Before the first task on worker processes: can every worker do this work?
+
+Dask does not ask. Workers without this library die one after the other, and workers with
+another disk write their chunks where nobody looks for them.
+"""
+
+import contextlib
+import importlib
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fhemb_xr.errors import ClusterError
+
+NO_WORKERS_S = 60.0
+"""Time without any worker after which work is given up; dask's own setting wins."""
+_WAIT_S = 3.0
+"""Time that a share may take to show a new file to other machines."""
+
+
+def require(client: Any, folder: Path | None, sources: list[Path]) -> None:
+    """Refuse work that a worker of ``client`` cannot do.
+
+    Parameters
+    ----------
+    client
+        A :class:`distributed.Client`.
+    folder
+        Folder that the workers write into; None: they write elsewhere.
+    sources
+        Folders that the workers read.
+
+    Raises
+    ------
+    ClusterError
+        There is no worker; or one lacks this library, has another version of it, or does not
+        see the folder or a source. The error names the worker and the cure.
+    """
+    require_workers(client)
+    with _token(folder) as token:
+        answers = client.run(
+            _question(), token, list(map(str, sources)), _WAIT_S, on_error="return"
+        )
+    for worker, answer in sorted(answers.items()):
+        if why := _fault(answer, folder):
+            raise ClusterError(f"the worker {worker} {why}")
+
+
+def require_workers(client: Any) -> None:
+    """Wait until there is a worker; a cluster that grows on demand is asked for one.
+
+    Raises
+    ------
+    ClusterError
+        There was none for :func:`patience_s`.
+    """
+    if n_workers(client):
+        return
+    call = client.submit(int, pure=False)  # clusters start workers when there is work
+    until = time.monotonic() + patience_s()
+    try:
+        while not n_workers(client):
+            if client.status != "running":
+                raise ClusterError(LOST)
+            if time.monotonic() > until:
+                raise ClusterError(none_for(patience_s()))
+            time.sleep(0.1)
+    finally:
+        call.release()
+
+
+LOST = (
+    "the connection to the Dask scheduler was lost: start the cluster again, and save again "
+    "with resume=True, which keeps what is done"
+)
+
+
+def none_for(seconds: float) -> str:
+    """The sentence about a cluster without workers."""
+    return (
+        f"the Dask cluster had no workers for {seconds:g} s: start workers (or look into the "
+        "logs for the reason why they ended), and save again with resume=True; a longer wait "
+        "is dask's setting distributed.scheduler.no-workers-timeout"
+    )
+
+
+def patience_s() -> float:
+    """Seconds to wait for a worker."""
+    import dask
+    from dask.utils import parse_timedelta
+
+    asked = dask.config.get("distributed.scheduler.no-workers-timeout", None)
+    return float(parse_timedelta(asked)) if asked else NO_WORKERS_S
+
+
+def n_workers(client: Any) -> int:
+    """Workers that the scheduler knows now."""
+    return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+@contextlib.contextmanager
+def _token(folder: Path | None) -> Iterator[tuple[str, str] | None]:
+    """A new file in ``folder`` and what is in it."""
+    if folder is None:
+        yield None
+        return
+    file, text = folder / f".token-{uuid.uuid4().hex[:8]}", uuid.uuid4().hex
+    file.write_text(text)
+    try:
+        yield str(file), text
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _question() -> Callable[..., dict[str, Any]]:
+    """What every worker is asked; a closure, which is sent by value and needs no library."""
+
+    def look(
+        token: tuple[str, str] | None, sources: list[str], wait_s: float
+    ) -> dict[str, Any]:
+        import importlib
+        import os
+        import time
+
+        try:
+            version = importlib.import_module("fhemb_xr").__version__
+        except Exception as error:  # whatever keeps it from being imported
+            return {"error": f"{type(error).__name__}: {error}"}
+        found, until = None, time.monotonic() + wait_s
+        while token is not None and found != token[1]:
+            try:
+                with open(token[0]) as file:
+                    found = file.read()
+            except OSError:
+                if time.monotonic() > until:
+                    break
+                time.sleep(0.1)
+        writes = token is None or os.access(os.path.dirname(token[0]), os.W_OK)
+        return {
+            "version": version,
+            "sees": token is None or found == token[1],
+            "writes": writes,
+            "absent": [path for path in sources if not os.path.exists(path)],
+        }
+
+    return look
+
+
+def _fault(answer: Any, folder: Path | None) -> str | None:
+    """What keeps a worker from doing the work, as the rest of a sentence."""
+    here = importlib.import_module("fhemb_xr").__version__
+    if not isinstance(answer, dict):
+        return f"cannot be asked ({answer!r}): look into its log, or start it again"
+    if "error" in answer:
+        return (
+            f"cannot import fhemb_xr ({answer['error']}): install it in the environment of "
+            f"the workers, in version {here}"
+        )
+    if answer["version"] != here:
+        return (
+            f"has fhemb_xr {answer['version']}, here it is {here}: install "
+            "the same version for all"
+        )
+    where = folder.parent if folder is not None else None
+    if not answer["sees"]:
+        return (
+            f"does not see the folder {str(where)!r} of the result: save to a folder that "
+            "this process and all workers share, under the same path"
+        )
+    if not answer["writes"]:
+        return f"may not write into the folder {str(where)!r}: change its mode or owner"
+    if answer["absent"]:
+        return (
+            f"does not see the store {answer['absent'][0]!r}, which is read: put it into a "
+            "folder that all workers share, under the same path"
+        )
+    return None

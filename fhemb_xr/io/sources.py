@@ -1,0 +1,51 @@
+"""Which stores a lazy object reads."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fhemb_xr.io.local import atomic_files
+
+
+def stores(obj: Any) -> list[Any]:
+    """The Zarr stores that the tasks of dask collections read, each once."""
+    found: dict[int, Any] = {}
+    for collection in obj if isinstance(obj, list | tuple) else [obj]:
+        graph = collection.__dask_graph__() if hasattr(collection, "__dask_graph__") else None
+        for array in _arrays(graph):
+            found.setdefault(id(array.store), array.store)
+    return list(found.values())
+
+
+def folders(obj: Any) -> list[Path]:
+    """Folders on this machine that the tasks read."""
+    paths = (atomic_files.local_path(store) for store in stores(obj))
+    return sorted({path for path in paths if path is not None})
+
+
+def uuids(obj: Any) -> list[str]:
+    """What the stores that the tasks read are called: their ``fhemb_uuid``."""
+    found = (getattr(store, "uuid", None) for store in stores(obj))
+    return sorted({uuid for uuid in found if isinstance(uuid, str)})
+
+
+def _arrays(graph: Any) -> Iterator[Any]:
+    for name, layer in getattr(graph, "layers", {}).items():
+        # what dask reads from, in a layer of one entry; no other layer is looked into,
+        # since that would build its tasks
+        if str(name).startswith("original-"):
+            yield from filter(None, map(_zarr_array, layer.values()))
+
+
+def _zarr_array(source: Any) -> Any:
+    """The Zarr array under xarray's wrappers, or None."""
+    import zarr
+
+    for _ in range(20):
+        if isinstance(source, zarr.Array):
+            return source
+        if hasattr(source, "get_array"):
+            source = source.get_array()
+        else:
+            source = getattr(source, "array", getattr(source, "value", None))
+    return None
