@@ -9,8 +9,7 @@ from typing import Any
 import dask
 
 from fhemb_xr.errors import ClusterError
-from fhemb_xr.io import sources
-from fhemb_xr.io.local import preflight
+from fhemb_xr.io.local import preflight, sources
 
 RETRIES = 2
 """A task that only reads, or writes its own chunk, may be done again: a share may stutter."""

@@ -12,8 +12,8 @@ from distributed import Client, LocalCluster
 
 import fhemb_xr as fx
 from fhemb_xr.errors import ClusterError, StoreError
-from fhemb_xr.io import chunk_writer, sources
-from fhemb_xr.io.local import preflight
+from fhemb_xr.io import chunk_writer
+from fhemb_xr.io.local import preflight, sources
 
 pytestmark = pytest.mark.cluster
 HERE = {"processes": False, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
