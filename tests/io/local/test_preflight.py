@@ -16,7 +16,7 @@ from fhemb_xr.io import chunk_writer
 from fhemb_xr.io.local import preflight, sources
 
 pytestmark = pytest.mark.cluster
-HERE = {"processes": False, "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+HERE = {"processes": False, "dashboard_address": "127.0.0.1:0"}
 NONE = {"version": fx.__version__, "sees": True, "writes": True, "absent": []}
 
 
