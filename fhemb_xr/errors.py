@@ -6,6 +6,8 @@ Every message is one sentence: what was asked, what was found, what is allowed.
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+import numpy as np
+
 
 class FhembError(Exception):
     """Base of every error that the library raises on purpose."""
@@ -15,8 +17,11 @@ class SchemaError(FhembError, ValueError):
     """The data are not a recording, or not one that this version can read."""
 
 
-class UnknownNameError(FhembError, KeyError):
-    """A subject, session, feature or wavelet that is not there."""
+class UnknownNameError(FhembError, KeyError, ValueError):
+    """A name that is not among the known ones: a subject, feature, wavelet, method, option.
+
+    It is both a ``KeyError`` and a ``ValueError``.
+    """
 
     def __str__(self) -> str:
         return str(self.args[0])  # KeyError would show the repr, quotes and all
@@ -52,12 +57,13 @@ def nearest(name: object, allowed: Iterable[object], n: int = 3) -> str:
     Numbers are compared by distance, everything else by spelling.
     """
     options = list(allowed)
-    numbers = [o for o in options if isinstance(o, int | float)]
+    numbers = [o for o in options if isinstance(o, int | float | np.number)]
     found: Sequence[object]
-    if isinstance(name, int | float) and len(numbers) == len(options):
+    if isinstance(name, int | float | np.number) and len(numbers) == len(options):
         asked = float(name)
         found = sorted(sorted(numbers, key=lambda o: (abs(o - asked), o))[:n])
     else:
-        close = get_close_matches(str(name), [str(o) for o in options], n, cutoff=0.4)
-        found = [*close] or options[:n]
+        spelled = {str(o).casefold(): str(o) for o in options}
+        close = get_close_matches(str(name).casefold(), [*spelled], n, cutoff=0.4)
+        found = [spelled[c] for c in close] or options[:n]
     return "; the nearest are " + ", ".join(map(str, found)) if found else ""

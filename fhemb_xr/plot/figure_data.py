@@ -8,6 +8,7 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
 from fhemb_xr.plot.theme import Labelled
+from fhemb_xr.typing import Ints
 
 
 def loaded(x: Labelled, what: str) -> Labelled:
@@ -59,6 +60,29 @@ def require(x: xr.DataArray, what: str, *dims: str) -> xr.DataArray:
             f"{what} is drawn over {dims}, found also {many}: choose one of each with .sel(...)"
         )
     return x.isel(dict.fromkeys(rest, 0)).transpose(*dims)
+
+
+def groups(clusters: xr.DataArray, names: list[str]) -> Ints:
+    """Group of each of the ``names``, matched by label where the clusters have labels.
+
+    Raises
+    ------
+    SchemaError
+        If the clusters are not of these members, or of several sessions or windows.
+    """
+    schema.require_real(clusters)
+    many = {d: n for d, n in clusters.sizes.items() if n != 1}
+    dim = str(next(iter(many), clusters.dims[-1] if clusters.ndim else ""))
+    clusters = loaded(require(clusters, "clusters", dim), "clusters")
+    found = dict(zip(ids(clusters, dim), clusters.values.tolist(), strict=True))
+    if dim not in clusters.coords and clusters.size == len(names):
+        return np.asarray(clusters.values, dtype=np.int64)
+    if absent := [name for name in names if name not in found]:
+        raise SchemaError(
+            f"clusters of {clusters.size} members do not fit the {len(names)} that are drawn: "
+            f"{absent[0]!r} is in no group; make them with fx.clusters of the same relation"
+        )
+    return np.array([found[name] for name in names], dtype=np.int64)
 
 
 def span(values: Any, step: float | None = None) -> tuple[float, float]:

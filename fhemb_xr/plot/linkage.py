@@ -1,82 +1,50 @@
-"""The tree over a relation: which rows stand together."""
-
-from typing import Any
+"""A relation in memory, as the figures of relations and trees need it."""
 
 import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.kernels.clustering import clusters, members
-from fhemb_xr.kernels.pairwise import metrics
+from fhemb_xr.ops.pairwise.pair_dims import pair_dims
 from fhemb_xr.plot import figure_data
 from fhemb_xr.typing import F64, Ints
 
-SIMILARITIES = metrics.SIMILARITIES
 PAIR = (f"{schema.SUBJECT}_0", f"{schema.SUBJECT}_1")
 
 
-def square(d: xr.DataArray) -> tuple[F64, list[str]]:
-    """A relation in memory with its labels.
+def square(d: xr.DataArray) -> tuple[xr.DataArray, list[str]]:
+    """A relation in memory, ``(subject_0, subject_1)``, and its labels.
 
     Raises
     ------
     SchemaError
         If it is not one square matrix over the same entries.
     """
-    dims = _pair(d)
+    schema.require_real(d)
+    dims = [str(dim) for dim in pair_dims(d)]
     d = figure_data.loaded(figure_data.require(d, "a relation", *dims), "a relation")
     rows, columns = (figure_data.ids(d, dim) for dim in dims)
     if rows != columns:
         raise SchemaError(
-            f"a relation is drawn over the same entries in rows and columns, found {len(rows)} "
-            f"rows and {len(columns)} columns: compare a set with itself"
+            "a relation is drawn over the same entries in rows and columns, found "
+            f"{rows[:3]!r} and {columns[:3]!r}: compare a set with itself"
         )
-    return d.values.astype(np.float64), rows
+    return d.astype(np.float64), rows
 
 
-def _pair(d: xr.DataArray) -> tuple[str, str]:
-    """The two dimensions ``s_0`` and ``s_1``."""
-    for dim in map(str, d.dims):
-        stem, _, end = dim.rpartition("_")
-        if end == "0" and f"{stem}_1" in d.dims:
-            return dim, f"{stem}_1"
-    raise SchemaError(f"need the dimensions {PAIR}, found {d.dims}")
-
-
-def links(values: F64, metric: str, method: Any) -> F64:
-    """SciPy's linkage of two rows or more, every pair with a value.
-
-    Notes
-    -----
-    Memory: one more matrix.
-    """
-    return clusters.ordered(1 - values if metric in SIMILARITIES else values, method)
-
-
-def comparable(values: F64) -> Ints:
-    """Rows that all have a value with one another: those with most missing go first.
-
-    A person who is never seen has no value with anybody, and must not cost the others
-    their tree.
-    """
-    values = values.copy()
-    np.fill_diagonal(values, 0)  # nobody needs a value with himself
-    return members.members(values)
-
-
-def order(values: F64, metric: str, method: str | None) -> Ints:
+def order(d: xr.DataArray, method: str | None) -> Ints:
     """Rows in the order of the tree's leaves, those outside the tree last."""
-    n = len(values)
-    rows = comparable(values)
-    if method is None or len(rows) < 2:
-        return np.arange(n)
-    tree = links(values[np.ix_(rows, rows)], metric, method)
-    return np.concatenate([rows[leaves(tree)], np.setdiff1d(np.arange(n), rows)])
+    from fhemb_xr.ops.clustering.clusters import leaf_order
+
+    if method is None:
+        return np.arange(len(d))
+    return np.asarray(leaf_order(d, method=method).values, dtype=np.int64)
 
 
-def leaves(tree: F64) -> Ints:
-    """Rows in the order in which the tree's leaves stand."""
-    from scipy.cluster import hierarchy
+def tree(d: xr.DataArray, method: str) -> tuple[F64, Ints, Ints]:
+    """Tree that :func:`fhemb_xr.clusters` cuts, the rows in it, and its leaves among them."""
+    from fhemb_xr.kernels.clustering.clusters import leaves
+    from fhemb_xr.ops.clustering.clusters import linkage
 
-    return np.asarray(hierarchy.leaves_list(tree), dtype=np.int64)
+    links, rows = linkage(d, method=method)
+    return links, rows, leaves(links) if len(links) else np.arange(len(rows))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops.pairwise.similarity import is_similarity
 from fhemb_xr.plot import figure_data, labels, linkage, theme
 from fhemb_xr.typing import F64, Ints
 
@@ -68,10 +68,11 @@ def relation(
     >>> figure = plot.relation(d)
     """
     hv = theme.backends()
-    values, ids = linkage.square(d)
+    matrix, ids = linkage.square(d)
+    values = matrix.values
     n, metric = len(ids), str(d.attrs.get("metric", ""))
-    rows = linkage.order(values, metric, method)
-    groups = None if clusters is None else _groups(clusters, len(ids))
+    rows = linkage.order(matrix, method)
+    groups = None if clusters is None else figure_data.groups(clusters, ids)
     if groups is not None:
         rows = _together(rows, groups)
     shown = values[np.ix_(rows, rows)]
@@ -129,13 +130,6 @@ def _between(values: F64) -> tuple[float, float]:
     """Limits of the values of two different members, with the diagonal's colour below."""
     low, high = figure_data.limits(values[~np.eye(len(values), dtype=bool)])
     return low - 0.05 * (high - low), high
-
-
-def _groups(clusters: xr.DataArray, n: int) -> Ints:
-    found = np.asarray(clusters.values).reshape(-1)
-    if found.size != n:
-        raise SchemaError(f"clusters of {found.size} members do not fit a relation of {n}")
-    return found.astype(np.int64)
 
 
 def _together(rows: Ints, groups: Ints) -> Ints:
@@ -218,25 +212,21 @@ def dendrogram(
     >>> figure = plot.dendrogram(d)
     """
     hv = theme.backends()
-    values, ids = linkage.square(d)
-    metric = str(d.attrs.get("metric", ""))
-    rows = linkage.comparable(values)
+    matrix, ids = linkage.square(d)
+    tree, rows, leaves = linkage.tree(matrix, method)
     absent = len(ids) - len(rows)
     note = f"{absent} of {len(ids)} without a value" if absent else ""
-    ylabel = f"1 − {scale(d)}" if metric in linkage.SIMILARITIES else scale(d)
+    ylabel = f"1 − {scale(d)}" if is_similarity(d) else scale(d)
     below = " · ".join(t for t in (labels.bands(d.attrs), note) if t)
     drawn_as = labels.title(f"Tree by {method} linkage", below=below, columns=56)
     heading = title if title is not None else drawn_as
     if len(rows) < 2:
         return theme.empty("no tree: no two subjects have a value", heading, "Subject", ylabel)
-    tree = linkage.links(values[np.ix_(rows, rows)], metric, method)
     ids = [ids[i] for i in rows]
-    if clusters is not None:
-        clusters = clusters.isel({clusters.dims[0]: rows})
     n = len(ids)
-    groups = _colours(tree, n, clusters)
+    colours = _colours(tree, n, None if clusters is None else figure_data.groups(clusters, ids))
     paths: dict[str, list[F64]] = {}
-    for path, colour in zip(_brackets(tree, n), groups, strict=True):
+    for path, colour in zip(_brackets(tree, leaves), colours, strict=True):
         paths.setdefault(colour, []).append(path)
     drawn = [
         theme.styled(
@@ -247,7 +237,7 @@ def dendrogram(
         )
         for colour, some in paths.items()
     ]
-    names = [ids[i] for i in linkage.leaves(tree)]
+    names = [ids[i] for i in leaves]
     wide = min(theme.FULL_IN, max(theme.COLUMN_IN, 0.09 * n + 0.8))
     tick = min(7.0, 0.7 * 72 * (wide - 0.8) / n) if n > 12 else 7.0
     px = round(min(860, max(380, 11 * n)))
@@ -274,12 +264,11 @@ def dendrogram(
     )
 
 
-def _brackets(tree: F64, n: int) -> list[F64]:
-    """Each link as a bracket ``(leaf, height)``; leaves stand at 0, 1, … in the tree's "
-    "order.
-    """
+def _brackets(tree: F64, leaves: Ints) -> list[F64]:
+    """Each link as a bracket ``(leaf, height)``; leaves stand at 0, 1, … in their order."""
+    n = leaves.size
     x = np.zeros(2 * n - 1)
-    x[linkage.leaves(tree)] = np.arange(n)
+    x[leaves] = np.arange(n)
     y = np.concatenate([np.zeros(n), tree[:, 2]])
     out = []
     for k, (a, b) in enumerate(tree[:, :2].astype(int)):
@@ -289,11 +278,11 @@ def _brackets(tree: F64, n: int) -> list[F64]:
     return out
 
 
-def _colours(tree: F64, n: int, clusters: xr.DataArray | None) -> list[str]:
+def _colours(tree: F64, n: int, groups: Ints | None) -> list[str]:
     """A cluster's colour for each link inside it, ink for those that join clusters."""
-    if clusters is None:
+    if groups is None:
         return [theme.LINE] * len(tree)
-    label = [int(v) for v in np.asarray(clusters.values).reshape(-1)] + [0] * len(tree)
+    label = [*groups.tolist(), *[0] * len(tree)]
     pure = [True] * n + [False] * len(tree)
     out = []
     for k, (a, b) in enumerate(tree[:, :2].astype(int)):

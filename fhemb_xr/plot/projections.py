@@ -26,7 +26,8 @@ def projection(
     Parameters
     ----------
     points
-        Coordinates from :func:`fhemb_xr.embed_relation`, ``(subject, …)``.
+        Coordinates from :func:`fhemb_xr.embed_relation`, ``(subject, component)`` or
+        ``(sample, component)``; a session of length one is dropped.
     n_dims
         2: the first two are drawn. 3: the first three, in a cube seen without perspective, with
         a line from every point to its floor.
@@ -44,7 +45,7 @@ def projection(
     Raises
     ------
     SchemaError
-        If there is no dimension ``subject`` or less than ``n_dims`` coordinates.
+        If there is more than one dimension of members, or fewer than ``n_dims`` coordinates.
     ValueError
         If ``n_dims`` is neither 2 nor 3.
 
@@ -61,7 +62,8 @@ def projection(
     if n_dims not in (2, 3):
         raise ValueError(f"n_dims is 2 or 3, found {n_dims!r}")
     subject, axis = _dims(points, n_dims)
-    points = figure_data.loaded(points.transpose(subject, axis), "a projection")
+    points = figure_data.require(points, "a projection", subject, axis)
+    points = figure_data.loaded(points, "a projection")
     xy = points.values[:, :n_dims].astype(np.float64)
     method = str(points.attrs.get("method") or points.attrs.get("long_name", ""))
     method = re.sub(r"\b(mds|dtw|umap|tsne)\b", lambda word: word[0].upper(), method)
@@ -91,14 +93,18 @@ def projection(
 
 
 def _dims(points: xr.DataArray, n: int) -> tuple[str, str]:
-    schema.require_dims(points, schema.SUBJECT)
-    rest = [str(d) for d in points.dims if d != schema.SUBJECT]
-    if len(rest) != 1 or points.sizes[rest[0]] < n:
+    """The members and their coordinates; dimensions of length one do not count."""
+    schema.require_real(points)
+    rest = [str(d) for d in points.dims if d != schema.SESSION or points.sizes[d] > 1]
+    axis = schema.COMPONENT if schema.COMPONENT in rest else rest[-1] if rest else ""
+    rest = [d for d in rest if d != axis]
+    members = [d for d in rest if points.sizes[d] > 1] or rest[:1]
+    if len(members) != 1 or points.sizes[axis] < n:
         raise SchemaError(
-            f"a projection has a subject and at least {n} coordinates, found "
-            f"{dict(points.sizes)}"
+            f"a projection has members (subject or sample) and at least {n} coordinates, found "
+            f"{dict(points.sizes)}: make one with fx.embed_relation"
         )
-    return schema.SUBJECT, rest[0]
+    return members[0], axis
 
 
 def clusters_at(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import figure_data, theme
 from fhemb_xr.typing import F64
 
 FLOOR = -0.6
@@ -103,11 +103,7 @@ def _words(view: tuple[float, float], axes: list[str], reach: float) -> Any:
 def scatter(xy: Any, names: list[str], labels: xr.DataArray | None, lift: float) -> Any:
     """Points by group, and a name above each."""
     hv = theme.backends()
-    groups = (
-        np.zeros(len(xy), dtype=int)
-        if labels is None
-        else np.asarray(labels.values).reshape(-1)
-    )
+    groups = np.zeros(len(xy), int) if labels is None else figure_data.groups(labels, names)
     seen = np.isfinite(xy).all(axis=1)
     drawn = []
     for group in np.unique(groups[seen]).tolist():

@@ -277,7 +277,7 @@ def test_relation__refuses_other_rows_than_columns():
 
 def test_dendrogram__joins_where_scipy_joins():
     d = relation_of(7)
-    tree = linkage.links(d.values, "dtw", "average")
+    tree, *_ = linkage.tree(d, "average")
     heights = [
         v
         for path in leaves(plot.dendrogram(d), hv.Path)

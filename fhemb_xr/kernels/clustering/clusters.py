@@ -17,33 +17,30 @@ METHODS = (*LINKAGES, "kmedoids", "spectral")
 
 
 def linkage(d: F64, method: Any) -> F64:
-    """Tree of the members, as scipy's: ``(n, n) -> (m - 1, 4)``."""
+    """Tree of the members, as scipy's: ``(n, n) -> (m - 1, 4)``, neighbours alike."""
     from scipy.cluster import hierarchy
 
     inside = members(d)
     if inside.size < 2:
         return np.empty((0, 4))
-    square = d[np.ix_(inside, inside)]
-    return np.asarray(hierarchy.linkage(condensed(square), method), dtype=np.float64)
-
-
-def ordered(d: F64, method: Any) -> F64:
-    """Tree of members alone, two or more, so turned that neighbours are alike."""
-    from scipy.cluster import hierarchy
-
-    distance = np.maximum(condensed(d), 0)
+    distance = condensed(d[np.ix_(inside, inside)])
     return np.asarray(hierarchy.linkage(distance, method, optimal_ordering=True), np.float64)
 
 
 def leaf_order(d: F64, method: Any) -> Ints:
     """Members so that neighbours are alike, then those without data: ``(n, n) -> (n,)``."""
-    from scipy.cluster import hierarchy
-
     inside = members(d)
     outside = np.setdiff1d(np.arange(len(d)), inside)
     if inside.size > 2:
-        inside = inside[hierarchy.leaves_list(ordered(d[np.ix_(inside, inside)], method))]
+        inside = inside[leaves(linkage(d, method))]
     return np.concatenate([inside, outside])
+
+
+def leaves(tree: F64) -> Ints:
+    """Members in the order of the tree's leaves: ``(m - 1, 4) -> (m,)``."""
+    from scipy.cluster import hierarchy
+
+    return np.asarray(hierarchy.leaves_list(tree), dtype=np.int64)
 
 
 def labels(d: F64, n_clusters: int, method: str, seed: int | None) -> Ints:

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.inference import cross_validation as kernel
-from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.checks import require_choice, require_count
 from fhemb_xr.ops.classification import classifiers as zoo
 from fhemb_xr.ops.classification.segments import LABEL, PEOPLE, SAMPLE
 from fhemb_xr.ops.pairwise.pair_dims import pair_dims
+from fhemb_xr.ops.pairwise.similarity import as_distance
 from fhemb_xr.typing import F64, Ints
 
 DRAWS_PER_TASK = 20
@@ -125,15 +125,17 @@ def classify(
     """
     own = dict(own or {})
     chosen = zoo.names(classifiers, own, relation is not None)
-    among("scale", scale, zoo.SCALES)
-    _check(n_splits=(n_splits, 2), n_repeats=(n_repeats, 1), n_permutations=(n_permutations, 0))
+    scale = require_choice("scale", scale, zoo.SCALES)
+    n_splits = require_count("n_splits", n_splits, 2)
+    n_repeats = require_count("n_repeats", n_repeats)
+    n_permutations = require_count("n_permutations", n_permutations, 0)
     labels, groups = _who(samples)
     given = [_series(samples, relation is not None), labels, groups]
     cores = [[SAMPLE, schema.FEATURE, schema.TIME], [SAMPLE], [SAMPLE]]
     if relation is not None:
         given.append(_distances(relation, samples))
         cores.append([f"{SAMPLE}_0", f"{SAMPLE}_1"])
-    options = {"scale": scale, "n_splits": int(n_splits), "n_repeats": int(n_repeats)}
+    options = {"scale": scale, "n_splits": n_splits, "n_repeats": n_repeats}
     options |= {"seed": int(seed), "own": own}
     right = _trials(given, cores, chosen, n_permutations, options)
     out = _report(right, labels, groups, alpha)
@@ -146,12 +148,6 @@ def classify(
     if relation is not None:
         out.attrs["metric"] = str(relation.attrs.get("metric", ""))
     return out
-
-
-def _check(**given: tuple[int, int]) -> None:
-    for name, (n, least) in given.items():
-        if isinstance(n, bool) or int(n) != n or n < least:
-            raise ValueError(f"{name} is a whole number from {least} on, found {n!r}")
 
 
 def _people(samples: xr.DataArray) -> str:
@@ -207,9 +203,8 @@ def _distances(relation: xr.DataArray, samples: xr.DataArray) -> xr.DataArray:
             f"the relation is of the {samples.sizes[SAMPLE]} samples, found "
             f"{dict(relation.sizes)}: make it with fx.pairwise(samples, 'dtw', 'sample')"
         )
-    d = relation.transpose(rows, columns).reset_coords(drop=True).drop_vars([rows, columns])
-    d = 1 - d if relation.attrs.get("metric") in metrics.SIMILARITIES else d
-    return rechunked(d, -1)
+    d = as_distance(relation).transpose(rows, columns).reset_coords(drop=True)
+    return rechunked(d.drop_vars([rows, columns], errors="ignore"), -1)
 
 
 def _trials(

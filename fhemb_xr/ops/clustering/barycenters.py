@@ -14,7 +14,7 @@ from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.clustering import clusters, kshape
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.checks import require_choice, require_count, require_positive
 from fhemb_xr.typing import F64, Bools, Ints
 
 METHODS = ("dba", "soft_dtw", "kshape", "gak", "kmeans")
@@ -90,10 +90,10 @@ def barycentre(
     >>> float(fx.barycentre(x).max()), float(x.mean("subject").max())
     (4.0, 2.0)
     """
-    among("barycentre", method, BARYCENTRES)
-    _check_positive(gamma=gamma, max_iter=max_iter)
+    method = require_choice("barycentre", method, BARYCENTRES, {"soft-dtw": "soft_dtw"})
+    gamma, max_iter = require_positive("gamma", gamma), require_count("max_iter", max_iter)
     data = _series(x, dim, warped=method != "mean")
-    options = {"method": method, "gamma": float(gamma), "max_iter": int(max_iter)}
+    options = {"method": method, "gamma": gamma, "max_iter": max_iter}
     core = [*data.dims[-2:]]
     if labels is None:
         out = _lazily(_centres, [data], [[dim, *core]], core, np.float64, {}, options)
@@ -179,12 +179,6 @@ def _count(labels: xr.DataArray) -> int:
             f"{sorted(map(str, labels.attrs))}: make them with fx.clusters"
         )
     return int(n)
-
-
-def _check_positive(**given: float) -> None:
-    for name, value in given.items():
-        if isinstance(value, bool) or not value > 0:
-            raise ValueError(f"{name} is a positive number, found {value!r}")
 
 
 def _centres(

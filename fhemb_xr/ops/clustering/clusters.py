@@ -8,13 +8,14 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr.kernels.clustering import clusters as trees
+from fhemb_xr.kernels.clustering.members import members
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.sliding_windows import intervals
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.checks import require_choice, require_count
 from fhemb_xr.ops.clustering import barycenters
 from fhemb_xr.ops.clustering.whole_matrix import _distance, _each, _of_people, _order
 from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
-from fhemb_xr.typing import F64
+from fhemb_xr.typing import F64, Ints
 
 
 def clusters(
@@ -33,7 +34,9 @@ def clusters(
     ----------
     d_or_x
         A relation ``(…, subject_0, subject_1)`` of :func:`pairwise`, or series, which are
-        then compared by ``"dtw"``. Of a similarity (a correlation), 1 less its value is taken.
+        then compared by ``"dtw"``. A similarity (a correlation, ``normalize_relation(d,
+        "gauss")``) is converted to distances: ``1 - value``. Where distances are negative,
+        the smallest is subtracted from all.
     n_clusters
         How many groups; where there are fewer people with data, each is one of its own.
     method
@@ -80,16 +83,16 @@ def clusters(
     >>> fx.clusters(x.chunk(), 2).values.tolist()
     [0, 1, 0]
     """
-    _check_count("n_clusters", n_clusters)
-    _check_method(method)
+    n_clusters = require_count("n_clusters", n_clusters)
+    method = _method(method)
     if method in barycenters.METHODS:
         out, metric = barycenters.groups(d_or_x, n_clusters, method, seed), method
     else:
         d = _distance(d_or_x)
-        options = {"n_clusters": int(n_clusters), "method": method, "seed": seed}
+        options = {"n_clusters": n_clusters, "method": method, "seed": seed}
         out = _of_people(_labels, d, [()], np.int64, **options)
         metric = d.attrs.get("metric", "")
-    out.attrs = {"long_name": "group", "units": "1", "n_clusters": int(n_clusters)}
+    out.attrs = {"long_name": "group", "units": "1", "n_clusters": n_clusters}
     out.attrs |= {"method": method, "metric": metric}
     if seed is not None:
         out.attrs["seed"] = seed
@@ -144,10 +147,8 @@ def silhouette(
     >>> float(fx.silhouette(x, [2, 3]).idxmax("n_clusters"))
     2.0
     """
-    tried = list(k)
-    for n in tried:
-        _check_count("k", n)
-    _check_method(method)
+    tried = [require_count("k", n) for n in np.atleast_1d(np.asarray(k)).tolist()]
+    method = _method(method)
     if window_s is not None or step_s is not None:
         d_or_x = intervals(d_or_x, window_s, step_s)
     d = _distance(d_or_x)
@@ -178,27 +179,24 @@ def leaf_order(d: xr.DataArray, *, method: str = "average") -> xr.DataArray:
 
     Those without data come last. Lazy where ``d`` is; one task per matrix.
     """
-    among("linkage", method, trees.LINKAGES)
+    method = require_choice("linkage", method, trees.LINKAGES)
     return _of_people(_leaves, _distance(d), [()], np.int64, method=method).rename("leaf")
 
 
-def linkage(d: xr.DataArray, *, method: str = "average") -> F64:
+def linkage(d: xr.DataArray, *, method: str = "average") -> tuple[F64, Ints]:
     """Tree of a small, loaded relation ``(subject_0, subject_1)``, as scipy's; it computes.
 
-    Its leaves are the members that have data, in the order of ``d``.
+    The tree is the one that :func:`clusters` cuts, turned so that neighbours are alike. Its
+    leaves are the members that have data, whose positions in ``d`` are given too.
     """
-    among("linkage", method, trees.LINKAGES)
+    method = require_choice("linkage", method, trees.LINKAGES)
     rows, columns = pair_dims(d)
-    return trees.linkage(np.asarray(_distance(d).transpose(rows, columns), np.float64), method)
+    distance = np.asarray(_distance(d).transpose(rows, columns), np.float64)
+    return trees.linkage(distance, method), members(distance)
 
 
-def _check_count(name: str, n: int) -> None:
-    if isinstance(n, bool) or int(n) != n or n < 1:
-        raise ValueError(f"{name} is a whole number from 1 on, found {n!r}")
-
-
-def _check_method(method: str) -> None:
-    among("method", method, (*trees.METHODS, *barycenters.METHODS))
+def _method(method: str) -> str:
+    return require_choice("method", method, (*trees.METHODS, *barycenters.METHODS))
 
 
 def _labels(

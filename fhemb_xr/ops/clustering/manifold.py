@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.kernels.clustering import manifold, members
-from fhemb_xr.ops.checks import among
-from fhemb_xr.ops.clustering.clusters import _check_count
+from fhemb_xr.ops.checks import require_choice, require_count
 from fhemb_xr.ops.clustering.whole_matrix import _distance, _each, _of_people
 from fhemb_xr.typing import F64
 
@@ -24,8 +23,8 @@ def embed_relation(
     Parameters
     ----------
     d
-        A relation ``(…, subject_0, subject_1)`` of :func:`pairwise`. Of a similarity (a
-        correlation), 1 less its value is taken.
+        A relation ``(…, subject_0, subject_1)`` of :func:`pairwise`. A similarity (a
+        correlation) is converted to distances: ``1 - value``.
     method
         ``"mds"``: classical scaling, the distances on the map come nearest to those of ``d``.
         ``"pca"``: principal components of the rows. ``"tsne"`` (needs scikit-learn) and
@@ -33,7 +32,7 @@ def embed_relation(
     n_dims
         Axes of the map.
     seed
-        Of ``"tsne"`` and ``"umap"``.
+        Random seed of ``"tsne"`` and ``"umap"``; the others are deterministic.
 
     Returns
     -------
@@ -63,11 +62,11 @@ def embed_relation(
     >>> fx.embed_relation(d, n_dims=1).values.ravel().round(9).tolist()
     [1.5, -1.5]
     """
-    _check_count("n_dims", n_dims)
-    among("map", method, MAPS)
+    n_dims = require_count("n_dims", n_dims)
+    method = require_choice("map", method, MAPS)
     out = _of_people(
-        _mapped, _distance(d), [(schema.COMPONENT, int(n_dims))], np.float64,
-        method=method, n_dims=int(n_dims), seed=seed,
+        _mapped, _distance(d), [(schema.COMPONENT, n_dims)], np.float64,
+        method=method, n_dims=n_dims, seed=seed,
     )  # fmt: skip
     out = out.assign_coords({schema.COMPONENT: np.arange(n_dims)})
     out.attrs = {"long_name": f"{method} of {d.attrs.get('metric', 'a relation')}"}

@@ -7,22 +7,17 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from fhemb_xr.kernels.pairwise import matrix_scaling, metrics
 from fhemb_xr.ops.pairwise.matrix import pairwise
 from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
+from fhemb_xr.ops.pairwise.similarity import as_distance
 from fhemb_xr.typing import F64
 
 
 def _distance(x: xr.DataArray) -> xr.DataArray:
-    """A relation in which 0 is alike; of series, by warping."""
+    """Distances of a relation; series are compared by warping."""
     if not any(str(name).endswith("_0") for name in x.dims):
         return pairwise(x, "dtw")
-    pair_dims(x)
-    alike = x.attrs.get("metric") in metrics.SIMILARITIES
-    alike = alike != (
-        x.attrs.get("scale") in matrix_scaling.SIMILARITIES
-    )  # of a similarity, the other
-    return (1 - x).assign_attrs(x.attrs) if alike else x
+    return as_distance(x)
 
 
 def _order(d: xr.DataArray) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, UnknownNameError
+from fhemb_xr.ops.checks import require_whole_frames
 from fhemb_xr.ops.frames.feature_names import (
     _GRID,
     STATISTICS,
@@ -133,11 +134,7 @@ def _check_pixels(heat: xr.DataArray) -> None:
     schema.require_dims(heat, schema.Y, schema.X, *clock)
     if heat.dtype.kind == "b":
         raise SchemaError("a heatmap holds numbers, found dtype bool")
-    cut = {d: len(heat.variable.chunksizes.get(d, (1,))) for d in (schema.Y, schema.X)}
-    if max(cut.values()) > 1:
-        raise ValueError(
-            f"a frame must be whole in its chunk, found {cut} chunks: heat.chunk(y=-1, x=-1)"
-        )
+    require_whole_frames(heat)
 
 
 def _check_basis(wanted: list[str], pca: xr.Dataset | None) -> None:

@@ -7,6 +7,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops.checks import require_choice, require_count, require_whole_frames
 
 METHODS = ("area", "linear")
 
@@ -52,10 +53,8 @@ def resize(
     >>> ds.fhemb.resize((60, 40)).shape
     (1, 1, 50, 60, 40)
     """
-    if method not in METHODS:
-        raise ValueError(f"method is one of {', '.join(METHODS)}, found {method!r}")
-    if len(shape) != 2 or any(not isinstance(n, int | np.integer) or n < 1 for n in shape):
-        raise ValueError(f"shape is (rows, columns), two positive numbers, found {shape!r}")
+    method = require_choice("method", method, METHODS)
+    n_rows, n_columns = _grid(shape)
     face, sizes = _parts(heat)
     core = [[schema.Y, schema.X], *([[]] * len(sizes))]
     rows, columns = "new_y", "new_x"
@@ -63,12 +62,12 @@ def resize(
         _resized,
         face,
         *sizes,
-        kwargs={"shape": (int(shape[0]), int(shape[1])), "method": method},
+        kwargs={"shape": (n_rows, n_columns), "method": method},
         input_core_dims=core,
         output_core_dims=[[rows, columns]],
         dask="parallelized",
         output_dtypes=[face.dtype],
-        dask_gufunc_kwargs={"output_sizes": {rows: int(shape[0]), columns: int(shape[1])}},
+        dask_gufunc_kwargs={"output_sizes": {rows: n_rows, columns: n_columns}},
         keep_attrs=False,
     )
     out = out.rename({rows: schema.Y, columns: schema.X})
@@ -77,6 +76,16 @@ def resize(
         out.attrs[schema.SAMPLING_RATE] = schema.sampling_rate(heat)
     # the box of every frame is now the grid: what the old ones were says nothing any more
     return out.drop_vars([schema.HEIGHT, schema.WIDTH], errors="ignore").rename(schema.HEATMAP)
+
+
+def _grid(shape: Any) -> tuple[int, int]:
+    try:
+        rows, columns = (require_count("a side", n) for n in shape)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"shape is (rows, columns), two positive numbers, found {shape!r}"
+        ) from None
+    return rows, columns
 
 
 def _parts(heat: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, list[xr.DataArray]]:
@@ -88,8 +97,7 @@ def _parts(heat: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, list[xr.DataA
     else:
         face = heat
     schema.require_dims(face, schema.Y, schema.X)
-    if max(len(face.variable.chunksizes.get(d, (1,))) for d in (schema.Y, schema.X)) > 1:
-        raise SchemaError("a frame must be whole in its chunk: heat.chunk(y=-1, x=-1)")
+    require_whole_frames(face)
     drop = [d for d in (schema.Y, schema.X) if d in face.coords]
     face = face.drop_vars(drop)
     known = (

@@ -4,8 +4,9 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr.kernels.pairwise import matrix_scaling
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
+from fhemb_xr.ops.pairwise.similarity import KIND, KINDS, is_similarity
 from fhemb_xr.typing import F64
 
 
@@ -27,7 +28,8 @@ def normalize_relation(d: xr.DataArray, how: str) -> xr.DataArray:
     Returns
     -------
     Matrix of the same shape, float64, lazy where ``d`` is. NaN are left out of every sum and
-    stay NaN; where a scale would be 0, the result is 0.
+    stay NaN; where a scale would be 0, the result is 0. ``attrs["kind"]`` says whether the
+    values are a ``"distance"`` or a ``"similarity"``.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def normalize_relation(d: xr.DataArray, how: str) -> xr.DataArray:
     >>> fx.normalize_relation(d, "max").values.tolist()
     [[0.0, 1.0], [1.0, 0.0]]
     """
-    among("scale", how, tuple(matrix_scaling.SCALES))
+    how = require_choice("scale", how, matrix_scaling.SCALES)
     rows, columns = pair_dims(d)
     out: xr.DataArray = xr.apply_ufunc(
         _scaled,
@@ -60,7 +62,10 @@ def normalize_relation(d: xr.DataArray, how: str) -> xr.DataArray:
         output_dtypes=[np.float64],
         keep_attrs=False,
     )
-    out.attrs = dict(d.attrs) if how == "none" else {**d.attrs, "units": "1", "scale": how}
+    out.attrs = dict(d.attrs)
+    if how != "none":
+        kind = KINDS[is_similarity(d) != (how in matrix_scaling.SIMILARITIES)]
+        out.attrs |= {"units": "1", "scale": how, KIND: kind}
     return out.rename(d.name)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.ops.pairwise.similarity import as_distance
 from fhemb_xr.plot import (
     distributions,
     faces,
@@ -198,8 +199,8 @@ def _closest(
     """The lagged correlation of the two people who are most alike, in the first feature, and
     its null.
     """
-    values, _ = linkage.square(relation)
-    values = -values if relation.attrs.get("metric") in linkage.SIMILARITIES else values
+    matrix, _ = linkage.square(relation)
+    values = as_distance(matrix).values
     above = np.where(np.triu(np.ones_like(values), 1) > 0, values, np.inf)
     above[~np.isfinite(above)] = np.inf
     if not np.isfinite(above).any():

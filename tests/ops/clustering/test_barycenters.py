@@ -181,7 +181,7 @@ def test_prototypes__of_two_calls_stay_apart():
     [
         (lambda x: barycentre(x, "dbaa"), UnknownNameError, "no barycentre 'dbaa'.*dba"),
         (lambda x: barycentre(x, gamma=0), ValueError, "gamma is a positive number, found 0"),
-        (lambda x: barycentre(x, max_iter=-1), ValueError, "max_iter is a positive number"),
+        (lambda x: barycentre(x, max_iter=-1), ValueError, "max_iter is a whole number from 1"),
         (lambda x: barycentre(x, dim="seat"), SchemaError, "'seat'"),
         (lambda x: barycentre(x, labels=x[:, 0]), SchemaError, "fx.clusters"),
         (
