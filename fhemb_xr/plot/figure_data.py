@@ -63,7 +63,7 @@ def require(x: xr.DataArray, what: str, *dims: str) -> xr.DataArray:
 
 
 def groups(clusters: xr.DataArray, names: list[str]) -> Ints:
-    """Group of each of the ``names``, matched by label where the clusters have labels.
+    """Group of each of the ``names``, matched by label where both have labels.
 
     Raises
     ------
@@ -75,7 +75,8 @@ def groups(clusters: xr.DataArray, names: list[str]) -> Ints:
     dim = str(next(iter(many), clusters.dims[-1] if clusters.ndim else ""))
     clusters = loaded(require(clusters, "clusters", dim), "clusters")
     found = dict(zip(ids(clusters, dim), clusters.values.tolist(), strict=True))
-    if dim not in clusters.coords and clusters.size == len(names):
+    unlabelled = dim not in clusters.coords or names == [str(i) for i in range(len(names))]
+    if unlabelled and clusters.size == len(names):
         return np.asarray(clusters.values, dtype=np.int64)
     if absent := [name for name in names if name not in found]:
         raise SchemaError(
