@@ -37,6 +37,6 @@ def pair_dims(d: xr.DataArray) -> tuple[Hashable, Hashable]:
         if str(name).endswith("_0") and d.sizes.get(partner) == d.sizes[name]:
             return name, partner
     raise SchemaError(
-        f"need a square relation with dimensions such as ('subject_0', 'subject_1'), "
-        f"found {dict(d.sizes)}: make one with fx.pairwise"
+        "need a relation with the same entries in rows and columns, with dimensions such as "
+        f"('subject_0', 'subject_1'), found {dict(d.sizes)}: make one with fx.pairwise"
     )
