@@ -1,8 +1,8 @@
 """Vectors of 64 bytes as values inside of kernels: ``+ - *`` and the lesser of two.
 
-A loop that must be done for several series at once, with its state in registers, is not one
-that a compiler finds by itself. Where the machine's vectors are shorter, each of these becomes
-several; a product and a sum may be rounded once instead of twice.
+A compiler does not find a loop by itself that handles several series at once and keeps its
+state in registers. These vectors say it. On a machine with shorter vectors each becomes
+several. A product and a sum may be rounded once instead of twice.
 """
 
 import operator
@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
 BYTES = 64
-operation: Any = intrinsic  # of a kernel; its own type keeps the first argument, the context
+operation: Any = intrinsic  # Any, because numba's type demands the context as an argument
 
 
 class Vector(types.Type):
@@ -39,7 +39,7 @@ def _address(context: Any, builder: Any, vector: Vector, kind: Any, args: Any) -
 
 @operation
 def load(typing_context, array, index):
-    """The vector that begins at ``array[index]``, of one axis without strides."""
+    """The vector that begins at ``array[index]``; the array has one contiguous axis."""
     vector = Vector(array.dtype)
 
     def generate(context, builder, signature, args):
@@ -64,7 +64,7 @@ def store(typing_context, array, index, vector):
 
 @operation
 def lesser(typing_context, a, b):
-    """The lesser of two, lane by lane; ``b`` where they cannot be compared."""
+    """The lesser of two, lane by lane; ``b`` where one of them is NaN."""
 
     def generate(context, builder, signature, args):
         return builder.select(builder.fcmp_ordered("<", *args), *args)

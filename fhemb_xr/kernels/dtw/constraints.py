@@ -15,23 +15,24 @@ Constraint = tuple[float, bool, float]
 
 
 def constraint_of(window: float | None, itakura: float | None) -> Constraint:
-    """Half-width, whether it is a fraction, and slope, as :func:`band` takes them."""
+    """The constraint as :func:`band` takes it: half-width, whether it is a fraction, slope."""
     share = isinstance(window, float)
     return -1.0 if window is None else float(window), share, float(itakura or 0)
 
 
 @kernel
 def half_width(window: float, share: bool, m: int) -> int:
-    """Samples of a window, of which the longer series has ``m``."""
+    """Half-width of a window in samples; a ``share`` is of ``m``, the longer series."""
     return int(np.floor(window * m + 1e-9)) if share else int(window)
 
 
 @kernel
 def band(n: int, m: int, constraint: Constraint, low: Ints, high: Ints) -> bool:
-    """First and last row of every diagonal, ``n <= m``; whether a path remains.
+    """Fill the first and last row of every diagonal; return whether a path remains.
 
-    Sakoe-Chiba: a shorter series may also stay behind by the difference in length, as in
-    tslearn. Itakura: the parallelogram of tslearn, with its rounding to two decimals.
+    The shorter series has ``n`` samples. Sakoe-Chiba: the shorter series may lag behind by
+    the window plus the difference in length, as in tslearn. Itakura: the parallelogram of
+    tslearn, with its rounding to two decimals.
     """
     window, share, slope = constraint
     radius = half_width(window, share, m)
@@ -59,7 +60,7 @@ def band(n: int, m: int, constraint: Constraint, low: Ints, high: Ints) -> bool:
 
 @kernel
 def _itakura(n: int, m: int, slope: float, j: int) -> tuple[int, int]:
-    """First and last row that are allowed in column ``j``."""
+    """First and last row that the parallelogram allows in column ``j``."""
     steep, gentle = slope * n / m, n / (slope * m)
     low = max(np.round(gentle * j, 2), np.round(n - 1 - steep * (m - 1) + steep * j, 2))
     high = min(np.round(steep * j, 2), np.round(n - 1 - gentle * (m - 1) + gentle * j, 2))
@@ -68,10 +69,12 @@ def _itakura(n: int, m: int, slope: float, j: int) -> tuple[int, int]:
 
 @kernel
 def columns(n: int, m: int, low: Ints, high: Ints, first: Ints, last: Ints) -> None:
-    """First and last column of every row, of the rows of every diagonal."""
+    """Fill the first and last column of every row, from the rows of every diagonal."""
     first[:n], last[:n] = m, -1
     bottom, top = 0, -1
-    for d in range(n + m - 1):  # only the rows that come and go are visited
+    # From one diagonal to the next, few rows enter the band or leave it. Only these are
+    # visited: a row that enters has its first column here, one that has left its last.
+    for d in range(n + m - 1):
         for i in range(low[d], min(high[d] + 1, bottom)):
             first[i] = min(first[i], d - i)
         for i in range(max(low[d], top + 1), high[d] + 1):

@@ -1,9 +1,9 @@
-"""Nearest series by warping, most of them ruled out by a bound that is cheap.
+"""Nearest series by warping; a cheap lower bound rules most of them out.
 
-Candidates are tried in the order of a lower bound of their distance: the first and last points
-of both (Kim), and what each series is outside of the envelope of the other (Keogh). When the
-bound of the next exceeds the distance of the k-th found, all others do. The table of a
-candidate that is tried is given up as soon as no cell of it can lead to less.
+Two lower bounds of the distance are combined: the distance of the first and of the last points
+(Kim), and how far each series leaves the envelope of the other (Keogh). Candidates are tried
+in the order of their bound. The search ends when the next bound exceeds the k-th distance
+found. The table of a candidate is abandoned as soon as all its cells exceed that distance.
 
 References
 ----------
@@ -15,12 +15,13 @@ Rakthanmanon et al. (2012), KDD, 262-270, doi:10.1145/2339530.2339576.
 import numpy as np
 
 from fhemb_xr.kernels._jit import kernel
-from fhemb_xr.kernels.dtw import distances
+from fhemb_xr.kernels.dtw import sweep
 from fhemb_xr.kernels.dtw.constraints import band, constraint_of, half_width
+from fhemb_xr.kernels.dtw.distances import padded
 from fhemb_xr.typing import F64, Floats, Ints
 
 _SLACK = 1 - 1e-9
-"""Bounds are lowered by their rounding, so that they rule out nobody wrongly."""
+"""Factor that lowers a bound by more than its rounding error, so that it excludes no match."""
 
 
 def nearest(
@@ -28,31 +29,36 @@ def nearest(
 ) -> tuple[F64, Ints, int]:
     """Distances and positions of the nearest: ``(q, f, t), (n, f, t) -> (q, k), (q, k), ()``.
 
-    Rooted summed squares. Of equals the first counts; where there are fewer than ``k`` the rest
-    is infinity and -1. Last, how many tables were begun. Peak memory: five times the series.
+    Distances are roots of summed squares. Of equal distances the first series is taken. If
+    there are fewer than ``k`` series, the rest is infinity at position -1. The last result is
+    the number of tables that were begun. Peak memory: five times the series.
     """
-    found, where = np.full((len(queries), k), np.inf), np.full((len(queries), k), -1)
-    backwards = distances.padded(x, lengths_x, backwards=True)
-    forwards = distances.padded(queries, lengths_q, backwards=False)
+    distances, positions = np.full((len(queries), k), np.inf), np.full((len(queries), k), -1)
+    backwards = padded(x, lengths_x, backwards=True)
+    forwards = padded(queries, lengths_q, backwards=False)
     m = int(max(lengths_x.max(initial=0), lengths_q.max(initial=0)))
-    r = half_width(*constraint_of(window, None)[:2], m) if window is not None else m
-    around = envelopes(x, lengths_x, r)
+    radius = half_width(*constraint_of(window, None)[:2], m) if window is not None else m
+    around = envelopes(x, lengths_x, radius)
     begun = 0
     for i in range(len(queries)):
         if not lengths_q[i]:
             continue
-        one, n = queries[i : i + 1], lengths_q[i : i + 1]
-        bounds = _bounds(one[0], int(n[0]), x, lengths_x, envelopes(one, n, r)[0], around)
+        query, n = queries[i : i + 1], lengths_q[i : i + 1]
+        own = envelopes(query, n, radius)[0]
+        bounds = _bounds(query[0], int(n[0]), x, lengths_x, own, around)
         order = np.argsort(bounds, kind="stable")
         begun += _tried(
             forwards[i], backwards, int(lengths_q[i]), lengths_x, order, bounds,
-            constraint_of(window, None), found[i], where[i],
+            constraint_of(window, None), distances[i], positions[i],
         )  # fmt: skip
-    return np.sqrt(found), where, begun
+    return np.sqrt(distances), positions, begun
 
 
 def envelopes(x: Floats, lengths: Ints, radius: int) -> F64:
-    """Lowest and highest within ``radius``: ``(k, f, t) -> (k, 2, f, t)``, NaN past the end."""
+    """Lowest and highest value within ``radius``: ``(k, f, t) -> (k, 2, f, t)``.
+
+    NaN after the end of a series.
+    """
     from scipy.ndimage import maximum_filter1d, minimum_filter1d
 
     out = np.full((len(x), 2, *x.shape[1:]), np.nan)
@@ -66,7 +72,7 @@ def envelopes(x: Floats, lengths: Ints, radius: int) -> F64:
 
 @kernel
 def _bounds(q: Floats, n: int, x: Floats, lengths: Ints, own: F64, around: F64) -> F64:
-    """Lower bounds of the squared distances from one query, infinity of series without data."""
+    """Lower bounds of the squared distances from one query; infinity for empty series."""
     out = np.full(len(x), np.inf)
     for c in range(len(x)):
         m = lengths[c]
@@ -75,16 +81,17 @@ def _bounds(q: Floats, n: int, x: Floats, lengths: Ints, own: F64, around: F64) 
         ends = 0.0
         for f in range(q.shape[0]):
             ends += (q[f, 0] - x[c, f, 0]) ** 2
-            if n > 1 or m > 1:  # else the first is the last
+            if n > 1 or m > 1:  # otherwise the first point is the last
                 ends += (q[f, n - 1] - x[c, f, m - 1]) ** 2
         out[c] = ends
-        if n == m:  # else the band leans
+        if n == m:  # otherwise the band is no envelope of equal width
             out[c] = max(ends, _outside(q, around[c], n), _outside(x[c], own, n))
     return out
 
 
 @kernel
 def _outside(x: Floats, around: F64, n: int) -> float:
+    """Summed squares of what lies outside of an envelope (Keogh's bound)."""
     total = 0.0
     for f in range(x.shape[0]):
         for t in range(n):
@@ -96,15 +103,15 @@ def _outside(x: Floats, around: F64, n: int) -> float:
 @kernel
 def _tried(
     query: Floats, x: Floats, n_query: int, lengths: Ints, order: Ints, bounds: F64,
-    constraint: tuple[float, bool, float], found: F64, where: Ints,
+    constraint: tuple[float, bool, float], distances: F64, positions: Ints,
 ) -> int:  # fmt: skip
-    """Tables in the order of the bounds; ``found`` and ``where`` are kept sorted."""
+    """Try candidates in the order of their bounds; the results are kept sorted."""
     size = max(x.shape[2], query.shape[1])
-    buffers, k = np.empty((7, size)), found.size
+    buffers, k = np.empty((7, size)), distances.size
     low, high = np.empty(2 * size, np.int64), np.empty(2 * size, np.int64)
     last, joined, begun = -1, False, 0
     for c in order:
-        if bounds[c] * _SLACK > found[k - 1] or bounds[c] == np.inf:
+        if bounds[c] * _SLACK > distances[k - 1] or bounds[c] == np.inf:
             break
         m = lengths[c]
         short, long = min(n_query, m), max(n_query, m)
@@ -114,55 +121,29 @@ def _tried(
             continue
         begun += 1
         rows, columns = (query, x[c]) if n_query <= m else (x[c], query)
-        d = _given_up(rows, columns, short, long, low, high, buffers, found[k - 1])
-        _insert(found, where, d, c)
+        d = _within(rows, columns, short, long, low, high, buffers, distances[k - 1])
+        _insert(distances, positions, d, c)
     return begun
 
 
 @kernel
-def _insert(found: F64, where: Ints, d: float, c: int) -> None:
-    j = found.size - 1
-    if d > found[j] or d == np.inf or (d == found[j] and c > where[j]):
+def _insert(distances: F64, positions: Ints, d: float, c: int) -> None:
+    """Series ``c`` at distance ``d`` into the sorted results, if it is near enough."""
+    j = distances.size - 1
+    if d > distances[j] or d == np.inf or (d == distances[j] and c > positions[j]):
         return
-    while j > 0 and (d < found[j - 1] or (d == found[j - 1] and c < where[j - 1])):
-        found[j], where[j] = found[j - 1], where[j - 1]
+    while j > 0 and (d < distances[j - 1] or (d == distances[j - 1] and c < positions[j - 1])):
+        distances[j], positions[j] = distances[j - 1], positions[j - 1]
         j -= 1
-    found[j], where[j] = d, c
+    distances[j], positions[j] = d, c
 
 
 @kernel
-def _given_up(
-    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, buffers: F64, most: float
+def _within(
+    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, buffers: F64, limit: float
 ) -> float:
-    """Summed squares along the best path, infinity where they must exceed ``most``."""
-    old, older, above, costs = buffers[0], buffers[1], buffers[2], buffers[3:]
-    d, before, at, passes = distances.begin(n, m, buffers), 0, 0, 0
-    while d < n + m - 1:
-        first, cells, inside = distances.rows_of(d, n, m, low, high, 8)
-        if first > before:
-            above[0], above[1] = older[first], old[first]
-        j = m - 1 - d + first
-        if x.shape[0] == 1:
-            distances.four_banded(x[0], y[0], old, older, first, j, cells, above, inside)
-        else:
-            distances.four_squares(x, y, first, j, cells, costs)
-            distances.four_costs(costs, old, older, first, cells, above, inside)
-        above[:4] = np.inf
-        before = first
-        d, passes = d + 4, passes + 1
-        if passes % 4 == 0:  # every path visits one of two neighbouring diagonals
-            at = _below(old, older, first + 1, first + cells + 1, at, most)
-            if at < 0:
-                return np.inf
-    return float(old[n])
-
-
-@kernel
-def _below(old: F64, older: F64, first: int, end: int, at: int, most: float) -> int:
-    """A row of the last two diagonals with no more than ``most``, near ``at``; -1 if none."""
-    if first <= at < end and min(old[at], older[at]) <= most:
-        return at
-    for i in range(first, end):
-        if old[i] <= most or older[i] <= most:
-            return i
-    return -1
+    """Summed squares along the best path, infinity where they must exceed ``limit``."""
+    rows = sweep.banded_rows
+    if x.shape[0] == 1:
+        return sweep.sweep(rows, sweep.univariate, x, y, n, m, low, high, buffers, limit)
+    return sweep.sweep(rows, sweep.multivariate, x, y, n, m, low, high, buffers, limit)

@@ -1,7 +1,8 @@
 """Warping paths, and warping near the path of a coarser pair (fastdtw).
 
-Both work in ranges of columns, one for each row; the table of accumulated costs has no more
-cells than these. Costs are squared differences, summed along the path.
+Both allow a range of columns in each row, and the table of accumulated costs has only these
+cells. Costs are squared differences, summed along the path (the recurrence is drawn in
+:mod:`fhemb_xr.kernels.dtw.sweep`). Here the whole table is kept, to go back along the path.
 
 References
 ----------
@@ -20,9 +21,10 @@ from fhemb_xr.typing import F64, Floats, Ints
 def distances(
     a: F64, b: F64, lengths_a: Ints, lengths_b: Ints, *, upper: bool = False, radius: int = 1
 ) -> F64:
-    """Fast warping of all pairs: ``(k, f, t), (l, f, t) -> (k, l)``, never below the exact one.
+    """Fast warping distances of all pairs: ``(k, f, t), (l, f, t) -> (k, l)``.
 
-    Peak memory: twice the series of a pair, and ``8 (4 radius + 5)`` bytes per sample.
+    A distance is never below the exact one. Peak memory: twice the series of a pair, plus
+    ``8 (4 radius + 5)`` bytes per sample.
     """
     out = np.full((len(a), len(b)), np.nan)
     halves = [[_pyramid(s[:, :n], radius) for s, n in zip(x, m, strict=True)]
@@ -35,7 +37,7 @@ def distances(
 
 
 def _pyramid(x: F64, radius: int) -> list[F64]:
-    """The series, and its means of 2, 4, … samples."""
+    """The series, then its means over 2, 4, 8, … samples."""
     levels = [np.ascontiguousarray(x)]
     while levels[-1].shape[1] > radius + 2:
         last = levels[-1]
@@ -45,19 +47,20 @@ def _pyramid(x: F64, radius: int) -> list[F64]:
 
 
 def _fast(xs: list[F64], ys: list[F64], radius: int) -> float:
+    """Cost along the path, refined from the coarsest level to the series themselves."""
     depth = min(len(xs), len(ys)) - 1
     x, y = xs[depth], ys[depth]
     low, high = np.zeros(x.shape[1], np.int64), np.full(x.shape[1], y.shape[1] - 1)
-    total, found = _best(x, y, low, high)
+    total, steps = _best(x, y, low, high)
     for x, y in zip(xs[:depth][::-1], ys[:depth][::-1], strict=True):
-        low, high = _around(found, radius, x.shape[1], y.shape[1])
-        total, found = _best(x, y, low, high)
+        low, high = _around(steps, radius, x.shape[1], y.shape[1])
+        total, steps = _best(x, y, low, high)
     return total
 
 
 @kernel
 def _around(path: Ints, radius: int, n: int, m: int) -> tuple[Ints, Ints]:
-    """Cells of the finer table whose coarse cell is within ``radius`` of the path."""
+    """Columns of each row of the finer table whose coarse cell is near the path."""
     low, high = np.full(n, m - 1), np.zeros(n, np.int64)
     for step in range(path.shape[0]):
         i, j = path[step]
@@ -78,7 +81,7 @@ def _around(path: Ints, radius: int, n: int, m: int) -> tuple[Ints, Ints]:
 @kernel
 def _best(x: Floats, y: Floats, low: Ints, high: Ints) -> tuple[float, Ints]:
     """Cost of the best path in the ranges, and the path: ``(f, n), (f, m) -> (), (s, 2)``."""
-    n, m = x.shape[1], y.shape[1]
+    n = x.shape[1]
     start = np.zeros(n + 1, np.int64)
     for i in range(n):
         start[i + 1] = start[i] + high[i] - low[i] + 1
@@ -94,11 +97,18 @@ def _best(x: Floats, y: Floats, low: Ints, high: Ints) -> tuple[float, Ints]:
                 _at(cost, start, low, high, i, j - 1),
             )
             cost[start[i] + j - low[i]] = e if i == 0 and j == 0 else e + best
-    found = np.empty((n + m - 1, 2), np.int64)
+    return cost[start[n] - 1], _traced(cost, start, low, high)
+
+
+@kernel
+def _traced(cost: F64, start: Ints, low: Ints, high: Ints) -> Ints:
+    """The path from the last cell back to the first, in the order of time: ``-> (s, 2)``."""
+    n, m = low.size, high[low.size - 1] + 1
+    steps = np.empty((n + m - 1, 2), np.int64)
     i, j, k = n - 1, m - 1, n + m - 1
     while True:
         k -= 1
-        found[k, 0], found[k, 1] = i, j
+        steps[k, 0], steps[k, 1] = i, j
         if i == 0 and j == 0:
             break
         across = _at(cost, start, low, high, i - 1, j - 1)
@@ -110,11 +120,12 @@ def _best(x: Floats, y: Floats, low: Ints, high: Ints) -> tuple[float, Ints]:
             i -= 1
         else:
             j -= 1
-    return cost[start[n] - 1], found[k:]
+    return steps[k:]
 
 
 @kernel
 def _at(cost: F64, start: Ints, low: Ints, high: Ints, i: int, j: int) -> float:
+    """Cost of a cell; infinity outside of the ranges."""
     if i < 0 or j < low[i] or j > high[i]:
         return np.inf
     return float(cost[start[i] + j - low[i]])
@@ -124,12 +135,12 @@ def path(
     a: Floats, b: Floats, *, window: float | None = None, itakura: float | None = None,
     cells: int = 2**22,
 ) -> Ints:  # fmt: skip
-    """Best path of two series, in samples: ``(f, n), (f, m) -> (s, 2)``, empty if none.
+    """Best path of two series, in samples: ``(f, n), (f, m) -> (s, 2)``; empty if none.
 
-    A table of more than ``cells`` cells is cut at a middle row, where forward and backward
-    costs meet; each part is a smaller table (Hirschberg 1975, Commun. ACM 18, 341-343,
-    doi:10.1145/360825.360861). That is twice the work. Peak memory: 8 bytes per cell of
-    ``cells``, and 10 samples per sample.
+    A table of more than ``cells`` cells is cut at its middle row: the path crosses it where
+    the sum of forward and backward costs is least. Each half is a smaller table (Hirschberg
+    1975, Commun. ACM 18, 341-343, doi:10.1145/360825.360861). This doubles the work, but the
+    memory no longer grows with ``n m``. Peak memory: ``8 cells + 10 bytes(a, b)``.
     """
     swap = a.shape[1] > b.shape[1]
     x, y = (np.ascontiguousarray(s) for s in ((b, a) if swap else (a, b)))
@@ -138,14 +149,14 @@ def path(
     if not n or not constraints.band(n, m, constraints.constraint_of(window, itakura), *rows):
         return np.empty((0, 2), np.int64)
     constraints.columns(n, m, *rows, *edges)
-    found = np.concatenate(list(_parts(x, y, edges, (0, 0, n - 1, m - 1), cells)))
-    return np.asarray(found[:, ::-1] if swap else found)
+    steps = np.concatenate(list(_parts(x, y, edges, (0, 0, n - 1, m - 1), cells)))
+    return np.asarray(steps[:, ::-1] if swap else steps)
 
 
 def _parts(
     x: Floats, y: Floats, edges: Ints, corners: tuple[int, ...], cells: int
 ) -> Iterator[Ints]:
-    """The path between two corners, included, piece by piece."""
+    """The path between two corners (both included), piece by piece."""
     i0, j0, i1, j1 = corners
     low = np.clip(edges[0, i0 : i1 + 1], j0, j1)
     high = np.clip(edges[1, i0 : i1 + 1], j0, j1)
@@ -169,7 +180,7 @@ def _parts(
 
 @kernel
 def _last_row(x: Floats, y: Floats, low: Ints, high: Ints) -> F64:
-    """Costs of the last row from the first cell: ``(f, n), (f, m) -> (m)``, else infinity."""
+    """Costs of the last row from the first cell on: ``(f, n), (f, m) -> (m)``."""
     m = y.shape[1]
     old, now = np.full(m + 1, np.inf), np.full(m + 1, np.inf)
     for i in range(x.shape[1]):

@@ -23,7 +23,10 @@ CODES = {
 
 @kernel
 def distance(x: Floats, y: Floats, i: int, j: int, code: int, p: float) -> float:
-    """Distance of ``x[:, i]`` and ``y[:, j]``; an undefined ratio is 0 of equals, else 1."""
+    """Distance of ``x[:, i]`` and ``y[:, j]``.
+
+    An undefined ratio is 0 for equal points and 1 for others.
+    """
     if code == 3:
         return float(np.max(np.abs(x[:, i] - y[:, j])))
     if code in (7, 8):
@@ -59,7 +62,7 @@ def _term(u: float, v: float, code: int, p: float) -> float:
 
 @kernel
 def _angle(x: Floats, y: Floats, i: int, j: int, centred: bool) -> float:
-    """One less the cosine, of the points or of what they are about their means."""
+    """1 minus the cosine of two points, or of their deviations from their means."""
     mx = my = xx = yy = xy = 0.0
     for f in range(x.shape[0]):
         mx += x[f, i] / x.shape[0] if centred else 0.0

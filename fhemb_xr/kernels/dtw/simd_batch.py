@@ -1,10 +1,19 @@
-"""Dynamic time warping of several pairs abreast, one to each lane of a vector.
+"""Dynamic time warping of several pairs at once, one pair in each lane of a vector.
 
-Pairs of the same two lengths share the band, so no lane ever needs a mask, and what a cell
-takes from its neighbours never crosses lanes: of a vector of cells there remain a difference,
-two minima and a fused product for each feature. Four rows are worked out in one pass over the
-columns; the cells of a column wait for one another, but not for those of the column before, so
-that a processor has several columns in flight. Between passes one row of the table is held.
+Pairs of the same two lengths share the band, so no lane needs a mask. A cell depends only on
+cells of its own lane. One vector of cells therefore costs a difference, two minima and a fused
+product for each feature. The recurrence is that of :mod:`fhemb_xr.kernels.dtw.sweep`, but here
+a pass fills four rows and goes along the columns::
+
+                         column j-1    column j
+    row i-1  (``row``)   across        above        of the pass before, in memory
+    row i                left[0]       cell         of the column before, in registers
+    row i+1              left[1]       cell
+    row i+2              left[2]       cell
+    row i+3              left[3]       cell         written to ``row`` for the next pass
+
+The cells of a column wait for one another, but the differences of the next columns do not: the
+processor works on several columns at the same time. Between passes one row is kept.
 """
 
 from typing import Any
@@ -21,12 +30,15 @@ def squares(
     a: Floats, b: Floats, lengths_a: Ints, lengths_b: Ints, pairs: Ints,
     constraint: Constraint, out: Floats,
 ) -> Ints:  # fmt: skip
-    """Summed squares along the best paths of ``pairs (k, 2)``; returns those left undone.
+    """Fill ``out`` with the summed squares of ``pairs (k, 2)``; return the pairs left undone.
 
-    They are too few of the same two lengths to fill half of a vector.
+    Those have lengths that too few pairs share: they would fill less than half of a vector.
     """
     width, undone = BYTES // a.itemsize, [np.empty((0, 2), np.int64)]
-    a, b = np.ascontiguousarray(a), np.ascontiguousarray(b)  # or it is compiled once more
+    a, b = (
+        np.ascontiguousarray(a),
+        np.ascontiguousarray(b),
+    )  # otherwise it is compiled once more
     for group in _of_equal_lengths(lengths_a, lengths_b, pairs):
         odd = len(group) % width
         n = len(group) - (odd if odd < width // 2 else 0)
@@ -37,7 +49,7 @@ def squares(
 
 
 def _of_equal_lengths(lengths_a: Ints, lengths_b: Ints, pairs: Ints) -> list[Ints]:
-    """The pairs parted by the lengths of the shorter and of the longer series."""
+    """Groups of pairs with equal lengths of the shorter and of the longer series."""
     both = np.sort(np.stack([lengths_a[pairs[:, 0]], lengths_b[pairs[:, 1]]], axis=1), axis=1)
     order = np.lexsort(both.T)
     steps = np.diff(both[order], axis=0).any(axis=1)
@@ -49,7 +61,7 @@ def _group(
     a: Floats, b: Floats, lengths_a: Ints, lengths_b: Ints, pairs: Ints,
     constraint: Constraint, out: Floats,
 ) -> None:  # fmt: skip
-    """All pairs have the same two lengths; the rows of the table are the shorter series."""
+    """Pairs of the same two lengths; the rows of the table are the shorter series."""
     n, m = lengths_a[pairs[0, 0]], lengths_b[pairs[0, 1]]
     n, m = min(n, m), max(n, m)
     low, high = np.empty(n + m, np.int64), np.empty(n + m, np.int64)
@@ -59,11 +71,13 @@ def _group(
     columns(n, m, low, high, first, last)
     first[n:], last[n:] = first[n - 1], last[n - 1]
     width, features = BYTES // a.itemsize, a.shape[1]
-    x = np.full((n + 3) * features * width, np.inf, a.dtype)  # of the rows after the last too
+    x = np.full(
+        (n + 3) * features * width, np.inf, a.dtype
+    )  # with up to three rows after the last
     y = np.empty(m * features * width, a.dtype)
     row, best = np.empty((m + 1) * width, a.dtype), np.empty(width, a.dtype)
     for k in range(0, len(pairs), width):
-        for lane in range(width):  # the last pair as often as lanes are left
+        for lane in range(width):  # the last pair fills the lanes that are left
             i, j = pairs[min(k + lane, len(pairs) - 1)]
             short, long = (a[i], b[j]) if lengths_a[i] <= lengths_b[j] else (b[j], a[i])
             _dealt(short, n, lane, width, x)
@@ -78,7 +92,7 @@ def _group(
 
 @kernel
 def _dealt(series: Floats, n: int, lane: int, width: int, out: Floats) -> None:
-    """A series into its lane of ``(t, f, lane)``."""
+    """Copy a series into its lane of ``(t, f, lane)``."""
     for f in range(series.shape[0]):
         for t in range(n):
             out[(t * series.shape[0] + f) * width + lane] = series[f, t]
@@ -89,13 +103,13 @@ def _table(
     x: Floats, y: Floats, n: int, features: int, first: Ints, last: Ints, row: Floats,
     best: Floats,
 ) -> None:  # fmt: skip
-    """Four rows at a time, of which ``row`` is the one before; ``best`` is the last cell."""
+    """Fill the table four rows at a time; ``row`` is the row before, ``best`` the last cell."""
     width = best.size
     best[:] = np.inf
     far = load(best, 0)
     left = far, far, far, far
     for i in range(0, n, 4):
-        begin = first[i] * width  # no row begins or ends before the one above it
+        begin = first[i] * width  # no row begins or ends before the row above it
         across, left = load(row, begin), (far, far, far, far)
         if features == 1:
             left = _univariate(x, y, i, first, last, row, across, left, width)
@@ -111,7 +125,7 @@ def _univariate(
     x: Floats, y: Floats, i: int, first: Ints, last: Ints, row: Floats, across: Any, left: Any,
     width: int,
 ) -> Any:  # fmt: skip
-    """All columns of four rows; what is left of the next."""
+    """All columns of four rows; returns the last column."""
     far, inner, outer = left[0], first[i + 3], last[i]
     p, q = load(x, i * width), load(x, (i + 1) * width)
     r, s = load(x, (i + 2) * width), load(x, (i + 3) * width)
@@ -131,7 +145,7 @@ def _multivariate(
     x: Floats, y: Floats, i: int, features: int, first: Ints, last: Ints, row: Floats,
     across: Any, left: Any, width: int,
 ) -> Any:  # fmt: skip
-    """The same of several features."""
+    """The same for several features."""
     far, inner, outer = left[0], first[i + 3], last[i]
     for j in range(first[i], last[i + 3] + 1):
         above = load(row, (j + 1) * width)
@@ -146,7 +160,7 @@ def _multivariate(
 
 @inlined_kernel
 def _costs(x: Floats, y: Floats, i: int, j: int, features: int, width: int) -> Any:
-    """Squared distances of the points of a column."""
+    """Squared distances of four points of x from the point of column ``j``."""
     step = features * width
     u, v = i * step, load(y, j * step)
     e, f = load(x, u) - v, load(x, u + step) - v
@@ -162,7 +176,7 @@ def _costs(x: Floats, y: Floats, i: int, j: int, features: int, width: int) -> A
 
 @inlined_kernel
 def _within(rows: Any, i: int, j: int, first: Ints, last: Ints, far: Any) -> Any:
-    """What belongs to four rows, infinite where column ``j`` is outside of their band."""
+    """Costs of four rows, infinite where column ``j`` lies outside of the row's band."""
     p, q, r, s = rows
     p = p if first[i] <= j <= last[i] else far
     q = q if first[i + 1] <= j <= last[i + 1] else far
@@ -173,7 +187,7 @@ def _within(rows: Any, i: int, j: int, first: Ints, last: Ints, far: Any) -> Any
 
 @inlined_kernel
 def _down(costs: Any, above: Any, across: Any, left: Any) -> Any:
-    """Four cells of a column, from what is above, left and across of them."""
+    """Four cells of a column from their neighbours above, left and across."""
     a, b, c, d = left
     e = costs[0] + lesser(lesser(across, above), a)
     f = costs[1] + lesser(lesser(a, e), b)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fhemb_xr.kernels._jit import kernel
-from fhemb_xr.kernels.dtw import distances
+from fhemb_xr.kernels.dtw import distances, sweep
 from fhemb_xr.kernels.dtw.constraints import constraint_of
 from fhemb_xr.typing import F64, Floats, Ints
 
@@ -27,30 +27,36 @@ def values(
 ) -> F64:
     """Soft minimum over paths of the summed squares: ``(k, f, t), (l, f, t) -> (k, l)``.
 
-    Series without samples, and pairs that no path joins, give NaN. Peak memory: twice the
-    series, and 6 samples per sample of the longest.
+    Series without samples and pairs that no path joins give NaN. Peak memory: twice the
+    series, plus 6 samples per sample of the longest.
     """
     out = np.full((len(a), len(b)), np.nan)
-    pairs, limits = (
-        distances.joinable(lengths_a, lengths_b, upper),
-        constraint_of(window, itakura),
-    )
+    pairs = distances.joinable(lengths_a, lengths_b, upper)
+    limits = constraint_of(window, itakura)
     distances.table(_pair, a, b, lengths_a, lengths_b, pairs, limits, out, p=float(gamma))
     return out
 
 
 def divergences(a: F64, b: F64, lengths_a: Ints, lengths_b: Ints, **options: Any) -> F64:
-    """The same less half of each series with itself, so that equals are at 0."""
-    own = []
-    for x, n in ((a, lengths_a), (b, lengths_b)):
-        alone = {**options, "upper": False}
-        each = [
-            values(x[i : i + 1], x[i : i + 1], n[i : i + 1], n[i : i + 1], **alone)[0, 0]
-            for i in range(len(x))
-        ]
-        own.append(np.array(each))
+    """Soft-DTW divergence, 0 for equal series: ``(k, f, t), (l, f, t) -> (k, l)``.
+
+    ``sdtw(x, y) - (sdtw(x, x) + sdtw(y, y)) / 2``, with the options of :func:`values`.
+    """
+    with_self_a, with_self_b = (
+        _with_itself(x, n, {**options, "upper": False})
+        for x, n in ((a, lengths_a), (b, lengths_b))
+    )
     between = values(a, b, lengths_a, lengths_b, **options)
-    return np.asarray(between - (own[0][:, None] + own[1]) / 2)
+    return np.asarray(between - (with_self_a[:, None] + with_self_b) / 2)
+
+
+def _with_itself(x: F64, lengths: Ints, options: dict[str, Any]) -> F64:
+    """Soft minimum of each series with itself: ``(k, f, t) -> (k,)``."""
+    out = np.empty(len(x))
+    for i in range(len(x)):
+        one, n = x[i : i + 1], lengths[i : i + 1]
+        out[i] = values(one, one, n, n, **options)[0, 0]
+    return out
 
 
 @kernel
@@ -58,24 +64,30 @@ def _pair(
     x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, gamma: float,
     buffers: Floats,
 ) -> Any:  # fmt: skip
-    now, old, older = distances.start(buffers)
-    cost = buffers[3]
-    for d in range(n + m - 1):
-        first, last = low[d], high[d]
-        cells = last - first + 1
-        distances.squares(x, y, first, m - 1 - d + first, max(0, cells), cost)
-        for k in range(cells):
-            above, left, across = old[first + k], old[first + k + 1], older[first + k]
-            now[first + k + 1] = cost[k] + _soft_minimum(above, left, across, gamma)
-        now[first] = now[last + 2] = np.inf
-        now, old, older = older, now, old
-    return old[n]
+    return sweep.single_sweep(_squares, _soft_minimum, x, y, n, m, low, high, buffers, gamma)
 
 
 @kernel
-def _soft_minimum(a: float, b: float, c: float, gamma: float) -> Any:
-    least = min(a, b, c)
+def _squares(
+    x: Floats, y: Floats, i0: int, j0: int, count: int, costs: Floats, gamma: float
+) -> None:
+    """Squared distances of the points on one diagonal."""
+    i, j = np.uint64(i0), np.uint64(j0)
+    for k in range(np.uint64(count)):
+        costs[k] = 0
+    for f in range(x.shape[0]):
+        u, v = x[f], y[f]
+        for k in range(np.uint64(count)):
+            e = u[i + k] - v[j + k]
+            costs[k] += e * e
+
+
+@kernel
+def _soft_minimum(up: float, left: float, across: float, gamma: float) -> Any:
+    """``-gamma log(exp(-up / gamma) + exp(-left / gamma) + exp(-across / gamma))``."""
+    least = min(up, left, across)
     if least == np.inf:
         return least
-    total = np.exp((least - a) / gamma) + np.exp((least - b) / gamma)
-    return least - gamma * np.log(total + np.exp((least - c) / gamma))
+    # about the least, so that no exponential overflows
+    total = np.exp((least - up) / gamma) + np.exp((least - left) / gamma)
+    return least - gamma * np.log(total + np.exp((least - across) / gamma))
