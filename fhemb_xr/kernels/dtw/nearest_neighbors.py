@@ -12,6 +12,8 @@ Keogh & Ratanamahatana (2005), Knowl. Inf. Syst. 7, 358-386, doi:10.1007/s10115-
 Rakthanmanon et al. (2012), KDD, 262-270, doi:10.1145/2339530.2339576.
 """
 
+from typing import Any
+
 import numpy as np
 
 from fhemb_xr.kernels._jit import kernel
@@ -141,7 +143,7 @@ def _insert(distances: F64, positions: Ints, d: float, c: int) -> None:
 @kernel
 def _within(
     x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, buffers: F64, limit: float
-) -> float:
+) -> Any:
     """Summed squares along the best path, infinity where they must exceed ``limit``."""
     rows = sweep.banded_rows
     if x.shape[0] == 1:
