@@ -12,17 +12,10 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import budget, schema
+from fhemb_xr import schema
 from fhemb_xr.errors import UnknownNameError, nearest
-from fhemb_xr.ops.blockwise.overlap import (
-    Block,
-    Plan,
-    along_time,
-    blocks,
-    columns,
-    floating,
-    row_bytes,
-)
+from fhemb_xr.ops.blockwise.grid import Block, Ranges, blocks
+from fhemb_xr.ops.blockwise.overlap import Plan, along_time, columns, floating
 
 FREQUENCY = "frequency"
 _TOGETHER = 64  # channels whose complex spectra are in memory at a time
@@ -183,34 +176,31 @@ def scalogram(
 
 
 def _windowed(x: xr.DataArray, length: int, step: int, work: Any) -> Any:
-    """A function of windows, those together that start in the same chunk or chunks."""
+    """A function of windows; a block has the windows that start in the same chunk or chunks."""
     axis, data = int(x.get_axis_num(schema.TIME)), floating(x.data)
     n = data.shape[axis]
     chunks = data.chunks[axis] if isinstance(data, da.Array) else (n,)
     edges = np.minimum([0, *accumulate(chunks)], n - length + 1)  # later no window starts
     starting = np.diff(edges)
-    found = blocks(starting[starting > 0].tolist(), step, partial(_span, length, step))
-    counts = [(b.reads[0][1] - b.reads[0][0] - length) // step + 1 for b in found]
+    cut = blocks(starting[starting > 0].tolist(), step, partial(_span, length, step))
+    counts = [(block.read_samples - length) // step + 1 for block in cut]
     work = partial(_block, work=partial(work, length=length, step=step))
     if not isinstance(data, da.Array):
-        return work([data], None, axis, found[0])
-    n_bytes = row_bytes(data, axis) * max(
-        b.reads[0][1] - b.reads[0][0] + 2 * k * (length // 2 + 1)
-        for b, k in zip(found, counts, strict=True)
-    )
-    budget.check(n_bytes, "a block of windows", "smaller chunks or a larger step")
-    meta = np.empty((0,) * (data.ndim + 1), data.dtype)
-    return Plan(data, axis, found, work).array((length // 2 + 1,), meta, counts)
+        return work([data], None, axis, cut[0])
+    plan, n_frequencies = Plan(data, axis, cut, work), length // 2 + 1
+    spectra = 2 * max(counts) * n_frequencies  # the result, and its copy in the order of axes
+    plan.require_fit(1, "spectra", "smaller chunks or a larger step", more=spectra)
+    return plan.array((n_frequencies,), np.empty((0,) * (data.ndim + 1), data.dtype), counts)
 
 
-def _span(length: int, step: int, a: int, b: int) -> Any:
+def _span(length: int, step: int, a: int, b: int) -> Ranges:
     """Samples of the windows that start from ``a`` on and before ``b``."""
     return ((-(-a // step) * step, (b - 1) // step * step + length),)
 
 
 def _block(parts: list[Any], _: Any, axis: int, block: Block, *, work: Any) -> Any:
     x, others = columns(parts, axis)
-    out = work(x[: block.reads[0][1] - block.reads[0][0]])
+    out = work(x[: block.read_samples])
     shape = (len(out), *others, out.shape[-1])
     return np.ascontiguousarray(np.moveaxis(out.reshape(shape), 0, axis))
 

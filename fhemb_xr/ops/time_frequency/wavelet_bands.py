@@ -1,18 +1,14 @@
 """Wavelet bands along time, exact for any chunking, without ever holding a whole series."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.ops.blockwise.overlap import (
-    along_time,
-)
-from fhemb_xr.ops.time_frequency.band_graph import (
-    _covered,
-    _filtered,
-)
+from fhemb_xr.ops.blockwise.overlap import along_time
+from fhemb_xr.ops.time_frequency.band_graph import BandGraph
 from fhemb_xr.ops.time_frequency.band_spec import (
     Bands,
     Interval,
@@ -120,7 +116,7 @@ def wavelet_bands(
     check(x, wavelet, level, mode, transform, gaps, max_gap_s)
     every = tuple(range(level + 1))
     spec = Spec(tuple((b,) for b in every), wavelet, level, mode, transform)
-    data = _filtered(x, spec, gaps, max_gap_s)
+    data = BandGraph.of(x, spec, gaps, max_gap_s).array()
     out = xr.DataArray(data, dims=(*x.dims, schema.BAND), coords=x.coords, name=x.name)
     low, high = np.array(frequencies(level, schema.sampling_rate(x))).T
     with np.errstate(divide="ignore"):
@@ -203,7 +199,7 @@ def wavelet_filter(
     check(x, wavelet, level, mode, transform, gaps, max_gap_s)
     chosen = choose(bands, level, schema.sampling_rate(x), hz, period_s)
     spec = Spec((chosen,), wavelet, level, mode, transform)
-    data = _filtered(x, spec, gaps, max_gap_s)
+    data = BandGraph.of(x, spec, gaps, max_gap_s).array()
     out = xr.DataArray(data, dims=x.dims, coords=x.coords, name=x.name)
     out.attrs = band_attrs(x, chosen, wavelet, level, mode, transform)
     return out
@@ -265,3 +261,9 @@ def coverage(
         "units": "1",
     }
     return out
+
+
+def _covered(present: Any, *, spec: Any) -> Any:
+    from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
+
+    return kernel.covered(present > 0, spec)

@@ -2,32 +2,25 @@
 
 import json
 from functools import partial
-from itertools import accumulate, product
+from itertools import accumulate
 from typing import Any
 
 import dask.array as da
 import numpy as np
 import xarray as xr
-from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.ops.blockwise.overlap import (
-    Block,
-    Plan,
-    blocks,
-    columns,
-    floating,
-    pieces,
-    row_bytes,
-)
+from fhemb_xr.ops.blockwise.grid import Block, Grid, blocks
+from fhemb_xr.ops.blockwise.overlap import Plan, columns, floating, row_bytes
 from fhemb_xr.ops.time_frequency.band_spec import Bands, Interval, band_attrs, check, choose
 
 SPEC = "fhemb_coefficients"
 """Attribute of coefficients that says, as JSON, what they are of."""
 APPROXIMATION = "approximation"
 _BLOCK_BYTES = 2**26
+_CURE = "smaller chunks along the other dimensions or fewer levels"
 
 
 def wavelet_coefficients(
@@ -202,28 +195,25 @@ def _analysed(x: xr.DataArray, spec: Any) -> list[Any]:
         ends = np.cumsum([sizes[-1], *sizes[1:]])[:-1]
         return list(np.split(stacked, ends, axis))
     least = min(8 * spec.reach, max(1, _BLOCK_BYTES // max(1, row_bytes(data, axis))))
-    found = blocks(data.chunks[axis], max(spec.step, least), partial(_before, n, spec))
-    held = max(b - a for block in found for a, b in block.reads)
-    _affordable(3 * row_bytes(data, axis) * held, held)
-    rows = np.array([np.subtract(*_span(b, spec, n)[::-1]) for b in found])
-    plan = Plan(data, axis, found, partial(_analyse, spec=spec, n=n))
+    cut = blocks(data.chunks[axis], max(spec.step, least), partial(_before, n, spec))
+    plan = Plan(data, axis, cut, partial(_analyse, spec=spec, n=n))
+    plan.require_fit(3, "a wavelet transform", _CURE)
+    rows = np.array([np.subtract(*_span(block, spec, n)[::-1]) for block in cut])
     meta = np.empty((0,) * data.ndim, data.dtype)
     stacked = plan.array((), meta, rows.sum(axis=1).tolist())
     return [_level(stacked, axis, rows, j) for j in range(spec.level + 1)]
 
 
-def _affordable(n_bytes: int, held: int) -> None:
-    cure = "smaller chunks along the other dimensions or fewer levels"
-    budget.check(n_bytes, f"a block of {held} samples", cure)
-
-
 def _before(n: int, spec: Any, a: int, b: int) -> Any:
-    """From a whole step of the transform on, far enough before ``a`` for an end at ``b``."""
+    """Samples that the coefficients of ``a`` to ``b`` need; they begin at a whole step."""
     return ((max(0, (a - 2 * spec.reach) // spec.step * spec.step - spec.step), b),)
 
 
 def _span(block: Block, spec: Any, n: int) -> tuple[Any, Any]:
-    """Coefficients of each level whose last sample lies in a block; the last has the rest."""
+    """Coefficients of each level whose last sample lies in a block.
+
+    The last block also has those that lie beyond the series.
+    """
     from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
 
     step = 2 ** np.array([spec.level, *range(1, spec.level + 1)])
@@ -276,35 +266,35 @@ def _synthesised(arrays: list[Any], spec: Any, axis: int, n: int) -> Any:
     edges = np.unique([0, *(2 * e for e in accumulate(finest) if 2 * e < n), n])
     width = row_bytes(arrays[1], axis)
     least = min(4 * spec.reach, max(1, _BLOCK_BYTES // max(1, width)))
-    found = blocks(np.diff(edges).tolist(), least, lambda a, b: ())
-    _affordable(4 * width * max(b.end - b.begin for b in found), n)
-    return _assembled(arrays, wanted, found, spec, axis, n)
+    cut = blocks(np.diff(edges).tolist(), least, lambda a, b: ())
+    held = max(block.end - block.begin for block in cut)
+    budget.check(4 * width * held, f"a signal in blocks of {held} samples", _CURE)
+    return _assembled(arrays, wanted, cut, spec, axis, n)
 
 
 def _assembled(
-    arrays: list[da.Array], wanted: list[int], found: list[Block], spec: Any, axis: int, n: int
+    arrays: list[da.Array], wanted: list[int], cut: list[Block], spec: Any, axis: int, n: int
 ) -> da.Array:
+    """The graph of a signal; every level has chunks of its own along time."""
     from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
 
-    used, like = [arrays[j] for j in wanted], arrays[1]
-    token = tokenize([a.name for a in used], found, spec, axis)
-    name, edge = f"fhemb-signal-{token}", f"fhemb-edge-{token}"
+    used = [arrays[j] for j in wanted]
     graph: dict[Any, Any] = {}
-    edges = [[0, *accumulate(a.chunks[axis])] for a in used]
-    blocks_of = [range(k) for k in like.numblocks]
-    blocks_of[axis] = range(len(found))
-    for place in product(*blocks_of):
-        block = found[place[axis]]
-        spans = np.stack(kernel.needed(block.begin, block.end, n, spec), -1).tolist()
-        parts = [
-            pieces(graph, a, f"{edge}-{j}", axis, place, cuts, (tuple(spans[j or -1]),))
-            for j, a, cuts in zip(wanted, used, edges, strict=True)
-        ]
-        graph[(name, *place)] = (_synthesise, parts, axis, block, spec, n)
-    chunks = [*like.chunks]
-    chunks[axis] = tuple(b.end - b.begin for b in found)
-    layers = HighLevelGraph.from_collections(name, graph, used)
-    return da.Array(layers, name, tuple(chunks), meta=np.empty((0,) * like.ndim, like.dtype))
+    purpose = ([a.name for a in used], cut, spec)
+    grids = [Grid(a, axis, purpose, graph) for a in used]
+    result = Grid(arrays[1], axis, purpose, graph)
+    spans = [np.stack(kernel.needed(b.begin, b.end, n, spec), -1).tolist() for b in cut]
+    for line in result.lines():
+        for i, block in enumerate(cut):
+            parts = [
+                grid.parts(line, (tuple(spans[i][j or -1]),))
+                for j, grid in zip(wanted, grids, strict=True)
+            ]
+            key = result.result(line, i, block, 0, in_chunks=False)
+            graph[key] = (_synthesise, parts, axis, block, spec, n)
+    layers = HighLevelGraph.from_collections(result.name("cut"), graph, used)
+    meta = np.empty((0,) * arrays[1].ndim, arrays[1].dtype)
+    return result.array(layers, (), meta, [block.end - block.begin for block in cut])
 
 
 def _synthesise(parts: list[list[Any]], axis: int, block: Block, spec: Any, n: int) -> Any:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fhemb_xr.kernels.time_frequency import streaming_dwt
 from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
 from fhemb_xr.ops.blockwise.read_fusion import Sources
-from fhemb_xr.ops.time_frequency import wavelet_bands as op
+from fhemb_xr.ops.time_frequency import band_graph
 from fhemb_xr.ops.time_frequency.wavelet_bands import wavelet_bands, wavelet_filter
 
 WAVELETS = ["haar", "db2", "db4", "db10", "sym5", "coif3", "bior1.3", "bior4.4"]
@@ -24,7 +24,7 @@ WAVELETS = ["haar", "db2", "db4", "db10", "sym5", "coif3", "bior1.3", "bior4.4"]
 @pytest.fixture
 def narrow(monkeypatch):
     """Blocks are single chunks, so that they depend on more than they hold."""
-    monkeypatch.setattr(op, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(band_graph, "_BLOCK_BYTES", 1)
 
 
 def signal(n, people=1, seed=0, dtype="f8"):

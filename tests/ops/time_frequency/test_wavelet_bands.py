@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from fhemb_xr.errors import UnknownNameError
 from fhemb_xr.kernels.time_frequency import gaps
 from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
-from fhemb_xr.ops.blockwise.overlap import Block
+from fhemb_xr.ops.blockwise.grid import Block
 from fhemb_xr.ops.time_frequency.band_spec import band_label
 from fhemb_xr.ops.time_frequency.butterworth import bandpass
 from fhemb_xr.ops.time_frequency.wavelet_bands import coverage, wavelet_bands, wavelet_filter
@@ -113,13 +113,13 @@ def test_filter__is_that_of_pywt_for_every_wavelet_level_and_mode(wavelet):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_filter__of_rows_wider_than_what_is_worked_on_at_a_time(dtype, monkeypatch):
     from fhemb_xr.kernels.time_frequency import dwt
-    from fhemb_xr.ops.time_frequency import wavelet_bands as op
+    from fhemb_xr.ops.time_frequency import band_graph
 
     x = signal(900, 57, dtype=dtype)
     whole = wavelet_filter(x, [0, 2, 4], "db4", 4)
     monkeypatch.setattr(dwt, "ROW_BYTES", 100)
     np.testing.assert_array_equal(wavelet_filter(x, [0, 2, 4], "db4", 4), whole)
-    monkeypatch.setattr(op, "_PART_BYTES", 50_000)
+    monkeypatch.setattr(band_graph, "_PART_BYTES", 50_000)
     parts = wavelet_filter(x.chunk(time=150), [0, 2, 4], "db4", 4)
     tolerance = 1e-5 if dtype == "f4" else 1e-12
     np.testing.assert_allclose(parts, whole, rtol=0, atol=tolerance)
@@ -134,7 +134,9 @@ def test_filter__holds_what_its_docstring_says():
     spec = kernel.Spec(((2, 3, 5),), "db4", 8, "symmetric")
     kernel.filtered(x[:300, :2].copy(), spec, 0, 300)  # compiled
     tracemalloc.start()
-    out = band_graph._block(parts, None, 0, block, spec=spec, gaps="split", longest=0)
+    out = band_graph._bands_of_block(
+        parts, None, 0, block, bands=band_graph.Filter(spec, "split", 0)
+    )
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < out.nbytes + 3 * band_graph._PART_BYTES * 1.1
