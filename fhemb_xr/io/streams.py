@@ -120,8 +120,15 @@ def assembled(
     sessions, persons = (list(dict.fromkeys(labels)) for labels in zip(*found, strict=True))
     shapes = {frozenset((n, v.shape) for n, v in ds.data_vars.items()) for ds in found.values()}
     variables = [v for ds in found.values() for v in ds.variables.values()]
+    # one clock for all, or a tree: concat would take that of the first
+    one_clock = len({_clock_of(ds) for ds in found.values()}) == 1
     lazy = all(v.chunks or is_in_memory(v) for v in variables)
-    if len(shapes) > 1 or len(found) < len(sessions) * len(persons) or not lazy:
+    if (
+        not one_clock
+        or len(shapes) > 1
+        or len(found) < len(sessions) * len(persons)
+        or not lazy
+    ):
         # labels that all of them share stand at the root
         named = {d: c for ds in found.values() for d, c in ds.coords.items() if c.dims == (d,)}
         named.pop(schema.FRAME, None)
@@ -131,6 +138,12 @@ def assembled(
     people, series = xr.Variable(schema.PERSON, persons), xr.Variable(schema.SESSION, sessions)
     rows = [xr.concat([found[s, p] for p in persons], people, **_SAME) for s in sessions]
     return xr.concat(rows, series, **_SAME).assign_attrs(attrs)
+
+
+def _clock_of(ds: xr.Dataset) -> tuple[bytes, ...]:
+    """Frame numbers, and moments to a microsecond, to tell clocks apart."""
+    known = [n for n in (schema.FRAME, schema.TIME) if n in ds.coords]
+    return tuple(np.rint(np.asarray(ds[n].values, np.float64) * 1e6).tobytes() for n in known)
 
 
 _SAME: Any = {

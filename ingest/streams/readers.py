@@ -15,7 +15,7 @@ from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, SourceError
 from fhemb_xr.io import encoding, streams
 from fhemb_xr.typing import Ints
-from ingest.streams.openface import open_openface
+from ingest.streams.openface import STREAMS, face_ids, open_openface, several_a_frame
 
 _TYPES = {"FLOAT": "<f4", "DOUBLE": "<f8", "SHORT": "<i2", "INT": "<i4"}
 
@@ -131,6 +131,9 @@ def open_folder(
     persons: Sequence[str] = ("expert", "novice"),
     stream: str = schema.VIT,
     rate_hz: float = schema.DEFAULT_RATE_HZ,
+    variables: Sequence[str] = STREAMS,
+    min_confidence: float = 0.0,
+    masked: bool = True,
 ) -> streams.Streams:
     """Open all ``<session>_<person>.csv`` and ``.npy`` of a folder, by session and person.
 
@@ -145,6 +148,9 @@ def open_folder(
         What the NumPy files hold.
     rate_hz
         Frames a second of NumPy files [Hz].
+    variables, min_confidence, masked
+        As of :func:`open_openface`. A table with several faces in a frame becomes several
+        persons, ``<person>_<face_id>``.
 
     Returns
     -------
@@ -164,15 +170,27 @@ def open_folder(
     found: dict[tuple[str, str], list[xr.Dataset]] = {}
     for path in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else ():
         session, _, person = path.stem.rpartition("_")
-        if path.suffix not in (".csv", ".npy") or person not in persons or not session:
+        if path.suffix.lower() not in (".csv", ".npy") or person not in persons or not session:
             continue
-        table = path.suffix == ".csv"
-        ds = open_openface(path) if table else open_npy(path, stream, rate_hz=rate_hz)
-        found.setdefault((session, person), []).append(ds)
+        if path.suffix.lower() == ".npy":
+            opened = {person: open_npy(path, stream, rate_hz=rate_hz)}
+        else:
+            how: Any = {"variables": variables, "min_confidence": min_confidence}
+            opened = _tables(path, person, how | {"masked": masked})
+        for who, ds in opened.items():
+            found.setdefault((session, who), []).append(ds)
     if not found:
         ends = " or ".join(f"_{p}.csv, _{p}.npy" for p in persons)
         raise SourceError(f"no file in {Path(folder).name!r} ends in {ends}")
     return streams.assembled({who: _joined(parts) for who, parts in found.items()})
+
+
+def _tables(path: Path, person: str, how: dict[str, Any]) -> dict[str, xr.Dataset]:
+    """One person, or one for each face where frames have several."""
+    faces = face_ids(path)
+    if len(faces) == 1 or not several_a_frame(path):
+        return {person: open_openface(path, **how)}
+    return {f"{person}_{one}": open_openface(path, face_id=one, **how) for one in faces}
 
 
 def _joined(parts: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -182,7 +200,19 @@ def _joined(parts: Sequence[xr.Dataset]) -> xr.Dataset:
     bare = [p.drop_vars(schema.TIME) for p in parts]
     ds = xr.merge(bare, join="outer", combine_attrs="override", compat="no_conflicts")
     first = int(ds.indexes[schema.FRAME][0])
-    return streams.clocked(ds, schema.sampling_rate(parts[0]), first)
+    out = streams.clocked(ds, schema.sampling_rate(parts[0]), first)
+    own = next((p for p in parts if not _is_line(p)), None)
+    if own is None:
+        return out
+    at = out.indexes[schema.FRAME].get_indexer(own.indexes[schema.FRAME])
+    seconds = out[schema.TIME].values.copy()
+    seconds[at] = own[schema.TIME].values  # an uneven clock is one that was measured
+    return out.assign_coords({schema.TIME: out[schema.TIME].copy(data=seconds)})
+
+
+def _is_line(ds: xr.Dataset) -> bool:
+    line = ds[schema.FRAME].values / ds.attrs[schema.SAMPLING_RATE]
+    return bool(np.allclose(ds[schema.TIME].values, line, rtol=0, atol=1e-9))
 
 
 def _one(stream: str, data: Any, name: str, rate_hz: float) -> xr.Dataset:

@@ -67,6 +67,11 @@ class Table:
     first_rows: tuple[tuple[str, ...], ...]
     preamble: tuple[tuple[str, ...], ...]
 
+    @property
+    def piece_rows(self) -> int:
+        """Rows that are parsed together: about 32 MiB of numbers."""
+        return max(1000, 2**22 // self.width)
+
     def read(self, places: Sequence[int]) -> F64:
         """Columns ``(column, row)`` as numbers; what is empty or ``n/a`` is NaN.
 
@@ -102,15 +107,16 @@ class Table:
         import pandas as pd
 
         with opened(self.path, self.encoding) as text:
-            table = pd.read_csv(
+            pieces = pd.read_csv(
                 text, sep=r"\s+" if self.separator == " " else self.separator, header=None,
-                # all columns: of some only, pandas would cut longer rows in silence
+                # all columns: of only some, pandas would cut longer rows in silence
                 names=list(range(self.width)),
                 skiprows=self.skip, decimal=self.decimal, comment="#", dtype=dtype,
                 skipinitialspace=True, skip_blank_lines=True, na_values=["-nan(ind)", "n/a"],
-                low_memory=False, float_precision="round_trip",
+                low_memory=False, float_precision="round_trip", chunksize=self.piece_rows,
             )  # fmt: skip
-        return table[list(places)]
+            table = pd.concat([piece[list(places)] for piece in pieces], ignore_index=True)
+        return table
 
     def _numbers(self, column: Any, place: int) -> F64:
         """A column of text as numbers; the first that is none is named."""
@@ -333,3 +339,33 @@ def is_date(cell: str) -> bool:
 def is_time_of_day(cell: str) -> bool:
     """Whether a cell is a time such as ``12:30:01.25``."""
     return bool(_CLOCK.match(cell))
+
+
+def leading(table: Table, places: Sequence[int]) -> F64:
+    """A few columns ``(column, row)`` that stand at the left, without parsing the others.
+
+    Raises
+    ------
+    SourceError
+        A cell of them is no number, or a line has too few cells.
+    """
+    most = max(places) + 1
+    sep = None if table.separator == " " else table.separator
+    rows: list[list[float]] = []
+    with opened(table.path, table.encoding) as text:
+        for number, line in enumerate(text):
+            if number < table.skip or not line.strip() or _is_comment(line):
+                continue
+            cells = line.split(sep, most)
+            try:
+                rows.append([_as_number(cells[p], table.decimal) for p in places])
+            except (ValueError, IndexError):
+                raise SourceError(
+                    f"{table.path.name!r} has no number in line {number + 1}, in one of the "
+                    f"columns {[table.columns[p] for p in places]!r}"
+                ) from None
+    return np.array(rows, dtype=np.float64).reshape(-1, len(places)).T
+
+
+def _as_number(cell: str, decimal: str) -> float:
+    return float(cell.strip().strip('"').replace(decimal, "."))

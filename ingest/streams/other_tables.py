@@ -1,0 +1,159 @@
+"""Tables of other programs as streams, by a mapping of names: py-feat, LibreFace, MediaPipe."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.io import streams
+from fhemb_xr.typing import F64
+from ingest.files.clocks import rate_of
+from ingest.streams import text_tables
+
+Columns = Mapping[str, Sequence[str]]
+_FEAT_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 17, 20, 23, 24, 25, 26, 28, 43)
+PY_FEAT: Columns = {
+    "face": [f"{axis}_{i}" for i in range(68) for axis in ("x", "y")],
+    "units": [f"AU{n:02}" for n in _FEAT_UNITS],
+    "angles": ["Pitch", "Roll", "Yaw"],
+}
+"""Variables of a table of py-feat: landmarks, action units (0 to 1), angles of the head."""
+
+
+def open_table(
+    path: Path | str,
+    variables: Columns = PY_FEAT,
+    *,
+    frame: str | None = None,
+    time: str | None = None,
+    time_unit: str = "s",
+    rate_hz: float | None = None,
+) -> xr.Dataset:
+    r"""Open a table of any program as streams: you say which columns make which variable.
+
+    Parameters
+    ----------
+    path
+        A table in text, with a header and one row a frame.
+    variables
+        Name of each variable, and its columns in their order. ``face`` takes 68 landmarks as
+        ``x, y, x, y, ...``. By default those of py-feat.
+    frame
+        Column with the number of each frame; None: rows are counted.
+    time, time_unit
+        Column with the clock, and its unit (``s ms us``).
+    rate_hz
+        Frames a second [Hz] of a table without a clock.
+
+    Returns
+    -------
+    Dataset along ``frame``, float32, lazy; a variable that OpenFace has not gets the dimension
+    ``<name>_column``, labelled by the names of its columns.
+
+    Raises
+    ------
+    UnknownNameError
+        No such column (a ``KeyError``), with the nearest.
+    SchemaError
+        Neither a clock nor a rate is given, or frames do not increase.
+    SourceError
+        There is no such file, it is no table, or a cell is no number.
+
+    Notes
+    -----
+    Memory: one task parses the table, 8 bytes per number that is used and 32 MiB. Computes at
+    call: none; clock and frames are read. Tables with several rows of header (DeepLabCut) are
+    not read: write them with one.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from ingest.streams import open_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = pathlib.Path(folder) / "a.csv"
+    ...     _ = file.write_text("t,smile,blink\\n0,0.5,0\\n0.1,0.6,1\\n")
+    ...     ds = open_table(file, {"shapes": ["smile", "blink"]}, time="t").load()
+    >>> ds.shapes.dims, ds.shapes.values.tolist()[1]
+    (('frame', 'shapes_column'), [0.6000000238418579, 1.0])
+    """
+    import dask.array as da
+
+    table = text_tables.look(Path(path))
+    place = {name: i for i, name in enumerate(table.columns)}
+    asked = [*(c for names in variables.values() for c in names), *filter(None, (frame, time))]
+    for name in asked:
+        if name not in place:
+            raise UnknownNameError(f"no column {name!r}{nearest(name, place)}")
+    numbers, seconds, hertz = _clock(table, place, frame, time, time_unit, rate_hz)
+    out: dict[str, Any] = {}
+    for name, names in variables.items():
+        cells = da.map_blocks(
+            _cells, table=table, places=[place[c] for c in names], n=len(numbers),
+            chunks=((len(numbers),), (len(names),)), dtype=np.float32,
+            meta=np.empty((0, 0), np.float32),
+        )  # fmt: skip
+        out[name] = _variable(name, names, cells)
+    coords: dict[str, Any] = {
+        f"{n}_column": list(c) for n, c in variables.items() if f"{n}_column" in out[n][0]
+    }
+    ds = xr.Dataset(out, coords=coords)
+    ds = streams.clocked(ds.assign_coords(schema.labels(dict(ds.sizes))), hertz)
+    clock = ds[schema.TIME].copy(data=seconds)
+    return ds.assign_coords({schema.FRAME: numbers, schema.TIME: clock})
+
+
+def _variable(name: str, names: Sequence[str], cells: Any) -> tuple[Any, ...]:
+    if name == schema.FACE and len(names) == 136:
+        attrs = {**schema.STREAMS[name].attrs, schema.POLICY: "none"}
+        return schema.STREAMS[name].dims, cells.reshape((cells.shape[0], 68, 2)), attrs
+    known = schema.STREAMS.get(name)
+    if known is not None and len(known.labels) == len(names) and len(known.dims) == 2:
+        return known.dims, cells, {**known.attrs, schema.POLICY: "none"}
+    if known is not None:
+        raise SchemaError(
+            f"{name!r} of OpenFace has {len(known.labels)} columns, found {len(names)}: give "
+            "the variable another name"
+        )
+    return (schema.FRAME, f"{name}_column"), cells, {schema.POLICY: "none"}
+
+
+def _cells(table: text_tables.Table, places: Sequence[int], n: int) -> Any:
+    return table.read(places).T.astype(np.float32)
+
+
+def _clock(
+    table: text_tables.Table,
+    place: Mapping[str, int],
+    frame: str | None,
+    time: str | None,
+    unit: str,
+    rate_hz: float | None,
+) -> tuple[Any, F64, float]:
+    """Numbers of the frames, their seconds, and frames a second."""
+    from ingest.streams.table_layouts import UNITS_S, length, seconds
+
+    if unit not in UNITS_S:
+        raise ValueError(f"time_unit is one of {', '.join(UNITS_S)}, found {unit!r}")
+    if (time is None) == (rate_hz is None):
+        raise SchemaError(
+            "a table of streams has a clock (time=, a column) or a rate (rate_hz=), not both"
+        )
+    if time is not None:
+        ticks = seconds(table, place[time], UNITS_S[unit])
+        hertz = rate_of(ticks) or schema.DEFAULT_RATE_HZ
+        return np.arange(len(ticks)), ticks, hertz
+    assert rate_hz is not None
+    if frame is None:
+        numbers = np.arange(length(table, 0))
+    else:
+        numbers = table.read([place[frame]])[0].astype(np.int64)
+        if (np.diff(numbers) <= 0).any():
+            raise SchemaError(
+                f"{table.path.name!r} has several rows of a frame, or is not in order: a "
+                "stream is of one person"
+            )
+    return numbers, numbers / rate_hz, float(rate_hz)
