@@ -48,8 +48,8 @@ def open_video(path: Path | str, *, gray: bool = True, block_frames: int = 250) 
     -----
     Memory: a block of frames. Tasks: one per block. Computes at call: none; the packets are
     listed, which reads the file and decodes one frame. A task decodes in one thread, from a key
-    frame on; from the first one in an MPEG program stream, and in an AVI of H.264 with B-frames,
-    whose frames have no times.
+    frame on; from the first one in an MPEG program stream, and in an AVI of H.264 with
+    B-frames, whose frames have no times.
 
     Examples
     --------
