@@ -3,7 +3,8 @@
 Every message is one sentence: what was asked, what was found, what is allowed.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 import numpy as np
@@ -49,6 +50,26 @@ class ConfigError(FhembError, ValueError):
 
 class SourceError(FhembError, OSError):
     """The database or the tunnel did not do what was asked."""
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Name the extra that an import inside the block needs.
+
+    Raises
+    ------
+    ImportError
+        With the line of ``pip`` that installs what is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] == "fhemb_xr":
+            raise
+        raise ImportError(
+            f"{missing.name} is not installed: pip install 'fhemb_xr[{name}]'",
+            name=missing.name,
+        ) from missing
 
 
 def nearest(name: object, allowed: Iterable[object], n: int = 3) -> str:

@@ -11,6 +11,7 @@ from fhemb_xr.plot.histograms import histogram
 from fhemb_xr.plot.lagged import lagged, lagged_at
 from fhemb_xr.plot.matrices import dendrogram, relation
 from fhemb_xr.plot.normalisation import normalisation
+from fhemb_xr.plot.notebook import display as _display  # noqa: F401  (registers itself)
 from fhemb_xr.plot.player import player
 from fhemb_xr.plot.projections import clusters_at, projection
 from fhemb_xr.plot.scores import accuracy, silhouette
@@ -40,3 +41,8 @@ __all__ = [
     "silhouette",
     "warping",
 ]
+
+
+def __dir__() -> list[str]:
+    """Names of the figures, without the modules that hold them."""
+    return __all__

@@ -16,8 +16,7 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
 )
-"""What a page may do: run what is in it, load nothing. Bokeh evaluates the player's "
-"callbacks."""
+"""What a page may do: run what is in it, load nothing. Bokeh evaluates callbacks."""
 DPI = 300
 _PRINT = {
     ".png": {"Software": None},
@@ -44,7 +43,7 @@ def save_figure(
     Parameters
     ----------
     obj
-        A HoloViews object, or a bokeh model (HTML only).
+        A HoloViews object, or a film or a bokeh model (HTML only).
     path
         The file; one that exists is replaced.
     dpi
@@ -84,7 +83,7 @@ def save_figure(
         raise ValueError(
             f"cannot write {path.name!r}: the endings are .png, .svg, .pdf and .html"
         )
-    elif _is_bokeh(obj):
+    elif _is_bokeh(_drawn(obj)):
         raise ValueError(f"a player moves and {kind} does not: save it as .html")
     else:
         publish(path, printed(obj, [kind], dpi)[kind])
@@ -93,10 +92,16 @@ def save_figure(
 
 def _shows_a_face(obj: Any) -> bool:
     """Whether an image of a face is among what is drawn."""
+    obj = _drawn(obj)
     if _is_bokeh(obj):
         return any(theme.FACE in m.tags for m in obj.references())
     found: list[bool] = obj.traverse(lambda e: e.group == theme.FACE)
     return any(found)
+
+
+def _drawn(obj: Any) -> Any:
+    """The bokeh model of a film; anything else as it is."""
+    return getattr(obj, "bokeh_model", obj)
 
 
 def _is_bokeh(obj: Any) -> bool:
@@ -107,6 +112,7 @@ def _is_bokeh(obj: Any) -> bool:
 
 def model(obj: Any) -> Any:
     """A bokeh model of a HoloViews object; a bokeh model as it is."""
+    obj = _drawn(obj)
     drawn = obj if _is_bokeh(obj) else theme.backends().render(obj, backend="bokeh")
     for toolbar in drawn.select({"type": theme.bokeh_models().Toolbar}):
         toolbar.logo = None  # it links to a site
@@ -175,9 +181,7 @@ def _stable(*texts: str) -> list[str]:
 
 
 def publish(path: Path, data: bytes) -> None:
-    """Write beside ``path`` and rename: the file is the old one or the whole new one; mode "
-    "0600.
-    """
+    """Write beside ``path`` and rename: the file is the old or the whole new one; mode 0600."""
     staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open_new(staged, "wb") as file:

@@ -172,7 +172,12 @@ def lagged_at(
             theme.styled(
                 area,
                 bokeh={"fill_color": theme.MISSING, "line_color": None},
-                mpl={"color": theme.MISSING, "linewidth": 0},
+                mpl={  # HoloViews reads one or the other, with the other of its own
+                    "color": theme.MISSING,
+                    "facecolor": theme.MISSING,
+                    "edgecolor": "none",
+                    "linewidth": 0,
+                },
             )
         )
     zero = hv.Curve([(starts[0], 0.0), (starts[-1], 0.0)], "start", "r")

@@ -1,5 +1,6 @@
 """A player of one face: one packed array in the page, painted by the reader's browser."""
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.budget import human
-from fhemb_xr.errors import BudgetError
-from fhemb_xr.plot import figure_data, labels, theme
+from fhemb_xr.errors import BudgetError, extra
+from fhemb_xr.plot import faces, figure_data, labels, theme
+from fhemb_xr.plot.notebook.film import Film
 from fhemb_xr.typing import F64, Floats
 
 MOST_BYTES = 2**25
@@ -41,7 +43,7 @@ if (toggle.active) {
 
 def player(
     heat: xr.DataArray | xr.Dataset, subject: object = None, *, title: str | None = None
-) -> Any:
+) -> Film:
     """A film of one face with its mean temperature, at the recording's own speed.
 
     Every frame of one subject is packed into one array of bytes in the page; a slider and a
@@ -59,8 +61,9 @@ def player(
 
     Returns
     -------
-    A bokeh layout; :func:`fhemb_xr.plot.files.save_figure` writes it as HTML that needs
-    no network.
+    A film: the last value of a cell shows it, ``.save(path, faces=True)`` writes it as one
+    page that needs no network, ``.layout`` is its bokeh layout. A notebook carries films of up
+    to 8 MiB of pixels; of a longer one it shows six frames, and says what to do.
 
     Raises
     ------
@@ -77,7 +80,8 @@ def player(
     --------
     >>> import numpy as np, xarray as xr
     >>> from fhemb_xr import plot
-    >>> film = plot.player(xr.DataArray(np.ones((50, 4, 3)), dims=("time", "y", "x")))
+    >>> plot.player(xr.DataArray(np.ones((50, 4, 3)), dims=("time", "y", "x")))
+    <Film of a face: 50 frames, 2 s at 25 Hz, 600 B; .save('film.html', faces=True)>
     """
     array = (
         heat[schema.HEATMAP].assign_attrs(heat.attrs) if isinstance(heat, xr.Dataset) else heat
@@ -97,11 +101,21 @@ def player(
         face[schema.TIME].values if schema.TIME in face.coords else np.arange(len(face)) / rate
     )
     heading = title if title is not None else labels.capital_first(labels.name_of(face))
-    return _layout(
-        face.values,
-        np.asarray(seconds, dtype=np.float64),
-        rate,
-        f"{heading}, " if heading else "",
+    with extra("plot"):
+        layout = _layout(
+            face.values,
+            np.asarray(seconds, dtype=np.float64),
+            rate,
+            f"{heading}, " if heading else "",
+        )
+    return Film(
+        layout,
+        functools.partial(faces.frames, face.assign_attrs(sampling_rate=rate)),
+        heading,
+        n_frames=len(face),
+        seconds=round(len(face) / rate, 3),
+        rate_hz=rate,
+        nbytes=face.size,
     )
 
 

@@ -1,10 +1,12 @@
 """How every figure looks: colours, sizes, labels; and what is loaded to draw it."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import xarray as xr
+
+from fhemb_xr.errors import extra
 
 Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
 
@@ -36,22 +38,35 @@ PX = {
 }
 
 
+DISPLAYS: list[Callable[[Any], Any]] = []
+"""What shows HoloViews objects in a notebook; see :mod:`fhemb_xr.plot.notebook.display`."""
+
+
 @functools.cache
 def backends() -> Any:
     """HoloViews with both backends registered; a backend that the user chose stays current."""
-    import holoviews as hv
+    with extra("plot"):
+        import holoviews as hv
 
-    if not hv.Store.loaded_backends():
-        hv.extension("bokeh", "matplotlib", logo=False)  # in a notebook: what displays figures
-    import holoviews.plotting.bokeh
-    import holoviews.plotting.mpl
+        chosen = hv.Store.current_backend if hv.Store.loaded_backends() else "bokeh"
+        import holoviews.plotting.bokeh
+        import holoviews.plotting.mpl
+        from bokeh.core.validation import silence
+        from bokeh.core.validation.warnings import FIXED_SIZING_MODE
 
+    hv.Store.set_current_backend(chosen)
+    silence(FIXED_SIZING_MODE)  # HoloViews says "fixed"; without it a notebook cuts figures
+    from holoviews.core.dimension import LabelledData
+
+    for display in DISPLAYS:
+        hv.Store.set_display_hook("fhemb_xr", LabelledData, display)
     return hv
 
 
 def bokeh_models() -> Any:
     """``bokeh.models``; untyped, since its annotations lag behind what it takes."""
-    import bokeh.models
+    with extra("plot"):
+        import bokeh.models
 
     return bokeh.models
 
@@ -75,7 +90,6 @@ def plain_bokeh(plot: Any, element: Any) -> None:
     """A hook: upright labels, no frame, no grid, no minor ticks, no logo."""
     models = bokeh_models()
     figure = plot.state
-    figure.sizing_mode = None  # HoloViews sets "fixed", which bokeh then warns about
     figure.outline_line_color = None
     figure.toolbar.logo = None
     for axis in figure.select(models.Axis):

@@ -355,7 +355,7 @@ def test_clusters_at__counts_who_is_absent_and_points_y_down():
 def test_player__carries_the_data(heat):
     heat = heat.sel(subject=65)
     film = plot.player(heat)
-    (packed,) = (s.data["level"] for s in film.select({"name": "packed"}))
+    (packed,) = (s.data["level"] for s in film.layout.select({"name": "packed"}))
     assert packed.dtype == np.uint8
     values = heat.isel(session=0).values
     back = unpack(packed.reshape(values.shape), np.nanmin(values), np.nanmax(values))
