@@ -3,10 +3,11 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import xarray as xr
 
+from fhemb_xr import plot, schema
 from fhemb_xr.io import store
 from fhemb_xr.io.privacy import pseudonyms
 from fhemb_xr.ops import pipeline
@@ -31,22 +32,34 @@ from fhemb_xr.ops.streams import inspection, normalisation, splits, torch_window
 from fhemb_xr.ops.time_frequency import butterworth, spectrograms
 from fhemb_xr.ops.time_frequency import wavelet_bands as bands
 from fhemb_xr.ops.time_frequency import wavelet_coefficients as coefficients
+from fhemb_xr.plot import figure_data
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def _method(function: Callable[..., Any], of: Callable[[Any], Any] | None = None) -> Any:
-    """``function`` as a method: same signature and docstring, less its first argument.
+def _method(
+    function: Callable[Concatenate[Any, P], R], of: Callable[[Any], Any] | None = None
+) -> Callable[Concatenate[Any, P], R]:
+    """``function`` as a method: same signature and docstring, without its first argument.
 
-    ``of`` says what of the object the function acts on, e.g. a recording's heatmap.
+    ``of`` says what of the object the function acts on, e.g. a recording's heatmap. The types
+    are kept: an editor completes ``FhembDataset(ds).embed(`` without running anything.
     """
 
     @functools.wraps(function)
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         return function(self._obj if of is None else of(self._obj), *args, **kwargs)
 
     first, *rest = inspect.signature(function).parameters.values()
     me = first.replace(name="self", annotation=inspect.Parameter.empty)
     method.__signature__ = inspect.Signature([me, *rest])  # type: ignore[attr-defined]
     return method
+
+
+def _over(*dims: str) -> Callable[[Any], Any]:
+    """The variable of a Dataset that a figure over ``dims`` draws."""
+    return functools.partial(figure_data.variable, dims=dims)
 
 
 class Plots:
@@ -57,27 +70,29 @@ class Plots:
     def __init__(self, obj: xr.DataArray | xr.Dataset) -> None:
         self._obj = obj
 
+    signal = _method(plot.signal, figure_data.series)
+    bands = _method(plot.bands, _over(schema.TIME, schema.BAND))
+    band_energy = _method(plot.band_energy, _over(schema.TIME, schema.BAND))
+    scalogram = _method(plot.scalogram, _over(schema.TIME, "frequency"))
+    lagged = _method(plot.lagged)
+    lagged_at = _method(plot.lagged_at)
+    relation = _method(plot.relation, figure_data.pairs)
+    dendrogram = _method(plot.dendrogram, figure_data.pairs)
+    projection = _method(plot.projection, _over(schema.AXIS))
+    clusters_at = _method(plot.clusters_at, _over(schema.SUBJECT))
+    pdf = _method(plot.pdf, _over(schema.TIME, schema.Y, schema.X))
+    histogram = _method(plot.histogram, _over(schema.FEATURE))
+    warping = _method(plot.warping)
+    silhouette = _method(plot.silhouette)
+    accuracy = _method(plot.accuracy)
+    normalisation = _method(plot.normalisation)
+    eigenfaces = _method(plot.eigenfaces)
+    scree = _method(plot.scree)
+    frames = _method(plot.frames, _over(schema.TIME, schema.Y, schema.X))
+    player = _method(plot.player)
 
-def _figure(name: str) -> Any:
-    def method(self: Plots, *args: Any, **kwargs: Any) -> Any:
-        from fhemb_xr import plot  # holoviews takes seconds to import
 
-        return getattr(plot, name)(self._obj, *args, **kwargs)
-
-    method.__name__ = name
-    method.__doc__ = f"See :func:`fhemb_xr.plot.{name}`."
-    return method
-
-
-FIGURES = (
-    "signal", "lagged", "eigenfaces", "scree", "relation", "dendrogram",
-    "projection", "clusters_at", "pdf", "histogram", "player",
-    "bands", "band_energy", "scalogram", "lagged_at", "warping",
-    "silhouette", "accuracy",
-    "normalisation",
-)  # fmt: skip
-for _name in FIGURES:
-    setattr(Plots, _name, _figure(_name))
+FIGURES = tuple(n for n in vars(Plots) if not n.startswith("_"))
 
 
 class _Accessor:
@@ -95,7 +110,7 @@ class _Accessor:
     resize = _method(resizing.resize)
     align = _method(trace_alignment.align)
     pair = _method(pairing.pair)
-    train_pairing = _method(pairing_training.train_pairing)
+    train_pairing = _method(pairing_training.train_pairing)  # type: ignore[arg-type]  # **options
 
     @property
     def plot(self) -> Plots:
@@ -136,7 +151,7 @@ class FhembDataArray(_Accessor):
     embed_relation = _method(manifold.embed_relation)
     svd_relation = _method(svd.svd_relation)
     surrogates = _method(nulls.surrogates)
-    synchrony = _method(significance.synchrony)
+    synchrony = _method(significance.synchrony)  # type: ignore[arg-type]  # **parameters
     isc = _method(isc.isc)
     beats = _method(heartbeats.beats)
     events = _method(events.events)

@@ -25,9 +25,9 @@ def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = Non
     basis
         A basis of :func:`fhemb_xr.pca`.
     subject
-        Whose, where the basis has several; the first by default.
+        Person, where the basis has several; the first by default.
     n
-        How many, of the first; all by default.
+        Number of eigenfaces, from the first; all by default.
 
     Returns
     -------
@@ -89,9 +89,9 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
     heat
         Heatmap ``(…, time, y, x)`` [°C].
     subject
-        Whose face; the first by default.
+        Person whose face is drawn; the first by default.
     n
-        How many frames.
+        Number of frames.
 
     Returns
     -------
@@ -135,9 +135,7 @@ class _Picture:
 
 
 def _montage(pictures: Sequence[_Picture], heading: str, bar: str) -> Any:
-    """Pictures in one frame, left to right and down; the last one's scale of colours is "
-    "shown.
-    """
+    """Pictures in one frame, left to right and down, with the last one's scale of colours."""
     hv = theme.backends()
     rows, columns = pictures[0].values.shape
     wide, high = columns * 1.08, rows * 1.06 + 0.3 * columns  # a cell, with room for the label

@@ -1,5 +1,6 @@
 """Data of a figure: loaded, checked, limited."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,51 @@ def require(x: xr.DataArray, what: str, *dims: str) -> xr.DataArray:
             f"{what} is drawn over {dims}, found also {many}: choose one of each with .sel(...)"
         )
     return x.isel(dict.fromkeys(rest, 0)).transpose(*dims)
+
+
+def variable(x: Any, dims: Sequence[str]) -> Any:
+    """The variable of a Dataset that has all of ``dims``; an array as it is.
+
+    Raises
+    ------
+    SchemaError
+        If no variable has them, or several do: all are listed.
+    """
+    return _chosen(x, lambda v: set(dims) <= set(v.dims), f"over {tuple(dims)}")
+
+
+def pairs(x: Any) -> Any:
+    """The variable of a Dataset that is a matrix of pairs; an array as it is."""
+    return _chosen(
+        x, lambda v: any(f"{str(d)[:-2]}_1" in v.dims for d in v.dims if str(d)[-2:] == "_0"),
+        "a matrix of pairs",
+    )  # fmt: skip
+
+
+def series(x: Any) -> Any:
+    """As :func:`variable`, for signals in time; of a recording the mean of each face."""
+    if not isinstance(x, xr.Dataset) or schema.HEATMAP not in x:
+        return variable(x, (schema.TIME,))
+    from fhemb_xr.ops.frames import frame_features
+
+    heat = x[schema.HEATMAP].assign_attrs(x.attrs)
+    return frame_features.features(heat, "mean", threshold=x.attrs.get(schema.THRESHOLD))
+
+
+def _chosen(x: Any, fits: Callable[[xr.DataArray], bool], what: str) -> Any:
+    if not isinstance(x, xr.Dataset):
+        return x
+    fitting = [name for name, v in x.data_vars.items() if fits(v)]
+    if "observed" in fitting:
+        fitting = ["observed"]
+    if len(fitting) != 1:
+        there = {str(name): tuple(v.dims) for name, v in x.data_vars.items()}
+        raise SchemaError(
+            f"a figure of one variable {what} was asked of a Dataset that has "
+            f"{len(fitting)} of them: take ds[name].fhemb.plot of one of {there}"
+        )
+    found = x[fitting[0]]
+    return found.assign_attrs({**x.attrs, **found.attrs})
 
 
 def groups(clusters: xr.DataArray, names: list[str]) -> Ints:

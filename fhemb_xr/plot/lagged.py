@@ -12,7 +12,7 @@ from fhemb_xr.typing import F64, Bools
 
 
 def lagged(
-    correlation: xr.DataArray,
+    correlation: xr.DataArray | xr.Dataset,
     *,
     null: xr.Dataset | None = None,
     limit: float | None = None,
@@ -23,10 +23,11 @@ def lagged(
     Parameters
     ----------
     correlation
-        A map of :func:`fhemb_xr.lagged_correlation`, ``(window, lag)``; other dimensions
-        must have length one.
+        Map of :func:`fhemb_xr.lagged_correlation`, ``(window, lag)``; other dimensions
+        must have length one. Or the whole result of :func:`fhemb_xr.synchrony`: its map is
+        drawn over its own null.
     null
-        Of :func:`fhemb_xr.synchrony` or :func:`fhemb_xr.isc`, with ``null_low`` and
+        Result of :func:`fhemb_xr.synchrony` or :func:`fhemb_xr.isc`, with ``null_low`` and
         ``null_high``: a line runs round the cells outside this band.
     limit
         Colours run from ``-limit`` to ``limit``; by default to the largest magnitude shown.
@@ -57,6 +58,7 @@ def lagged(
     >>> figure = plot.lagged(r)
     """
     hv = theme.backends()
+    correlation, null = _with_null(correlation, null)
     r = figure_data.require(correlation, "a lagged correlation", schema.WINDOW, schema.LAG)
     r = figure_data.loaded(r, "a lagged correlation")
     heading = title if title is not None else _heading(r, _note(null, "outlined"))
@@ -118,7 +120,7 @@ def lagged(
 
 
 def lagged_at(
-    correlation: xr.DataArray,
+    correlation: xr.DataArray | xr.Dataset,
     lag_s: float = 0.0,
     *,
     null: xr.Dataset | None = None,
@@ -129,9 +131,10 @@ def lagged_at(
     Parameters
     ----------
     correlation
-        A map of :func:`fhemb_xr.lagged_correlation`, ``(window, lag)``.
+        Map of :func:`fhemb_xr.lagged_correlation`, ``(window, lag)``; or the whole result of
+        :func:`fhemb_xr.synchrony`, as in :func:`lagged`.
     lag_s
-        The lag [s]; the nearest one of the map is drawn, and named.
+        Lag [s]; the nearest one of the map is drawn, and named.
     null
         As in :func:`lagged`.
     title
@@ -158,6 +161,7 @@ def lagged_at(
     >>> figure = plot.lagged_at(r, 1)
     """
     hv = theme.backends()
+    correlation, null = _with_null(correlation, null)
     r = figure_data.require(correlation, "a lagged correlation", schema.WINDOW, schema.LAG)
     place = int(np.abs(_axis(r, schema.LAG) - lag_s).argmin())
     lag = float(_axis(r, schema.LAG)[place])
@@ -204,6 +208,15 @@ def lagged_at(
         xlim=figure_data.limits(starts),
         show_legend=False,
     )
+
+
+def _with_null(
+    correlation: xr.DataArray | xr.Dataset, null: xr.Dataset | None
+) -> tuple[xr.DataArray, xr.Dataset | None]:
+    """The map of a result, and the null that the result brings."""
+    if isinstance(correlation, xr.Dataset) and null is None and "null_low" in correlation:
+        null = correlation
+    return figure_data.variable(correlation, (schema.WINDOW, schema.LAG)), null
 
 
 def _band(r: xr.DataArray, null: xr.Dataset) -> list[xr.DataArray]:

@@ -55,9 +55,9 @@ def player(
     heat
         Heatmap ``(…, time, y, x)`` [°C], or a recording.
     subject
-        Whose face; the first by default.
+        Person whose face is shown; the first by default.
     title
-        Before the second; by default the subject.
+        Text before the second; by default the subject.
 
     Returns
     -------
