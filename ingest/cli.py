@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fhemb_xr.console import Json, reporting, talk
-from fhemb_xr.errors import FhembError
+from fhemb_xr.errors import ConfigError, FhembError
 
 if TYPE_CHECKING:
     from ingest.hints import Hints
@@ -28,6 +28,16 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback would print local variables
     help="From the database to a recording, without losing or repeating a frame.",
+)
+
+
+_OF_THE_DATABASE = (
+    "psycopg",
+    "pydantic",
+    "pydantic_settings",
+    "platformdirs",
+    "paramiko",
+    "sshtunnel",
 )
 
 
@@ -226,14 +236,23 @@ def _source(
     if files is None and hints.units is not None:
         raise typer.BadParameter("--units is of --files; a database has scale in its --layout")
     if files is not None:
-        from ingest import settings
         from ingest.stacks import StackSource
 
-        there = (settings.config_dir() / ".env.paths").exists()
-        yield StackSource(settings.paths().reach(files) if there else files, hints=hints)
+        yield StackSource(_reached(files), hints=hints)
         return
     with _database(str(schema), table, positions, hints, accept_new) as source:
         yield source
+
+
+def _reached(files: Path) -> Path:
+    """A path; if it is not there, the mount of ``.env.paths`` that is missing is named."""
+    try:
+        from ingest import settings
+
+        known = (settings.config_dir() / ".env.paths").exists()
+    except ModuleNotFoundError:  # without the extra of the database there is no configuration
+        return files
+    return settings.paths().reach(files) if known else files
 
 
 def _hints(layout: Path | None, rate: float | None, units: str | None) -> "Hints":
@@ -346,8 +365,18 @@ def _reporting(as_json: bool) -> Iterator[None]:
         try:
             yield
             return
+        except ModuleNotFoundError as error:
+            name = (error.name or "").partition(".")[0]
+            if name not in _OF_THE_DATABASE:
+                raise
+            missing = ConfigError(
+                f"a database is read by {name}, which is not installed: "
+                "pip install 'fhemb_xr[ingest]'"
+            )
         except KeyboardInterrupt:
-            pass
+            missing = None
+        if missing is not None:
+            raise missing
         raise Interrupted("stopped; the same command goes on from here")
 
 

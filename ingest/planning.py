@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fhemb_xr.budget import human
-from fhemb_xr.errors import ConfigError, SourceError, UnknownNameError, nearest
+from fhemb_xr.errors import ConfigError, SourceError
 from fhemb_xr.io.encoding import LIMITS
 from fhemb_xr.schema import DEFAULT_RATE_HZ
 from ingest.shards import Block, Subject
-from ingest.source import Found, Reader, Session, Shapes, Source, in_threads
+from ingest.source import Found, Reader, Session, Shapes, Source, count_like, in_threads
+from ingest.store.request import Request, choose, parse_subjects
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 SAMPLE_FRAMES = 64
 """Frames in each of three looks at a subject, when shapes are sampled and not counted."""
 TIMED_FRAMES, SPARE_PIXELS = 512, 16
+
+
+__all__ = ["Plan", "choose", "cut", "parse_subjects", "plan"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,6 @@ class Plan:
     shapes: int  # how many different ones
     pixels: float  # mean of a frame
     rate_hz: float
-    asked_frames: tuple[int, int] | None = None
     resized: bool = False  # each frame is resampled to the grid, not centred on it
     frames_per_s: float | None = None  # read, decoded and placed, over one connection
     doubts: tuple[str, ...] = field(default=())
@@ -131,15 +133,12 @@ class Plan:
 
 def plan(
     source: Source,
+    request: Request | None = None,
     *,
-    subjects: object = "all",
-    frames: tuple[int, int] | None = None,
-    grid: tuple[int, int] | None = None,
-    resize: tuple[int, int] | None = None,
     exact: bool = False,
     timed: bool = False,
     workers: int = 2,
-    rate_hz: float | None = None,
+    **asked: Any,
 ) -> Plan:
     """Look at a source and say what a run would do.
 
@@ -147,22 +146,15 @@ def plan(
     ----------
     source
         Where the frames are.
-    subjects
-        ``"all"``, ids, or inclusive pairs: ``[(40, 44), 53]``.
-    frames
-        Half-open interval of frame numbers; None: all there are.
-    grid
-        Rows and columns of the store's frames; None: the largest found of each.
-    resize
-        Rows and columns that each frame is resampled to; instead of ``grid``.
+    request
+        What would be asked of the run; None: everything that there is.
     exact
         Look at the shape of every frame (the server unpacks each, 14-57 us a cell) and not
         only at three samples a subject.
     workers
         Connections.
-    rate_hz
-        Frames a second; None: by the clock of the source. A source that has none gets 25 Hz,
-        and a doubt.
+    asked
+        Fields of a request, instead of one: ``plan(source, subjects=[40], frames=(0, 500))``.
 
     Returns
     -------
@@ -175,19 +167,21 @@ def plan(
     UnknownNameError
         A subject that is not there, with the nearest ones.
     """
+    request = Request(**asked) if request is None else replace(request, **asked)
+    count_like(source, (), request.rate_hz)
     found = source.found()
-    hertz, assumed = _hertz(found, rate_hz)
-    people = choose(subjects, found.subjects)
-    sessions = cut(found, frames)
+    hertz, assumed = _hertz(found, request.rate_hz)
+    people = choose(request.subjects, found.subjects)
+    sessions = cut(found, request.frames)
+    size = request.resize or request.grid
     with source.readers(max(1, workers)) as readers:
-        faces = {s.name: readers[0].faces(s.name, people, s.start, s.stop) for s in sessions}
+        faces, shapes = _looked(readers, sessions, people, exact and not size)
         if not any(n for each in faces.values() for n in each.values()):
             raise SourceError(
                 f"{found.name} has no face in what was asked for: nothing to read"
             )
-        shapes = _survey(readers, sessions, faces, exact and not (grid or resize))
         high, wide, odd = _largest(shapes)
-        rate = _rate(readers[0], sessions, faces, (high, wide)) if timed else None
+        speed = _speed(readers[0], sessions, faces, (high, wide)) if timed else None
     total = sum(shapes.values())
     return Plan(
         source=found.name,
@@ -197,14 +191,13 @@ def plan(
         sessions=sessions,
         subjects=people,
         faces=faces,
-        grid=resize or grid or (high, wide),
-        grid_from="given" if resize or grid else "counted" if exact else "sampled",
+        grid=size or (high, wide),
+        grid_from="given" if size else "counted" if exact else "sampled",
         shapes=len(shapes),
         pixels=sum(h * w * n for (h, w), n in _matrices(shapes)) / max(total, 1),
         rate_hz=hertz,
-        asked_frames=frames,
-        resized=resize is not None,
-        frames_per_s=rate,
+        resized=request.resize is not None,
+        frames_per_s=speed,
         doubts=(*found.doubts, *assumed, *odd),
         misshapen=tuple(odd),
     )
@@ -226,59 +219,6 @@ def _hertz(found: Found, asked: float | None) -> tuple[float, tuple[str, ...]]:
         f"nothing tells the rate of the frames: {DEFAULT_RATE_HZ:g} Hz is assumed; --rate (or "
         "rate_hz) says another",
     )
-
-
-def choose(spec: object, there: Sequence[Subject]) -> tuple[Subject, ...]:
-    """Subjects by the original's grammar, in the order of the source.
-
-    Raises
-    ------
-    UnknownNameError
-        If one is not there, with the nearest ones.
-
-    Examples
-    --------
-    >>> choose([(40, 42), 53], [40, 41, 42, 43, 53])
-    (40, 41, 42, 53)
-    """
-    if isinstance(spec, str) and spec == "all":
-        return tuple(there)
-    pair = isinstance(spec, tuple) and len(spec) == 2
-    entries = [spec] if pair or not isinstance(spec, list | tuple) else list(spec)
-    wanted: set[object] = set()
-    for entry in entries:
-        found = {s for s in there if _matches(s, entry)}
-        if not found:
-            name = entry[0] if isinstance(entry, tuple | list) else entry
-            raise UnknownNameError(f"no subject {entry!r} in the source{nearest(name, there)}")
-        wanted |= found
-    return tuple(s for s in there if s in wanted)
-
-
-def _matches(subject: Subject, entry: Any) -> bool:
-    if isinstance(entry, tuple | list):
-        low, high = entry
-        return isinstance(subject, type(low)) and low <= subject <= high
-    return bool(subject == entry)
-
-
-def parse_subjects(text: str) -> object:
-    """``"40-44,53"`` as ``[(40, 44), 53]``; names that are not numbers stay as they are.
-
-    Examples
-    --------
-    >>> parse_subjects("40-44, 53"), parse_subjects("all"), parse_subjects("anna,b-2")
-    ([(40, 44), 53], 'all', ['anna', 'b-2'])
-    """
-    if text.strip() == "all":
-        return "all"
-    found: list[object] = []
-    for part in (p.strip() for p in text.split(",")):
-        if pair := re.fullmatch(r"(\d+)\s*-\s*(\d+)", part):
-            found.append((int(pair[1]), int(pair[2])))
-        elif part:
-            found.append(int(part) if part.isdigit() else part)
-    return found
 
 
 def cut(found: Found, frames: tuple[int, int] | None) -> tuple[Session, ...]:
@@ -305,21 +245,44 @@ def cut(found: Found, frames: tuple[int, int] | None) -> tuple[Session, ...]:
     return tuple(kept)
 
 
-def _survey(
+Faces = dict[str, dict[Subject, int]]
+
+
+def _looked(
     readers: Sequence[Reader],
     sessions: Sequence[Session],
-    faces: Mapping[str, Mapping[Subject, int]],
+    people: Sequence[Subject],
     exact: bool,
-) -> Shapes:
-    """Shapes of everybody who has a face, one reader a thread."""
+) -> tuple[Faces, Shapes]:
+    """Faces and shapes of everybody.
+
+    Shapes that are counted exactly tell the faces too: a compressed table is unpacked once.
+    """
+    if exact:
+        looks = [(s.name, who, s.start, s.stop) for s in sessions for who in people]
+        counted = _survey(readers, looks)
+        faces: Faces = {s.name: {} for s in sessions}
+        for (name, who, *_), shapes in counted.items():
+            faces[name][who] = sum(shapes.values())
+        return {n: {w: faces[n][w] for w in people} for n in faces}, _summed(counted)
+    faces = {s.name: readers[0].faces(s.name, people, s.start, s.stop) for s in sessions}
     looks = [
         (s.name, who, *span)
         for s in sessions
         for who, n in faces[s.name].items()
         if n
-        for span in ([(s.start, s.stop)] if exact else _samples(s))
+        for span in _samples(s)
     ]
-    found, guard, stop = Shapes(), threading.Lock(), threading.Event()
+    return faces, _summed(_survey(readers, looks))
+
+
+Look = tuple[str, Subject, int, int]
+
+
+def _survey(readers: Sequence[Reader], looks: Sequence[Look]) -> dict[Look, Shapes]:
+    """Shapes of each look, one reader a thread."""
+    counted: dict[Look, Shapes] = {}
+    guard, stop = threading.Lock(), threading.Event()
     left = iter(looks)
 
     def work(reader: Reader) -> None:
@@ -330,13 +293,17 @@ def _survey(
                 return
             shapes = reader.shapes(*look)
             with guard:
-                found.update(shapes)
+                counted[look] = shapes
 
     in_threads(work, readers, stop)
-    return found
+    return counted
 
 
-def _rate(
+def _summed(counted: Mapping[Look, Shapes]) -> Shapes:
+    return sum(counted.values(), Shapes())
+
+
+def _speed(
     reader: Reader,
     sessions: Sequence[Session],
     faces: Mapping[str, Mapping[Subject, int]],

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from fhemb_xr.errors import SourceError
 from ingest.shards import Block, Subject
@@ -48,6 +48,7 @@ class Found:
     doubts: tuple[str, ...] = ()
     rate_hz: float | None = None  # by which it has counted its frames, where it knows
     camera: Mapping[str, Any] = field(default_factory=dict)  # e.g. its emissivity
+    blind: tuple[str, ...] = ()  # doubts: where a later run does not see a corrected value
 
 
 class Reader(Protocol):
@@ -67,6 +68,9 @@ class Reader(Protocol):
     def version(self, session: str, subject: Subject, start: int, stop: int) -> str:
         """What differs if rows of this stretch were changed; ``""``: the source cannot tell."""
 
+    def promise(self, session: str, subject: Subject, start: int, stop: int) -> int | None:
+        """Rows that a reading of this stretch has; None: counting them is dear or needless."""
+
     def cancel(self) -> None:
         """Stop what runs, from another thread."""
 
@@ -82,6 +86,33 @@ class Source(Protocol):
 
     def readers(self, n: int) -> Any:
         """``n`` readers of one state of the source, as a context manager."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A source that turns times into frame numbers, from an origin and by a rate."""
+
+    def count_like(self, sessions: Sequence[Session], rate_hz: float | None) -> None:
+        """Count frames from the origins of these sessions; of others, from the first row."""
+
+
+def count_like(source: Source, sessions: Sequence[Session], rate_hz: float | None) -> None:
+    """Have a source count frames as a store does.
+
+    The origin of a store is its own. That of a table moves when its first rows are dropped or
+    earlier ones come, and every frame would get another number.
+
+    Parameters
+    ----------
+    source
+        What counts.
+    sessions
+        Sessions of the store; none for a new one.
+    rate_hz
+        Frames a second; None: as the source itself says.
+    """
+    if isinstance(source, Timed):
+        source.count_like(sessions, rate_hz)
 
 
 def in_threads(

@@ -146,6 +146,11 @@ _FINAL = (psycopg.errors.QueryCanceled, psycopg.errors.DiskFull)
 
 def failure(error: psycopg.Error, clean: Callable[[str], str]) -> SourceError:
     """An error of psycopg as ours; raised outside the ``except``, nothing is chained."""
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return SourceError(
+            f"the table is locked for more than {LOCK_S} s: somebody else holds it, or a job "
+            "of the database waits for it; try again later"
+        )
     lost = isinstance(error, psycopg.OperationalError) and not isinstance(error, _FINAL)
     why = clean(" ".join(str(error).split())) or type(error).__name__
     return (ConnectionLost if lost else SourceError)(f"the database refused or failed: {why}")

@@ -3,8 +3,8 @@
 Nothing depends on it but speed. Without TimescaleDB, without the right to look, or where a
 release has other columns, there are no borders, and the same rows come in fewer statements.
 
-Not run against the extension itself, which no package registry has: compressed chunks,
-space partitions. A stand-in of its view in plain PostgreSQL is what the tests cut by.
+The columns are those of TimescaleDB 2.28. The tests cut by a stand-in of its view in plain
+PostgreSQL, because no package registry has the extension.
 """
 
 import math
@@ -17,22 +17,22 @@ from psycopg import Connection, Error
 
 from ingest.postgres.layouts import Layout
 
+_THERE = "SELECT to_regclass('timescaledb_information.chunks')"
 _CHUNKS = """
 SELECT range_end, range_end_integer FROM timescaledb_information.chunks
 WHERE hypertable_schema = %s AND hypertable_name = %s
 """
+_COMPRESSED = """
+SELECT count(*) FROM timescaledb_information.chunks
+WHERE hypertable_schema = %s AND hypertable_name = %s AND is_compressed
+"""
 
 
 def with_borders(conn: Connection[Any], layout: Layout) -> Layout:
-    """The layout, and the frame numbers at which a chunk of its hypertable ends."""
-    row = conn.execute("SELECT to_regclass('timescaledb_information.chunks')").fetchone()
-    if row is None or row[0] is None:
+    """The layout with the frame numbers at which chunks end, and how many are compressed."""
+    if not any(_asked(conn, _THERE, ())):
         return layout
-    try:
-        with conn.transaction():  # an error leaves the snapshot alone
-            ends = conn.execute(_CHUNKS, layout.table).fetchall()
-    except Error:
-        return layout
+    ends = _asked(conn, _CHUNKS, layout.table)
     origin, rate = layout.clock.origin, layout.clock.rate_hz
     if origin is None:
         frames = {int(number) for _, number in ends if number is not None}
@@ -40,7 +40,17 @@ def with_borders(conn: Connection[Any], layout: Layout) -> Layout:
         frames = {
             math.ceil((end - origin).total_seconds() * rate + 0.5) for end, _ in ends if end
         }
-    return replace(layout, borders=tuple(sorted(frames)))
+    compressed = sum(n for (n,) in _asked(conn, _COMPRESSED, layout.table))
+    return replace(layout, borders=tuple(sorted(frames)), compressed=compressed)
+
+
+def _asked(conn: Connection[Any], query: Any, values: Sequence[Any]) -> list[Any]:
+    """Rows of an answer; none where it may not be asked, which leaves the snapshot alone."""
+    try:
+        with conn.transaction():
+            return [row for row in conn.execute(query, values) if row != (None,)]
+    except Error:
+        return []
 
 
 def pieces(borders: Sequence[int], start: int, stop: int) -> list[tuple[int, int]]:

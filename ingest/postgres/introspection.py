@@ -14,7 +14,6 @@ from fhemb_xr import schema
 from fhemb_xr.errors import SourceError, nearest
 from ingest.hints import Hints, subject_ids
 from ingest.postgres.copy_decoder import ARRAYS
-from ingest.postgres.hypertables import with_borders
 from ingest.postgres.layouts import Clock, Layout
 from ingest.shards import Cell, Subject
 
@@ -63,6 +62,9 @@ def find(
 ) -> dict[str, Layout]:
     """The layout of a table, one for each session in it.
 
+    A clock of times has the origin ``"?"``: :mod:`ingest.postgres.clocks` finds it, or the
+    store that is filled has it.
+
     Raises
     ------
     SourceError
@@ -80,11 +82,7 @@ def find(
             f"{schema}.{table} holds no matrices that can be read: expected a frame number and "
             f"subjNN columns, or subject, frame and a matrix or y, x, value; found {found}"
         )
-    sessions = _sessions(conn, layout, columns, hints)
-    return {
-        name: with_borders(conn, _with_origin(conn, session))
-        for name, session in sessions.items()
-    }
+    return _sessions(conn, layout, columns, hints)
 
 
 def _wide(schema: str, table: str, columns: list[_Column], hints: Hints) -> Layout | None:
@@ -209,16 +207,6 @@ def _clock(column: _Column, hints: Hints) -> Clock:
     raise SourceError(
         f"the clock {column.name!r} is of type {column.type}: expected integer or timestamptz"
     )
-
-
-def _with_origin(conn: Connection[Any], layout: Layout) -> Layout:
-    if layout.clock.origin is None:
-        return layout
-    query = sql.SQL("SELECT min({}) FROM {} WHERE true {}").format(
-        sql.Identifier(layout.clock.column), sql.Identifier(*layout.table), layout.of_session()
-    )
-    row = conn.execute(query).fetchone()
-    return replace(layout, clock=replace(layout.clock, origin=row and row[0]))
 
 
 def _sessions(

@@ -65,6 +65,7 @@ class Layout:
     subject: str | None = None  # column
     session: tuple[str, Any] | None = None  # column and value
     borders: tuple[int, ...] = ()  # frames at which a chunk of a hypertable ends
+    compressed: int = 0  # chunks of a hypertable that are compressed
 
     @property
     def name(self) -> str:
@@ -145,8 +146,14 @@ class Layout:
             "SELECT min({f}), max({f}), count(*), count(*) - count({c}) FROM {t} {w}"
         ).format(f=frame, c=clock, t=sql.Identifier(*self.table), w=where)
 
+    def rows(self, subject: Subject, start: int, stop: int) -> sql.Composed:
+        """The number of rows of one subject."""
+        return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
+            sql.Identifier(*self.table), self._where(subject, start, stop)
+        )
+
     def version(self, conn: Any, subject: Subject, start: int, stop: int) -> str:
-        """Rows, and a sum over who wrote which; of a view, and of pixels, only the rows."""
+        """Rows, and a sum over the transactions that wrote them; 0 where nothing tells it."""
         table, where = sql.Identifier(*self.table), self._where(subject, start, stop)
         query = sql.SQL("SELECT count(*), {} FROM {} WHERE {}")
         wrote = sql.SQL("sum(hashint8extended({}, xmin::text::int8))").format(

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 import psycopg
@@ -13,10 +14,10 @@ from psycopg import sql
 
 from fhemb_xr.errors import SourceError, nearest
 from ingest.hints import Hints
-from ingest.postgres import connections, introspection
+from ingest.postgres import clocks, connections, doubts, introspection
 from ingest.postgres.connections import Door, Line, Snapshot, Way, guarded
 from ingest.postgres.copy_decoder import PACKED_AT, Message, distinct, rows, runs
-from ingest.postgres.hypertables import pieces
+from ingest.postgres.hypertables import pieces, with_borders
 from ingest.postgres.layouts import Layout
 from ingest.shards import Block, Counts, Subject
 from ingest.source import ConnectionLost, Found, Session, Shapes
@@ -64,6 +65,9 @@ class PostgresSource:
         self.stall_s = stall_s
         self._layouts: dict[str, Layout] | None = None
         self._places: dict[str, Layout] = {}
+        self._first_rows: dict[str, clocks.FirstRows] = {}
+        self._origins: dict[str, str] = {}  # of the store that is filled
+        self._rate_hz: float | None = None
 
     def __repr__(self) -> str:
         return f"PostgresSource({'+'.join(self.schemas)}.{self.table})"
@@ -71,6 +75,17 @@ class PostgresSource:
     def connect(self) -> psycopg.Connection[Any]:
         """A read-only connection, out of any transaction; see :meth:`Door.open`."""
         return self.door.open()
+
+    def count_like(self, sessions: Sequence[Session], rate_hz: float | None) -> None:
+        """Count frames from the origins of a store; see :class:`ingest.source.Timed`."""
+        told = self.hints.rate_hz
+        origins = {s.name: s.origin for s in sessions}
+        if rate_hz and told and rate_hz != told and (any(origins.values()) or not origins):
+            raise SourceError(
+                f"asked for {rate_hz:g} frames a second, the layout says {told:g}: say one rate"
+            )
+        if (origins, rate_hz) != (self._origins, self._rate_hz):
+            self._origins, self._rate_hz, self._layouts = origins, rate_hz, None
 
     def found(self) -> Found:
         """Look at the tables; see :class:`Source`."""
@@ -84,7 +99,10 @@ class PostgresSource:
             people: dict[Subject, None] = {}
             for layout in layouts.values():
                 people.update(dict.fromkeys(introspection.subjects(conn, layout)))
-            doubts = [d for s in sessions for d in self._doubts(conn, s, layouts[s.name])]
+            said = [d for s in sessions for d in self._doubts(conn, s, layouts[s.name])]
+            blind = tuple(
+                dict.fromkeys(d for lay in layouts.values() for d in _blind(conn, lay))
+            )
         first = next(iter(layouts.values()))
         return Found(
             name="+".join(self.schemas) + "." + self.table,
@@ -93,7 +111,8 @@ class PostgresSource:
             sessions=sessions,
             subjects=tuple(people),
             positions=next((p.name for p in self._places.values()), None),
-            doubts=tuple(doubts),
+            doubts=(*dict.fromkeys(said), *blind),
+            blind=blind,
             # times became frames by the clock's rate, told or not; numbers tell no rate
             rate_hz=first.clock.rate_hz if first.clock.origin else self.hints.rate_hz,
         )
@@ -125,15 +144,35 @@ class PostgresSource:
         return self._places.get(session)
 
     def _look(self, conn: psycopg.Connection[Any]) -> dict[str, Layout]:
-        self._layouts, self._places = {}, {}
+        self._layouts, self._places, self._first_rows = {}, {}, {}
+        hints = replace(self.hints, rate_hz=self._rate_hz or self.hints.rate_hz)
         for schema in self.schemas:
-            self._layouts |= introspection.find(conn, schema, self.table, self.hints)
+            layouts = introspection.find(conn, schema, self.table, hints)
+            for name, layout in layouts.items():
+                self._layouts[name] = with_borders(conn, self._counted(conn, name, layout))
             for name, place in self._look_for_positions(conn, schema).items():
                 if name in self._layouts:  # one clock, so one origin
                     origin = self._layouts[name].clock.origin
                     clock = replace(place.clock, origin=origin)
-                    self._places[name] = replace(place, clock=clock)
+                    self._places[name] = with_borders(conn, replace(place, clock=clock))
         return self._layouts
+
+    def _counted(self, conn: psycopg.Connection[Any], name: str, layout: Layout) -> Layout:
+        """A layout with its origin: the store's, or the median phase of its first rows."""
+        timed, held = layout.clock.origin is not None, self._origins.get(name)
+        if held is not None and timed != bool(held):
+            raise SourceError(
+                f"the store counts session {name!r} from {held or 'frame 0'}, the clock of "
+                f"{layout.name} is {'of times' if timed else 'a number'}: another source"
+            )
+        if not timed:
+            return layout
+        if held:
+            origin: datetime | None = datetime.fromisoformat(held)
+        else:
+            rows_ = self._first_rows[name] = clocks.first_rows(conn, layout)
+            origin = rows_.origin(layout.clock.rate_hz)
+        return replace(layout, clock=replace(layout.clock, origin=origin))
 
     def _look_for_positions(
         self, conn: psycopg.Connection[Any], schema: str
@@ -142,7 +181,9 @@ class PostgresSource:
             return {}
         auto = self.positions == "auto"
         names = ("faceposition_t", "faceposition") if auto else (self.positions,)
-        hints = replace(self.hints, scale=self.hints.scale or 1.0, subjects=None)
+        rate_hz = self._rate_hz or self.hints.rate_hz
+        scale = self.hints.scale or 1.0
+        hints = replace(self.hints, scale=scale, subjects=None, rate_hz=rate_hz)
         for name in names:
             try:
                 return introspection.find(conn, schema, name, hints)
@@ -154,22 +195,19 @@ class PostgresSource:
     def _doubts(
         self, conn: psycopg.Connection[Any], session: Session, layout: Layout
     ) -> Iterator[str]:
-        gaps = session.stop - session.start - session.rows
-        if not session.unique:
-            yield f"{layout.name}: nothing forbids two rows of one frame; they are counted"
-        if layout.kind == "wide" and gaps > 0:
-            yield f"session {session.name!r}: {gaps} frame numbers have no row"
+        yield from doubts.of_table(conn, layout)
+        yield from doubts.of_rows(conn, session, layout)
+        if session.name in self._first_rows:
+            told = bool(self._rate_hz or self.hints.rate_hz)
+            rows_ = self._first_rows[session.name]
+            yield from clocks.doubts(session.name, layout, rows_, told)
         if session.name not in self._places:
             yield f"session {session.name!r}: no table of positions; they stay missing"
-        granted = conn.execute(
-            "SELECT has_table_privilege(%s, 'INSERT')", (_quoted(conn, layout),)
-        )
-        if (row := granted.fetchone()) and row[0]:
-            yield "this user may write to the table; a role that can only read is safer"
 
 
-def _quoted(conn: psycopg.Connection[Any], layout: Layout) -> str:
-    return sql.Identifier(*layout.table).as_string(conn)
+def _blind(conn: psycopg.Connection[Any], layout: Layout) -> Iterator[str]:
+    if why := doubts.blind(conn, layout):
+        yield f"{layout.name}: {why}: a later run does not see corrections, --reread does"
 
 
 def _session(conn: psycopg.Connection[Any], name: str, layout: Layout) -> Session:
@@ -180,8 +218,10 @@ def _session(conn: psycopg.Connection[Any], name: str, layout: Layout) -> Sessio
         raise SourceError(f"{layout.name} has no rows of session {name!r}: nothing to read")
     if unclocked:
         logger.debug("%d rows of %s have no frame number", unclocked, layout.name)
-    unique = layout.kind != "wide" or introspection.clock_is_unique(conn, layout)
-    origin = layout.clock.origin
+    origin = layout.clock.origin  # different times may be one frame
+    unique = layout.kind != "wide" or (
+        origin is None and introspection.clock_is_unique(conn, layout)
+    )
     since = "" if origin is None else origin.isoformat()
     return Session(name, int(first), int(last) + 1, int(n_rows), unique, since)
 
@@ -192,6 +232,7 @@ class PostgresReader:
     def __init__(self, source: PostgresSource, snapshot: Snapshot) -> None:
         self._source, self._snapshot, self.line = source, snapshot, Line()
         self._versions: dict[Any, str] = {}  # a row of a wide table is everybody's
+        self._promises: dict[Any, int] = {}
         self.n_bytes = self.n_pixels = 0
 
     def faces(
@@ -240,6 +281,16 @@ class PostgresReader:
         places = (self._source.layout(session), self._source.place(session))
         found = [self._version(p, subject, start, stop) for p in places if p is not None]
         return "/".join(found)
+
+    def promise(self, session: str, subject: Subject, start: int, stop: int) -> int | None:
+        """Rows of one subject, except of pixels; see :class:`Reader`."""
+        layout = self._source.layout(session)
+        if layout.kind == "long" or not layout.has(subject):
+            return None
+        key = _key(layout, subject, start, stop)
+        if key not in self._promises:
+            self._promises[key] = int(self._all(layout.rows(subject, start, stop))[0][0])
+        return self._promises[key]
 
     def _version(self, layout: Layout, subject: Subject, start: int, stop: int) -> str:
         if not layout.has(subject):

@@ -78,6 +78,25 @@ def _differs(version: str, reader: Reader, task: Task, until: int) -> bool:
     return bool(now) and now != version
 
 
+def require_same_origin(target: Target, found: Found) -> None:
+    """Refuse a source whose frame 0 is of another time than the store's.
+
+    Raises
+    ------
+    StoreError
+        If it is: every frame would have another place.
+    """
+    now = {s.name: s.origin for s in found.sessions}
+    for session in target.sessions:
+        origin = now.get(session.name, session.origin)
+        if origin != session.origin:
+            raise StoreError(
+                f"{str(target.base or target.path)!r} counts the frames of session "
+                f"{session.name!r} from {session.origin or 'frame 0'}, the source from "
+                f"{origin or 'frame 0'}: make a new store"
+            )
+
+
 def grown(
     target: Target, found: Found, frames: tuple[int, int] | None = None
 ) -> tuple[Session, ...]:
@@ -86,8 +105,7 @@ def grown(
     Raises
     ------
     StoreError
-        If frames came before the store's first, or the clock has another origin: then every
-        frame would have another place.
+        If frames came before the store's first.
     """
     asked = frames or target.ledger.header["asked_frames"]
     now = {s.name: s for s in cut(found, asked and (asked[0], asked[1]))}
@@ -95,14 +113,11 @@ def grown(
 
 
 def _longer(target: Target, old: Session, new: Session) -> Session:
-    name, why = str(target.base or target.path), ""
-    if old.origin and new.origin != old.origin:
-        why = f"counts frames from {old.origin}, the source now from {new.origin}"
-    elif new.start < target.start:
-        why = f"starts at frame {target.start}, the source now at {new.start}"
-    if why:
+    name = str(target.base or target.path)
+    if new.start < target.start:
         raise StoreError(
-            f"{name!r} {why}: frames can only be added at the end; make a new store"
+            f"{name!r} starts at frame {target.start}, the source now at {new.start}: frames "
+            "can only be added at the end; make a new store"
         )
     return replace(new, start=min(old.start, new.start), stop=max(old.stop, new.stop))
 

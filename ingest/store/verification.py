@@ -9,7 +9,8 @@ import numpy as np
 from fhemb_xr import schema
 from fhemb_xr.io.local.atomic_files import locked
 from ingest.shards import Block
-from ingest.source import Reader, Source
+from ingest.source import Reader, Source, count_like
+from ingest.store import revision
 from ingest.store.writer import Target, Task, checksum
 
 
@@ -62,6 +63,8 @@ def verify(store: str | Path, source: Source | None = None) -> Verdict:
         target = Target(path)
         if source is None:
             return _verdict(target, None)
+        count_like(source, target.sessions, target.ledger.header["rate_hz"])
+        revision.require_same_origin(target, source.found())
         with source.readers(1) as readers:
             return _verdict(target, readers[0])
 

@@ -25,16 +25,7 @@ from ingest.planning import Plan
 from ingest.shards import Block, Cell, Run, Subject
 from ingest.source import Session
 from ingest.store.ledger import Entry, Key, Ledger
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the store is made."""
-
-    title: str | None = None
-    threshold: float = 25.0
-    float32: bool = False
-    shard_frames: int | None = None
+from ingest.store.request import Request
 
 
 @dataclass(frozen=True)
@@ -245,7 +236,7 @@ def _entry(block: Block) -> Entry:
     )
 
 
-def create(path: Path, plan: Plan, options: Options) -> None:
+def create(path: Path, plan: Plan, request: Request) -> None:
     """Make the empty store to the side and let it appear by one rename.
 
     Raises
@@ -255,7 +246,7 @@ def create(path: Path, plan: Plan, options: Options) -> None:
     """
     # by measurement a packed pixel takes 7 bits, an unpacked one 18
     atomic_files.require_room(
-        path, int(plan.n_faces * plan.pixels * (2.5 if options.float32 else 1))
+        path, int(plan.n_faces * plan.pixels * (2.5 if request.float32 else 1))
     )
     with atomic_files.staging(path) as folder:
         aside = folder / path.name
@@ -266,16 +257,16 @@ def create(path: Path, plan: Plan, options: Options) -> None:
             n_frames=plan.n_frames,
             shape=plan.grid,
             sampling_rate=plan.rate_hz,
-            title=options.title or plan.source,
-            threshold=options.threshold,
-            float32=options.float32,
+            title=request.title or plan.source,
+            threshold=request.threshold,
+            float32=bool(request.float32),
             resized=plan.resized,
-            shard_frames=options.shard_frames,
+            shard_frames=request.shard_frames,
         )
         encoding.set_axes(group, [(s.start, s.stop) for s in plan.sessions], plan.rate_hz)
         provenance.restamp(group, f"ingest of {plan.source}")
         heat: Any = group[schema.HEATMAP]
-        Ledger.create(aside, header(plan, options, (heat.shards or heat.chunks)[2]))
+        Ledger.create(aside, header(plan, request, (heat.shards or heat.chunks)[2]))
         atomic_files.sync_tree(aside)
         atomic_files.publish(aside, path)
 
@@ -286,7 +277,7 @@ def sweep(path: Path) -> None:
     atomic_files.sweep_pieces(path)
 
 
-def header(plan: Plan, options: Options, shard_frames: int) -> dict[str, Any]:
+def header(plan: Plan, request: Request, shard_frames: int) -> dict[str, Any]:
     """What a store is of: the first line of its ledger."""
     return {
         "fhemb_ledger": "1.0",
@@ -296,11 +287,11 @@ def header(plan: Plan, options: Options, shard_frames: int) -> dict[str, Any]:
         "sessions": [vars(s) for s in plan.sessions],
         "subjects": list(plan.subjects),
         "grid": list(plan.grid),
-        "float32": options.float32,
+        "float32": bool(request.float32),
         "resized": plan.resized,
         "rate_hz": plan.rate_hz,
         "shard_frames": int(shard_frames),
-        "asked_frames": plan.asked_frames and list(plan.asked_frames),
+        "asked_frames": request.frames and list(request.frames),
     }
 
 

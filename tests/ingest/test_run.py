@@ -15,12 +15,12 @@ import pytest
 import fhemb_xr as fx
 from fhemb_xr.errors import SourceError, StoreError, UnknownNameError
 from fhemb_xr.io.local import atomic_files
-from ingest import run as run_module
 from ingest.planning import plan
 from ingest.postgres.copy_decoder import ARRAYS
 from ingest.run import ingest
 from ingest.shards import Run
 from ingest.source import ConnectionLost, Found, Session
+from ingest.store import filling
 from ingest.store.ledger import Ledger
 from ingest.store.verification import verify
 from ingest.store.writer import Target
@@ -320,7 +320,7 @@ def test_ingest__keeps_away_from_what_is_not_its_own(source, tmp_path):
 
 
 def test_ingest__tries_again_after_a_lost_connection(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(filling, "BACKOFF_S", 0.001)
     lost = iter([True, True, False])
 
     def lose(block):
@@ -333,7 +333,7 @@ def test_ingest__tries_again_after_a_lost_connection(tmp_path, monkeypatch):
 
 
 def test_ingest__gives_up_with_one_error_and_goes_on_later(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(filling, "BACKOFF_S", 0.001)
 
     def lose(block):
         raise ConnectionLost("gone")

@@ -19,14 +19,15 @@ from psycopg import sql
 from sshd import missing, sshd
 
 from fhemb_xr.errors import SourceError
-from ingest import run as run_module
 from ingest.postgres import connections
 from ingest.postgres.connections import Door
 from ingest.postgres.source import PostgresSource
 from ingest.run import ingest
 from ingest.settings import Database
+from ingest.shards import Counts
 from ingest.source import SnapshotLost, in_threads
 from ingest.ssh.tunnel import tunnel
+from ingest.store import filling
 from tests.ingest.postgres.test_source import N, audience, check, wide
 
 pytestmark = pytest.mark.db
@@ -84,7 +85,7 @@ def test_copy__left_early_leaves_no_connection_that_is_used_again(source):
     layout = None
     with source.readers(1) as (reader,):
         layout = source.layout("don")
-        first = next(reader._rows(layout, (40, 0, N), run_module.Counts()))
+        first = next(reader._rows(layout, (40, 0, N), Counts()))
         assert first
         reader.reconnect()
         assert reader.faces("don", [40], 0, N)[40] == 57
@@ -106,7 +107,7 @@ def pid(line):
 def test_snapshot__lost_in_a_run_is_followed_by_one_that_reads_what_changed(
     source, database, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(run_module, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(filling, "BACKOFF_S", 0.01)
     people, killed = audience(), []
 
     def kill(done, total):
@@ -163,7 +164,7 @@ def test_sigkill__leaves_no_backend_that_goes_on(postgres, database, monkeypatch
 @pytest.fixture(params=["openssh", "sshtunnel"])
 def through(request, postgres, database, tmp_path, monkeypatch):
     """A real sshd before the database, and ``through(way)``: a source behind a tunnel."""
-    monkeypatch.setattr(run_module, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(filling, "BACKOFF_S", 0.01)
     monkeypatch.setattr(connections, "CONNECT_S", 2)
     keys = {name: paramiko.ECDSAKey.generate() for name in ("host", "client")}
     keys["client"].write_private_key_file(str(tmp_path / "id"))

@@ -21,13 +21,13 @@ from typer.testing import CliRunner
 import fhemb_xr as fx
 from fhemb_xr.errors import SourceError
 from ingest import cli
-from ingest import run as run_module
 from ingest.hints import Hints, read_hints
 from ingest.planning import plan
 from ingest.postgres.connections import guarded
 from ingest.postgres.source import PostgresSource
 from ingest.run import ingest
 from ingest.source import ConnectionLost
+from ingest.store import filling
 from ingest.store.ledger import Ledger
 from ingest.store.verification import verify
 
@@ -397,7 +397,7 @@ def test_readers__cannot_write(source):
 def test_backend__killed_while_reading_is_read_again(
     source, database, people, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(run_module, "BACKOFF_S", 0.01)
+    monkeypatch.setattr(filling, "BACKOFF_S", 0.01)
     killed = []
 
     def kill(done, total):
@@ -493,15 +493,17 @@ def test_cli__stopped_anywhere_it_goes_on(configured, people, tmp_path, sign):
 
 SLOW = """
 import sys, time
-from ingest import run, cli, writer
-read = run._read
+from ingest import cli, run
+from ingest.store import filling
+from ingest.store.request import Request
+read = filling._read
 def slowly(*args):
     time.sleep(0.05)
     return read(*args)
-run._read = slowly
-def ten(title, threshold, float32, shard):
-    return writer.Options(title, threshold, float32, 10)
-run.Options = ten
+filling._read = slowly
+def ten(**asked):
+    return Request(**(asked | {"shard_frames": 10}))
+run.Request = ten
 sys.argv = ["ingest", "run", sys.argv[1], "--schema", "don"]
 cli.app()
 """

@@ -1,0 +1,314 @@
+"""Shards are read and written until the store equals one state of the source.
+
+All readers of a pass share one snapshot, which covers rows that others insert, update or
+delete. It does not cover what others do to whole tables: a partition that is truncated,
+rewritten or dropped is empty from then on, also in an open snapshot. So a pass counts the rows
+of its shards when its snapshot begins; a shard that gives fewer is not written and is read
+again. After a pass the versions of all shards are compared in a *new* snapshot, and those that
+differ are read again: shards whose version did not change are then of the new snapshot too, so
+the store never mixes two states. A shard that ends with fewer rows than the run found when it
+began is an error that names it.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fhemb_xr.errors import FhembError, SourceError, StoreError
+from ingest.shards import Block, Subject
+from ingest.source import ConnectionLost, Reader, SnapshotLost, Source, in_threads
+from ingest.store import revision
+from ingest.store.ledger import Entry, Key
+from ingest.store.writer import Target, Task
+
+Progress = Callable[[int, int], None]
+Faces = Mapping[str, Mapping[Subject, int]]
+ATTEMPTS = 3
+PASSES = 4
+"""Passes over shards whose rows change while they are read."""
+BACKOFF_S = 1.0
+_DROPPED = "rows were dropped meanwhile; the same command takes what is there now"
+logger = logging.getLogger(__name__)
+
+
+class StrictError(SourceError):
+    """What ``strict`` refuses was found; nothing was written."""
+
+
+class SourceChangedError(SourceError):
+    """Rows changed or vanished while they were read; the same command goes on."""
+
+
+@dataclass
+class Work:
+    """What the parts of a run need to know, and what they did."""
+
+    source: Source
+    workers: int = 2
+    strict: bool = False
+    reread: bool = False
+    progress: Progress | None = None
+    n_read: int = 0  # shards
+    n_written: int = 0
+    n_bytes: int = 0
+    doubts: dict[str, None] = field(default_factory=dict)  # in their order, each once
+
+    def doubt(self, texts: Iterable[str]) -> None:
+        """Remember doubts."""
+        self.doubts |= dict.fromkeys(texts)
+
+
+@dataclass
+class _Pass:
+    """One snapshot's reading, and what the passes before it have found."""
+
+    first: dict[Key, int] = field(default_factory=dict)  # rows when the run began
+    promised: dict[Key, int] = field(default_factory=dict)  # rows when this pass began
+    broken: list[Task] = field(default_factory=list)  # gave fewer than that
+    short: list[Task] = field(default_factory=list)  # gave fewer than when the run began
+    again: set[Key] = field(default_factory=set)  # read for the second time or more
+    settled: set[Key] = field(default_factory=set)  # read again as they were, or kept
+
+
+def fill(work: Work, target: Target, planned: Faces | None = None) -> None:
+    """Read and write the shards that are missing, until the store equals the source.
+
+    Parameters
+    ----------
+    work
+        The source, and how it is read.
+    target
+        The store.
+    planned
+        Faces that the plan has counted, by session and subject; None: not a first run.
+
+    Raises
+    ------
+    SourceChangedError
+        If rows vanished while they were read, or change in every pass.
+    """
+    state = _Pass()
+    for attempt in range(1, PASSES + 1):
+        try:
+            _read_missing(work, target, state)
+        except SnapshotLost as lost:
+            if attempt >= ATTEMPTS:
+                raise
+            logger.debug("pass %d: %s", attempt, lost)
+            revision.forget(target, changed(work, target), reread=False)
+            continue
+        differing = _compared(work, target, state, planned)
+        if not differing and not state.broken:
+            break
+        state.again |= {t.key for t in (*differing, *state.broken)}
+        revision.forget(target, differing, reread=False)
+    else:
+        raise SourceChangedError(
+            f"{_named((*state.broken, *differing)[0])} changed each of {PASSES} times that it "
+            "was read: run the same command again when the source rests"
+        )
+    if state.short:
+        n_rows = state.first[state.short[0].key]
+        raise SourceChangedError(
+            f"{_named(state.short[0])} had {n_rows} rows when the run began, and fewer when "
+            f"they were read: {_DROPPED}"
+        )
+
+
+def changed(work: Work, target: Target) -> list[Task]:
+    """Shards whose rows are no longer those that were read."""
+    entries = target.ledger.entries.values()
+    if not (work.reread or any(e.version for e in entries)):
+        return []
+    with work.source.readers(1) as readers:
+        return revision.suspects(target, readers[0], reread=work.reread)
+
+
+def _compared(work: Work, target: Target, state: _Pass, planned: Faces | None) -> list[Task]:
+    """Shards that differ in a new snapshot; then, whether all planned faces were read."""
+    if not any(e.version for e in target.ledger.entries.values()):
+        return []
+    with work.source.readers(1) as readers:
+        differing = [
+            t for t in revision.suspects(target, readers[0]) if t.key not in state.settled
+        ]
+        if planned is not None and not (differing or state.broken):
+            _require_faces(target, readers[0], planned)
+    return differing
+
+
+def _require_faces(target: Target, reader: Reader, planned: Faces) -> None:
+    """Refuse a store with fewer faces than were planned, if the source has lost them since."""
+    for session in target.sessions:
+        for who, n_planned in planned[session.name].items():
+            entries = [
+                e
+                for e in target.ledger.entries.values()
+                if (e.session, e.subject) == (session.name, who)
+            ]
+            n_read = sum(_cells(e) for e in entries)
+            if n_read >= n_planned:
+                continue
+            span = (session.start, session.stop)
+            n_now = reader.faces(session.name, [who], *span)[who]
+            if n_now < n_planned:
+                least = min(entries, key=lambda e: (e.counts.rows, e.start))
+                task = Task(least.session, least.subject, least.start, least.stop)
+                raise SourceChangedError(
+                    f"{_named(task)} and the other shards of this subject have {n_read} faces, "
+                    f"the plan counted {n_planned}: {_DROPPED}"
+                )
+
+
+def _cells(entry: Entry) -> int:
+    counts = entry.counts
+    return counts.faces + counts.misshapen + counts.empty_cells + counts.duplicates
+
+
+def _named(task: Task) -> str:
+    return (
+        f"session {task.session!r}, subject {task.subject}, frames [{task.start}, {task.stop})"
+    )
+
+
+def _promises(target: Target, todo: Sequence[Task], reader: Reader, state: _Pass) -> None:
+    """Count the rows of the shards in the snapshot in which they will be read."""
+    promise = getattr(reader, "promise", None)  # a source of files need not have one
+    if promise is None:
+        return
+    ends = {s.name: s.stop for s in target.sessions}
+    for task in todo:
+        until = min(task.stop, ends[task.session])
+        n_rows = promise(task.session, task.subject, task.start, until)
+        if n_rows is not None:
+            state.promised[task.key] = n_rows
+            state.first.setdefault(task.key, n_rows)
+    reader.reconnect()  # into the same snapshot; its locks on all partitions go
+
+
+def _read_missing(work: Work, target: Target, state: _Pass) -> None:
+    """One pass: read and write what is missing, of one snapshot."""
+    state.promised, state.broken = {}, []
+    todo = target.missing()
+    if not todo:
+        return
+    n_frames = sum(e.stop - e.start for e in target.ledger.entries.values())
+    total = n_frames + sum(t.stop - t.start for t in todo)
+    stop, guard, left = threading.Event(), threading.Lock(), iter(todo)
+
+    def shards(reader: Reader) -> None:
+        nonlocal n_frames
+        while not stop.is_set():
+            with guard:
+                task = next(left, None)
+            if task is None:
+                return
+            block = _read(reader, target, task, stop)
+            if block.counts.rows < state.promised.get(task.key, 0):
+                with guard:
+                    state.broken.append(task)
+                continue
+            written, kept = _put(work, target, task, block)
+            with guard:
+                _noted(state, task, block, written, kept)
+                work.n_read, work.n_written = work.n_read + 1, work.n_written + written
+                n_frames += task.stop - task.start
+                if work.progress is not None:
+                    work.progress(n_frames, total)
+
+    with work.source.readers(min(work.workers, len(todo))) as readers:
+        _promises(target, todo, readers[0], state)
+        if work.strict:
+            _look(target, todo, readers)
+        in_threads(shards, readers, stop)
+        work.n_bytes += sum(getattr(r, "n_bytes", 0) for r in readers)
+
+
+def _noted(state: _Pass, task: Task, block: Block, written: bool, kept: bool) -> None:
+    """Whether a shard lost rows since the run began, and whether its content is known now."""
+    state.short = [t for t in state.short if t.key != task.key]
+    if not kept and block.counts.rows < state.first.get(task.key, 0):
+        state.short.append(task)
+    if kept or (task.key in state.again and not written):
+        state.settled.add(task.key)
+
+
+def _look(target: Target, todo: Sequence[Task], readers: Sequence[Reader]) -> None:
+    """Read everything once and write nothing; the readers keep the snapshot for the writing."""
+    stop, guard, left = threading.Event(), threading.Lock(), iter(todo)
+
+    def shards(reader: Reader) -> None:
+        while not stop.is_set():
+            with guard:
+                task = next(left, None)
+            if task is None:
+                return
+            refuse(True, _read(reader, target, task, stop).counts.doubts(), task)
+
+    in_threads(shards, readers, stop)
+
+
+def _put(work: Work, target: Target, task: Task, block: Block) -> tuple[bool, bool]:
+    """Write a shard, unless the store would lose faces that it has: written, and kept."""
+    former = target.former.get(task.key)
+    fewer = former is not None and block.counts.faces < former.counts.faces
+    if target.base is None or work.reread or not fewer:
+        return _write(target, block), False
+    assert former is not None
+    work.doubt(
+        [
+            f"subject {task.subject}, frames [{task.start}, {task.stop}): the source has "
+            f"{block.counts.faces} faces, the store {former.counts.faces}, which it keeps; "
+            "--reread takes over what the source has"
+        ]
+    )
+    target.keep(block)
+    return False, True
+
+
+def _read(reader: Reader, target: Target, task: Task, stop: threading.Event) -> Block:
+    """One shard; after a lost connection it is tried again a few times."""
+    for attempt in range(1, ATTEMPTS + 1):
+        block = target.block(task)
+        try:
+            if attempt > 1:
+                reader.reconnect()
+            reader.read(block, lambda run, cell, b=block: target.place(b, run, cell))
+            return block
+        except SnapshotLost:
+            raise
+        except SourceError as error:
+            lost = isinstance(error, ConnectionLost) or attempt > 1
+            if not lost or attempt == ATTEMPTS or stop.is_set():
+                raise
+            logger.debug("attempt %d of %s failed: %s", attempt, task, error)
+        stop.wait(BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1))
+    raise AssertionError("unreachable")
+
+
+def _write(target: Target, block: Block) -> bool:
+    try:
+        return target.write(block)
+    except FhembError:
+        raise
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise StoreError(
+            f"cannot write to {str(target.base or target.path)!r}: {why}; what was written "
+            "stays, and the same command goes on from there"
+        ) from error
+
+
+def refuse(strict: bool, doubts: Sequence[str], task: Task | None = None) -> None:
+    """Raise what ``strict`` refuses.
+
+    Raises
+    ------
+    StrictError
+        If there is a doubt, with the shard in which it is.
+    """
+    if strict and doubts:
+        where = f"subject {task.subject}, frames [{task.start}, {task.stop}): " if task else ""
+        raise StrictError(f"refused by --strict: {where}{'; '.join(doubts)}")
