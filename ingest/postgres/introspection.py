@@ -116,7 +116,7 @@ def _named(columns: list[_Column], hints: Hints) -> list[tuple[Any, _Column]]:
 
 
 def _shape_of(column: _Column, columns: list[_Column], hints: Hints) -> tuple[str, str]:
-    """Columns of the shape of a bytea: ``subj40_height`` and so on, else the row's."""
+    """Columns of the shape of a bytea: ``subj40_height`` and so on, or those of the row."""
     own = {f"{column.name}_{n}" for n in (*_HEIGHTS, *_WIDTHS)} & {c.name for c in columns}
     sides = []
     for role, names in (("height", _HEIGHTS), ("width", _WIDTHS)):
@@ -212,7 +212,7 @@ def _clock(column: _Column, hints: Hints) -> Clock:
 def _sessions(
     conn: Connection[Any], layout: Layout, columns: list[_Column], hints: Hints
 ) -> dict[str, Layout]:
-    """A layout for each value of a session column, else one named after the schema."""
+    """A layout for each value of a session column; without one, the schema's name."""
     column = None if layout.kind == "wide" else _role(columns, "session", _SESSIONS, hints)
     if column is None:
         return {layout.table[0]: layout}

@@ -23,7 +23,7 @@ def trusted(address: tuple[str, int], files: Sequence[Path], *, accept_new: bool
     address
         Host and port.
     files
-        Of known keys; hashed names are understood.
+        Files of known keys; hashed names are understood.
     accept_new
         Write the key of a server without any known one into the first of ``files``; a key that
         has changed is never accepted.

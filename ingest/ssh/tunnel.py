@@ -1,8 +1,8 @@
-"""The way to the database: direct, or by an SSH tunnel that knows whom it talks to.
+"""The way to the database: direct, or by an SSH tunnel that checks the key of its host.
 
-The program ``ssh`` digs it where it is installed, else sshtunnel; ``TUNNEL`` chooses. Either
-way the server's key must be in ``known_hosts``, the local end is ``127.0.0.1`` only, and the
-objects that know secrets stay in these modules.
+The program ``ssh`` opens it where it is installed, otherwise sshtunnel; ``TUNNEL`` chooses.
+Either way the server's key must be in ``known_hosts``, the local end is ``127.0.0.1`` only, and
+the objects that know secrets stay in these modules.
 """
 
 import logging
@@ -30,7 +30,7 @@ class Forward(Protocol):
 
 
 class Tunnel:
-    """A way to the database that can be made anew while others use it.
+    """A way to the database that can be replaced while others use it.
 
     A tunnel that is dead often does not say so: who cannot connect through it calls
     :meth:`renew`.

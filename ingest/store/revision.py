@@ -9,14 +9,19 @@ is whole, the two folders change places in one step, and the old one goes.
 The length of a recording is thus never changed under a reader: the successor has the longer
 axis from the start. zarr replaces files and never writes into one, so a link is safe.
 
-What was changed is found without reading it: the ledger keeps of each shard a *version*, the
+Changes are found without reading the frames: the ledger keeps a *version* of each shard, the
 number of its rows and a sum over the transactions that wrote them (``xmin``), 0.3 us a row.
-Restoring a dump or rewriting rows as they were changes versions too; such shards are read,
-found equal by their checksum, and left. Views and *long* tables tell the number of rows only:
-there ``reread`` finds what was changed, for the price of reading everything. A shard of which
-the source has fewer faces than the store is left as it is and reported: rows that a database
-drops for their age must not take the recording with them. ``reread`` takes such shards over
-too.
+Restoring a dump, compressing a chunk or writing rows as they were changes versions too; such
+shards are read, found equal by their checksum, and left.
+
+Where nothing tells ``xmin``, the version is the number of rows only, and a corrected value is
+not found: views, *long* tables, rights on some columns only, chunks that TimescaleDB has
+compressed. A doubt in the plan and at every run says so; ``reread`` finds what was changed, for
+the price of reading everything.
+
+A shard of which the source has fewer faces than the store is left as it is and reported: rows
+that a database drops for their age must not take the recording with them. ``reread`` takes such
+shards over too.
 """
 
 import shutil
