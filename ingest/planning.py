@@ -14,9 +14,9 @@ from fhemb_xr.budget import human
 from fhemb_xr.errors import ConfigError, SourceError
 from fhemb_xr.io.encoding import LIMITS
 from fhemb_xr.schema import DEFAULT_RATE_HZ
+from ingest.hints import Request, choose, parse_subjects
 from ingest.shards import Block, Subject
 from ingest.source import Found, Reader, Session, Shapes, Source, count_like, in_threads
-from ingest.store.request import Request, choose, parse_subjects
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -10,12 +10,12 @@ from fhemb_xr.io.encoding import LIMITS
 from fhemb_xr.io.integrity.repair import DAMAGED
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.local.atomic_files import locked
+from ingest.hints import Request
 from ingest.planning import plan
 from ingest.shards import Counts
 from ingest.source import Found, Source, count_like
 from ingest.store import revision, writer
 from ingest.store.filling import Progress, StrictError, Work, changed, fill, refuse
-from ingest.store.request import Request
 from ingest.store.writer import Target
 
 __all__ = ["Progress", "Request", "StrictError", "Summary", "ingest"]

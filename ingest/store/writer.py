@@ -21,11 +21,11 @@ from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding, provenance
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.local import atomic_files
+from ingest.hints import Request
 from ingest.planning import Plan
 from ingest.shards import Block, Cell, Run, Subject
 from ingest.source import Session
 from ingest.store.ledger import Entry, Key, Ledger
-from ingest.store.request import Request
 
 
 @dataclass(frozen=True)

@@ -495,7 +495,7 @@ SLOW = """
 import sys, time
 from ingest import cli, run
 from ingest.store import filling
-from ingest.store.request import Request
+from ingest.hints import Request
 read = filling._read
 def slowly(*args):
     time.sleep(0.05)
