@@ -2,7 +2,6 @@
 
 import logging
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -249,10 +248,11 @@ class PostgresReader:
 
     def shapes(self, session: str, subject: Subject, start: int, stop: int) -> Shapes:
         """Shapes of one subject; see :class:`Reader`."""
-        found: Shapes = Counter()
-        for *shape, n in self._all(self._source.layout(session).shapes(subject, start, stop)):
-            found[_dims(shape)] += n
-        return found
+        layout, shapes = self._source.layout(session), Shapes()
+        if layout.has(subject):
+            for *shape, n in self._all(layout.shapes(subject, start, stop)):
+                shapes[_dims(shape)] += n
+        return shapes
 
     def read(self, block: Block, place: Callable[..., None]) -> None:
         """Fill a block; see :class:`Reader`."""
