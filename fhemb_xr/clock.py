@@ -225,6 +225,16 @@ class Clock:
         return self.start_ns / 1e9 if self.kind == SECONDS else 0.0
 
     @property
+    def has_frames(self) -> bool:
+        """Whether a coordinate ``frame`` numbers the samples."""
+        return self._frame is not None
+
+    @property
+    def axis_s(self) -> F64:
+        """Seconds for the axis of a figure; of dates: since the first sample."""
+        return self.since_first if self.kind == DATES else self.seconds
+
+    @property
     def frames(self) -> Any:
         """Number of every frame: the coordinate ``frame``, else ``time`` times the rate."""
         if self._frame is None:

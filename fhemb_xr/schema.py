@@ -2,13 +2,11 @@
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from fhemb_xr.errors import EmptySelectionError, SchemaError
-from fhemb_xr.typing import F64
 
 VERSION = "1.0"
 """Version of the layout, in ``attrs["fhemb_schema"]``: same major reads, newer minor warns."""
@@ -37,8 +35,6 @@ HISTORY = "history"
 RESIZED = "resized"
 """Attribute of a heatmap whose frames fill the grid, whatever their height and width were."""
 DEFAULT_RATE_HZ = 25.0
-JITTER = 0.1
-"""Of a clock's step, by which a step may differ from the usual one."""
 
 
 @dataclass(frozen=True)
@@ -129,16 +125,16 @@ def labels(sizes: Mapping[Hashable, int]) -> dict[Hashable, tuple[Hashable, list
 
 
 def sampling_rate(obj: xr.DataArray | xr.Dataset) -> float:
-    """Frames a second [Hz]: of ``attrs["sampling_rate"]``, else of the time axis, else 25."""
-    if not isinstance(obj, xr.DataArray | xr.Dataset):
-        raise unlabelled(obj)
-    if SAMPLING_RATE in obj.attrs:
-        return float(obj.attrs[SAMPLING_RATE])
-    if TIME in obj.indexes and obj.sizes[TIME] > 1:
-        seconds = _seconds(obj.indexes[TIME][:2])
-        if seconds[1] > seconds[0]:
-            return float(1 / (seconds[1] - seconds[0]))
-    return DEFAULT_RATE_HZ
+    """Frames a second [Hz], as :attr:`fhemb_xr.clock.Clock.rate_hz` has it.
+
+    Raises
+    ------
+    SchemaError
+        If nothing says it, or ``time`` and ``attrs["sampling_rate"]`` say two rates.
+    """
+    from fhemb_xr.clock import Clock
+
+    return Clock.of(obj).rate_hz
 
 
 def require_dims(obj: xr.DataArray, *dims: Hashable) -> None:
@@ -183,42 +179,6 @@ def unlabelled(found: object) -> SchemaError:
         f"need an xarray.DataArray, found {type(found).__name__}: name its dimensions with "
         "xr.DataArray(values, dims=(...)), or choose a variable of the Dataset"
     )
-
-
-def require_regular(obj: xr.DataArray) -> None:
-    """Check that the clock, where there is one, ticks evenly: samples are counted as time.
-
-    Raises
-    ------
-    SchemaError
-        With the first uneven step, or the rate that the attribute says and the clock has not.
-    """
-    if TIME not in obj.indexes or obj.sizes[TIME] < 3:
-        return
-    seconds = _seconds(obj.indexes[TIME])
-    steps = np.diff(seconds)
-    usual = float(np.median(steps))
-    odd = np.flatnonzero(~(np.abs(steps - usual) <= JITTER * usual))
-    if odd.size or not usual > 0:
-        k = int(odd[0]) if odd.size else 0
-        raise SchemaError(
-            f"'time' is not regular: after {seconds[k]:.10g} s comes {seconds[k + 1]:.10g} s, "
-            f"the usual step is {usual:.6g} s ({max(odd.size, 1)} such places): sort it, put "
-            "in what is missing as NaN with .reindex(time=...), or analyse the parts"
-        )
-    rate = obj.attrs.get(SAMPLING_RATE)
-    if rate is not None and not np.isclose(1 / usual, float(rate), rtol=JITTER):
-        raise SchemaError(
-            f"the attribute {SAMPLING_RATE!r} says {rate:g} Hz, 'time' has {1 / usual:.6g} Hz: "
-            f"set the right one with .assign_attrs({SAMPLING_RATE}=...)"
-        )
-
-
-def _seconds(index: Any) -> F64:
-    values = np.asarray(index)
-    if values.dtype.kind in "mM":
-        return values.astype(f"{values.dtype.kind}8[us]").astype(np.int64) / 1e6
-    return values.astype(np.float64)
 
 
 def check_version(attrs: dict[str, object]) -> str | None:

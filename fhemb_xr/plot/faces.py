@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import Floats
 
@@ -114,11 +115,7 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
     chosen = np.unique(np.linspace(0, face.sizes[schema.TIME] - 1, n).round().astype(int))
     face = figure_data.loaded(face.isel({schema.TIME: chosen}), "frames")
     clim = figure_data.limits(face.values)
-    clock = (
-        face[schema.TIME].values
-        if schema.TIME in face.coords
-        else chosen / schema.sampling_rate(heat)
-    )
+    clock = Clock.of(heat).axis_s[chosen]
     pictures = [
         _Picture(values, f"{second:.2f} s", theme.TEMPERATURE, clim)
         for values, second in zip(face.values, clock, strict=True)

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import F64
@@ -56,11 +57,7 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
     low, high = _edges(bars)
     keep = np.isfinite(low) & np.isfinite(high)  # bins that only others have are NaN
     values, low, high = bars.values[keep], low[keep], high[keep]
-    seconds = (
-        bars[schema.TIME].values
-        if schema.TIME in bars.coords
-        else np.arange(bars.sizes[schema.TIME]) / schema.sampling_rate(bars)
-    )
+    seconds = Clock.of(bars).axis_s
     left, right = figure_data.span(seconds)
     ylabel = "Temperature [°C]" if "bin_edges" in bars.coords else "Bin"
     limits = (

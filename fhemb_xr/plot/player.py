@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.budget import human
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import BudgetError, extra
 from fhemb_xr.plot import faces, figure_data, labels, theme
 from fhemb_xr.plot.notebook.film import Film
@@ -95,16 +96,14 @@ def player(
             f"at most {human(MOST_BYTES)} play well: choose less with "
             ".fhemb.select(seconds=(start, stop))"
         )
-    rate = schema.sampling_rate(array)
+    clock = Clock.of(array)
+    rate, seconds = clock.rate_hz, clock.axis_s
     face = figure_data.loaded(face, "a film")
-    seconds = (
-        face[schema.TIME].values if schema.TIME in face.coords else np.arange(len(face)) / rate
-    )
     heading = title if title is not None else labels.capital_first(labels.name_of(face))
     with extra("plot"):
         layout = _layout(
             face.values,
-            np.asarray(seconds, dtype=np.float64),
+            seconds,
             rate,
             f"{heading}, " if heading else "",
         )

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError, UnknownNameError
 from fhemb_xr.plot import figure_data, scatter3d, theme
 from fhemb_xr.plot import labels as text
@@ -197,14 +198,11 @@ def clusters_at(
 
 def _moment(position: xr.DataArray, frame: int) -> tuple[int, float]:
     """Place along time, and second, of a frame number."""
-    rate = schema.sampling_rate(position)
-    if schema.TIME in position.indexes:
-        numbers = np.rint(np.asarray(position.indexes[schema.TIME], dtype=np.float64) * rate)
-    else:
-        numbers = np.arange(position.sizes[schema.TIME], dtype=np.float64)
+    clock = Clock.of(position)
+    numbers = clock.frames if schema.TIME in position.coords else np.arange(clock.n)
     found = np.flatnonzero(numbers == frame)
     if not found.size:
         raise UnknownNameError(
             f"no frame {frame!r}: there is {numbers.min():g} to {numbers.max():g}"
         )
-    return int(found[0]), frame / rate
+    return int(found[0]), float(clock.axis_s[found[0]])

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import F64, Bools
 
@@ -78,9 +79,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
 
 def seconds_of(x: xr.DataArray) -> F64:
     """Seconds of the frames: the coordinate, else from the sampling rate."""
-    if schema.TIME in x.coords:
-        return np.asarray(x[schema.TIME].values, dtype=np.float64)
-    return np.arange(x.sizes[schema.TIME]) / schema.sampling_rate(x)
+    return Clock.of(x).axis_s
 
 
 def _heading(x: xr.DataArray) -> str:

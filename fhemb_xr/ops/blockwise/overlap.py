@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 
+from fhemb_xr.clock import Clock
 from fhemb_xr import budget, schema
 from fhemb_xr.ops.blockwise.grid import Block, Grid, Place, blocks
 
@@ -128,7 +129,7 @@ def along_time(
     what it reads.
     """
     schema.require_dims(x, schema.TIME)
-    schema.require_regular(x)
+    Clock.of(x).require_regular()
     axis, data = int(x.get_axis_num(schema.TIME)), floating(x.data)
     sizes = () if extra is None else (extra[1],)
     dims = x.dims if extra is None else (*x.dims, extra[0])

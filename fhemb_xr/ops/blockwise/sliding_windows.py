@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock, number_of_seconds
 
 
 def intervals(x: xr.DataArray, window_s: float | None, step_s: float | None) -> xr.DataArray:
@@ -17,40 +18,42 @@ def intervals(x: xr.DataArray, window_s: float | None, step_s: float | None) -> 
         If an interval is longer than the series, or not a positive number of seconds.
     """
     schema.require_dims(x, schema.TIME)
-    rate, length = schema.sampling_rate(x), x.sizes[schema.TIME]
-    width, step = samples_of(window_s, step_s, length, rate)
-    starts = np.arange(0, length - width + 1, step)
+    clock = Clock.of(x).require_regular()
+    width, step = samples_of(window_s, step_s, clock)
+    starts = np.arange(0, clock.n - width + 1, step)
     bare = x.drop_vars(schema.TIME, errors="ignore")
     parts = [bare.isel({schema.TIME: slice(s, s + width)}) for s in starts.tolist()]
     out = xr.concat(parts, schema.WINDOW, coords="minimal", compat="override", join="override")
-    clock = {"long_name": "start of window", "units": "s"}
-    out = out.assign_coords({schema.WINDOW: (schema.WINDOW, starts / rate, clock)})
-    out.attrs = {**x.attrs, schema.SAMPLING_RATE: rate}
+    about = {"long_name": "start of window", "units": "s"}
+    begin = starts / clock.rate_hz if window_s is not None else 0.0 * starts
+    out = out.assign_coords({schema.WINDOW: (schema.WINDOW, begin, about)})
+    out.attrs = {**x.attrs, **clock.attrs}
     return out
 
 
-def samples_of(
-    window_s: float | None, step_s: float | None, length: int, rate: float
-) -> tuple[int, int]:
+def samples_of(window_s: float | None, step_s: float | None, clock: Clock) -> tuple[int, int]:
     """Length of a window and distance to the next, in samples.
 
     Raises
     ------
     ValueError
-        If one is not a positive number, or a window is longer than the series.
+        If one is not a positive number, a window is longer than the series or holds fewer than
+        two samples, or a step holds none.
+    SchemaError
+        If seconds are asked for and the sampling rate is not known.
     """
     if window_s is None:
         if step_s is not None:
             raise ValueError(f"step_s is of windows, found {step_s!r} without window_s")
-        return length, max(length, 1)
+        return clock.n, max(clock.n, 1)
     step_s = window_s if step_s is None else step_s
     for name, value in (("window_s", window_s), ("step_s", step_s)):
-        if not (np.isfinite(value) and value > 0):
+        if not number_of_seconds(name, value) > 0:
             raise ValueError(f"{name} is a positive number of seconds, found {value!r}")
-    width = max(2, round(window_s * rate))
-    if width > length:
+    width = clock.samples("window_s", window_s, least=2)
+    if width > clock.n:
         raise ValueError(
             f"a window of {window_s:g} s ({width} samples) is longer than the series: "
-            f"the largest is {length / rate:g} s ({length} samples)"
+            f"the largest is {clock.n / clock.rate_hz:g} s ({clock.n} samples)"
         )
-    return width, max(1, round(step_s * rate))
+    return width, clock.samples("step_s", step_s, least=1)

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from fhemb_xr.clock import Clock
 from fhemb_xr import schema
 from fhemb_xr.errors import ConfigError, SchemaError
 from fhemb_xr.kernels.cardiac import heartbeats as kernel
 from fhemb_xr.ops.cardiac.events import beats_at
-from fhemb_xr.ops.cardiac.trace_alignment import Clock, _times, _whole
+from fhemb_xr.ops.cardiac.trace_alignment import Clocked, _whole, times_of, times_on
 from fhemb_xr.ops.checks import among
 
 KINDS = ("ecg", "pulse")
@@ -85,22 +86,20 @@ def beats(trace: xr.DataArray, *, kind: str = "ecg") -> xr.DataArray:
 
 
 def _even_rate(trace: xr.DataArray, lowest_hz: float) -> float:
-    rate_hz = schema.sampling_rate(trace)
-    if schema.TIME in trace.indexes:
-        steps = np.diff(np.asarray(trace.indexes[schema.TIME], dtype=np.float64))
-        if steps.size and not np.allclose(steps, np.median(steps), rtol=0.05, atol=1e-4):
-            raise SchemaError(
-                f"beats are found in a trace that is sampled evenly, found steps from "
-                f"{steps.min():.4g} to {steps.max():.4g} s: put it on an even clock with "
-                "fx.align"
-            )
-        rate_hz = 1 / float(np.median(steps)) if steps.size else rate_hz
+    clock = Clock.of(trace)
+    if not clock.regular:
+        steps = np.diff(clock.since_first)
+        raise SchemaError(
+            f"beats are found in a trace that is sampled evenly, found steps from "
+            f"{steps.min():.4g} to {steps.max():.4g} s: put it on an even clock with fx.align"
+        )
+    rate_hz = clock.rate_hz
     if rate_hz < lowest_hz:
         raise SchemaError(
             f"beats of this kind need {lowest_hz:g} samples a second, the trace has "
             f"{rate_hz:.4g}: read it at its own rate"
         )
-    return float(rate_hz)
+    return rate_hz
 
 
 def _filled(x: Any) -> Any:
@@ -184,13 +183,13 @@ def rr(beats: xr.DataArray | Sequence[float]) -> xr.DataArray:
     """
     found = _found(beats)
     out = _whole(
-        kernel.intervals, found, np.float64, beside=_gaps_of(found), times=_times(found)
+        kernel.intervals, found, np.float64, beside=_gaps_of(found), times=times_of(found)
     ).drop_vars(GAP, errors="ignore")
     out.attrs = {"long_name": "RR interval", "units": "s"}
     return out.rename("rr")
 
 
-def instantaneous_rate(beats: xr.DataArray | Sequence[float], clock: Clock) -> xr.DataArray:
+def instantaneous_rate(beats: xr.DataArray | Sequence[float], clock: Clocked) -> xr.DataArray:
     """Heart rate on another clock, such as that of the frames.
 
     Sixty over an RR interval holds in the middle of the interval, and is linear from middle to
@@ -231,7 +230,7 @@ def instantaneous_rate(beats: xr.DataArray | Sequence[float], clock: Clock) -> x
     return out.rename("heart_rate")
 
 
-def cardiac_wave(beats: xr.DataArray | Sequence[float], clock: Clock) -> xr.DataArray:
+def cardiac_wave(beats: xr.DataArray | Sequence[float], clock: Clocked) -> xr.DataArray:
     """One cosine per heart beat on another clock: its crest is the beat.
 
     It says when a heart beats, whatever the shape of the trace it was read from; :func:`pair`
@@ -279,12 +278,12 @@ def _cosine(turns: Any) -> Any:
 
 
 def _on(
-    function: Callable[..., Any], beats: xr.DataArray | Sequence[float], clock: Clock
+    function: Callable[..., Any], beats: xr.DataArray | Sequence[float], clock: Clocked
 ) -> xr.DataArray:
     found = _found(beats)
-    new = _times(clock)
+    new, times = times_on(clock, found)
     return _whole(
-        function, found, np.float64, new, beside=_gaps_of(found), times=_times(found),
+        function, found, np.float64, clock, beside=_gaps_of(found), times=times,
         clock=new, shortest=SHORTEST_S, longest=LONGEST_S,
     )  # fmt: skip
 
@@ -304,7 +303,7 @@ def _found(beats: xr.DataArray | Sequence[float]) -> xr.DataArray:
 
 def _gaps_of(beats: xr.DataArray) -> xr.DataArray:
     """True in gaps of the trace, and at the first sample after one of the clock."""
-    times = _times(beats)
+    times = times_of(beats)
     steps = np.diff(times, prepend=times[:1])
     usual = float(np.median(steps[1:])) if len(steps) > 1 else 0.0
     jumps = (steps > 1.5 * usual) & (steps > SHORTEST_S) & (usual < SHORTEST_S)

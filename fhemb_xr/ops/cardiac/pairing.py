@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
 from fhemb_xr.kernels.cardiac import pairing_scores as kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
@@ -107,7 +108,7 @@ def pair(
     _check_model(model, method, heat)
     heat = _candidates(heat, candidates)
     require_clock(heat, trace)
-    rate_hz = schema.sampling_rate(heat)
+    rate_hz = Clock.of(heat).require_regular().rate_hz
     width = frames_of(window_s, rate_hz, heat.sizes[schema.TIME])
     faces = face_codes(movies(windows(heat, width), rate_hz), method, model)
     hearts = heart_codes(_hearts(trace, width), method, model, rate_hz, width)
@@ -168,10 +169,7 @@ def _finished(
     out = xr.Dataset({"score": score, "probability": probability})
     out["score"].attrs = {"long_name": "likeness of heart and face", "units": "1"}
     out["probability"].attrs = {"long_name": "probability of the candidate", "units": "1"}
-    start = 0.0
-    if schema.TIME in heat.indexes:
-        start = float(heat.indexes[schema.TIME][0])
-    clock = start + np.arange(score.sizes[schema.WINDOW]) * width / rate_hz
+    clock = Clock.of(heat).start_s + np.arange(score.sizes[schema.WINDOW]) * width / rate_hz
     out = out.assign_coords({schema.WINDOW: clock})
     out[schema.WINDOW].attrs = {"long_name": "start of window", "units": "s"}
     out.attrs = {

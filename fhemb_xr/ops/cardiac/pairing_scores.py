@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock, require_same
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.cardiac import pairing_scores as kernel
 from fhemb_xr.kernels.cardiac import pulse_band
@@ -32,15 +33,13 @@ def require_clock(heat: xr.DataArray, trace: xr.DataArray) -> None:
     SchemaError
         If it is not.
     """
-    a, b = heat.indexes.get(schema.TIME), trace.indexes.get(schema.TIME)
-    same = heat.sizes[schema.TIME] == trace.sizes[schema.TIME]
-    if a is not None and b is not None and same:
-        same = bool(np.allclose(a, b, rtol=0, atol=1e-6))
-    if not same:
+    try:
+        require_same(Clock.of(heat), Clock.of(trace))
+    except ValueError as error:
         raise SchemaError(
-            "the trace has another clock than the faces: put it on theirs with fx.align, or "
-            "fx.cardiac_wave for an electrocardiogram"
-        )
+            f"the trace has another clock than the faces ({error}): put it on theirs with "
+            "fx.align, or fx.cardiac_wave for an electrocardiogram"
+        ) from None
 
 
 def frames_of(window_s: float, rate_hz: float, length: int) -> int:

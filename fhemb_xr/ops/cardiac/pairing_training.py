@@ -8,6 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import UnknownNameError, nearest
 from fhemb_xr.kernels.cardiac import pairing_scores as kernel
 from fhemb_xr.kernels.cardiac import pulse_band
@@ -97,7 +98,7 @@ def train_pairing(
     if not 0 <= validation < 1:
         raise ValueError(f"validation is a share from 0 to below 1, found {validation!r}")
     pairing_scores.require_clock(heat, trace)
-    rate_hz = schema.sampling_rate(heat)
+    rate_hz = Clock.of(heat).require_regular().rate_hz
     width = pairing_scores.frames_of(window_s, rate_hz, heat.sizes[schema.TIME])
     data = _clips(heat, trace, width, rate_hz)
     rng = np.random.default_rng(seed)

@@ -6,16 +6,17 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from fhemb_xr.clock import Clock, number_of_seconds, on_one_origin
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.cardiac import heartbeats as kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 
-Clock = xr.DataArray | xr.Dataset
+Clocked = xr.DataArray | xr.Dataset
 
 
 def align(
-    ds: Clock, trace: xr.DataArray, *, offset_s: float = 0.0, max_gap_s: float = 1.0
+    ds: Clocked, trace: xr.DataArray, *, offset_s: float = 0.0, max_gap_s: float = 1.0
 ) -> xr.DataArray:
     """A trace on the clock of the frames.
 
@@ -60,40 +61,49 @@ def align(
     >>> out.sizes["time"], round(float(out[25]), 3)
     (50, 1.0)
     """
-    for name, value in (("offset_s", offset_s), ("max_gap_s", max_gap_s)):
-        if not np.isfinite(value) or (name == "max_gap_s" and value <= 0):
-            raise ValueError(f"{name} is a number of seconds, found {value!r}")
+    offset = number_of_seconds("offset_s", offset_s)
+    max_gap = number_of_seconds("max_gap_s", max_gap_s)
+    if max_gap <= 0:
+        raise ValueError(f"max_gap_s is a number of seconds, found {max_gap_s!r}: above 0")
     schema.require_dims(trace, schema.TIME)
-    new = _times(ds)
-    times = _times(trace) + offset_s
+    new, times = times_on(ds, trace)
     out = _whole(
-        kernel.resampled, trace, np.float64, new, times=times, clock=new, max_gap=max_gap_s
-    )
+        kernel.resampled, trace, np.float64, ds, times=times + offset, clock=new,
+        max_gap=max_gap,
+    )  # fmt: skip
     out.attrs = {k: v for k, v in trace.attrs.items() if k != schema.SAMPLING_RATE}
     return out.rename(trace.name)
 
 
-def _times(obj: Clock) -> Any:
-    if schema.TIME not in obj.dims:
-        raise SchemaError(f"need the dimension 'time', found {tuple(obj.dims)}")
-    if schema.TIME in obj.indexes:
-        return np.asarray(obj.indexes[schema.TIME], dtype=np.float64)
-    return np.arange(obj.sizes[schema.TIME]) / schema.sampling_rate(obj)
+def times_of(x: Clocked) -> Any:
+    """Seconds of the samples of one clock, even or not, since the first."""
+    return _clock(x).since_first
+
+
+def times_on(clock: Clocked, x: xr.DataArray) -> tuple[Any, Any]:
+    """Seconds of the samples of two clocks, even or not, on the origin of the first."""
+    return on_one_origin(_clock(clock), _clock(x))
+
+
+def _clock(x: Clocked) -> Clock:
+    if isinstance(x, Clocked) and schema.TIME not in x.dims:
+        raise SchemaError(f"need the dimension 'time', found {tuple(x.dims)}")
+    return Clock.of(x)
 
 
 def _whole(
     function: Callable[..., Any],
     x: xr.DataArray,
     dtype: Any,
-    new: Any = None,
+    clocked: Clocked | None = None,
     beside: xr.DataArray | None = None,
     **kwargs: Any,
 ) -> xr.DataArray:
-    """A function of whole series, and of those ``beside`` them; ``new``: the result's clock."""
+    """A function of whole series, and of those ``beside``, on the clock of ``clocked``."""
     budget.check(60 * x.sizes[schema.TIME], "one whole trace", "select less time")
     series = [x] if beside is None else [x, beside]
     whole = [rechunked(s, {d: -1 if d == schema.TIME else 1 for d in s.dims}) for s in series]
-    core = schema.TIME if new is None else "_clock"
+    core = schema.TIME if clocked is None else "_clock"
     out: xr.DataArray = xr.apply_ufunc(
         function,
         *(
@@ -104,10 +114,15 @@ def _whole(
         output_core_dims=[[core]],
         kwargs=kwargs,
         dask="parallelized",
-        dask_gufunc_kwargs={} if new is None else {"output_sizes": {core: new.size}},
+        dask_gufunc_kwargs=(
+            {} if clocked is None else {"output_sizes": {core: clocked.sizes[schema.TIME]}}
+        ),
         output_dtypes=[dtype],
         keep_attrs=False,
     )
-    if new is not None:
-        return out.rename(_clock=schema.TIME).assign_coords({schema.TIME: new})
+    if clocked is not None:
+        out = out.rename(_clock=schema.TIME)
+        moments = clocked[schema.TIME] if schema.TIME in clocked.coords else None
+        seconds = Clock.of(clocked).seconds if moments is None else moments.values
+        return out.assign_coords({schema.TIME: (schema.TIME, seconds)})
     return out.assign_coords(x.coords)

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock, number_of_seconds
 from fhemb_xr.errors import EmptySelectionError, SchemaError
 
 Segment = tuple[float, float]
@@ -76,7 +77,9 @@ def prepare(
     spans = [(name, *s) for name, given in segments.items() for s in _spans(given)]
     if dim not in x.coords:
         x = x.assign_coords({dim: np.arange(x.sizes[dim])})
-    parts = [_cut(x, start, stop).assign_coords({LABEL: name}) for name, start, stop in spans]
+    clock = Clock.of(x).require_regular()
+    _ = clock.seconds  # of dates it has none
+    parts = [_cut(x, clock, a, b).assign_coords({LABEL: name}) for name, a, b in spans]
     lengths = sorted({p.sizes[schema.TIME] for p in parts})
     if len(segments) < 2 or len(lengths) != 1:
         raise ValueError(
@@ -87,7 +90,7 @@ def prepare(
     out = out.sortby(dim).stack({SAMPLE: [*people, "_part"]}, create_index=False)
     out = out.drop_vars("_part", errors="ignore").transpose(SAMPLE, *kept, schema.TIME)
     out = out.assign_coords({SAMPLE: np.arange(out.sizes[SAMPLE])})
-    keep = {k: v for k, v in x.attrs.items() if k in ("units", schema.SAMPLING_RATE)}
+    keep = {**{k: v for k, v in x.attrs.items() if k == "units"}, **clock.attrs}
     out.attrs = {"long_name": f"samples of {x.name or 'series'}", **keep, PEOPLE: dim}
     return out.rename("samples")
 
@@ -97,18 +100,17 @@ def _spans(given: Any) -> list[Segment]:
     return [tuple(given)] if alone else [tuple(s) for s in given]
 
 
-def _cut(x: xr.DataArray, start: float, stop: float) -> xr.DataArray:
+def _cut(x: xr.DataArray, clock: Clock, start: float, stop: float) -> xr.DataArray:
     """The frames of a segment, by number, so that equal segments have equally many."""
-    rate = schema.sampling_rate(x)
-    n = x.sizes[schema.TIME]
-    first = float(x.indexes[schema.TIME][0]) if schema.TIME in x.indexes and n else 0.0
-    a, b = (round((s - first) * rate) for s in (start, stop))
-    if not 0 <= a < b <= n:
+    first, rate_hz = clock.start_s, clock.rate_hz
+    begin, end = (number_of_seconds("a segment's end", s) - first for s in (start, stop))
+    a, b = round(begin * rate_hz), round(end * rate_hz)
+    if not 0 <= a < b <= clock.n:
         raise EmptySelectionError(
             f"no segment [{start:g}, {stop:g}) s: the series run from {first:g} to "
-            f"{first + n / rate:g} s"
+            f"{first + clock.n / rate_hz:g} s"
         )
     out = x.isel({schema.TIME: slice(a, b)}).drop_vars(schema.FRAME, errors="ignore")
     return out.assign_coords(
-        {schema.TIME: np.arange(b - a) / rate, "start": (first + a / rate)}
+        {schema.TIME: np.arange(b - a) / rate_hz, "start": (first + a / rate_hz)}
     )

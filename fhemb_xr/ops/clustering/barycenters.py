@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.clustering import clusters, kshape
 from fhemb_xr.ops.blockwise.rechunk import rechunked
@@ -106,7 +107,7 @@ def barycentre(
         )
         out = out.assign_coords({CLUSTER: np.arange(n)})
     out = out.isel({_ALONE: 0}) if _ALONE in out.dims else out
-    keep = {k: x.attrs[k] for k in ("units", schema.SAMPLING_RATE) if k in x.attrs}
+    keep = {**{k: v for k, v in x.attrs.items() if k == "units"}, **Clock.of(x).attrs}
     out.attrs = {"long_name": f"{method} barycentre of {dim}s", "method": method, **keep}
     return out.rename("barycentre")
 

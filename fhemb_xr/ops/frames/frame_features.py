@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError, UnknownNameError
 from fhemb_xr.ops.checks import require_whole_frames
 from fhemb_xr.ops.frames.feature_names import (
@@ -120,7 +121,7 @@ def features(
         ).sel(feature=wanted)
     out.attrs = {"long_name": "features of each frame"}
     if schema.TIME in heat.dims:
-        out.attrs[schema.SAMPLING_RATE] = schema.sampling_rate(heat)
+        out.attrs |= Clock.of(heat).attrs
     return (
         _with_edges(out, edges, wanted).rename(schema.EMBEDDING)
         if heights

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.ops.checks import require_choice, require_count, require_whole_frames
 
@@ -73,7 +74,7 @@ def resize(
     out = out.rename({rows: schema.Y, columns: schema.X})
     out.attrs = {**schema.VARIABLES[schema.HEATMAP].attrs}
     if schema.TIME in face.dims:
-        out.attrs[schema.SAMPLING_RATE] = schema.sampling_rate(heat)
+        out.attrs |= Clock.of(heat).attrs
     # the box of every frame is now the grid: what the old ones were says nothing any more
     return out.drop_vars([schema.HEIGHT, schema.WIDTH], errors="ignore").rename(schema.HEATMAP)
 

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import EmptySelectionError, SchemaError, UnknownNameError, nearest
 
 Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
@@ -113,7 +114,7 @@ def _expand(entry: object, ids: list[object], dim: str) -> set[object]:
 
 def _between(ds: Labelled, name: str, interval: tuple[float, float]) -> Labelled:
     start, stop = _interval(interval)
-    axis = _clock(ds, name)
+    axis = _axis(ds, name)
     # a frame belongs to the second it starts in, whatever the rounding of frame / rate
     slack = 1e-9 * max(abs(start), abs(stop), 1.0)
     inside = np.flatnonzero((axis >= start - slack) & (axis < stop - slack))
@@ -134,21 +135,21 @@ def _interval(asked: object) -> tuple[Any, Any]:
     )
 
 
-def _clock(
-    ds: xr.DataArray | xr.Dataset, name: str
-) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Frame numbers or seconds along time, from the index: never from lazy data."""
-    if schema.TIME not in ds.indexes:
+def _axis(ds: xr.DataArray | xr.Dataset, name: str) -> Any:
+    """Frame numbers or seconds along time, from the coordinates: never from data."""
+    clock = Clock.of(ds)
+    if name == schema.FRAME and clock.has_frames:
+        axis = clock.frames
+    elif schema.TIME not in ds.indexes:
         raise UnknownNameError(f"cannot select by {name}: 'time' has no coordinate")
-    index = ds.indexes[schema.TIME]
-    if index.dtype.kind not in "iuf" or not index.is_monotonic_increasing:
+    else:
+        axis = clock.seconds if name == schema.TIME else clock.frames
+    if not (np.diff(axis) >= 0).all():
         raise SchemaError(
-            f"cannot select by {name}: 'time' has to be increasing seconds, found dtype "
-            f"{index.dtype}{'' if index.is_monotonic_increasing else ', not increasing'}; set "
-            "it with .assign_coords(time=...), order it with .sortby('time')"
+            f"cannot select by {name}: {name!r} is not increasing, order it with "
+            f".sortby({name!r})"
         )
-    seconds = np.asarray(index, dtype=np.float64)
-    return seconds if name == schema.TIME else np.rint(seconds * schema.sampling_rate(ds))
+    return axis
 
 
 def mask(heat: xr.DataArray, threshold: float) -> xr.DataArray:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.frames import moments as kernel
 from fhemb_xr.ops.blockwise import reductions
 
@@ -80,7 +81,7 @@ def moments(heat: xr.DataArray, dim: Hashable | Iterable[Hashable] = "time") -> 
         if "units" in heat.attrs:
             var.attrs["units"] = _UNITS[str(name)].format(heat.attrs["units"])
     if schema.TIME in out.dims:
-        out.attrs[schema.SAMPLING_RATE] = schema.sampling_rate(heat)
+        out.attrs |= Clock.of(heat).attrs
     return out
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.inference import isc as shifts
 from fhemb_xr.kernels.inference import p_values as kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
@@ -102,16 +103,15 @@ def isc(
     if null is not None:
         among("null", null, ("circular",))
     schema.require_dims(x, dim, schema.TIME)
-    schema.require_regular(x)
+    clock = Clock.of(x).require_regular()
     _check_share(alpha)
-    rate, length = schema.sampling_rate(x), x.sizes[schema.TIME]
-    width, step = samples_of(window_s, step_s, length, rate)
+    width, step = samples_of(window_s, step_s, clock)
     people: list[Hashable] = [dim] if how == "leave_one_out" else [f"{dim}_0", f"{dim}_1"]
     function = _values if null is None else _tests
     out_dims = dict.fromkeys(people, x.sizes[dim])
     if null is not None:
         out_dims = {"_cell": 4 * x.sizes[dim] ** len(people) + width}
-    starts = np.arange(0, length - width + 1, step)
+    starts = np.arange(0, clock.n - width + 1, step)
     dims = {schema.WINDOW: starts.size, **out_dims}
     found: xr.DataArray = xr.apply_ufunc(
         function,
@@ -134,7 +134,7 @@ def isc(
         if null
         else found.to_dataset(name="isc")
     )
-    return _finished(out.assign_coords(names), x, starts, rate, window_s, how)
+    return _finished(out.assign_coords(names), x, starts, clock, window_s, how)
 
 
 def _values(x: F64, *, how: str, width: int, step: int) -> F64:
@@ -174,7 +174,9 @@ def _gathered(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
     if not x.chunks:
         return x
     rest = {
-        d: max(c, default=1) for d, c in x.chunksizes.items() if d not in (dim, schema.TIME)
+        d: max(c, default=1)
+        for d, c in x.variable.chunksizes.items()
+        if d not in (dim, schema.TIME)
     }
     if 40 * one + math.prod(rest.values()) * one > options.budget:
         rest = dict.fromkeys(rest, 1)
@@ -182,15 +184,14 @@ def _gathered(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
 
 
 def _finished(
-    out: xr.Dataset, x: xr.DataArray, starts: Ints, rate: float,
+    out: xr.Dataset, x: xr.DataArray, starts: Ints, clock: Clock,
     window_s: float | None, how: str,
 ) -> xr.Dataset:  # fmt: skip
     out["isc"].attrs = {"long_name": "inter-subject correlation", "units": "1"}
-    out.attrs = {"how": how, schema.SAMPLING_RATE: rate}
+    out.attrs = {"how": how, **clock.attrs}
     if window_s is None:
         return out.isel({schema.WINDOW: 0})
-    clock = starts / rate
-    out = out.assign_coords({schema.WINDOW: clock})
+    out = out.assign_coords({schema.WINDOW: starts / clock.rate_hz})
     out[schema.WINDOW].attrs = {"long_name": "start of window", "units": "s"}
     out.attrs["window_s"] = window_s
     if schema.TIME in x.indexes:

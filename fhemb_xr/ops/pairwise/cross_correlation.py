@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock, number_of_seconds, require_same
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.typing import F64, Ints
 
@@ -120,25 +121,7 @@ def _common_clock(a: xr.DataArray, b: xr.DataArray) -> float:
     """The sampling rate of both [Hz], if every sample of one has its partner."""
     for x in (a, b):
         schema.require_dims(x, schema.TIME)
-    if a.sizes[schema.TIME] != b.sizes[schema.TIME]:
-        raise ValueError(
-            f"the series have {a.sizes[schema.TIME]} and {b.sizes[schema.TIME]} samples: "
-            "select the same time of both"
-        )
-    rate, other = schema.sampling_rate(a), schema.sampling_rate(b)
-    if not np.isclose(rate, other):
-        raise ValueError(
-            f"the series have {rate:g} and {other:g} samples a second: resample one"
-        )
-    for x in (a, b):
-        schema.require_regular(x)
-    if schema.TIME in a.indexes and schema.TIME in b.indexes:
-        mine, yours = (np.asarray(x.indexes[schema.TIME], dtype=np.float64) for x in (a, b))
-        if not np.allclose(mine, yours, rtol=0, atol=0.5 / rate):
-            raise ValueError(
-                "the series are of different times: select the same time of both, or drop the "
-                "clock with .drop_vars('time') to compare sample by sample"
-            )
+    rate = require_same(Clock.of(a), Clock.of(b))
     for dim in set(a.dims) & set(b.dims) & set(a.indexes) & set(b.indexes) - {schema.TIME}:
         if not a.indexes[dim].equals(b.indexes[dim]):
             raise ValueError(
@@ -152,9 +135,9 @@ def _in_samples(
     a: xr.DataArray, rate: float, window_s: float, step_s: float, max_lag_s: float
 ) -> tuple[int, int, int]:
     for name, value in (("window_s", window_s), ("step_s", step_s)):
-        if not (np.isfinite(value) and value > 0):
+        if not number_of_seconds(name, value) > 0:
             raise ValueError(f"{name} is a positive number of seconds, found {value!r}")
-    if not (np.isfinite(max_lag_s) and max_lag_s >= 0):
+    if number_of_seconds("max_lag_s", max_lag_s) < 0:
         raise ValueError(f"max_lag_s is a number of seconds from 0 on, found {max_lag_s!r}")
     n = a.sizes[schema.TIME]
     window = max(1, round(window_s * rate))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.checks import among
 from fhemb_xr.ops.pairwise.matrix_graph import related
@@ -127,11 +127,10 @@ def pairwise(
     among("normalization", normalize, metrics.NORMALIZATIONS)
     among("treatment of NaN", nan, ("propagate", "drop"))
     among("precision", precision, ("double", "single"))
-    rate = schema.sampling_rate(x)
     options: dict[str, Any] = {"normalize": normalize, "nan": nan}
     options |= _of_metric(
         metric, window=window, itakura=itakura, local=local, p=p, gamma=gamma, radius=radius,
-        precision=precision, max_lag=_in_samples(max_lag_s, x, metric, rate),
+        precision=precision, max_lag=_in_samples(max_lag_s, x, metric),
     )  # fmt: skip
     left = arranged(x, dim)
     right = left if other is None else arranged(other, dim)
@@ -141,7 +140,11 @@ def pairwise(
     parts = related(left, right, other is None, function, 2 if metric == _LAGGED else 1)
     out = _labelled(parts[0], left, right, dim, metric, options)
     if metric == _LAGGED:
-        lag = (out.dims, parts[1] / rate, {"long_name": "lag at the maximum", "units": "s"})
+        lag = (
+            out.dims,
+            parts[1] / Clock.of(x).rate_hz,
+            {"long_name": "lag at the maximum", "units": "s"},
+        )
         out = out.assign_coords(lag_at_max=lag)
     return out
 

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.ops.checks import among
 from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation as normalize_relation
 
@@ -74,17 +75,17 @@ def check_constraint(window: float | None, itakura: float | None) -> float | Non
     return check_window(window)
 
 
-def _in_samples(max_lag_s: float | None, x: xr.DataArray, metric: str, rate: float) -> int:
+def _in_samples(max_lag_s: float | None, x: xr.DataArray, metric: str) -> int:
     if metric != _LAGGED:
         return 0
     schema.require_dims(x, schema.TIME)
-    n = x.sizes[schema.TIME]
-    if max_lag_s is None or not 0 <= max_lag_s * rate < n:
+    clock = Clock.of(x).require_regular()
+    if max_lag_s is None or not 0 <= max_lag_s * clock.rate_hz < clock.n:
         raise ValueError(
             f"max_lag_s is a number of seconds from 0 to less than the series "
-            f"({n / rate:g} s), found {max_lag_s!r}"
+            f"({clock.n / clock.rate_hz:g} s), found {max_lag_s!r}"
         )
-    return round(max_lag_s * rate)
+    return clock.samples("max_lag_s", max_lag_s)
 
 
 def _is_share(window: float) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.pca import imputation as kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
@@ -259,7 +260,7 @@ def project(heat: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     )
     out.attrs = {"long_name": "score on eigenfaces"}
     if schema.TIME in heat.dims:
-        out.attrs[schema.SAMPLING_RATE] = schema.sampling_rate(heat)
+        out.attrs |= Clock.of(heat).attrs
     return out.rename("scores")
 
 
@@ -317,7 +318,7 @@ def reconstruct(scores: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     )
     out.attrs = {**schema.VARIABLES[schema.HEATMAP].attrs}
     if schema.TIME in scores.dims:
-        out.attrs[schema.SAMPLING_RATE] = schema.sampling_rate(scores)
+        out.attrs |= Clock.of(scores).attrs
     return out.rename(schema.HEATMAP)
 
 

@@ -14,6 +14,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
+from fhemb_xr.clock import Clock
 from fhemb_xr import schema
 from fhemb_xr.ops.blockwise import scan
 from fhemb_xr.ops.blockwise.grid import Block, Ranges, blocks
@@ -64,7 +65,7 @@ class BandGraph:
     @classmethod
     def of(cls, x: xr.DataArray, spec: Any, gaps: str, max_gap_s: float) -> "BandGraph":
         """The graph for the bands ``spec`` of ``x`` along time."""
-        longest = round(max_gap_s * schema.sampling_rate(x)) if gaps == "fill" else 0
+        longest = Clock.of(x).samples("max_gap_s", max_gap_s) if gaps == "fill" else 0
         axis = int(x.get_axis_num(schema.TIME))
         return cls(floating(x.data), axis, Filter(spec, gaps, longest))
 

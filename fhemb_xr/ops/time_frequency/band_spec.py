@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import UnknownNameError, nearest
 
 BANDS = "fhemb_bands"
@@ -42,8 +43,10 @@ def check(
     transform: str,
     gaps: str,
     max_gap_s: float,
-) -> None:
-    """Refuse what a wavelet transform of ``x`` cannot be, and warn of a level too deep.
+) -> Clock:
+    """The clock of ``x``, after refusing what its wavelet transform cannot be.
+
+    A level too deep is warned of.
 
     Raises
     ------
@@ -55,7 +58,7 @@ def check(
     from fhemb_xr.kernels.time_frequency import wavelet_bands as kernel
 
     schema.require_dims(x, schema.TIME)
-    schema.require_regular(x)
+    clock = Clock.of(x).require_regular()
     names = pywt.wavelist(kind="discrete")
     if wavelet not in names:
         raise UnknownNameError(f"no discrete wavelet {wavelet!r}{nearest(wavelet, names)}")
@@ -83,10 +86,15 @@ def check(
             UserWarning,
             stacklevel=3,
         )
+    return clock
 
 
 def choose(
-    bands: Bands | None, level: int, rate: float, hz: Interval | None, period_s: Interval | None
+    bands: Bands | None,
+    level: int,
+    clock: Clock,
+    hz: Interval | None,
+    period_s: Interval | None,
 ) -> tuple[int, ...]:
     """Numbers of the bands that one of three ways asks for.
 
@@ -101,7 +109,7 @@ def choose(
             f"found bands={bands!r}, hz={hz!r}, period_s={period_s!r}"
         )
     if bands is None:
-        return _within(level, rate, hz, period_s)
+        return _within(level, clock.rate_hz, hz, period_s)
     if isinstance(bands, str):
         if bands != "all":
             raise ValueError(f"bands are numbers from 0 to {level}, or 'all', found {bands!r}")
@@ -115,13 +123,13 @@ def choose(
 
 
 def _within(
-    level: int, rate: float, hz: Interval | None, period_s: Interval | None
+    level: int, rate_hz: float, hz: Interval | None, period_s: Interval | None
 ) -> tuple[int, ...]:
     """Bands of which at least half, in octaves, lies in an interval."""
     if hz is None:
         assert period_s is not None
         hz = (1 / period_s[1], 1 / period_s[0] if period_s[0] > 0 else np.inf)
-    edges = frequencies(level, rate)
+    edges = frequencies(level, rate_hz)
     floor = edges[0][1] / 4  # of the lowest band's endless octaves two count
     chosen = tuple(
         b
@@ -137,9 +145,10 @@ def _within(
 def band_attrs(
     x: xr.DataArray, bands: Any, wavelet: str, level: int, mode: str, transform: str
 ) -> dict[str, Any]:
-    """Attributes of a filtered signal."""
-    rate = schema.sampling_rate(x)
-    hz = _merged([frequencies(level, rate)[b] for b in bands])
+    """Attributes of a filtered signal; without hertz where the rate is not known."""
+    clock = Clock.of(x)
+    rate_hz = clock.known_hz
+    hz = [] if rate_hz is None else _merged([frequencies(level, rate_hz)[b] for b in bands])
     spec = {
         "wavelet": wavelet,
         "level": level,
@@ -150,7 +159,7 @@ def band_attrs(
         "period_s": [[1 / high, 1 / low if low else None] for low, high in hz],
     }
     kept = {k: x.attrs[k] for k in ("units", "long_name") if k in x.attrs}
-    return {**kept, schema.SAMPLING_RATE: rate, BANDS: json.dumps(spec)}
+    return {**kept, **clock.attrs, BANDS: json.dumps(spec)}
 
 
 def _merged(intervals: list[tuple[float, float]]) -> list[list[float]]:

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.ops.blockwise.overlap import along_time
 
 GAPS = ("split", "fill", "raise")
@@ -73,14 +74,15 @@ def bandpass(
 
     from fhemb_xr.kernels.time_frequency.gaps import CONTEXT
 
-    rate = schema.sampling_rate(x)
+    clock = Clock.of(x).require_regular()
+    rate = clock.rate_hz
     kind, edges = _edges(hz, rate)
     if gaps not in GAPS or not max_gap_s >= 0:
         raise ValueError(
             f"gaps is one of {', '.join(GAPS)}, max_gap_s a number of seconds from 0 on, found "
             f"{gaps!r} and {max_gap_s!r}"
         )
-    longest = round(max_gap_s * rate) if gaps == "fill" else 0
+    longest = clock.samples("max_gap_s", max_gap_s) if gaps == "fill" else 0
     sos = butter(order, edges, kind, fs=rate, output="sos")
     margin = _settling(sos) + (longest + CONTEXT if longest else 0)
     work = partial(_filtered, sos=sos, longest=longest, refuse=gaps == "raise")
@@ -132,9 +134,7 @@ def band_power(
     >>> float(fx.band_power(x, (0.5, 2))[2500].round(1))
     2.0
     """
-    n = round(window_s * schema.sampling_rate(x))
-    if n < 1:
-        raise ValueError(f"a window of {window_s!r} s holds no sample")
+    n = Clock.of(x).require_regular().samples("window_s", window_s, least=1)
     filtered = bandpass(x, hz, order=order, gaps=gaps, max_gap_s=max_gap_s)
     out = along_time(filtered, partial(_mean_square, n=n), n // 2 + 1, each=10)
     units = {"units": f"({x.attrs['units']})^2"} if "units" in x.attrs else {}

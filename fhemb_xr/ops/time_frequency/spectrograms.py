@@ -12,6 +12,7 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
+from fhemb_xr.clock import Clock
 from fhemb_xr import schema
 from fhemb_xr.errors import UnknownNameError, nearest
 from fhemb_xr.ops.blockwise.grid import Block, Ranges, blocks
@@ -68,20 +69,20 @@ def spectrogram(
     1.2
     """
     schema.require_dims(x, schema.TIME)
-    schema.require_regular(x)
-    rate, n = schema.sampling_rate(x), x.sizes[schema.TIME]
-    length, step = round(window_s * rate), round(step_s * rate)
+    clock = Clock.of(x).require_regular()
+    rate, n = clock.rate_hz, clock.n
+    length, step = clock.samples("window_s", window_s), clock.samples("step_s", step_s)
     if not step >= 1 or not 2 <= length <= n:
         raise ValueError(
             f"windows are of 2 samples to the {n / rate:g} s of the series, a sample or more "
             f"apart, found window_s={window_s!r} and step_s={step_s!r}"
         )
     dims = [schema.WINDOW if d == schema.TIME else d for d in x.dims]
-    clock = [n for n, c in x.coords.items() if schema.TIME in c.dims]
+    moments = [name for name, c in x.coords.items() if schema.TIME in c.dims]
     spectrum = xr.DataArray(
         _windowed(x, length, step, partial(_densities, rate=rate, window=window)),
         dims=(*dims, FREQUENCY),
-        coords=x.drop_vars(clock).coords,
+        coords=x.drop_vars(moments).coords,
         name=x.name,
     ).assign_coords(
         {
@@ -154,7 +155,7 @@ def scalogram(
     base = wavelet.rstrip("0123456789.-") if wavelet not in names else wavelet
     if base not in names:
         raise UnknownNameError(f"no continuous wavelet {wavelet!r}{nearest(wavelet, names)}")
-    rate = schema.sampling_rate(x)
+    rate = Clock.of(x).require_regular().rate_hz
     every = 2.0 ** np.arange(np.log2(0.1), np.log2(rate / 2), 1 / 8)
     wanted = np.asarray(every if hz is None else hz, float)
     if not wanted.size or not ((wanted > 0) & (wanted <= rate / 2)).all():

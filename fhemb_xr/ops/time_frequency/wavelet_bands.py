@@ -62,7 +62,8 @@ def wavelet_bands(
     -------
     ``x`` with a last dimension ``band``, 0 to L in PyWavelets' order: 0 is the approximation
     A_L, band b ≥ 1 the detail D_{L+1-b}. Coordinates ``frequency_low`` and ``frequency_high``
-    [Hz], ``period_low`` and ``period_high`` [s]. Bands sum to ``x``. float32 and float64 stay
+    [Hz], ``period_low`` and ``period_high`` [s], where the sampling
+    rate is known. Bands sum to ``x``. float32 and float64 stay
     what they are, integers of up to 16 bits become float32, longer ones float64. Chunks are
     those of ``x``.
 
@@ -113,25 +114,29 @@ def wavelet_bands(
     """
     from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
 
-    check(x, wavelet, level, mode, transform, gaps, max_gap_s)
+    clock = check(x, wavelet, level, mode, transform, gaps, max_gap_s)
     every = tuple(range(level + 1))
     spec = Spec(tuple((b,) for b in every), wavelet, level, mode, transform)
     data = BandGraph.of(x, spec, gaps, max_gap_s).array()
     out = xr.DataArray(data, dims=(*x.dims, schema.BAND), coords=x.coords, name=x.name)
-    low, high = np.array(frequencies(level, schema.sampling_rate(x))).T
-    with np.errstate(divide="ignore"):
-        periods = 1 / high, 1 / low
-    out = out.assign_coords(
-        {
-            schema.BAND: np.arange(level + 1),
-            "frequency_low": (schema.BAND, low, {"units": "Hz"}),
-            "frequency_high": (schema.BAND, high, {"units": "Hz"}),
-            "period_low": (schema.BAND, periods[0], {"units": "s"}),
-            "period_high": (schema.BAND, periods[1], {"units": "s"}),
-        }
-    )
+    out = out.assign_coords({schema.BAND: np.arange(level + 1)})
+    if clock.known_hz is not None:
+        out = out.assign_coords(_in_hertz(level, clock.known_hz))
     out.attrs = band_attrs(x, every, wavelet, level, mode, transform)
     return out
+
+
+def _in_hertz(level: int, rate_hz: float) -> dict[str, Any]:
+    """Coordinates along ``band``: nominal frequencies [Hz] and periods [s]."""
+    low, high = np.array(frequencies(level, rate_hz)).T
+    with np.errstate(divide="ignore"):
+        shortest, longest = 1 / high, 1 / low
+    return {
+        "frequency_low": (schema.BAND, low, {"units": "Hz"}),
+        "frequency_high": (schema.BAND, high, {"units": "Hz"}),
+        "period_low": (schema.BAND, shortest, {"units": "s"}),
+        "period_high": (schema.BAND, longest, {"units": "s"}),
+    }
 
 
 def wavelet_filter(
@@ -196,8 +201,8 @@ def wavelet_filter(
     """
     from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
 
-    check(x, wavelet, level, mode, transform, gaps, max_gap_s)
-    chosen = choose(bands, level, schema.sampling_rate(x), hz, period_s)
+    clock = check(x, wavelet, level, mode, transform, gaps, max_gap_s)
+    chosen = choose(bands, level, clock, hz, period_s)
     spec = Spec((chosen,), wavelet, level, mode, transform)
     data = BandGraph.of(x, spec, gaps, max_gap_s).array()
     out = xr.DataArray(data, dims=x.dims, coords=x.coords, name=x.name)
@@ -250,8 +255,8 @@ def coverage(
     """
     from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
 
-    check(x, wavelet, level, "symmetric", transform, "split", 0)
-    chosen = choose(bands, level, schema.sampling_rate(x), hz, period_s)
+    clock = check(x, wavelet, level, "symmetric", transform, "split", 0)
+    chosen = choose(bands, level, clock, hz, period_s)
     spec = Spec((chosen,), wavelet, level, "zero", transform)
     there = x.notnull().astype(np.float32)  # the share is float32, whatever x is
     out = along_time(there, partial(_covered, spec=spec), spec.reach).rename("coverage")

@@ -11,6 +11,7 @@ import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 
 from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.ops.blockwise.grid import Block, Grid, blocks
 from fhemb_xr.ops.blockwise.overlap import Plan, columns, floating, row_bytes
@@ -74,7 +75,7 @@ def wavelet_coefficients(
     from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
     from fhemb_xr.kernels.time_frequency.wavelet_bands import CIRCULAR_MODES, LOCAL_MODES, Spec
 
-    check(x, wavelet, level, mode, "dwt", "propagate", 0)
+    clock = check(x, wavelet, level, mode, "dwt", "propagate", 0)
     if mode in CIRCULAR_MODES:
         raise ValueError(
             f"mode {mode!r} joins both ends of the series, so its coefficients cannot be had "
@@ -82,19 +83,26 @@ def wavelet_coefficients(
         )
     spec = Spec((tuple(range(level + 1)),), wavelet, level, mode)
     found = _analysed(x, spec)
-    n, rate = x.sizes[schema.TIME], schema.sampling_rate(x)
+    n = clock.n
     sizes = kernel.lengths(n, wavelet, level)
     about = {k: x.attrs[k] for k in ("units", "long_name") if k in x.attrs}
     out = xr.Dataset(coords=x.coords)
     for j, (name, data) in enumerate(zip(_names(level), found, strict=True)):
         dims = [f"time_{j or level}" if d == schema.TIME else d for d in x.dims]
         out[name] = (dims, data, about)
-    begin = float(x[schema.TIME][0]) if schema.TIME in x.coords and n else 0.0
-    for j in range(1, level + 1):
-        seconds = begin + kernel.middles(sizes[j], j, wavelet) / rate
-        out = out.assign_coords({f"time_{j}": (f"time_{j}", seconds, {"units": "s"})})
+    if clock.known_hz is not None:  # of dates: seconds since the first sample
+        out = out.assign_coords(
+            {
+                f"time_{j}": (
+                    f"time_{j}",
+                    clock.start_s + kernel.middles(sizes[j], j, wavelet) / clock.known_hz,
+                    {"units": "s"},
+                )
+                for j in range(1, level + 1)
+            }
+        )
     described = {"wavelet": wavelet, "level": level, "mode": mode, "samples": n, "name": x.name}
-    out.attrs = {schema.SAMPLING_RATE: rate, SPEC: json.dumps(described)}
+    out.attrs = {**clock.attrs, SPEC: json.dumps(described)}
     return out
 
 
@@ -143,8 +151,8 @@ def from_coefficients(
 
     about = _described(coefficients)
     wavelet, level, mode = about["wavelet"], about["level"], about["mode"]
-    rate = float(coefficients.attrs[schema.SAMPLING_RATE])
-    chosen = choose(None if hz or period_s else bands, level, rate, hz, period_s)
+    clock = Clock.of(coefficients)
+    chosen = choose(None if hz or period_s else bands, level, clock, hz, period_s)
     spec = Spec((chosen,), wavelet, level, mode)
     arrays = [coefficients[n] for n in _names(level)]
     if any(a.chunks for a in arrays):  # each its own in time, the same in all else
@@ -156,7 +164,7 @@ def from_coefficients(
     own = {f"time_{j}" for j in range(1, level + 1)}
     kept = {n: c for n, c in coefficients.coords.items() if not own & set(c.dims)}
     out = xr.DataArray(data, dims=dims, coords=kept, name=about["name"])
-    out.attrs = {**arrays[1].attrs, schema.SAMPLING_RATE: rate}
+    out.attrs = {**arrays[1].attrs, **clock.attrs}
     if len(chosen) <= level:
         out.attrs = band_attrs(out, chosen, wavelet, level, mode, "dwt")
     return out
