@@ -143,10 +143,25 @@ def opened(store: Any, chunks: Any) -> xr.Dataset:
         ds.attrs = _public(ds.attrs)
     ds = _exact(ds, plain, where)
     if schema.HEATMAP not in plain or not _is_packed(plain[schema.HEATMAP]):
-        return ds
+        return _plainly(ds, chunks)
     others = [n for n in plain.variables if n != schema.HEATMAP]
     raw = _zarr(where, chunks=chunks, mask_and_scale=False, drop_variables=others)
-    return ds.assign({schema.HEATMAP: _unpacked(raw)})
+    return _plainly(ds.assign({schema.HEATMAP: _unpacked(raw)}), chunks)
+
+
+_LAYOUT = ("chunks", "chunksizes", "preferred_chunks", "source")
+
+
+def _plainly(ds: xr.Dataset, chunks: Any) -> xr.Dataset:
+    """``ds`` without the encoding on disk: numbers that are unpacked must not be written by it.
+
+    xarray would cut temperatures to whole degrees, and make 0 of what is missing. Where the
+    arrays are not dask's, how their chunks lie is kept for those who read by them.
+    """
+    kept = _LAYOUT if chunks is None else ("source",)
+    for var in ds.variables.values():
+        var.encoding = {k: v for k, v in var.encoding.items() if k in kept}
+    return ds
 
 
 def _zarr(where: Any, **how: Any) -> xr.Dataset:

@@ -196,6 +196,26 @@ def _check_values(name: str, var: xr.DataArray) -> None:
         )
 
 
+_MEANING = (
+    "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "_Encoding",
+    "dtype", "coordinates",
+)  # fmt: skip
+"""Attributes by which every reader of CF changes the values, or takes them away."""
+
+
+def _check_attributes(owner: str, attrs: Any, kind: str) -> None:
+    """Refuse attributes that readers act on: other values would come back."""
+    wrong = [k for k in _MEANING if attrs.get(k) is not None]
+    units = str(attrs.get("units", ""))
+    wrong += ["units"] if " since " in units or (kind == "M" and units) else []
+    wrong += ["calendar"] if kind == "M" and "calendar" in attrs else []
+    if wrong:
+        raise SchemaError(
+            f"{owner} cannot be stored with the attributes {wrong}: whoever opens it would "
+            "scale, mask or convert the values by them; do so before, or drop them with .drop_attrs()"
+        )
+
+
 def _check_names(obj: xr.Dataset | xr.DataArray, array: str | None) -> None:
     """Refuse before any work what would fail after it."""
     if not isinstance(obj, xr.DataArray | xr.Dataset):
@@ -212,6 +232,9 @@ def _check_names(obj: xr.Dataset | xr.DataArray, array: str | None) -> None:
     own: Any = {array: obj} if isinstance(obj, xr.DataArray) else obj.data_vars
     for name, var in (*own.items(), *obj.coords.items()):
         _check_values(str(name), var)
+        _check_attributes(repr(name), var.attrs, var.dtype.kind)
+    if isinstance(obj, xr.Dataset):
+        _check_attributes("the Dataset", {k: 0 for k in obj.attrs if k == "coordinates"}, "")
     if array is not None and array in obj.coords:
         raise ValueError(
             f"the array has the name of its coordinate {array!r}: give it another one with "
@@ -261,7 +284,12 @@ def _packed(var: xr.DataArray, how: dict[str, Any]) -> Any:
 
 
 def _stored(var: xr.DataArray) -> xr.DataArray:
-    """Equal chunks that are whole shards; text of any length."""
+    """Equal chunks that are whole shards; text of any length; moments that fit their unit."""
+    if var.dtype.kind == "M" and np.datetime_data(var.dtype)[0] in ("s", "ms"):
+        # xarray makes NaT of what is coarser than the unit it shall count in
+        attrs, fine = var.attrs, var.variable.to_base_variable().astype("M8[us]")
+        var = xr.DataArray(fine, coords=var.drop_vars(var.name, errors="ignore").coords)
+        var.attrs = attrs
     if var.dtype.kind in "UT":
         var = var.astype(object)  # text of a fixed length has no Zarr 3 specification
     if not isinstance(var.data, da.Array):
