@@ -254,11 +254,13 @@ class Clock:
             As :attr:`rate_hz`.
         """
         wanted = number_of_seconds(name, seconds)
+        if wanted < 0:
+            raise ValueError(f"{name} is a number of seconds from 0 on, found {seconds!r}")
         n = round(wanted * self.rate_hz)
-        if wanted < 0 or n < least:
+        if n < least:
+            few = "no sample" if n == 0 else f"{n} of the {least} samples that it needs"
             raise ValueError(
-                f"{name} is a number of seconds of {least} samples or more at "
-                f"{self.rate_hz:g} Hz, found {seconds!r}"
+                f"{name} of {seconds!r} s holds {few}: there are {self.rate_hz:g} a second"
             )
         return n
 

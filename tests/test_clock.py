@@ -160,9 +160,9 @@ def test_samples__are_rounded_and_least_ones_are_asked_for():
     found = Clock.of(series(np.arange(50) / 25))
     assert found.samples("window_s", np.float32(1.01)) == 25
     for wrong in (-1, np.nan, "1", None, True, [1, 2]):
-        with pytest.raises(ValueError, match="window_s is a number of seconds"):
+        with pytest.raises(ValueError, match=r"window_s.*second"):
             found.samples("window_s", wrong)
-    with pytest.raises(ValueError, match="2 samples or more"):
+    with pytest.raises(ValueError, match="1 of the 2 samples"):
         found.samples("window_s", 0.04, least=2)
 
 

@@ -62,11 +62,13 @@ def test_version__reads_its_major_warns_of_a_minor_refuses_a_major():
         schema.check_version({"fhemb_schema": "2.0"})
 
 
-def test_rate__is_of_the_attribute_then_of_the_axis_then_25():
+def test_rate__is_of_the_axis_or_the_attribute_and_never_a_guess():
     x = xr.DataArray(np.zeros(3), dims="time", coords={"time": [0.0, 0.1, 0.2]})
-    assert schema.sampling_rate(x.assign_attrs(sampling_rate=30)) == 30
-    assert schema.sampling_rate(x) == pytest.approx(10)
-    assert schema.sampling_rate(x[:1]) == schema.sampling_rate(x.drop_vars("time")) == 25
+    assert schema.sampling_rate(x) == 10
+    assert schema.sampling_rate(x.drop_vars("time").assign_attrs(sampling_rate=30)) == 30
+    for wrong in (x.assign_attrs(sampling_rate=30), x[:1], x.drop_vars("time")):
+        with pytest.raises(SchemaError, match="sampling_rate"):
+            schema.sampling_rate(wrong)
 
 
 def test_dims__say_what_is_missing(ds):

@@ -212,7 +212,8 @@ def _check_attributes(owner: str, attrs: Any, kind: str) -> None:
     if wrong:
         raise SchemaError(
             f"{owner} cannot be stored with the attributes {wrong}: whoever opens it would "
-            "scale, mask or convert the values by them; do so before, or drop them with .drop_attrs()"
+            "scale, mask or convert the values by them; do so before, or drop them with "
+            ".drop_attrs()"
         )
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import xarray as xr
 from dask.highlevelgraph import HighLevelGraph
 
-from fhemb_xr.clock import Clock
 from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.ops.blockwise.grid import Block, Grid, Place, blocks
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr.clock import Clock
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import ConfigError, SchemaError
 from fhemb_xr.kernels.cardiac import heartbeats as kernel
 from fhemb_xr.ops.cardiac.events import beats_at

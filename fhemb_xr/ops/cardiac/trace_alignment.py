@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr.clock import Clock, number_of_seconds, on_one_origin
 from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock, number_of_seconds, on_one_origin
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.cardiac import heartbeats as kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.clock import Clock
+from fhemb_xr.clock import DATES, Clock
 from fhemb_xr.errors import EmptySelectionError, SchemaError, UnknownNameError, nearest
 
 Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
@@ -142,12 +142,15 @@ def _axis(ds: xr.DataArray | xr.Dataset, name: str) -> Any:
         axis = clock.frames
     elif schema.TIME not in ds.indexes:
         raise UnknownNameError(f"cannot select by {name}: 'time' has no coordinate")
+    elif clock.kind == DATES:
+        axis = None
     else:
         axis = clock.seconds if name == schema.TIME else clock.frames
-    if not (np.diff(axis) >= 0).all():
+    if axis is None or not (np.diff(axis) >= 0).all():
         raise SchemaError(
-            f"cannot select by {name}: {name!r} is not increasing, order it with "
-            f".sortby({name!r})"
+            f"cannot select by {name}: 'time' has to be increasing seconds, found "
+            f"{'dates' if axis is None else f'{name!r} not increasing'}; set it with "
+            ".assign_coords(time=...), order it with .sortby('time')"
         )
     return axis
 

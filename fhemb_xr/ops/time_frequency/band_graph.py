@@ -14,8 +14,8 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from fhemb_xr.clock import Clock
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.ops.blockwise import scan
 from fhemb_xr.ops.blockwise.grid import Block, Ranges, blocks
 from fhemb_xr.ops.blockwise.overlap import Plan, columns, floating, row_bytes

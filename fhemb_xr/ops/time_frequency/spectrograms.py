@@ -12,8 +12,8 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 
-from fhemb_xr.clock import Clock
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import UnknownNameError, nearest
 from fhemb_xr.ops.blockwise.grid import Block, Ranges, blocks
 from fhemb_xr.ops.blockwise.overlap import Plan, along_time, columns, floating

@@ -318,7 +318,10 @@ def test_pair__says_what_is_wrong(strangers, models):
         fx.pair(ds, trace.isel(time=slice(None, None, 2)))
     with pytest.raises(ValueError, match=r"window of 11 s is longer than the series of 10 s"):
         fx.pair(ds, trace, window_s=11)
+    slow = ds.heatmap.drop_vars("time").assign_attrs(sampling_rate=1.0)
     with pytest.raises(SchemaError, match=r"needs 6 frames a second, found 1"):
+        fx.pair(slow, trace.drop_vars("time").drop_attrs())
+    with pytest.raises(SchemaError, match=r"says 1 Hz, 'time' has 15 Hz"):
         fx.pair(ds.heatmap.assign_attrs(sampling_rate=1.0), trace)
     with pytest.raises(UnknownNameError, match=r"no option 'layers' of method 'linear'"):
         fx.train_pairing(ds, trace, layers=3)
