@@ -289,7 +289,7 @@ def _stored(var: xr.DataArray) -> xr.DataArray:
     if var.dtype.kind == "M" and np.datetime_data(var.dtype)[0] in ("s", "ms"):
         # xarray makes NaT of what is coarser than the unit it shall count in
         attrs, fine = var.attrs, var.variable.to_base_variable().astype("M8[us]")
-        var = xr.DataArray(fine, coords=var.drop_vars(var.name, errors="ignore").coords)
+        var = xr.DataArray(fine, coords=var.drop_vars([var.name], errors="ignore").coords)
         var.attrs = attrs
     if var.dtype.kind in "UT":
         var = var.astype(object)  # text of a fixed length has no Zarr 3 specification

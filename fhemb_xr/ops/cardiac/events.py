@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.typing import F64
 
@@ -61,7 +62,7 @@ def events(
             f"events are found in one channel, found the dimensions {trace.dims}: select one, "
             "e.g. trace.sel(channel='Status')"
         )
-    times = _seconds(trace)
+    times = Clock.of(trace).axis_s
     values = np.asarray(trace.values, dtype=np.float64)
     codes, idle = _codes(values, baseline, threshold)
     edges = np.flatnonzero(np.diff(codes)) + 1
@@ -166,13 +167,3 @@ def beats_at(times_s: Sequence[float] | xr.DataArray) -> xr.DataArray:
         name="beat",
         attrs={"long_name": "heart beat", "units": "1"},
     )
-
-
-def _seconds(trace: xr.DataArray) -> F64:
-    if schema.TIME in trace.indexes:
-        index = np.asarray(trace.indexes[schema.TIME])
-        if index.dtype.kind == "M":
-            since: F64 = (index - index[:1]) / np.timedelta64(1, "s")
-            return since
-        return index.astype(np.float64)
-    return np.arange(trace.sizes[schema.TIME]) / schema.sampling_rate(trace)

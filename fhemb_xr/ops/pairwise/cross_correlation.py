@@ -190,7 +190,8 @@ def _labelled(
     )
     if schema.TIME in a.indexes:
         clock = np.asarray(a.indexes[schema.TIME])[starts]
-        attrs = {"long_name": "start of window since the session's first frame", **seconds}
+        about = {"long_name": "start of window since the session's first frame", **seconds}
+        attrs = {} if clock.dtype.kind == "M" else about
         out = out.assign_coords(time=(schema.WINDOW, clock, attrs))
     out.attrs = {
         "long_name": "Pearson correlation",
