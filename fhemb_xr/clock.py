@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import schema
-from fhemb_xr.errors import SchemaError
+from fhemb_xr.errors import SchemaError, unlabelled_error
 from fhemb_xr.typing import F64
 
+TIME, FRAME, SAMPLING_RATE = "time", "frame", "sampling_rate"
 JITTER = 0.1
 """Share of a step by which a step may differ from the usual one."""
 STAMP_S = 1e-3
@@ -28,7 +28,7 @@ _NANOSECONDS = {"D": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9, "s": 1
                 "ms": 10**6, "us": 10**3, "ns": 1}  # fmt: skip
 _IN_WORDS = ("", "s", "sec", "secs", "second", "seconds", "1")
 _HOW = (
-    f"give it with x.attrs[{schema.SAMPLING_RATE!r}] = ... [Hz], or the moments with "
+    f"give it with x.attrs[{SAMPLING_RATE!r}] = ... [Hz], or the moments with "
     ".assign_coords(time=...) [s]"
 )
 
@@ -74,12 +74,12 @@ class Clock:
             ``sampling_rate`` is not a positive number.
         """
         if not isinstance(x, xr.DataArray | xr.Dataset):
-            raise schema.unlabelled(x)
-        rate, n = attribute_hz(x), x.sizes.get(schema.TIME, 0)
+            raise unlabelled_error(x)
+        rate, n = attribute_hz(x), x.sizes.get(TIME, 0)
         values = _coordinate(x)
         if values is None:
             return Clock(n, SAMPLES, 0, None, 0.0, rate, None, _frames(x))
-        kind, start, elapsed, resolution = _read(values, x[schema.TIME].attrs.get("units"))
+        kind, start, elapsed, resolution = _read(values, x[TIME].attrs.get("units"))
         return Clock(n, kind, start, elapsed, resolution, rate, values, _frames(x))
 
     @cached_property
@@ -142,9 +142,9 @@ class Clock:
             slack = max(RATE_TOLERANCE, JITTER / max(self.n - 1, 1))
             if not abs(said - ticks) <= slack * ticks * (1 + 1e-9):
                 raise SchemaError(
-                    f"the attribute {schema.SAMPLING_RATE!r} says {said:g} Hz, 'time' has "
+                    f"the attribute {SAMPLING_RATE!r} says {said:g} Hz, 'time' has "
                     f"{ticks:.6g} Hz: set the right one with "
-                    f".assign_attrs({schema.SAMPLING_RATE}=...)"
+                    f".assign_attrs({SAMPLING_RATE}=...)"
                 )
         if self.known_hz is None:
             found = (
@@ -154,14 +154,14 @@ class Clock:
             )
             raise SchemaError(
                 f"the sampling rate is needed, and neither the coordinate 'time' ({found}) nor "
-                f"the attribute {schema.SAMPLING_RATE!r} says it: {_HOW}"
+                f"the attribute {SAMPLING_RATE!r} says it: {_HOW}"
             )
         return self.known_hz
 
     @property
     def attrs(self) -> dict[str, float]:
         """``{"sampling_rate": …}`` for a result on this clock; empty where it is not known."""
-        return {} if self.known_hz is None else {schema.SAMPLING_RATE: self.known_hz}
+        return {} if self.known_hz is None else {SAMPLING_RATE: self.known_hz}
 
     def require_regular(self) -> "Clock":
         """The clock itself, if it ticks evenly: samples are counted as time.
@@ -348,7 +348,7 @@ def attribute_hz(x: xr.DataArray | xr.Dataset) -> float | None:
     SchemaError
         If it is not a positive number.
     """
-    said = x.attrs.get(schema.SAMPLING_RATE)
+    said = x.attrs.get(SAMPLING_RATE)
     if said is None:
         return None
     value = np.asarray(said)
@@ -357,19 +357,19 @@ def attribute_hz(x: xr.DataArray | xr.Dataset) -> float | None:
         if np.isfinite(rate) and rate > 0:
             return rate
     raise SchemaError(
-        f"the attribute {schema.SAMPLING_RATE!r} is a positive number [Hz], found {said!r}"
+        f"the attribute {SAMPLING_RATE!r} is a positive number [Hz], found {said!r}"
     )
 
 
 def _coordinate(x: xr.DataArray | xr.Dataset) -> Any:
     """Values of the coordinate ``time``, as NumPy has them; None where there is none."""
-    if schema.TIME not in x.dims or schema.TIME not in x.coords:
+    if TIME not in x.dims or TIME not in x.coords:
         return None
-    held = x[schema.TIME].variable
-    if held.dims != (schema.TIME,):
+    held = x[TIME].variable
+    if held.dims != (TIME,):
         raise SchemaError(f"the coordinate 'time' lies along {held.dims}, need ('time',)")
-    if schema.TIME in x.indexes:
-        index = x.indexes[schema.TIME]
+    if TIME in x.indexes:
+        index = x.indexes[TIME]
         if getattr(index, "tz", None) is not None:  # moments are moments in every zone
             return index.tz_convert("UTC").tz_localize(None).to_numpy()
         return held.values if held.dtype.kind in "iufmM" else _unreadable(index)
@@ -423,9 +423,9 @@ def _is_second(units: str) -> bool:
 
 def _frames(x: xr.DataArray | xr.Dataset) -> Any:
     """Data of the coordinate ``frame`` along time, or None."""
-    if schema.FRAME not in x.coords or x[schema.FRAME].dims != (schema.TIME,):
+    if FRAME not in x.coords or x[FRAME].dims != (TIME,):
         return None
-    return x[schema.FRAME].variable.data
+    return x[FRAME].variable.data
 
 
 def _lazy(data: Any) -> bool:

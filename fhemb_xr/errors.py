@@ -88,3 +88,11 @@ def nearest(name: object, allowed: Iterable[object], n: int = 3) -> str:
         close = get_close_matches(str(name).casefold(), [*spelled], n, cutoff=0.4)
         found = [spelled[c] for c in close] or options[:n]
     return "; the nearest are " + ", ".join(map(str, found)) if found else ""
+
+
+def unlabelled_error(found: object) -> SchemaError:
+    """What to raise where an array without labels, or a whole Dataset, was given."""
+    return SchemaError(
+        f"need an xarray.DataArray, found {type(found).__name__}: name its dimensions with "
+        "xr.DataArray(values, dims=(...)), or choose a variable of the Dataset"
+    )

@@ -6,15 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from fhemb_xr.errors import EmptySelectionError, SchemaError
+from fhemb_xr import clock
+from fhemb_xr.errors import EmptySelectionError, SchemaError, unlabelled_error
 
 VERSION = "1.0"
 """Version of the layout, in ``attrs["fhemb_schema"]``: same major reads, newer minor warns."""
 
-SUBJECT, SESSION, TIME, Y, X = "subject", "session", "time", "y", "x"
+TIME, FRAME, SAMPLING_RATE = clock.TIME, clock.FRAME, clock.SAMPLING_RATE
+SUBJECT, SESSION, Y, X = "subject", "session", "y", "x"
 FEATURE, COMPONENT, BAND, WINDOW, LAG = "feature", "component", "band", "window", "lag"
 HEATMAP, HEIGHT, WIDTH, POSITION, N_TIME = "heatmap", "height", "width", "position", "n_time"
-FRAME, AXIS = "frame", "axis"
+AXIS = "axis"
 PERSON, LANDMARK, XY, AU, POSE = "person", "landmark", "xy", "au", "pose"
 JOINT, PART, EMBEDDED = "joint", "part", "embedding"
 FACE, AUS, HEAD, VIT, SKELETON = "face", "aus", "head", "vit", "skeleton"
@@ -25,7 +27,6 @@ SPLIT, POLICY, POLICY_DIMS, DECIMALS = (
     "decimals",
 )
 EMBEDDING = "embedding"
-SAMPLING_RATE = "sampling_rate"
 THRESHOLD = "temperature_threshold"
 SCHEMA = "fhemb_schema"
 SPEC = "fhemb_spec"
@@ -132,9 +133,7 @@ def sampling_rate(obj: xr.DataArray | xr.Dataset) -> float:
     SchemaError
         If nothing says it, or ``time`` and ``attrs["sampling_rate"]`` say two rates.
     """
-    from fhemb_xr.clock import Clock
-
-    return Clock.of(obj).rate_hz
+    return clock.Clock.of(obj).rate_hz
 
 
 def require_dims(obj: xr.DataArray, *dims: Hashable) -> None:
@@ -167,18 +166,10 @@ def require_real(obj: xr.DataArray) -> None:
         Naming what it is.
     """
     if not isinstance(obj, xr.DataArray):
-        raise unlabelled(obj)
+        raise unlabelled_error(obj)
     if obj.dtype.kind not in "biuf":
         name = "the array" if obj.name is None else repr(obj.name)
         raise SchemaError(f"need real numbers, {name} has dtype {obj.dtype}")
-
-
-def unlabelled(found: object) -> SchemaError:
-    """What to raise where an array without labels, or a whole Dataset, was given."""
-    return SchemaError(
-        f"need an xarray.DataArray, found {type(found).__name__}: name its dimensions with "
-        "xr.DataArray(values, dims=(...)), or choose a variable of the Dataset"
-    )
 
 
 def check_version(attrs: dict[str, object]) -> str | None:
