@@ -7,6 +7,7 @@ from fhemb_xr.diagnostics import show_versions
 from fhemb_xr.io.icechunk_versions import open_version, version, versions
 from fhemb_xr.io.integrity.repair import repair
 from fhemb_xr.io.integrity.verification import verify
+from fhemb_xr.io.own_arrays import recording
 from fhemb_xr.io.privacy.erasure import forget
 from fhemb_xr.io.privacy.pseudonyms import anonymize
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
@@ -91,6 +92,7 @@ __all__ = [
     "prepare",
     "project",
     "reconstruct",
+    "recording",
     "repair",
     "replay",
     "resize",

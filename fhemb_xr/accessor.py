@@ -191,6 +191,7 @@ NOT_METHODS = {
     "open_result",
     "open_version",
     "open_streams",
+    "recording",
     "repair",
     "replay",
     "set_options",

@@ -201,6 +201,22 @@ def check_version(attrs: dict[str, object]) -> str | None:
     )
 
 
+def is_like_recording(ds: xr.Dataset) -> bool:
+    """Whether a Dataset means to be a recording: its heatmap has all dimensions of one."""
+    heat = VARIABLES[HEATMAP]
+    return HEATMAP in ds.data_vars and {*ds[HEATMAP].dims} == {*heat.dims}
+
+
+def ordered(ds: xr.Dataset) -> xr.Dataset:
+    """``ds`` with the dimensions of a recording's variables in their order."""
+    turned = {
+        n: ds[n].transpose(*v.dims)
+        for n, v in VARIABLES.items()
+        if n in ds.data_vars and {*ds[n].dims} == {*v.dims} and ds[n].dims != v.dims
+    }
+    return ds.assign(turned) if turned else ds
+
+
 def validate(ds: xr.Dataset) -> None:
     """Check that ``ds`` is a recording, by names, dims, dtypes and attributes; reads no data.
 

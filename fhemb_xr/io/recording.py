@@ -53,6 +53,7 @@ def open_recording(store: Any, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006
     (dtype('float32'), True)
     """
     ds = opened(store, chunks)
+    ds = schema.ordered(ds)
     schema.validate(ds)
     # taken out of its Dataset, the heatmap must still know its clock
     rate = {schema.SAMPLING_RATE: ds.attrs[schema.SAMPLING_RATE]}

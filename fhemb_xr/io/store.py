@@ -66,6 +66,9 @@ def save(
         Chunks that the workers of this session's Dask client cannot hold.
     ClusterError
         Workers died of a task, or there are none.
+    SchemaError
+        A Dataset whose ``heatmap`` has the dimensions of a recording, and that is none: with
+        everything that is wrong, before anything is computed.
     ValueError
         An unknown mode, a message without a session, a name that cannot be stored, a recording
         with temperatures that cannot be packed, or a result that cannot be resumed.
@@ -163,6 +166,9 @@ def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, Packing]:
     array = str(obj.name or "result") if isinstance(obj, xr.DataArray) else None
     _check_names(obj, array)
     ds = obj.to_dataset(name=array) if isinstance(obj, xr.DataArray) else obj
+    if array is None and schema.is_like_recording(ds):
+        ds = schema.ordered(ds)
+        schema.validate(ds)  # before hours of work, and not when it is opened
     ds = provenance.stamp(ds.drop_encoding(), "save")
     ds.attrs = _plain(ds.attrs) | ({} if array is None else {provenance.ARRAY: array})
     for var in ds.variables.values():

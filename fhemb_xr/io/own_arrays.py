@@ -1,0 +1,316 @@
+"""A recording from arrays that somebody already has: numpy, dask, xarray, one a person."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.clock import Clock
+from fhemb_xr.errors import SchemaError
+
+UNITS: dict[str, tuple[float, float]] = {
+    "degC": (1.0, 0.0), "K": (1.0, -273.15), "degF": (5 / 9, -160 / 9), "cK": (0.01, -273.15),
+}  # fmt: skip
+"""Scale and offset that make °C of a unit."""
+_NAMES = {"celsius": "degC", "°C": "degC", "C": "degC", "kelvin": "K", "Kelvin": "K",
+          "°F": "degF", "F": "degF", "fahrenheit": "degF", "centikelvin": "cK"}  # fmt: skip
+FACES_C = (-30.0, 55.0)
+"""Medians that are taken for °C of faces."""
+CHUNK_BYTES = 2**23
+_DIMS = (schema.SUBJECT, schema.SESSION, schema.TIME, schema.Y, schema.X)
+_BY_NDIM = {3: _DIMS[2:], 4: (schema.SUBJECT, *_DIMS[2:]), 5: _DIMS}
+
+
+def recording(
+    data: Any,
+    *,
+    rate_hz: float | None = None,
+    time: Any = None,
+    subjects: Sequence[Any] | None = None,
+    session: Any = "session",
+    threshold: float | None = None,
+    units: str = "degC",
+    title: str = "",
+) -> xr.Dataset:
+    """Make a valid, lazy recording of your own arrays.
+
+    Parameters
+    ----------
+    data
+        A numpy or dask array ``(time, y, x)``, ``(subject, time, y, x)`` or
+        ``(subject, session, time, y, x)``; an xarray object with these dimensions in any
+        order (of a Dataset its ``heatmap``, or its only such variable); or a dict of subject
+        and array ``(time, y, x)``. People with fewer frames are NaN at the end, smaller frames
+        are centred.
+    rate_hz
+        Frames a second [Hz]; needed where there is no clock.
+    time
+        Moment of each frame [s, or dates]; None: the coordinate ``time`` of an xarray object.
+    subjects
+        Labels; None: those of the dict or the coordinate, or 0, 1, ...
+    session
+        Label of the session; a list of labels where there are several.
+    threshold
+        Lowest temperature of a face [°C].
+    units
+        Unit of the numbers: ``degC``, ``K``, ``degF`` or ``cK`` (0.01 K). The attribute
+        ``units`` of an xarray object goes before the default.
+    title
+        Title of the recording.
+
+    Returns
+    -------
+    Dataset with ``heatmap(subject, session, time, y, x)`` in °C, float32, in chunks of 8 MiB;
+    an array of dask keeps its chunks. :func:`save` stores it.
+
+    Raises
+    ------
+    SchemaError
+        One sentence with everything that is wrong.
+
+    Notes
+    -----
+    Memory: a chunk, and its float32 copy. Tasks: three per chunk. Computes at call: none; of
+    numpy arrays the first frames are looked at, whether they can be °C.
+
+    Examples
+    --------
+    >>> import numpy as np, fhemb_xr as fx
+    >>> anna, ben = np.full((50, 6, 5), 33.0), np.full((40, 6, 5), 306.15)
+    >>> ds = fx.recording({"anna": anna}, rate_hz=25)
+    >>> ds.heatmap.dims, ds.sizes["time"]
+    (('subject', 'session', 'time', 'y', 'x'), 50)
+    >>> round(float(fx.recording({"ben": ben}, rate_hz=25, units="K").heatmap.mean()), 2)
+    33.0
+    """
+    wrong: list[str] = []
+    heat = _labelled(data, wrong)
+    if heat is None:
+        raise _refused(wrong)
+    heat = _with_labels(heat, subjects, session, wrong)
+    heat, hertz = _with_clock(heat, rate_hz, time, wrong)
+    _check_sizes(heat, threshold, wrong)
+    scale = _scale(heat, units, wrong)
+    if wrong:
+        raise _refused(wrong)
+    attrs = {schema.SAMPLING_RATE: hertz, "title": title, schema.SCHEMA: schema.VERSION}
+    attrs |= {} if threshold is None else {schema.THRESHOLD: float(threshold)}
+    made = _celsius(heat, *scale).transpose(*_DIMS)
+    made.attrs = {**schema.VARIABLES[schema.HEATMAP].attrs, schema.SAMPLING_RATE: hertz}
+    ds = made.to_dataset(name=schema.HEATMAP).assign_attrs(attrs)
+    clock = ds[schema.TIME]
+    about = {"axis": "T"} if clock.dtype.kind == "M" else {"units": "s", "axis": "T"}
+    ds = ds.assign_coords({schema.TIME: (schema.TIME, clock.values, about)})
+    schema.validate(ds)
+    return ds
+
+
+def _refused(wrong: Sequence[str]) -> SchemaError:
+    return SchemaError("no recording can be made of this: " + "; ".join(wrong))
+
+
+def _labelled(data: Any, wrong: list[str]) -> xr.DataArray | None:
+    """``data`` with names of its dimensions, or None and what is wrong."""
+    if isinstance(data, Mapping) and not isinstance(data, xr.Dataset):
+        return _of_people(data, wrong)
+    if isinstance(data, xr.Dataset):
+        names = [str(n) for n, v in data.data_vars.items() if set(_DIMS[2:]) <= set(v.dims)]
+        chosen = schema.HEATMAP if schema.HEATMAP in names else names[0] if names else None
+        if chosen is None or (len(names) > 1 and chosen != schema.HEATMAP):
+            found = sorted(map(str, data.data_vars))
+            wrong.append(f"which variable has the frames (time, y, x)? found {found}")
+            return None
+        return data[chosen]
+    if isinstance(data, xr.DataArray):
+        return data
+    if not (hasattr(data, "ndim") and hasattr(data, "dtype")):
+        wrong.append(
+            f"need an array, an xarray object or a dict of them, found {type(data).__name__}"
+        )
+        return None
+    if data.ndim not in _BY_NDIM:
+        wrong.append(
+            f"the array has the shape {tuple(data.shape)}, expected (time, y, x), (subject, "
+            "time, y, x) or (subject, session, time, y, x)"
+        )
+        return None
+    return xr.DataArray(data, dims=_BY_NDIM[data.ndim])
+
+
+def _of_people(people: Mapping[Any, Any], wrong: list[str]) -> xr.DataArray | None:
+    """One array of all, the shorter ones NaN at the end, smaller frames in the middle."""
+    arrays: dict[Any, xr.DataArray] = {}
+    for who, data in people.items():
+        problems: list[str] = []
+        one = None if isinstance(data, Mapping) else _labelled(data, problems)
+        if one is not None:
+            one = one.squeeze([d for d in _DIMS[:2] if one.sizes.get(d) == 1], drop=True)
+        if one is None or set(one.dims) != set(_DIMS[2:]):
+            shape = getattr(data, "shape", type(data).__name__)
+            wrong.append(f"subject {who!r} is no array (time, y, x), found {shape}")
+        elif one.dtype.kind not in "fiu":
+            wrong.append(f"subject {who!r} holds {one.dtype}, no numbers")
+        else:
+            arrays[who] = one.transpose(*_DIMS[2:])
+    if not people:
+        wrong.append("the dict holds nobody")
+    if wrong:
+        return None
+    clocks = [a[schema.TIME].values for a in arrays.values() if schema.TIME in a.coords]
+    longest = max(clocks, key=len) if clocks else None
+    if longest is not None and (
+        len(clocks) < len(arrays) or any((c != longest[: len(c)]).any() for c in clocks)
+    ):
+        wrong.append(
+            "people have different clocks: put them on one with .interp or fx.align, or drop "
+            "the coordinate time"
+        )
+        return None
+    sizes = {d: max(a.sizes[d] for a in arrays.values()) for d in _DIMS[2:]}
+    padded = [_padded(a, sizes) for a in arrays.values()]
+    labels = xr.Variable(schema.SUBJECT, np.array(list(arrays)))
+    out: xr.DataArray = xr.concat(padded, labels, coords="minimal", compat="override",
+                                  join="override", combine_attrs="override")  # fmt: skip
+    return out if longest is None else out.assign_coords({schema.TIME: longest})
+
+
+def _padded(one: xr.DataArray, sizes: Mapping[str, int]) -> xr.DataArray:
+    bare = _lazy(one).drop_vars(list(one.coords))
+    missing = {d: n - one.sizes[d] for d, n in sizes.items()}
+    if not any(missing.values()):
+        return bare
+    if bare.dtype.kind != "f":
+        bare = bare.astype(np.float64)
+    widths: Any = {d: (m // 2, m - m // 2) for d, m in missing.items() if d != schema.TIME}
+    return bare.pad(widths | {schema.TIME: (0, missing[schema.TIME])}, constant_values=np.nan)
+
+
+def _lazy(x: xr.DataArray) -> xr.DataArray:
+    if x.chunks is not None:
+        return x
+    frame = int(np.prod([x.sizes[d] for d in _DIMS[3:] if d in x.sizes])) * x.dtype.itemsize
+    chunks = {d: 1 for d in _DIMS[:2] if d in x.dims}
+    return x.chunk({**chunks, schema.TIME: max(1, CHUNK_BYTES // max(frame, 1))})
+
+
+def _with_labels(
+    heat: xr.DataArray, subjects: Sequence[Any] | None, session: Any, wrong: list[str]
+) -> xr.DataArray:
+    """Subject and session as labelled dimensions."""
+    extra = [str(d) for d in heat.dims if d not in _DIMS]
+    lacking = [d for d in _DIMS[2:] if d not in heat.dims]
+    if extra or lacking:
+        wrong.append(
+            f"the dimensions are {heat.dims}, expected {_DIMS}: rename them with .rename(...)"
+        )
+    sessions = [session] if isinstance(session, str) or np.ndim(session) == 0 else list(session)
+    for dim, asked in ((schema.SUBJECT, subjects), (schema.SESSION, sessions)):
+        if dim not in heat.dims:
+            one = heat.coords[dim].values[()] if dim in heat.coords else None
+            given = asked if asked is not None else [0 if one is None else one]
+            if dim == schema.SESSION and one is not None and session == "session":
+                given = [one]
+            if len(given) == 1:
+                heat = heat.drop_vars(dim, errors="ignore").expand_dims({dim: list(given)})
+                continue
+            wrong.append(f"there is one {dim}, found the labels {list(given)!r}")
+            continue
+        named = dim in heat.indexes
+        if asked is None or (dim == schema.SESSION and session == "session" and named):
+            asked = list(heat.indexes[dim]) if named else range(heat.sizes[dim])
+        if len(asked) != heat.sizes[dim]:
+            wrong.append(f"there are {heat.sizes[dim]} of {dim!r}, {len(asked)} labels")
+            continue
+        if len({str(a) for a in asked}) < len(asked):
+            wrong.append(f"the labels of {dim!r} repeat: {list(asked)!r}")
+        heat = heat.assign_coords({dim: list(asked)})
+    return heat
+
+
+def _with_clock(
+    heat: xr.DataArray, rate_hz: float | None, time: Any, wrong: list[str]
+) -> tuple[xr.DataArray, float]:
+    """The clock as a coordinate, and its rate."""
+    n = heat.sizes.get(schema.TIME, 0)
+    if rate_hz is not None and not _is_positive(rate_hz):
+        wrong.append(f"rate_hz is a positive number of Hz, found {rate_hz!r}")
+        rate_hz = None
+    if time is not None:
+        moments = np.asarray(time)
+        if moments.shape != (n,) or moments.dtype.kind not in "iufM":
+            wrong.append(
+                f"time has one moment for each of {n} frames, found {moments.dtype} of shape "
+                f"{moments.shape}"
+            )
+            return heat, 1.0
+        heat = heat.assign_coords({schema.TIME: moments})
+    if schema.TIME not in heat.coords:
+        told = rate_hz or heat.attrs.get(schema.SAMPLING_RATE)
+        if told is None or not _is_positive(told):
+            if rate_hz is None and schema.TIME in heat.dims:
+                wrong.append("nothing tells the clock: give rate_hz= [Hz] or time= [s]")
+            return heat, 1.0
+        return heat.assign_coords({schema.TIME: np.arange(n) / float(told)}), float(told)
+    heat = heat.assign_attrs({schema.SAMPLING_RATE: rate_hz} if rate_hz else {})
+    try:
+        clock = Clock.of(heat)
+        if clock.regular:
+            return heat, float(clock.rate_hz)
+    except SchemaError as error:
+        wrong.append(str(error))
+        return heat, 1.0
+    elapsed = clock.elapsed
+    if elapsed is not None and not (np.diff(elapsed) > 0).all():
+        k = int(np.flatnonzero(~(np.diff(elapsed) > 0))[0])
+        wrong.append(f"time does not increase after frame {k}")
+    return heat, 1.0 / clock.usual_step_s if clock.usual_step_s > 0 else 1.0
+
+
+def _is_positive(value: Any) -> bool:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return number and bool(np.isfinite(value) and value > 0)
+
+
+def _check_sizes(heat: xr.DataArray, threshold: Any, wrong: list[str]) -> None:
+    if heat.dtype.kind not in "fiu":
+        wrong.append(f"temperatures are real numbers, found {heat.dtype}")
+    if empty := [str(d) for d, n in heat.sizes.items() if not n]:
+        wrong.append(f"nothing is there along {empty}")
+    number = isinstance(threshold, int | float | np.number) and np.isfinite(threshold)
+    if threshold is not None and not number:
+        wrong.append(f"threshold is a temperature [°C], found {threshold!r}")
+
+
+def _scale(heat: xr.DataArray, units: str, wrong: list[str]) -> tuple[float, float]:
+    """Scale and offset of the unit; refused where frames in memory cannot be of it."""
+    said = heat.attrs.get("units")
+    told = _NAMES.get(str(said), str(said)) if said is not None else None
+    asked = _NAMES.get(units, units)
+    if asked not in UNITS:
+        wrong.append(f"units are one of {', '.join(UNITS)}, found {units!r}")
+        return 1.0, 0.0
+    if told in UNITS and told != asked:
+        if asked != "degC":
+            wrong.append(f"units={units!r}, and the array says {said!r}")
+        asked = told
+    scale = UNITS[asked]
+    if heat.dtype.kind in "fiu" and isinstance(heat.variable._data, np.ndarray):
+        first = np.asarray(heat.isel({schema.TIME: slice(0, 8)}).values, np.float64)
+        seen = first[np.isfinite(first)] if schema.TIME in heat.dims else first[:0]
+        middle = float(np.median(seen)) * scale[0] + scale[1] if seen.size else 0.0
+        if not FACES_C[0] <= middle <= FACES_C[1]:
+            wrong.append(
+                f"the numbers are around {middle:g} °C, which no face has: say units "
+                f"({', '.join(UNITS)})"
+            )
+    return scale
+
+
+def _celsius(heat: xr.DataArray, scale: float, offset: float) -> xr.DataArray:
+    lazy = _lazy(heat)
+    kept = lazy.drop_vars([n for n in lazy.coords if n not in _DIMS])
+    if (scale, offset) == (1.0, 0.0):
+        return kept.astype(np.float32)
+    return (kept.astype(np.float64) * scale + offset).astype(np.float32)
