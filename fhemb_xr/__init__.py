@@ -50,6 +50,7 @@ from fhemb_xr.ops.time_frequency.wavelet_coefficients import (
     wavelet_coefficients,
 )
 from fhemb_xr.options import set_options
+from fhemb_xr.warm import warm
 
 __version__ = "0.1.0"
 __all__ = [
@@ -113,6 +114,7 @@ __all__ = [
     "verify",
     "version",
     "versions",
+    "warm",
     "warping_path",
     "wavelet_bands",
     "wavelet_coefficients",

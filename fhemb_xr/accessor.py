@@ -199,5 +199,6 @@ NOT_METHODS = {
     "verify",
     "version",
     "versions",
+    "warm",
 }
 """Public functions that do not act on an xarray object."""

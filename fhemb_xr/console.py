@@ -39,6 +39,7 @@ def reporting(as_json: bool) -> Iterator[Callable[..., None]]:
         yield say
     except (FhembError, ValueError, KeyError, OSError, MemoryError, ImportError) as error:
         text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+        text = text.replace("mode='w' replaces it", "--overwrite replaces it")
         if as_json:
             print(json.dumps({"error": {"code": type(error).__name__, "message": text}}))
         else:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from fhemb_xr.cluster import leftovers
 
@@ -59,9 +60,25 @@ def checks() -> Iterator[Check]:
         "OK" if free > 5 else "WARN",
         f"{free:.0f} GiB free for temporary files",
     )
+    yield _compiled_code()
     left = len(leftovers())
     text = f"{left} folders of killed workers, maybe of faces: the next cluster removes them"
     yield "spilled data", "WARN" if left else "OK", text if left else "none is left"
+
+
+def _compiled_code() -> Check:
+    """Where compiled kernels are kept, and how many there are."""
+    from fhemb_xr.kernels import _jit
+
+    folder = _jit.cache_folder()
+    if folder is None:
+        text = f"not kept: each process compiles; {_jit.SWITCH} names a private folder"
+        return "compiled code", "WARN", text
+    kept = [p.stat().st_size for p in folder.rglob("*.nbc")]
+    place = str(folder).replace(str(Path.home()), "~", 1)
+    if not kept:
+        return "compiled code", "OK", f"none yet in {place}: fhemb doctor --warm fills it"
+    return "compiled code", "OK", f"{len(kept)} kernels, {sum(kept) / 2**20:.0f} MiB in {place}"
 
 
 def _version(name: str) -> str:

@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 it failed or a check did, 2 the command was misused.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import entry_points
@@ -11,11 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from fhemb_xr.cli import pair, stores
+from fhemb_xr.cli import info, pair, stores
 from fhemb_xr.console import Json, reporting, talk
 
 app = typer.Typer(
@@ -45,6 +42,12 @@ def embed(
     wavelet: Annotated[str, typer.Option(help="Wavelet, or none.")] = "db4",
     level: int = 8,
     bands: Annotated[str, typer.Option(help="Bands in pywt order, or all.")] = "2,3,5",
+    transform: Annotated[
+        str, typer.Option(help="dwt, or modwt: bands of people compared in time.")
+    ] = "dwt",
+    seconds: Annotated[
+        str | None, typer.Option(help="Part of the recording, start:stop [s].")
+    ] = None,
     overwrite: Overwrite = False,
     workers: Workers = 0,
     memory: Memory = "2GiB",
@@ -54,7 +57,9 @@ def embed(
     with reporting(as_json) as report:
         import fhemb_xr as fx
 
-        ds = fx.select(fx.open_recording(recording), subjects=_ids(subjects))
+        ds = fx.select(
+            fx.open_recording(recording), subjects=_ids(subjects), seconds=_interval(seconds)
+        )
         emb = fx.embed(
             ds,
             _names(features),
@@ -62,6 +67,7 @@ def embed(
             wavelet=None if wavelet == "none" else wavelet,
             level=level,
             bands=None if wavelet == "none" else _bands(bands),
+            transform=transform,
         )
         with _cluster(workers, memory), _progress("Embedding", workers):
             fx.save(emb, out, mode="w" if overwrite else "w-")
@@ -132,73 +138,38 @@ def report(
             path = page.report(
                 ds,
                 emb,
-                found["relation"],
+                found["relation"] if hasattr(found, "data_vars") else found,
                 out / "report.html",
                 subject=None if subject is None else _ids(subject)[0],
                 faces=faces,
-                clusters=found["cluster"],
+                clusters=found.get("cluster") if hasattr(found, "data_vars") else None,
             )
         say(report=str(path))
 
 
-@app.command(epilog="Example: fhemb info don.zarr --json")
-def info(store: Path, as_json: Json = False) -> None:
-    """What a store holds; reads no data."""
-    with reporting(as_json) as say:
-        import fhemb_xr as fx
-        from fhemb_xr.budget import human
-
-        ds = fx.open_result(store)
-        ds = ds.to_dataset(name=ds.name or "result") if not hasattr(ds, "data_vars") else ds
-        if not as_json:
-            table = Table("variable", "dimensions", "dtype", "size", "unit")
-            for name, var in ds.variables.items():
-                dims = " × ".join(f"{d} {n}" for d, n in var.sizes.items())
-                table.add_row(
-                    str(name),
-                    dims,
-                    str(var.dtype),
-                    human(var.nbytes),
-                    var.attrs.get("units", ""),
-                )
-            Console().print(table)
-        wanted = (
-            "title",
-            "fhemb_kind",
-            "fhemb_schema",
-            "fhemb_sensitivity",
-            "sampling_rate",
-            "temperature_threshold",
-        )
-        say(**{k: ds.attrs[k] for k in wanted if k in ds.attrs}, sizes=_sizes(ds))
-
+app.command(epilog="Example: fhemb info don.zarr --json")(info.info)
+app.command(epilog="Example: fhemb doctor --warm")(info.doctor)
 
 for _command in stores.COMMANDS:
     app.command(_command.__name__, epilog=stores.EXAMPLES[_command.__name__])(_command)
 
 
-@app.command(epilog="Example: fhemb doctor")
-def doctor(as_json: Json = False) -> None:
-    """What is installed, whether the configuration is safe, whether a database answers."""
-    from fhemb_xr.diagnostics import checks
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
 
-    rows = list(checks())
-    for point in entry_points(group="fhemb.checks"):
-        try:
-            rows += list(point.load()())
-        except ImportError as missing:
-            rows.append((point.name, "SKIP", f"{missing.name} is not installed"))
-    if as_json:
-        print(
-            json.dumps([dict(zip(("check", "state", "found"), r, strict=True)) for r in rows])
-        )
-    else:
-        table = Table("check", "state", "found")
-        colours = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
-        for name, state, found in rows:
-            table.add_row(name, f"[{colours.get(state, 'dim')}]{state}[/]", found)
-        Console().print(table)
-    raise typer.Exit(1 if any(state == "FAIL" for _, state, _ in rows) else 0)
+        print(f"fhemb_xr {version('fhemb_xr')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Lazy analysis of facial heatmaps: database, embedding, similarity, report."""
 
 
 def main() -> None:
@@ -293,6 +264,17 @@ def _bands(text: str) -> Any:
         raise ValueError(
             f"bands are numbers with commas between, or all, found {text!r}"
         ) from None
+
+
+def _interval(text: str | None) -> tuple[float, float] | None:
+    """``'400:440'`` → ``(400.0, 440.0)``."""
+    if text is None:
+        return None
+    try:
+        start, stop = (float(t) for t in text.split(":"))
+    except ValueError:
+        raise ValueError(f"seconds are start:stop, such as 400:440, found {text!r}") from None
+    return start, stop
 
 
 def _expanded(text: str, emb: Any) -> list[str]:

@@ -86,8 +86,9 @@ def forget(
     with reporting(as_json) as say:
         from fhemb_xr.io.privacy.erasure import forget as erase
 
-        names = ", ".join(p.name for p in stores)
-        if not yes:
+        holders = [p.name for p in stores if _holds(p, subject)]
+        if not yes and holders:
+            names = ", ".join(holders)
             typer.confirm(f"Remove {subject} from {names} for ever?", abort=True, err=True)
         done = erase(subject, *stores)
         if as_json:
@@ -97,6 +98,17 @@ def forget(
             talk.print(_told(one), markup=False, highlight=False, soft_wrap=True)
         if not any(d.found for d in done):
             talk.print(f"{subject!r} is in none of them: is the label right?", markup=False)
+
+
+def _holds(store: Path, subject: str) -> bool:
+    """Whether the person may be in a store; looked at before anything is asked."""
+    from fhemb_xr.errors import StoreError
+    from fhemb_xr.io.privacy import erasure
+
+    try:
+        return bool(erasure.places(store, subject))
+    except StoreError:
+        return True  # what cannot be read is said by the erasure itself
 
 
 def _told(one: "Erasure") -> str:

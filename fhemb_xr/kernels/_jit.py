@@ -15,12 +15,14 @@ import os
 import shutil
 import stat
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core import event
 
 F = TypeVar("F", bound=Callable[..., Any])
 SWITCH = "FHEMB_JIT_CACHE"
@@ -80,6 +82,47 @@ def _sweep(root: Path, used: Path) -> None:
     for path in root.iterdir():
         if path != used and len(path.name) == 16 and path.stat().st_mtime < limit:
             shutil.rmtree(path, ignore_errors=True)
+
+
+_PATIENCE_S = 1.0
+"""Seconds of compiling after which a word is said."""
+
+
+class _Word(event.Listener):  # type: ignore[misc]
+    """Says that a first call compiles, once a process, where somebody is looking."""
+
+    def __init__(self) -> None:
+        self.timers: dict[int, tuple[int, threading.Timer]] = {}  # by thread: depth, timer
+        self.said = False
+
+    def on_start(self, event: Any) -> None:
+        thread = threading.get_ident()
+        if thread in self.timers:
+            depth, timer = self.timers[thread]
+        else:
+            depth, timer = 0, threading.Timer(_PATIENCE_S, self.say)
+            timer.daemon = True
+            timer.start()
+        self.timers[thread] = depth + 1, timer
+
+    def on_end(self, event: Any) -> None:
+        thread = threading.get_ident()
+        depth, timer = self.timers.pop(thread, (1, None))
+        if depth > 1 and timer is not None:
+            self.timers[thread] = depth - 1, timer
+        elif timer is not None:
+            timer.cancel()
+
+    def say(self) -> None:
+        """To stderr, if it is a terminal or a notebook."""
+        if self.said or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+            return
+        self.said = True
+        kept = "once" if cache_folder() else f"in every session, as {SWITCH} keeps nothing"
+        sys.stderr.write(f"fhemb_xr: compiling, {kept} (fx.warm() does all of it) …\n")
+
+
+event.register("numba:compile", _Word())
 
 
 def _compiled(function: F, **options: Any) -> F:

@@ -108,6 +108,14 @@ def forget(subject: int | str, *stores: Any) -> list[Erasure]:
     return [_forget(subject, store) for store in stores]
 
 
+def places(store: Any, subject: int | str) -> list[str]:
+    """Axes of people of a local store on which the person is; changes nothing."""
+    path = atomic_files.local_path(store)
+    if path is None or not (path / manifest.ROOT).is_file():
+        raise StoreError(f"there is no store {str(store)!r}: is the path right?")
+    return list(_places(_opened(path)[0], subject)[0])
+
+
 def _forget(subject: int | str, store: Any) -> Erasure:
     path = atomic_files.local_path(store)
     if path is None:

@@ -1,0 +1,132 @@
+"""``fhemb info`` and ``fhemb doctor``: what is in a store, and what is on this machine."""
+
+import json
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fhemb_xr.console import Json, reporting, talk
+
+
+def info(store: Path, as_json: Json = False) -> None:
+    """What a store holds, or which stores a folder holds; reads no data."""
+    with reporting(as_json) as say:
+        import fhemb_xr as fx
+
+        inside = _stores_in(store)
+        if inside:
+            if not as_json:
+                Console().print(_listed(inside))
+            say(stores=inside if as_json else len(inside))
+            return
+        ds = fx.open_result(store)
+        ds = ds.to_dataset(name=ds.name or "result") if not hasattr(ds, "data_vars") else ds
+        if as_json:
+            say(**_told(ds))
+            return
+        Console().print(_variables(ds))
+        wanted = (
+            "title", "fhemb_kind", "fhemb_schema", "fhemb_sensitivity", "sampling_rate",
+            "temperature_threshold",
+        )  # fmt: skip
+        say(**{k: ds.attrs[k] for k in wanted if k in ds.attrs}, sizes=_sizes(ds))
+
+
+def _stores_in(folder: Path) -> dict[str, str]:
+    """Stores in a folder that is none itself, and what each is."""
+    if not folder.is_dir() or (folder / "zarr.json").is_file():
+        return {}
+    found = {}
+    for path in sorted(folder.iterdir()):
+        root = path / "zarr.json"
+        if root.is_file():
+            attrs = json.loads(root.read_text()).get("attributes", {})
+            found[path.name] = str(attrs.get("fhemb_kind", "a Zarr store"))
+    return found
+
+
+def _listed(stores: dict[str, str]) -> Table:
+    table = Table("store", "kind")
+    for name, kind in stores.items():
+        table.add_row(name, kind)
+    return table
+
+
+def _variables(ds: Any) -> Table:
+    from fhemb_xr.budget import human
+
+    table = Table("variable", "dimensions", "dtype", "size", "unit")
+    for name, var in ds.variables.items():
+        dims = " × ".join(f"{d} {n}" for d, n in var.sizes.items())
+        unit = str(var.attrs.get("units", ""))
+        table.add_row(str(name), dims, str(var.dtype), human(var.nbytes), unit)
+    return table
+
+
+def _told(ds: Any) -> dict[str, Any]:
+    """All of a store that is no data: sizes, variables, labels, attributes."""
+    variables = {
+        str(name): {
+            "dims": list(map(str, var.dims)),
+            "dtype": str(var.dtype),
+            "bytes": var.nbytes,
+            "units": var.attrs.get("units"),
+        }
+        for name, var in ds.variables.items()
+    }
+    labels = {
+        str(d): ds[d].values.tolist()
+        for d in ("subject", "session", "feature", "band")
+        if d in ds.coords and ds[d].ndim
+    }
+    rate = ds.attrs.get("sampling_rate")
+    rate = rate if rate is not None else next(
+        (v.attrs["sampling_rate"] for v in ds.data_vars.values() if "sampling_rate" in v.attrs),
+        None,
+    )  # fmt: skip
+    attrs = {str(k): v for k, v in ds.attrs.items()}
+    return {
+        **attrs, "sampling_rate": rate, "sizes": _sizes(ds), "variables": variables,
+        "labels": labels, "attributes": attrs,
+    }  # fmt: skip
+
+
+def _sizes(ds: Any) -> dict[str, int]:
+    return {str(k): n for k, n in ds.sizes.items()}
+
+
+def doctor(
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Compile now what analyses need, and keep it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What is installed, whether the configuration is safe, whether a database answers."""
+    from fhemb_xr.diagnostics import checks
+
+    if warm:
+        from fhemb_xr.warm import warm as compile_all
+
+        with talk.status("Compiling, once …"):
+            spent = sum(compile_all().values())
+        talk.print(f"[bold]compiled[/] in {spent:.1f} s", highlight=False)
+    rows = list(checks())
+    for point in entry_points(group="fhemb.checks"):
+        try:
+            rows += list(point.load()())
+        except ImportError as missing:
+            rows.append((point.name, "SKIP", f"{missing.name} is not installed"))
+    if as_json:
+        keys = ("check", "state", "found")
+        print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
+    else:
+        table = Table("check", "state", "found")
+        colours = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
+        for name, state, found in rows:
+            table.add_row(name, f"[{colours.get(state, 'dim')}]{state}[/]", found)
+        Console().print(table)
+    raise typer.Exit(1 if any(state == "FAIL" for _, state, _ in rows) else 0)
