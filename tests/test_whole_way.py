@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -130,6 +131,11 @@ def test_readme__shell_commands_are_real():
     for program, *words in filter(None, lines):
         if program == "make":
             assert re.search(rf"^{words[0]}:", makefile, re.MULTILINE), words
+            continue
+        if program in ("pip", "jupyter"):  # installs, or never ends
+            extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+            asked = {e for w in words for e in re.findall(r"\[([\w,]+)\]", w)}
+            assert asked <= set(extras["optional-dependencies"])
             continue
         assert program == "fhemb"
         name = words[:2] if words[0] == "ingest" else words[:1]
