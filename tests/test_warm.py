@@ -3,14 +3,7 @@
 import sys
 import threading
 
-import fhemb_xr as fx
 from fhemb_xr.kernels import _jit
-
-
-def test_warm__runs_the_usual_analyses():
-    spent = fx.warm()
-    assert {"features", "eigenfaces", "bands", "modwt", "lags", "dtw"} == set(spent)
-    assert all(s >= 0 for s in spent.values())
 
 
 def test_compiling__is_said_once_and_only_after_a_while(monkeypatch, capsys):

@@ -133,7 +133,7 @@ def report(
         from fhemb_xr.plot.report import page
 
         ds, emb = fx.open_recording(recording), fx.open_embedding(embedding)
-        found = fx.open_result(relation)
+        found: Any = fx.open_result(relation)  # of `fhemb similarity`, or a matrix alone
         with _progress("Drawing", 0):
             path = page.report(
                 ds,

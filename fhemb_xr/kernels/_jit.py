@@ -88,7 +88,7 @@ _PATIENCE_S = 1.0
 """Seconds of compiling after which a word is said."""
 
 
-class _Word(event.Listener):  # type: ignore[misc]
+class _Word(event.Listener):
     """Says that a first call compiles, once a process, where somebody is looking."""
 
     def __init__(self) -> None:
