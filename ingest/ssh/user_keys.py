@@ -55,7 +55,10 @@ def opened(path: Path, phrase: str | None) -> Any:
             if phrase is not None:
                 why = "cannot be opened: wrong SSH_PASSPHRASE"
     if not why:
-        raise _locked(path)
+        why = (
+            "has a passphrase: set SSH_PASSPHRASE, or TUNNEL=openssh if your SSH agent has "
+            "opened the key"
+        )
     raise ConfigError(f"the key {str(path)!r} {why}")
 
 

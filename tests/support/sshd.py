@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -60,7 +60,8 @@ def sshd(keys, folder):
         yield server
     finally:
         for session in server.sessions():
-            session.kill()
+            with suppress(psutil.NoSuchProcess):  # it ended with another one
+                session.kill()
         process.terminate()
         process.wait()
 
