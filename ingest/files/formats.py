@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from fhemb_xr.errors import SourceError
-from ingest.files import hdf5_files, numpy_files, scipy_files
+from ingest.files import hdf5_files, numpy_files, scipy_files, tiff_files
 from ingest.files.contents import Contents, guarded
 
 Opener = Callable[[Path, ExitStack], Contents]
@@ -21,6 +21,12 @@ def _netcdf(path: Path, stack: ExitStack) -> Contents:
     return opener(path, stack)
 
 
+def _video(path: Path, stack: ExitStack) -> Contents:
+    from ingest.files.video_files import open_frames  # xarray takes its time to import
+
+    return open_frames(path, stack)
+
+
 _KINDS: dict[str, tuple[str, Opener]] = {
     ".npy": ("NumPy", numpy_files.open_npy),
     ".npz": ("NumPy", numpy_files.open_npz),
@@ -31,6 +37,12 @@ _KINDS: dict[str, tuple[str, Opener]] = {
     ".nc": ("NetCDF", _netcdf),
     ".nc4": ("NetCDF", _netcdf),
     ".cdf": ("NetCDF", _netcdf),
+    ".tif": ("TIFF", tiff_files.open_tiff),
+    ".tiff": ("TIFF", tiff_files.open_tiff),
+    ".mkv": ("video", _video),
+    ".mp4": ("video", _video),
+    ".avi": ("video", _video),
+    ".mov": ("video", _video),
 }
 
 

@@ -1,0 +1,57 @@
+"""Stacks of grey TIFF pages, 16 bits or floats, read a few pages at a time by tifffile."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhemb_xr.errors import SourceError
+from ingest.files.contents import Contents, needed
+
+
+class _Pages:
+    """Pages of one shape as rows ``(time, y, x)``."""
+
+    def __init__(self, file: Any, n_pages: int, shape: tuple[int, int], dtype: Any) -> None:
+        self._file = file
+        self.shape, self.dtype = (n_pages, *shape), np.dtype(dtype)
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        places = range(*rows.indices(self.shape[0]))
+        if not places:
+            return np.empty((0, *self.shape[1:]), self.dtype)
+        return np.asarray(self._file.asarray(key=places)).reshape(-1, *self.shape[1:])
+
+
+def open_tiff(path: Path, stack: ExitStack) -> Contents:
+    """The pages of a TIFF as one stack, named after the file; ImageJ tells the interval."""
+    tifffile = needed("tifffile", "TIFF files", "camera")
+    try:
+        file = stack.enter_context(tifffile.TiffFile(path))
+        pages = len(file.pages)
+        first = file.pages[0]
+        shapes = {series.shape[-2:] for series in file.series}
+    except (tifffile.TiffFileError, IndexError) as error:
+        raise SourceError(f"cannot read {path.name!r}: {error or 'it has no page'}") from None
+    if len(shapes) > 1 or first.ndim != 2:
+        raise SourceError(
+            f"{path.name!r} is a TIFF with pages of the shape {first.shape} in {len(shapes)} "
+            "sizes: expected grey pages (y, x) of one size"
+        )
+    if pages == 1 and len(_tiffs(path.parent)) > 1:
+        raise SourceError(
+            f"{path.name!r} is one frame of several in its folder: write all into one TIFF, "
+            "e.g. with tifffile.imwrite, a stack is what is read"
+        )
+    about: dict[str, Any] = file.imagej_metadata or {}
+    step = about.get("finterval")
+    known = isinstance(step, int | float) and step > 0
+    seconds = np.arange(pages) * float(step or 0) if known else None
+    rows = _Pages(file, pages, first.shape, first.dtype)
+    return Contents({path.stem: rows}, seconds=seconds)
+
+
+def _tiffs(folder: Path) -> list[Path]:
+    return [p for p in folder.iterdir() if p.suffix.lower() in (".tif", ".tiff")]
