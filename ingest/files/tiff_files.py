@@ -48,7 +48,7 @@ def open_tiff(path: Path, stack: ExitStack) -> Contents:
     about: dict[str, Any] = file.imagej_metadata or {}
     step = about.get("finterval")
     known = isinstance(step, int | float) and step > 0
-    seconds = np.arange(pages) * float(step or 0) if known else None
+    seconds = np.asarray(np.arange(pages) * float(step or 0), np.float64) if known else None
     rows = _Pages(file, pages, first.shape, first.dtype)
     return Contents({path.stem: rows}, seconds=seconds)
 
