@@ -12,9 +12,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
-from fhemb_xr.errors import SourceError
+from fhemb_xr.errors import ConfigError, SourceError
 from fhemb_xr.typing import F64, Ints
-from ingest.files.contents import needed
 
 
 def open_video(path: Path | str, *, gray: bool = True, block_frames: int = 250) -> xr.DataArray:
@@ -104,7 +103,12 @@ class _About:
 
 
 def _opened(path: Path | str) -> Any:
-    av = needed("av", "videos", "streams")
+    try:
+        import av
+    except ImportError:
+        raise ConfigError(
+            "videos are read by av, which is not installed: pip install 'fhemb_xr[streams]'"
+        ) from None
     name = Path(path).name
     try:
         container = av.open(str(path))
