@@ -68,7 +68,9 @@ def put(block: Any, target: Target, block_id: tuple[int, ...] = ()) -> NDArray[n
     return np.full((1,) * np.ndim(block), target.write(block, block_id))
 
 
-def marks(ds: xr.Dataset, store: Any, *, keep_empty: bool) -> dict[str, da.Array]:
+def marks(
+    ds: xr.Dataset, store: Any, *, keep_empty: bool, group: str = ""
+) -> dict[str, da.Array]:
     """The work of writing every lazy variable of ``ds``, as arrays with one mark a file.
 
     Parameters
@@ -79,9 +81,12 @@ def marks(ds: xr.Dataset, store: Any, *, keep_empty: bool) -> dict[str, da.Array
         Path as text, or a Zarr store, with the metadata of all arrays.
     keep_empty
         As for :class:`Target`.
+    group
+        Group of the store that holds the arrays.
     """
+    start = f"{group}/" if group else ""
     return {
-        str(name): _marked(var.data, Target(store, str(name), keep_empty))
+        str(name): _marked(var.data, Target(store, f"{start}{name}", keep_empty))
         for name, var in ds.variables.items()
         if isinstance(var.data, da.Array)
     }

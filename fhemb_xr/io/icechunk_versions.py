@@ -36,6 +36,11 @@ def is_session(store: Any) -> bool:
     return kind.__module__.startswith("icechunk.") and hasattr(kind, "commit")
 
 
+def is_store(store: Any) -> bool:
+    """Whether a Zarr store is that of an icechunk session; imports nothing."""
+    return type(store).__module__.startswith("icechunk.")
+
+
 @contextmanager
 def version(path: str | Path, message: str, *, branch: str = "main") -> Iterator[Any]:
     """Write a new version of a store on this machine: all that is saved inside, or nothing.

@@ -1,8 +1,11 @@
 """Where a result comes from: attributes without a path, a host or a person."""
 
 import datetime
+import hashlib
 import importlib.metadata
+import json
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +16,10 @@ from fhemb_xr.errors import SchemaError
 from fhemb_xr.io import sensitivity
 
 UUID, KIND, ARRAY = "fhemb_uuid", "fhemb_kind", "fhemb_array"
+SOURCES = "fhemb_sources"
+"""Attribute with the uuids of the stores that a result was made from."""
+DIGEST = "fhemb_spec_sha256"
+"""Attribute with the digest of the specification of a result, where it has one."""
 
 
 def kind(obj: xr.Dataset) -> str:
@@ -41,20 +48,38 @@ def _is_recording(ds: xr.Dataset) -> bool:
     return True
 
 
-def stamp(ds: xr.Dataset, operation: str) -> xr.Dataset:
-    """``ds`` with a new uuid, its mark, and one line more of history.
+def stamp(ds: xr.Dataset, operation: str, read: Sequence[str] = ()) -> xr.Dataset:
+    """``ds`` with a new uuid, its mark, its sources, and one line more of history.
 
-    The line tells time, version, what was done, and to which uuid.
+    The line gives the time, the version, what was done, and the uuids it was made from.
+
+    Parameters
+    ----------
+    ds
+        A result.
+    operation
+        What was done, a word.
+    read
+        Uuids of the stores that its tasks read.
     """
     found = {**ds.attrs}
     for var in ds.data_vars.values():
         found = {**var.attrs, **found}
-    sources = [found[UUID]] if UUID in found else []
+    sources = list(dict.fromkeys([*([found[UUID]] if UUID in found else []), *read]))
+    if str(found.get(schema.HISTORY, "")).endswith(" anonymize"):
+        sources = []  # a link to the store with the names would undo it
     done = line(operation + (f" of {' '.join(sources)}" if sources else ""))
     earlier = [h for h in (found.get(schema.HISTORY),) if h]
+    spec = found.get(schema.SPEC)
+    made: dict[str, Any] = {SOURCES: sources} if sources else {}
+    if spec is not None:
+        text = spec if isinstance(spec, str) else json.dumps(plain(spec), sort_keys=True)
+        made[DIGEST] = hashlib.sha256(text.encode()).hexdigest()
+    kept = {k: v for k, v in ds.attrs.items() if k not in (SOURCES, DIGEST)}
     return ds.assign_attrs(
         {
-            **ds.attrs,
+            **kept,
+            **made,
             schema.SCHEMA: schema.VERSION,
             KIND: kind(ds),
             schema.SENSITIVITY: sensitivity.of(ds),

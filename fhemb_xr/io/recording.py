@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,26 @@ from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import encoding, icechunk_versions, provenance
 from fhemb_xr.io.formats import codecs, decimals, manifest
 from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.remote import inventory, places, replacement
 
 
-def open_recording(store: Any, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006  (xarray's own)
+def open_recording(
+    store: Any,
+    *,
+    chunks: Any = {},  # noqa: B006  (xarray's own)
+    storage_options: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
     """Open a recording, checked and lazy.
 
     Parameters
     ----------
     store
-        A path, or anything else that :func:`xarray.open_zarr` takes.
+        Path, address such as ``"s3://bucket/a.zarr"``, zip file, or any Zarr store.
     chunks
-        As in :func:`xarray.open_zarr`; ``{}``: the chunks on disk, about 1000 frames of one
-        person. With ``None`` the arrays are xarray's own lazily indexed ones, without dask.
+        Chunks as in :func:`xarray.open_zarr`; ``{}``: the chunks on disk, about 1000 frames of
+        one person. With ``None`` the arrays are xarray's own lazily indexed ones, without dask.
+    storage_options
+        Options of the file system of an address, as fsspec takes them.
 
     Returns
     -------
@@ -52,7 +61,7 @@ def open_recording(store: Any, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006
     >>> ds.heatmap.dtype, ds.heatmap.chunks is not None
     (dtype('float32'), True)
     """
-    ds = opened(store, chunks)
+    ds = opened(store, chunks, storage_options)
     ds = schema.ordered(ds)
     schema.validate(ds)
     # taken out of its Dataset, the heatmap must still know its clock
@@ -60,8 +69,15 @@ def open_recording(store: Any, *, chunks: Any = {}) -> xr.Dataset:  # noqa: B006
     return ds.assign({schema.HEATMAP: ds[schema.HEATMAP].assign_attrs(rate)})
 
 
-def open_embedding(store: Any) -> xr.DataArray:
+def open_embedding(
+    store: Any, *, storage_options: Mapping[str, Any] | None = None
+) -> xr.DataArray:
     """Open an embedding: ``embedding(subject, session, time, feature)``, lazy.
+
+    Parameters
+    ----------
+    store, storage_options
+        As for :func:`open_recording`.
 
     Raises
     ------
@@ -81,15 +97,22 @@ def open_embedding(store: Any) -> xr.DataArray:
     ...     fx.open_embedding(f"{folder}/emb.zarr").feature.values.tolist()
     ['mean', 'p50']
     """
-    found = open_result(store)
+    found = open_result(store, storage_options=storage_options)
     if not isinstance(found, xr.DataArray) or found.name != schema.EMBEDDING:
         is_now = found.attrs.get(provenance.KIND, "something else")
         raise SchemaError(f"expected an embedding, the store holds a {is_now}")
     return found
 
 
-def open_result(store: Any) -> xr.DataArray | xr.Dataset:
+def open_result(
+    store: Any, *, storage_options: Mapping[str, Any] | None = None
+) -> xr.DataArray | xr.Dataset:
     """Open anything that :func:`save` stored, as what it was: a DataArray or a Dataset.
+
+    Parameters
+    ----------
+    store, storage_options
+        As for :func:`open_recording`.
 
     Raises
     ------
@@ -109,29 +132,37 @@ def open_result(store: Any) -> xr.DataArray | xr.Dataset:
     ...     fx.open_result(f"{folder}/x.zarr").name
     'score'
     """
-    ds = opened(store, {})
+    ds = opened(store, {}, storage_options)
     name = ds.attrs.get(provenance.ARRAY)
     if name is None:
         return ds
-    names = (provenance.KIND, provenance.UUID, schema.HISTORY, schema.SENSITIVITY)
+    names = (
+        provenance.KIND, provenance.UUID, provenance.SOURCES, provenance.DIGEST,
+        schema.HISTORY, schema.SENSITIVITY,
+    )  # fmt: skip
     about = {k: ds.attrs[k] for k in names if k in ds.attrs}
     found: xr.DataArray = ds[name].assign_attrs(about)
     return found
 
 
-def opened(store: Any, chunks: Any) -> xr.Dataset:
+def opened(
+    store: Any, chunks: Any, storage_options: Mapping[str, Any] | None = None
+) -> xr.Dataset:
     """Any finished store of this version, with labels loaded and what is packed unpacked."""
-    store = icechunk_versions.store_of(store)
+    store = places.to_read(icechunk_versions.store_of(store), storage_options)
     local = atomic_files.local_path(store)
     where = store if local is None else local
     attrs = _attributes(where, local)
+    how: dict[str, Any] = {}
     if local is not None:
         from fhemb_xr.io.local.read_guard import Generation
 
         _check_files(local, attrs)
         where = Generation(local, attrs)
+    elif not icechunk_versions.is_store(store):
+        where, how = _guarded(store, attrs)
     try:
-        plain = _zarr(where, chunks=None)
+        plain = _zarr(where, chunks=None, **how)
         ds = _named(plain)
     except _UNREADABLE as error:
         raise StoreError(
@@ -139,14 +170,14 @@ def opened(store: Any, chunks: Any) -> xr.Dataset:
             "what can be done"
         ) from None
     if chunks is not None:
-        lazy = _zarr(where, chunks=chunks)
+        lazy = _zarr(where, chunks=chunks, **how)
         ds = lazy.assign_coords({n: c for n, c in ds.coords.items() if c.ndim < 2})
         ds.attrs = _public(ds.attrs)
-    ds = _exact(ds, plain, where)
+    ds = _exact(ds, plain, where, how)
     if schema.HEATMAP not in plain or not _is_packed(plain[schema.HEATMAP]):
         return _plainly(ds, chunks)
     others = [n for n in plain.variables if n != schema.HEATMAP]
-    raw = _zarr(where, chunks=chunks, mask_and_scale=False, drop_variables=others)
+    raw = _zarr(where, chunks=chunks, mask_and_scale=False, drop_variables=others, **how)
     return _plainly(ds.assign({schema.HEATMAP: _unpacked(raw)}), chunks)
 
 
@@ -165,21 +196,35 @@ def _plainly(ds: xr.Dataset, chunks: Any) -> xr.Dataset:
     return ds
 
 
+def _guarded(store: Any, attrs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A Zarr store that says what is lost or replaced, and the group to read in it."""
+    from fhemb_xr.io.remote.generation import RemoteGeneration
+
+    path = attrs.get(replacement.AT, "")
+    inventory.require_whole(store, path, attrs)
+    return RemoteGeneration(store, path, attrs), {"group": path} if path else {}
+
+
 def _zarr(where: Any, **how: Any) -> xr.Dataset:
     with codecs.reading(getattr(where, "root", None)), warnings.catch_warnings():
-        # zarr takes the file that a writer is about to rename for a foreign object
-        warnings.filterwarnings("ignore", r"Object at .*\.partial", UserWarning)
+        # zarr takes the file that a writer is about to rename for a foreign object, and what
+        # file managers leave on every shared disk
+        warnings.filterwarnings("ignore", _FOREIGN, UserWarning)
         ds: xr.Dataset = xr.open_zarr(where, consolidated=False, **how)
     return ds
 
 
-def _exact(ds: xr.Dataset, plain: xr.Dataset, where: Any) -> xr.Dataset:
+_FOREIGN = r"Object at (.*\.partial|(.*/)?(\.[^/ ]*|Thumbs\.db|desktop\.ini)) "
+"""Start of zarr's warning about files that hold nothing of the store."""
+
+
+def _exact(ds: xr.Dataset, plain: xr.Dataset, where: Any, how: dict[str, Any]) -> xr.Dataset:
     """``ds`` with decimals as the float32 that they were."""
     packed = [n for n, v in plain.data_vars.items() if decimals.is_packed(v)]
     if not packed:
         return ds
     others = [n for n in plain.variables if n not in packed]
-    raw = _zarr(where, chunks=None, mask_and_scale=False, drop_variables=others)
+    raw = _zarr(where, chunks=None, mask_and_scale=False, drop_variables=others, **how)
     for name in packed:
         exact = decimals.decoded(raw[name].variable)
         chunks = ds[name].chunksizes
@@ -223,7 +268,8 @@ def _named(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _public(attrs: dict[Any, Any]) -> dict[Any, Any]:
-    return {k: v for k, v in attrs.items() if k not in manifest.PRIVATE}
+    private = (*manifest.PRIVATE, replacement.AT)
+    return {k: v for k, v in attrs.items() if k not in private}
 
 
 def _label(values: Any) -> Any:
@@ -247,9 +293,9 @@ def _attributes(store: Any, local: Path | None) -> dict[str, Any]:
     except _UNREADABLE as error:
         raise StoreError(f"{name} is not a Zarr 3 store, or it is damaged ({error})") from None
     if attrs.get(encoding.STATUS, encoding.COMPLETE) != encoding.COMPLETE:
+        again = "it goes on where it was" if local is not None else "it begins again"
         raise StoreError(
-            f"{name} is unfinished: start the command that writes it again, it goes on "
-            "where it was"
+            f"{name} is unfinished: start the command that writes it again, {again}"
         )
     try:
         newer = schema.check_version(attrs)

@@ -2,6 +2,8 @@
 
 import logging
 import math
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,9 @@ from fhemb_xr import budget, schema
 from fhemb_xr.errors import EmptySelectionError, SchemaError, StoreError
 from fhemb_xr.io import chunk_writer, encoding, icechunk_versions, provenance
 from fhemb_xr.io.formats import decimals, manifest, ragged
-from fhemb_xr.io.local import atomic_files, compute
+from fhemb_xr.io.local import atomic_files, compute, owners, sources
 from fhemb_xr.io.local import resume as resuming
+from fhemb_xr.io.remote import inventory, places, replacement
 
 logger = logging.getLogger(__name__)
 SHARD_BYTES = 4 * 2**20
@@ -32,57 +35,67 @@ def save(
     mode: str = "w-",
     resume: bool = False,
     message: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Compute a lazy result, chunk by chunk, and store it as Zarr.
 
-    Whatever Dask there is does the work. The result is staged beside its place, checked for
+    The Dask scheduler in use does the work. The result is staged beside its place, checked for
     completeness, synced to the disk and renamed: a reader sees the old store, or the whole new
-    one. It may depend on the very store that it replaces.
+    one. The result may depend on the store that it replaces.
 
     Parameters
     ----------
     obj
-        A recording, an embedding, a relation, a basis, or any other result; or a tree of
-        feature streams, as of :func:`open_streams`.
+        Recording, embedding, relation, basis, or any other result; or a tree of feature
+        streams, as :func:`open_streams` returns it.
     store
-        A path; or anything :meth:`xarray.Dataset.to_zarr` takes, which is then written in
-        place and marked as complete at the end, so that it cannot replace what it reads; or
-        an icechunk session, as of :func:`version`.
+        Path; address such as ``"s3://bucket/emb.zarr"``; any Zarr store; or an icechunk
+        session, see :func:`version`.
     mode
-        ``"w-"`` refuses to overwrite, ``"w"`` exchanges the store there for the new one.
+        ``"w-"`` refuses to overwrite, ``"w"`` replaces the store that is there.
     resume
-        Keep what is done when the work is interrupted, and go on with it when the same result
-        is saved there again, in this process or another: a matrix of all pairs of an opera
-        takes hours. The store must be a folder.
+        Keep finished chunks when the work is interrupted, and go on with them when the same
+        result is saved there again, in this process or another: a matrix of all pairs of an
+        opera takes hours. The store must be a folder.
     message
-        Of the commit, with a session; ``None`` leaves committing to whoever made it.
+        Message of the commit, with a session; ``None`` leaves the commit to the caller.
+    storage_options
+        Options of the file system of an address, as fsspec takes them.
 
     Raises
     ------
     StoreError
-        The store is there already, is being written by another process, or finds no room; or
-        something is there that is not a store, which no mode replaces.
+        The store is there already, is read-only, a zip file, or being written by another
+        process; the disk has no room; something is there that is not a store; or chunks that
+        were written are not there afterwards.
     BudgetError
-        Chunks that the workers of this session's Dask client cannot hold.
+        Chunks are too large for the workers of this session's Dask client.
     ClusterError
-        Workers died of a task, or there are none.
+        A worker cannot do the work: it lacks this version of the library, or does not see the
+        target or a source; workers died of a task; or there are none.
     SchemaError
         A Dataset whose ``heatmap`` has the dimensions of a recording, and that is none: with
         everything that is wrong, before anything is computed.
     ValueError
-        An unknown mode, a message without a session, a name that cannot be stored, a recording
-        with temperatures that cannot be packed, or a result that cannot be resumed.
+        An unknown mode, a message without a session, options without an address, a name that
+        cannot be stored, a recording with temperatures that cannot be packed, or a result that
+        cannot be resumed.
 
     Notes
     -----
     Memory: three times a chunk, or 12 MiB where chunks are smaller, for each running task.
     Tasks: under three per chunk. Computes at call: one, of everything.
 
-    A Dataset that is a whole recording in °C is packed to 16 bits (error 5 mK at most); all
-    else, a heatmap by itself too, keeps every bit. A float32 array whose ``attrs["decimals"]``
-    says how many it was printed with takes less room, without loss. Files are readable by their
-    owner only; plain ``xr.open_zarr`` opens them. What was opened lazily before its store was
-    replaced says so when it is computed: open it anew.
+    A Dataset that is a whole recording in °C is packed to 16 bits (error 5 mK at most). All
+    other results, a heatmap alone too, keep every bit. A float32 array whose
+    ``attrs["decimals"]`` gives its number of decimals takes less room, without loss. Files
+    are readable by their owner only; plain ``xr.open_zarr`` opens them. What was opened lazily
+    before its store was replaced raises an error when it is computed: open it again.
+
+    With worker processes the folder of the store and every store that is read must be seen by
+    this process and by all workers under the same path. In a store that is no folder the new
+    result is written beside the old one, made known by one object, and copied to its place:
+    three times the traffic of a new store.
 
     Examples
     --------
@@ -97,21 +110,24 @@ def save(
     if mode not in ("w-", "w"):
         raise ValueError(f"mode is 'w-' (refuse to overwrite) or 'w' (replace), found {mode!r}")
     if icechunk_versions.is_session(store):
-        save(obj, icechunk_versions.store_of(store), mode=mode, resume=resume)
+        if resume:
+            raise ValueError("only a folder can be resumed, found an icechunk session")
+        save(obj, icechunk_versions.store_of(store), mode=mode)
         icechunk_versions.commit(store, message)
         return
     if message is not None:
         raise ValueError(
             "a message is of a commit: give a session of fx.version, found a store"
         )
+    store = places.to_write(store, storage_options)
     if isinstance(obj, xr.DataTree):
         obj = ragged.flat(obj)
     try:
         _save(obj, store, mode, resume)
     except decimals.Inexact as more:
         logger.debug("%s of %r: stored as it is", more.args[1], more.args[0])
-        # a store of any other kind than a folder is written in place, and was begun
-        again = mode if atomic_files.local_path(store) else "w"
+        # in an icechunk session the store is written in place, and was begun
+        again = "w" if icechunk_versions.is_store(store) else mode
         save(decimals.as_it_is(obj, more.args[0]), store, mode=again, resume=resume)
 
 
@@ -123,7 +139,10 @@ def _save(obj: xr.Dataset | xr.DataArray, store: Any, mode: str, resume: bool) -
     if target is None:
         if resume:
             raise ValueError(f"only a folder can be resumed, found {type(store).__name__}")
-        _write_in_place(ds, store, mode, packed)
+        if icechunk_versions.is_store(store):
+            _write_in_place(ds, store, mode, packed)
+        else:
+            _write_elsewhere(ds, store, mode, packed)
         return
     with atomic_files.locked(target):
         atomic_files.sweep(target, keep=token)
@@ -135,7 +154,7 @@ def _save(obj: xr.Dataset | xr.DataArray, store: Any, mode: str, resume: bool) -
             _publish(aside, target)
             return
         with atomic_files.staging(target) as aside:
-            _write(ds, aside, "w-", packed)  # "w" would make it anew, open to others
+            _write(ds, aside, "a", packed)  # "w" would make the folder again, open to others
             _publish(aside, target)
 
 
@@ -149,11 +168,12 @@ def _go_on(ds: xr.Dataset, aside: Path, packed: Packing) -> None:
     ds = chunk_writer.settled(ds)
     if not (aside / manifest.ROOT).exists():
         with atomic_files.staging(aside) as begun:  # the outline is there whole, or not at all
-            _outline(ds, begun, "w-", packed)
+            _outline(ds, begun, "a", packed)
             aside.rmdir()
             begun.rename(aside)
-    compute.compute([resuming.rest(ds, aside)], aside)
-    _finish(aside, packed)
+    with owners.owning(aside):
+        compute.compute([resuming.rest(ds, aside)], aside)
+        _finish(aside, packed)
     whole = {str(n): np.array(True) for n, v in ds.variables.items() if v.chunks}
     _require_written(aside, whole)
 
@@ -169,7 +189,7 @@ def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, Packing]:
     if array is None and schema.is_like_recording(ds):
         ds = schema.ordered(ds)
         schema.validate(ds)  # before hours of work, and not when it is opened
-    ds = provenance.stamp(ds.drop_encoding(), "save")
+    ds = provenance.stamp(ds.drop_encoding(), "save", sources.uuids(obj))
     ds.attrs = _plain(ds.attrs) | ({} if array is None else {provenance.ARRAY: array})
     for var in ds.variables.values():
         var.attrs = _plain(var.attrs)
@@ -179,7 +199,7 @@ def _prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, Packing]:
     return ds.map(_stored, keep_attrs=True).assign_coords(kept), packed
 
 
-_PRIVATE = (*manifest.PRIVATE, provenance.ARRAY)
+_PRIVATE = (*manifest.PRIVATE, provenance.ARRAY, replacement.AT)
 
 
 def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:
@@ -248,6 +268,7 @@ def _check_names(obj: xr.Dataset | xr.DataArray, array: str | None) -> None:
             ".rename(...)"
         )
     names = [array, *obj.coords] if isinstance(obj, xr.DataArray) else [*obj.variables]
+    _warn_of_case([*map(str, names)])
     for name in map(str, names):
         # a variable is a folder of the store
         if not name or set(name) & set("/\\") or name.startswith((".", "__")):
@@ -255,6 +276,17 @@ def _check_names(obj: xr.Dataset | xr.DataArray, array: str | None) -> None:
                 f"a variable cannot be stored as {name!r}: names have no slash and do not "
                 "start with '.' or '__'"
             )
+
+
+def _warn_of_case(names: list[str]) -> None:
+    alike = [n for n in names if [m.casefold() for m in names].count(n.casefold()) > 1]
+    if alike:
+        warnings.warn(
+            f"the names {alike} differ by case only: on disks that do not tell case (macOS, "
+            "Windows, exFAT, NTFS) they are one name; give another one with .rename(...)",
+            UserWarning,
+            stacklevel=6,
+        )
 
 
 def _is_packable(ds: xr.Dataset) -> bool:
@@ -329,16 +361,34 @@ def _write_in_place(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> N
         raise StoreError("the store holds something already: mode='w' replaces it") from None
 
 
+def _write_elsewhere(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
+    """Write into a store that is no folder: beside what is there, then in its place."""
+    with replacement.staged(store, replace=mode == "w") as path:
+        written = _chunks(ds, store, "a", packed, path)
+        _describe(store, packed, path)
+        there = inventory.seal(store, path, {encoding.STATUS: encoding.COMPLETE})
+        for name, found in there.items():
+            _require_there(name, found, written, not _keeps_empty(ds))
+    replacement.publish(store, path)
+
+
 def _write(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
-    ds = chunk_writer.settled(ds)
-    _outline(ds, store, mode, packed)
-    folder = store if isinstance(store, Path) else None
-    place = str(store) if isinstance(store, Path) else store
-    work = chunk_writer.marks(ds, place, keep_empty=_keeps_empty(ds))
-    written = dict(zip(work, compute.compute([*work.values()], folder), strict=True))
+    written = _chunks(ds, store, mode, packed)
     _finish(store, packed)
-    if folder is not None:
-        _require_written(folder, written)
+    if isinstance(store, Path):
+        _require_written(store, written)
+
+
+def _chunks(
+    ds: xr.Dataset, store: Any, mode: str, packed: Packing, path: str = ""
+) -> chunk_writer.Marks:
+    """Write all arrays of a group; which files of the lazy ones there are."""
+    ds = chunk_writer.settled(ds)
+    _outline(ds, store, mode, packed, path)
+    folder = store if isinstance(store, Path) else None
+    place = store if folder is None else str(folder)
+    work = chunk_writer.marks(ds, place, keep_empty=_keeps_empty(ds), group=path)
+    return dict(zip(work, compute.compute([*work.values()], folder), strict=True))
 
 
 def _keeps_empty(ds: xr.Dataset) -> bool:
@@ -350,12 +400,13 @@ def _keeps_empty(ds: xr.Dataset) -> bool:
     return bool(ds.attrs[provenance.KIND] != "recording")
 
 
-def _outline(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
+def _outline(ds: xr.Dataset, store: Any, mode: str, packed: Packing, path: str = "") -> None:
     """Write everything but the lazy chunks."""
     how: Any = mode
     chunk_writer.outline(ds).assign_attrs({encoding.STATUS: encoding.WRITING}).to_zarr(
         store,
         mode=how,
+        group=path or None,
         zarr_format=3,
         consolidated=False,  # not part of the Zarr 3 format
         encoding={n: _codecs(v, packed.get(str(n))) for n, v in ds.variables.items()},
@@ -382,12 +433,7 @@ def _codecs(var: xr.Variable, packed: dict[str, Any] | None) -> dict[str, Any]:
 
 def _finish(store: Any, packed: Packing) -> None:
     """Say that the store is complete, and how to read what is packed."""
-    import zarr
-
-    group = zarr.open_group(str(store) if isinstance(store, Path) else store, mode="r+")
-    for name, how in packed.items():
-        # set here, not in xarray: it would take them for work that it has to do
-        group[name].attrs.update(how)
+    group = _describe(store, packed)
     done: dict[str, Any] = {encoding.STATUS: encoding.COMPLETE}
     if isinstance(store, Path):
         atomic_files.sweep_pieces(store)  # of a worker that was killed, its task redone
@@ -395,20 +441,34 @@ def _finish(store: Any, packed: Packing) -> None:
     group.attrs.update(done)
 
 
+def _describe(store: Any, packed: Packing, path: str = "") -> Any:
+    """Say how to read what is packed; the group."""
+    import zarr
+
+    place = str(store) if isinstance(store, Path) else store
+    group = zarr.open_group(place, mode="r+", path=path or None)
+    for name, how in packed.items():
+        # set here, not in xarray: it would take them for work that it has to do
+        group[name].attrs.update(how)
+    return group
+
+
 def _require_written(aside: Path, written: chunk_writer.Marks) -> None:
     """Every chunk that a task wrote, and every chunk that a result must have, is there."""
     import zarr
 
     group: Any = zarr.open_group(str(aside), mode="r")
-    recording = group.attrs[provenance.KIND] == "recording"
     maps = group.attrs[manifest.PRESENT]
     for name, array in group.arrays():
-        grid = manifest.grid(array.metadata.to_dict())
-        there = manifest.expected(maps.get(name), grid)
-        must = np.broadcast_to(written.get(name, np.array(not recording)), grid)
-        if lost := int((must & ~there).sum()):
-            raise StoreError(
-                f"{name!r} has {int(there.sum())} of {int(must.sum())} chunks after writing, "
-                f"{lost} that were written are not there: do all workers write to the same "
-                "disk? The store that was there is kept"
-            )
+        there = manifest.expected(maps.get(name), manifest.grid(array.metadata.to_dict()))
+        _require_there(name, there, written, group.attrs[provenance.KIND] == "recording")
+
+
+def _require_there(name: str, there: Any, written: chunk_writer.Marks, recording: bool) -> None:
+    must = np.broadcast_to(written.get(name, np.array(not recording)), there.shape)
+    if lost := int((must & ~there).sum()):
+        raise StoreError(
+            f"{name!r} has {int(there.sum())} of {int(must.sum())} chunks after writing, "
+            f"{lost} that were written are not there: do all workers write to the same disk? "
+            "The store that was there is kept"
+        )

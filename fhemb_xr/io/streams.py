@@ -11,9 +11,10 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.dask_internals import is_in_memory
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.io import encoding, provenance, recording
+from fhemb_xr.io import encoding, icechunk_versions, provenance, recording
 from fhemb_xr.io.formats import codecs, decimals, hdf5, ragged
 from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.remote import places
 
 Streams = xr.Dataset | xr.DataTree
 
@@ -23,21 +24,24 @@ def open_streams(
     *,
     chunks: Any = {},  # noqa: B006  (xarray's own)
     sampling_rate: float = schema.DEFAULT_RATE_HZ,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Streams:
     """Open feature streams, labelled and lazy.
 
     Parameters
     ----------
     store
-        A Zarr store of :func:`save`; or an HDF5 file in the layout of NoXi-Re's scripts, as it
-        is (extra ``streams``).
+        Zarr store of :func:`save`, by path, address or object; or an HDF5 file in the layout
+        of NoXi-Re's scripts (extra ``streams``).
     chunks
-        Frames and so on of a dask chunk, as in :meth:`xarray.Dataset.chunk`; ``{}``: what lies
-        together on disk, 32 MiB at most. With ``None`` the arrays are xarray's own lazily
-        indexed ones, without dask: the quickest for windows of training; of an HDF5 file then
-        always as a tree.
+        Length of a dask chunk along each dimension, as in :meth:`xarray.Dataset.chunk`;
+        ``{}``: the chunks on disk, gathered to at most 32 MiB. With ``None`` the arrays are
+        xarray's own lazily indexed ones, without dask, which are the quickest for windows of
+        training; an HDF5 file is then always a tree.
     sampling_rate
-        Frames a second of an HDF5 file, which does not say it [Hz].
+        Sampling rate of an HDF5 file, which does not state it [Hz].
+    storage_options
+        Options of the file system of an address, as fsspec takes them.
 
     Returns
     -------
@@ -73,7 +77,8 @@ def open_streams(
         each = ((s, p, clocked(ds, sampling_rate)) for s, p, ds in hdf5.recordings(local))
         found = {(s, p): chunked(ds, chunks) for s, p, ds in each}
         return assembled(found, {schema.SAMPLING_RATE: float(sampling_rate)})
-    ds = _direct(recording.opened(store, None), store if local is None else local)
+    where = places.to_read(icechunk_versions.store_of(store), storage_options)
+    ds = _direct(recording.opened(where, None), where)
     if ds.attrs.get(provenance.KIND) != "streams":
         kind = ds.attrs.get(provenance.KIND, "something else")
         raise SchemaError(f"expected feature streams, the store holds a {kind}")

@@ -117,3 +117,12 @@ def _count(path: str) -> int:
         for entry in entries:
             n += _count(entry.path) if entry.is_dir() else entry.name.isdigit()
     return n
+
+
+def whole(attrs: dict[str, Any]) -> frozenset[str]:
+    """Arrays of which every file must be there, by the attributes of a finished store."""
+    names = set(attrs.get(FILES, {}))
+    if PRESENT in attrs:
+        return frozenset(names - set(attrs[PRESENT]))
+    recording = attrs.get("fhemb_kind") == "recording"
+    return frozenset() if recording else frozenset(names)

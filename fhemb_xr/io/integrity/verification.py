@@ -6,7 +6,7 @@ codecs, which check the same sums.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,31 @@ from typing import Any
 import numpy as np
 
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding, provenance
+from fhemb_xr.io import encoding, icechunk_versions, provenance
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.integrity import checksums
 from fhemb_xr.io.integrity.damage import Damage, Region, file_region, regions, spans
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.remote import places
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
 
 
-def verify(store: Any, *, threads: int | None = None) -> list[Damage]:
+def verify(
+    store: Any,
+    *,
+    threads: int | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> list[Damage]:
     """Read every file of a store and say what is damaged or lost.
 
     Parameters
     ----------
     store
-        A path, or anything else that :func:`zarr.open_group` takes.
+        Path, address such as ``"s3://bucket/a.zarr"``, zip file, or any Zarr store.
     threads
-        How many files are read at the same time; None: one for each processor.
+        Number of files that are read at the same time; None: one for each processor.
+    storage_options
+        Options of the file system of an address, as fsspec takes them.
 
     Returns
     -------
@@ -57,19 +64,37 @@ def verify(store: Any, *, threads: int | None = None) -> list[Damage]:
     ...     fx.verify(f"{folder}/a.zarr")
     []
     """
-    local = atomic_files.local_path(store)
-    if local is not None:
-        return _verify_folder(local, threads or os.cpu_count() or 1)
+    place = places.to_read(icechunk_versions.store_of(store), storage_options)
+    if isinstance(place, Path):
+        return _verify_folder(place, threads or os.cpu_count() or 1)
     import zarr
 
     try:
-        group: Any = zarr.open_group(store, mode="r", zarr_format=3)
+        group: Any = zarr.open_group(place, mode="r", zarr_format=3)
         arrays = dict(group.arrays())
     except _UNREADABLE as error:
         raise StoreError(f"this is not a Zarr 3 store, or it is damaged ({error})") from None
     labels = _labels(arrays)
     found = _state(dict(group.attrs))
+    if manifest.FILES in group.attrs:
+        found += _against_inventory(group, arrays, labels)
     return found + [d for a in arrays.values() for d in _by_reading(a, labels)]
+
+
+def _against_inventory(
+    group: Any, arrays: dict[str, Any], labels: dict[str, Any]
+) -> Iterator[Damage]:
+    """Chunks and metadata of a store that is no folder, against its attributes."""
+    from fhemb_xr.io.remote import inventory, objects
+
+    attrs, keys = dict(group.attrs), objects.keys(group.store)
+    for file, reason in inventory.changed(group.store, attrs):
+        name = file.partition("/")[0] if "/" in file else ""
+        yield Damage(name, "damaged", file, reason=reason)
+    for name, array in arrays.items():
+        grid = manifest.grid(array.metadata.to_dict())
+        for index in inventory.lost(keys, name, grid, attrs):
+            yield _named(name, array, labels, (index, None, "lost", ""))
 
 
 def _verify_folder(local: Path, threads: int) -> list[Damage]:

@@ -1,6 +1,7 @@
 """Files that last: synced, renamed whole, locked, readable by their owner only."""
 
 import ctypes
+import errno
 import os
 import re
 import shutil
@@ -15,8 +16,10 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from fhemb_xr.errors import StoreError
+from fhemb_xr.io.local import owners
 
 _AT_FDCWD = -100
+_NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 
 
@@ -59,9 +62,20 @@ def sync_folder(path: Path) -> None:
         return
     fd = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(fd)
+        sync(fd)
     finally:
         os.close(fd)
+
+
+def sync(fd: int) -> None:
+    """An open file to the disk; on macOS out of the disk's own memory too."""
+    if sys.platform == "darwin":
+        import fcntl
+
+        with suppress(OSError):  # file systems of other systems do not know it
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(fd)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -70,7 +84,7 @@ def replace_file(path: Path, content: bytes) -> None:
     with aside.open("wb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
     aside.chmod(0o600)
     aside.replace(path)
     sync_folder(path.parent)
@@ -83,8 +97,9 @@ def sync_tree(root: Path) -> None:
         if path.is_dir():
             sync_folder(path)
         else:
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            # Windows syncs only what is open for writing
+            with path.open("r+b" if sys.platform == "win32" else "rb") as file:
+                sync(file.fileno())
     sync_folder(root)
 
 
@@ -100,7 +115,8 @@ def staging(target: Path) -> Iterator[Path]:
     aside = _beside(target)
     aside.mkdir(mode=0o700)
     try:
-        yield aside
+        with owners.owning(aside):
+            yield aside
     except (Exception, KeyboardInterrupt):
         # threads that were writing when one of them failed make the folder again
         for pause_s in (0.02, 0.1, 0.4):
@@ -127,14 +143,34 @@ def sweep(target: Path, keep: str | None = None) -> None:
     """Mend and remove what killed writers left beside ``target``; only under its lock.
 
     ``keep``: the token of what is to be gone on with.
+
+    Raises
+    ------
+    StoreError
+        A writer on this machine or another one may still live.
     """
-    left = [p for p in leavings(target) if p.name != f".{target.name}.{keep}.resume"]
+    left = leavings(target)
+    for path in left:
+        owners.require_dead(path, target.name)
+    left = [p for p in left if p.name != f".{target.name}.{keep}.resume"]
     for old in (p for p in left if p.suffix == ".old" and not target.exists()):
         old.rename(target)
     for path in (p for p in left if p.exists()):
         if path.suffix == ".resume":  # nobody goes on with what is half removed
             path = path.rename(_beside(target))
         shutil.rmtree(path, ignore_errors=True)
+    for path in _strays(target):
+        path.unlink(missing_ok=True)
+
+
+def _strays(target: Path) -> list[Path]:
+    """Names of dead writers whose stagings are gone."""
+    if not target.parent.is_dir():
+        return []
+    begin = f".{target.name}."
+    found = (p for p in target.parent.iterdir() if p.name.endswith(owners.ENDING))
+    return [p for p in found if p.name.lstrip(".").startswith(begin[1:]) and not p.is_dir()
+            and not p.with_name(p.name.removesuffix(owners.ENDING)).exists()]  # fmt: skip
 
 
 def sweep_pieces(store: Path) -> None:
@@ -224,21 +260,38 @@ def locked(store: Path) -> Iterator[None]:
         If another process writes it, naming that process.
     """
     path = store.with_name(f".{store.name}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd = _acquire(path, store)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        require_name(store)
+        fd = _acquire(path, store)
+    except OSError as error:
+        if (why := _PLACES.get(error.errno or 0)) is None or isinstance(error, StoreError):
+            raise
+        raise StoreError(f"{store.name[:40]!r} cannot be written: {why}") from None
     try:
         yield
     finally:
-        try:
-            path.unlink(missing_ok=True)  # while still held: the next writer makes its own
-        finally:
-            os.close(fd)
+        _let_go(path, fd)
+
+
+def _let_go(path: Path, fd: int) -> None:
+    """Remove a lock while it is held: the next writer makes its own."""
+    if sys.platform == "win32":  # an open file cannot be removed there
+        os.close(fd)
+        with suppress(OSError):  # the next writer has it open
+            path.unlink(missing_ok=True)
+        return
+    try:
+        path.unlink(missing_ok=True)
+    finally:
+        os.close(fd)
 
 
 def _holder(fd: int) -> str:
     """Who wrote the name into a lock; it may be about to."""
     for _ in range(20):
-        if name := os.pread(fd, 200, 0).decode(errors="replace").strip():
+        os.lseek(fd, 0, os.SEEK_SET)  # not pread, which Windows lacks
+        if name := os.read(fd, 200).decode(errors="replace").strip():
             return name
         time.sleep(0.005)
     return "another process"
@@ -264,6 +317,36 @@ def _acquire(path: Path, store: Path) -> int:
     return fd
 
 
+_PLACES = {
+    errno.EROFS: "the disk is mounted read-only; save elsewhere, or mount it for writing",
+    errno.EACCES: "its folder may not be written; change its mode or owner, or save elsewhere",
+    errno.EPERM: "its folder may not be written; change its mode or owner, or save elsewhere",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+}
+_LONGEST = len("..00000000.staging.00000000.staging")
+"""Characters that stagings add to a name."""
+
+
+def require_name(target: Path) -> None:
+    """Refuse a name that leaves no room for the names of its stagings.
+
+    Raises
+    ------
+    StoreError
+        With the length that fits.
+    """
+    try:
+        longest = os.pathconf(target.parent, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        longest = 255
+    length = len(os.fsencode(target.name))
+    if length + _LONGEST > longest:
+        raise StoreError(
+            f"the name {target.name[:40] + '…'!r} has {length} bytes, this disk has room for "
+            f"{longest - _LONGEST}: choose a shorter one"
+        )
+
+
 def try_lock(fd: int) -> bool:
     """Whether an open file is ours now, until it is closed or we end."""
     try:
@@ -275,8 +358,9 @@ def try_lock(fd: int) -> bool:
             import fcntl
 
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        # a file system without locks (Lustre without -o flock): owners.py keeps writers apart
+        return sys.platform != "win32" and error.errno in _NO_LOCKS
     return True
 
 

@@ -43,7 +43,7 @@ class Generation(LocalStore):
         super().__init__(root, read_only=True)
         attrs = attrs or {}
         self.uuid = attrs.get(provenance.UUID)
-        self.whole = _whole(attrs)
+        self.whole = manifest.whole(attrs)
         self._seen: tuple[int, int] | None = None
 
     def with_read_only(self, read_only: bool = False) -> "Generation":  # zarr asks for a copy
@@ -108,15 +108,6 @@ class Generation(LocalStore):
                 f"{self.root.name!r} was replaced since it was opened: open it again"
             )
         self._seen = now
-
-
-def _whole(attrs: dict[str, Any]) -> frozenset[str]:
-    """Arrays of which every file must be there."""
-    names = set(attrs.get(manifest.FILES, {}))
-    if manifest.PRESENT in attrs:
-        return frozenset(names - set(attrs[manifest.PRESENT]))
-    recording = attrs.get(provenance.KIND) == "recording"
-    return frozenset() if recording else frozenset(names)
 
 
 async def patiently(read: Callable[[], Awaitable[T]]) -> T:
