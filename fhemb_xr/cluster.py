@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fhemb_xr.budget import SHARE
+from fhemb_xr.errors import ClusterError
 from fhemb_xr.io.local.atomic_files import try_lock
 from fhemb_xr.options import options, set_options
 
@@ -27,6 +28,16 @@ DEATHS = 2
 NO_WORKERS_S = 60
 RESTORE_S = 1.0
 _SCRATCH, _LOCK = "fhemb-scratch-", "lock"
+
+
+MMAP_BYTES = 2**26
+"""Arrays up to this size stay in the memory that a worker has; glibc's own limit falls to
+64 KiB under Dask, so that every array is mapped, and its pages are zeroed, again."""
+ALLOCATOR = {
+    "MALLOC_TRIM_THRESHOLD_": str(MMAP_BYTES),
+    "MALLOC_MMAP_THRESHOLD_": str(MMAP_BYTES),
+}
+"""Environment of workers that ends their page faults."""
 
 
 @contextmanager
@@ -43,18 +54,18 @@ def local_cluster(
     Parameters
     ----------
     n_workers
-        Processes. Those that die are replaced.
+        Number of processes. Those that die are replaced.
     memory_limit
-        Of each process, in bytes or as ``"2GiB"``; beyond it the process is killed.
+        Memory of each process, in bytes or as ``"2GiB"``. A process that takes more is killed.
     threads_per_worker
-        Tasks that a process runs at once; they share its memory.
+        Number of tasks that a process runs at once. They share its memory.
     scratch
-        Folder for what does not fit into memory; the system's temporary one. A folder in it,
-        readable by its owner only, is made and removed at the end.
+        Folder for data that do not fit into memory; by default the system's temporary one. A
+        folder in it, readable by its owner only, is made and removed at the end.
     security
-        As in :class:`distributed.LocalCluster`; ``True`` encrypts and authenticates what the
-        processes say to each other, for a machine that other users can log in to (needs the
-        package cryptography).
+        Security as in :class:`distributed.LocalCluster`. ``True`` encrypts and authenticates
+        the traffic between the processes, for a machine that other users can log in to (needs
+        the package cryptography).
 
     Yields
     ------
@@ -72,6 +83,10 @@ def local_cluster(
     with an error. Ctrl-C ends the block and with it everything that runs. Inside, the budget of
     a task (:func:`set_options`) is at most half of a worker's memory for each thread, so that
     work too large for the workers is refused before it begins.
+
+    Workers start with :data:`ALLOCATOR` in their environment, unless it is set: they keep
+    freed memory for the next array. ``docs/cluster.md`` has the figures, and how to do the
+    same on a cluster of your own.
 
     Examples
     --------
@@ -109,14 +124,65 @@ def _cluster(**settings: Any) -> Any:
     import dask
     from distributed import LocalCluster
 
-    # read once, by the scheduler that starts here: the user's configuration is as it was after
-    with dask.config.set({"distributed.scheduler.no-workers-timeout": f"{NO_WORKERS_S}s"}):
+    # read once, by what starts here: the user's configuration is as it was after
+    before = dask.config.get("distributed.nanny.pre-spawn-environ", {})
+    own = {k: os.environ.get(k, v) for k, v in ALLOCATOR.items()}
+    changes = {
+        "distributed.scheduler.no-workers-timeout": f"{NO_WORKERS_S}s",
+        "distributed.nanny.pre-spawn-environ": {**before, **own},
+    }
+    with dask.config.set(changes):
         return LocalCluster(
             host=LOOPBACK,
             dashboard_address=f"{LOOPBACK}:0",
             scheduler_kwargs={"allowed_failures": DEATHS},
             **settings,
         )
+
+
+@contextmanager
+def connected(scheduler: str | None) -> Iterator[Any]:
+    """A client of a Dask scheduler that runs elsewhere, while the block runs.
+
+    Parameters
+    ----------
+    scheduler
+        Address such as ``"tcp://host:8786"``, or the scheduler file; None: the address that
+        dask's own configuration gives (``DASK_SCHEDULER_ADDRESS``), or no client.
+
+    Yields
+    ------
+    The client, or None.
+
+    Raises
+    ------
+    ClusterError
+        No scheduler answers there.
+    """
+    import dask
+
+    asked = scheduler or dask.config.get("scheduler-address", None)
+    if not asked:
+        yield None
+        return
+    from distributed import Client
+
+    file = Path(asked).expanduser()
+    where = {"scheduler_file": str(file)} if "://" not in asked and file.is_file() else {}
+    if not where and ":" not in asked:
+        raise ClusterError(
+            f"there is no scheduler file {asked!r}: give the file of `dask scheduler "
+            "--scheduler-file FILE`, or an address such as tcp://host:8786"
+        )
+    try:
+        client = Client(**(where or {"address": asked}))
+    except (OSError, ValueError) as error:
+        raise ClusterError(
+            f"no Dask scheduler answers at {asked!r} ({type(error).__name__}): is it running, "
+            "and is this machine allowed to reach it?"
+        ) from None
+    with client:
+        yield client
 
 
 @contextmanager

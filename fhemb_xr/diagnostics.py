@@ -9,7 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from fhemb_xr.cluster import leftovers
+from fhemb_xr.cluster import ALLOCATOR, connected, leftovers
+from fhemb_xr.errors import ClusterError
 
 Check = tuple[str, str, str]
 
@@ -61,6 +62,7 @@ def checks() -> Iterator[Check]:
         f"{free:.0f} GiB free for temporary files",
     )
     yield _compiled_code()
+    yield _allocator()
     left = len(leftovers())
     text = f"{left} folders of killed workers, maybe of faces: the next cluster removes them"
     yield "spilled data", "WARN" if left else "OK", text if left else "none is left"
@@ -79,6 +81,29 @@ def _compiled_code() -> Check:
     if not kept:
         return "compiled code", "OK", f"none yet in {place}: fhemb doctor --warm fills it"
     return "compiled code", "OK", f"{len(kept)} kernels, {sum(kept) / 2**20:.0f} MiB in {place}"
+
+
+def _allocator() -> Check:
+    """Whether the workers of the Dask cluster in use keep their memory (see cluster.py)."""
+    name = "allocator of workers"
+
+    def setting(names: list[str]) -> list[str]:
+        import os
+
+        return [n for n in names if int(os.environ.get(n, "0") or 0) < 2**25]
+
+    try:
+        with connected(None) as client:
+            if client is None:
+                return name, "SKIP", "no Dask cluster is named (DASK_SCHEDULER_ADDRESS)"
+            lack = {w: n for w, n in client.run(setting, [*ALLOCATOR]).items() if n}
+    except ClusterError as error:
+        return name, "FAIL", str(error)
+    if not lack:
+        return name, "OK", "all workers keep freed memory"
+    worker, names = next(iter(lack.items()))
+    text = f"{len(lack)} workers, {worker} the first, lack {' and '.join(names)}"
+    return name, "WARN", f"{text}: they may take up to 1.5 times as long (docs/cluster.md)"
 
 
 def _version(name: str) -> str:

@@ -263,3 +263,11 @@ def test_save__of_a_task_over_the_memory_limit_ends_with_an_error(client, tmp_pa
     assert time.monotonic() - started < 90
     client.wait_for_workers(2, timeout=60)
     fx.save(slow(0, 4), tmp_path / "good.zarr")
+
+
+def test_local_cluster__keeps_the_memory_that_arrays_let_go(client):
+    def setting():
+        return [os.environ.get(name) for name in cluster.ALLOCATOR]
+
+    assert set(map(tuple, client.run(setting).values())) == {(str(2**26),) * 2}
+    assert dask.config.get("distributed.nanny.pre-spawn-environ") != cluster.ALLOCATOR

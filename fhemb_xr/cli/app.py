@@ -4,7 +4,7 @@ Exit codes: 0 done, 1 it failed or a check did, 2 the command was misused.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -50,6 +50,7 @@ def embed(
     ] = None,
     overwrite: Overwrite = False,
     workers: Workers = 0,
+    scheduler: stores.Scheduler = None,
     memory: Memory = "2GiB",
     as_json: Json = False,
 ) -> None:
@@ -69,7 +70,7 @@ def embed(
             bands=None if wavelet == "none" else _bands(bands),
             transform=transform,
         )
-        with _cluster(workers, memory), _progress("Embedding", workers):
+        with stores.workers_of(workers, memory, scheduler) as at, _progress("Embedding", at):
             fx.save(emb, out, mode="w" if overwrite else "w-")
         report(store=str(out), sizes=_sizes(emb))
 
@@ -91,6 +92,7 @@ def similarity(
     clusters: Annotated[int, typer.Option(min=1, help="Groups to cut the tree into.")] = 3,
     overwrite: Overwrite = False,
     workers: Workers = 0,
+    scheduler: stores.Scheduler = None,
     memory: Memory = "2GiB",
     as_json: Json = False,
 ) -> None:
@@ -110,7 +112,7 @@ def similarity(
         relation = fx.pairwise(emb, metric, **options)
         found = relation.to_dataset(name="relation")
         found["cluster"] = fx.clusters(relation, clusters)
-        with _cluster(workers, memory), _progress("Comparing", workers):
+        with stores.workers_of(workers, memory, scheduler) as at, _progress("Comparing", at):
             fx.save(found, out, mode="w" if overwrite else "w-", resume=True)
         report(store=str(out), sizes=_sizes(found))
 
@@ -125,6 +127,7 @@ def report(
     faces: Annotated[
         bool, typer.Option("--faces", help="Show a face: only with that person's consent.")
     ] = False,
+    scheduler: stores.Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """One self-contained HTML page, and its figures as PNG and SVG."""
@@ -134,7 +137,7 @@ def report(
 
         ds, emb = fx.open_recording(recording), fx.open_embedding(embedding)
         found: Any = fx.open_result(relation)  # of `fhemb similarity`, or a matrix alone
-        with _progress("Drawing", 0):
+        with stores.workers_of(0, "", scheduler) as at, _progress("Drawing", at):
             path = page.report(
                 ds,
                 emb,
@@ -193,13 +196,13 @@ def _absent(name: str, missing: str) -> Callable[[], NoReturn]:
 
 
 @contextmanager
-def _progress(label: str, workers: int) -> Iterator[None]:
+def _progress(label: str, workers: Any) -> Iterator[None]:
     """A bar over the tasks of this process; with worker processes, a clock."""
     if not talk.is_terminal:
         yield
         return
     if workers:
-        with talk.status(f"{label} on {workers} workers …"):
+        with talk.status(f"{label} on workers …"):
             yield
         return
     from dask.callbacks import Callback
@@ -223,15 +226,6 @@ def _progress(label: str, workers: int) -> Iterator[None]:
 
         with Callback(start=planned, posttask=done):
             yield
-
-
-def _cluster(workers: int, memory: str) -> Any:
-    """Worker processes of our own, or nothing for 0."""
-    if not workers:
-        return nullcontext()
-    from fhemb_xr.cluster import local_cluster
-
-    return local_cluster(workers, memory_limit=memory)
 
 
 def _sizes(obj: Any) -> dict[str, int]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from fhemb_xr.cli.stores import Scheduler, workers_of
 from fhemb_xr.console import Json, reporting
 
 app = typer.Typer(
@@ -57,6 +58,7 @@ def predict(
     blind: Blind = False,
     trace: Trace = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the result.")] = False,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Score every heart with every candidate's face, window by window."""
@@ -65,7 +67,8 @@ def predict(
 
         ds, hearts = _opened(recording, trace)
         found = fx.pair(ds, hearts, _subjects(candidates, ds), **_method(runs, run, blind))
-        fx.save(found, out, mode="w" if overwrite else "w-")
+        with workers_of(0, "", scheduler):
+            fx.save(found, out, mode="w" if overwrite else "w-")
         again = fx.open_result(out)
         rest = [d for d in again["score"].dims if d not in ("heart", "candidate")]
         total = again["score"].sum(rest).load()
@@ -85,6 +88,7 @@ def evaluate(
     trace: Trace = None,
     trials: Annotated[int, typer.Option(min=1, help="How many choices are drawn.")] = 1000,
     shift: Annotated[float, typer.Option(help="Of the trace, as a control [s].")] = 5.0,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Share of right choices of people not trained on, with intervals and controls."""
@@ -94,9 +98,10 @@ def evaluate(
         ds, hearts = _opened(recording, trace)
         how = _method(runs, run, blind)
         rate = ds.get("heart_rate")
-        scores = fx.pair(ds, hearts, **how).compute()
         frames = round(shift * fx.schema.sampling_rate(ds))
-        late = fx.pair(ds, hearts.roll(time=frames), **how).compute()
+        with workers_of(0, "", scheduler):
+            scores = fx.pair(ds, hearts, **how).compute()
+            late = fx.pair(ds, hearts.roll(time=frames), **how).compute()
         own = fx.pairing_accuracy(scores, rate, n_trials=trials)
         found = {str(d): _figures(own.sel(difference=d)) for d in own.difference.values}
         third = fx.pairing_accuracy(scores, heart="third", n_trials=trials)

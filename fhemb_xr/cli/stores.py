@@ -13,6 +13,20 @@ from fhemb_xr.console import Json, reporting, talk
 if TYPE_CHECKING:
     from fhemb_xr.io.privacy.erasure import Erasure
 
+
+def workers_of(workers: int, memory: str, scheduler: str | None) -> Any:
+    """Worker processes: own ones, those of a scheduler, or none (a context of None)."""
+    from fhemb_xr.cluster import connected, local_cluster
+
+    if workers and scheduler:
+        raise ValueError("--workers starts processes here, --scheduler names others: give one")
+    return local_cluster(workers, memory_limit=memory) if workers else connected(scheduler)
+
+
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS|FILE", help="A running Dask scheduler; else dask's own."),
+]
 Threads = Annotated[int, typer.Option(min=0, help="Files read together; 0: one a processor.")]
 
 
@@ -41,6 +55,7 @@ def repair(
     ingest: Annotated[
         str | None, typer.Option(help="Options of ingest run: reads again what was damaged.")
     ] = None,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """Redo what can be redone in a damaged store, and say what is left to do."""
@@ -49,7 +64,8 @@ def repair(
 
         done = mend(store)
         if done.todo and source is not None:
-            _replay(store, source)
+            with workers_of(0, "", scheduler):
+                _replay(store, source)
             done = mend(store)
         elif done.struck and ingest is not None:
             command = [sys.executable, "-m", "fhemb_xr.cli", "ingest", "run", str(store)]
@@ -134,6 +150,7 @@ def anonymize(
     shift_days: Annotated[
         int | None, typer.Option(help="Days that wall clocks go back; none: seconds.")
     ] = None,
+    scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
     """A store again, with other names for the people, and without what tells who they are."""
@@ -145,7 +162,8 @@ def anonymize(
         found: Any = fx.open_result(store)
         if made:
             new_key(key)
-        fx.save(fx.anonymize(found, key=key, shift_days=shift_days), out)
+        with workers_of(0, "", scheduler):
+            fx.save(fx.anonymize(found, key=key, shift_days=shift_days), out)
         say(store=str(out), key="made: keep it apart from the stores" if made else "as it was")
 
 

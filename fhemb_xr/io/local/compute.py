@@ -62,7 +62,11 @@ def compute(work: list[Any], folder: Path | None = None) -> list[Any]:
         )
     except (scheduler.NoWorkerError, scheduler.NoValidWorkerError) as error:
         why = f"no worker was there for the task {_name(error.task)!r}: are they running?"
-    except (distributed.client.FutureCancelledError, distributed.comm.CommClosedError):
+    except (
+        distributed.client.FutureCancelledError,
+        distributed.client.FuturesCancelledError,
+        distributed.comm.CommClosedError,
+    ):
         why = preflight.LOST
     finally:
         if client.status == "running":
