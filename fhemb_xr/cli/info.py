@@ -16,6 +16,7 @@ def info(store: Path, as_json: Json = False) -> None:
     """What a store holds, or which stores a folder holds; reads no data."""
     with reporting(as_json) as say:
         import fhemb_xr as fx
+        from fhemb_xr.io import lineage
 
         inside = _stores_in(store)
         if inside:
@@ -25,15 +26,17 @@ def info(store: Path, as_json: Json = False) -> None:
             return
         ds = fx.open_result(store)
         ds = ds.to_dataset(name=ds.name or "result") if not hasattr(ds, "data_vars") else ds
+        state = lineage.state(store)
+        sources = {} if state is None else {"sources": state}
         if as_json:
-            say(**_told(ds))
+            say(**_told(ds), **sources)
             return
         Console().print(_variables(ds))
         wanted = (
             "title", "fhemb_kind", "fhemb_schema", "fhemb_sensitivity", "sampling_rate",
             "temperature_threshold",
         )  # fmt: skip
-        say(**{k: ds.attrs[k] for k in wanted if k in ds.attrs}, sizes=_sizes(ds))
+        say(**{k: ds.attrs[k] for k in wanted if k in ds.attrs}, **sources, sizes=_sizes(ds))
 
 
 def _stores_in(folder: Path) -> dict[str, str]:

@@ -1,0 +1,58 @@
+"""Whether the stores that a result was made from have changed since."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fhemb_xr import schema
+from fhemb_xr.io import provenance
+from fhemb_xr.io.formats import manifest
+from fhemb_xr.io.local import atomic_files
+
+
+def state(store: Any) -> str | None:
+    """Whether a result is up to date with its sources, as far as the folder around it tells.
+
+    A store keeps no paths. So the stores in the same folder are looked at: one whose
+    ``fhemb_uuid`` is that of a source is the source as it was; one that was made from it by an
+    append or another change names it in its history.
+
+    Parameters
+    ----------
+    store
+        Path of a finished result.
+
+    Returns
+    -------
+    ``"up to date"``, ``"out of date: ..."`` with the name of the source, or None where the
+    sources are not in the folder, or the result names none.
+    """
+    local = atomic_files.local_path(store)
+    if local is None:
+        return None
+    wanted = set(_attributes(local).get(provenance.SOURCES, []))
+    if not wanted:
+        return None
+    beside = {path.name: _attributes(path) for path in local.parent.iterdir() if path != local}
+    there = {attrs.get(provenance.UUID) for attrs in beside.values()}
+    for name, attrs in sorted(beside.items()):
+        was = wanted & set(_replaced(attrs))
+        if was - there:
+            return f"out of date: {name!r} has changed since; make the result again"
+    return "up to date" if wanted <= there else None
+
+
+def _replaced(attrs: dict[str, Any]) -> list[str]:
+    """Uuids that a store itself had before it was changed in its place."""
+    lines = str(attrs.get(schema.HISTORY, "")).splitlines()
+    if attrs.get(provenance.KIND) != "recording":
+        return []
+    return [word for text in lines for word in text.split() if len(word) == 36]
+
+
+def _attributes(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((path / manifest.ROOT).read_text()).get("attributes", {})
+    except (OSError, ValueError):
+        return {}
+    return dict(found)
