@@ -29,6 +29,7 @@ from fhemb_xr.ops.frames.frame_features import features
 from fhemb_xr.ops.frames.resizing import resize
 from fhemb_xr.ops.frames.selection import mask, select
 from fhemb_xr.ops.frames.statistics import moments
+from fhemb_xr.ops.inference.group_isc import group_isc
 from fhemb_xr.ops.inference.isc import isc
 from fhemb_xr.ops.inference.surrogates import surrogates
 from fhemb_xr.ops.inference.synchrony import synchrony
@@ -43,6 +44,7 @@ from fhemb_xr.ops.streams.normalisation import normalise
 from fhemb_xr.ops.streams.splits import split
 from fhemb_xr.ops.streams.torch_windows import to_torch
 from fhemb_xr.ops.time_frequency.butterworth import band_power, bandpass
+from fhemb_xr.ops.time_frequency.detrend import detrend
 from fhemb_xr.ops.time_frequency.spectrograms import scalogram, spectrogram
 from fhemb_xr.ops.time_frequency.wavelet_bands import coverage, wavelet_bands, wavelet_filter
 from fhemb_xr.ops.time_frequency.wavelet_coefficients import (
@@ -65,12 +67,14 @@ __all__ = [
     "classify",
     "clusters",
     "coverage",
+    "detrend",
     "embed",
     "embed_relation",
     "events",
     "features",
     "forget",
     "from_coefficients",
+    "group_isc",
     "inspect",
     "instantaneous_rate",
     "isc",

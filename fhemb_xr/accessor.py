@@ -23,13 +23,13 @@ from fhemb_xr.ops.classification import cross_validation, segments
 from fhemb_xr.ops.clustering import barycenters, manifold, svd
 from fhemb_xr.ops.clustering import clusters as grouping
 from fhemb_xr.ops.frames import frame_features, resizing, selection, statistics
-from fhemb_xr.ops.inference import isc
+from fhemb_xr.ops.inference import group_isc, isc
 from fhemb_xr.ops.inference import surrogates as nulls
 from fhemb_xr.ops.inference import synchrony as significance
 from fhemb_xr.ops.pairwise import cross_correlation, matrix, nearest_neighbors, warping_paths
 from fhemb_xr.ops.pca import eigenfaces
 from fhemb_xr.ops.streams import inspection, normalisation, splits, torch_windows
-from fhemb_xr.ops.time_frequency import butterworth, spectrograms
+from fhemb_xr.ops.time_frequency import butterworth, detrend, spectrograms
 from fhemb_xr.ops.time_frequency import wavelet_bands as bands
 from fhemb_xr.ops.time_frequency import wavelet_coefficients as coefficients
 from fhemb_xr.plot import figure_data
@@ -136,6 +136,7 @@ class FhembDataArray(_Accessor):
     coverage = _method(bands.coverage)
     bandpass = _method(butterworth.bandpass)
     band_power = _method(butterworth.band_power)
+    detrend = _method(detrend.detrend)
     spectrogram = _method(spectrograms.spectrogram)
     scalogram = _method(spectrograms.scalogram)
     lagged_correlation = _method(cross_correlation.lagged_correlation)
@@ -153,6 +154,7 @@ class FhembDataArray(_Accessor):
     surrogates = _method(nulls.surrogates)
     synchrony = _method(significance.synchrony)  # type: ignore[arg-type]  # **parameters
     isc = _method(isc.isc)
+    group_isc = _method(group_isc.group_isc)
     beats = _method(heartbeats.beats)
     events = _method(events.events)
     rr = _method(heartbeats.rr)

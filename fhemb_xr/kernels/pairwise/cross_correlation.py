@@ -51,7 +51,7 @@ def pearson(a: Floats, b: Floats, window: int, step: int, max_lag: int) -> F64:
     n_windows = count(a.shape[-1], window, step)
     out = np.full((*a.shape[:-1], n_windows, 2 * max_lag + 1), np.nan)
     for i in np.ndindex(a.shape[:-1]):
-        x, y = (np.ascontiguousarray(s[i], dtype=np.float64) for s in (a, b))
+        x, y = (np.array(s[i], dtype=np.float64, order="C") for s in (a, b))  # not a view
         _pair(x, y, window, step, max_lag, out[i])
     return out
 

@@ -1,29 +1,29 @@
-"""Inter-subject correlation with its exact circular-shift null."""
+"""Inter-subject correlation and its nulls."""
 
-import math
 from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import budget, schema
-from fhemb_xr.clock import Clock
-from fhemb_xr.kernels.inference import isc as shifts
-from fhemb_xr.kernels.inference import p_values as kernel
-from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr import schema
+from fhemb_xr.kernels.inference import isc as kernel
+from fhemb_xr.kernels.inference import p_values
 from fhemb_xr.ops.blockwise.sliding_windows import samples_of
 from fhemb_xr.ops.checks import among
-from fhemb_xr.ops.inference.p_values import (
-    _check_share,
-    _lazily,
-    _results,
-    _without_self,
+from fhemb_xr.ops.inference import nulls
+from fhemb_xr.ops.inference.isc_nulls import (
+    drawn_null,
+    people_dims,
+    shift_null,
+    swap_null,
+    values,
 )
-from fhemb_xr.options import options
-from fhemb_xr.typing import F64, Ints
+from fhemb_xr.ops.inference.p_values import _check_share, warn_unreachable
+from fhemb_xr.typing import Ints
 
-WAYS = ("leave_one_out", "pairwise")
+WAYS = kernel.WAYS
+_FEWER = "test fewer windows, features or people, or read p_fwer"
 
 
 def isc(
@@ -34,58 +34,93 @@ def isc(
     window_s: float | None = None,
     step_s: float | None = None,
     null: str | None = None,
+    margin_s: float | None = None,
+    across: Hashable | None = None,
+    n: int | None = None,
+    seed: int | None = None,
+    tail: str = "greater",
     alpha: float = 0.05,
 ) -> xr.Dataset:
-    """Inter-subject correlation, with the exact null of all circular shifts.
+    """Inter-subject correlation, with p-values if a null is asked for.
+
+    Only the person who is tested moves (of a pair, the second): the mean of the others stays
+    what it is.
 
     Parameters
     ----------
     x
-        Series along ``time``, chunked in any way; features and other dimensions are kept, each
-        by itself. A sample that is missing is left out of its pair, and out of the mean.
+        Series along ``time``, chunked in any way. Features and other dimensions are kept, each
+        is worked on alone. A missing sample is left out of its pair, and out of the mean.
     dim
-        The people.
+        Dimension of the people.
     how
         ``"leave_one_out"``: each person with the mean of the others; ``"pairwise"``: each with
         each.
     window_s, step_s
-        In windows of this length [s], so far apart (default: end to end), else over all of
-        ``time``.
+        Length of windows and distance between them [s] (default: end to end); without them
+        one value over all of ``time``.
     null
-        ``"circular"``: one person is shifted in a circle by every number of samples, within the
-        window where there are windows; the observed value is one of them.
+        ``"linear"``: one person slides by every number of samples up to the margin, nothing
+        wraps. Holds for people who drift; choose it unless you know better.
+        ``"circular"``: one person is rolled by every number of samples. Holds for stationary
+        series only.
+        ``"swap"``: one person is exchanged for every stranger, see ``across``. Holds for a
+        shared stimulus and shared drift.
+        ``"phase"``, ``"iaaft"``: ``n`` :func:`surrogates`. Hold for stationary series only.
+        Series are shifted as a whole, then cut into windows.
+    margin_s
+        Margin of ``"linear"`` [s], by default an eighth of the series. What is correlated, with
+        this null, is the middle of the series without the two margins.
+    across
+        Groups of ``"swap"``: a dimension of ``x`` such as ``session``, or a coordinate of the
+        people such as a row of seats. People are compared within their group, and strangers are
+        other people of other groups.
+    n, seed
+        Number of surrogates (default 200) and their seed, of ``"phase"`` and ``"iaaft"``.
+    tail
+        What counts as extreme: ``"greater"``, ``"less"`` or ``"both"``.
     alpha
-        The null band holds ``1 - alpha`` of the shifts.
+        The null band holds ``1 - alpha`` of the null.
 
     Returns
     -------
     Dataset, float64, lazy where ``x`` is, of ``isc(…, [window,] dim)`` or ``isc(…, [window,]
-    dim_0, dim_1)``. With a null also ``p`` (share of the shifts that reach the observed value;
-    at least ``1 / time``), ``p_fdr`` and ``p_fwer`` over the whole result, ``null_low`` and
-    ``null_high``. For ``p_fwer`` every series is shifted alike, and the largest value counts.
+    dim_0, dim_1)``. With a null also ``p``, ``p_fdr`` and ``p_fwer`` over the whole result,
+    ``null_low`` and ``null_high``. The smallest p is one over the number of shifts, or
+    ``1 / (n + 1)`` for ``n`` surrogates or strangers. For ``p_fwer`` all series are shifted
+    alike, and the largest value counts; of ``"swap"`` it is ``p`` times the number of tests.
 
     Raises
     ------
     UnknownNameError
-        No such ``how`` or ``null`` (a ``KeyError``).
+        No such ``how``, ``null`` or ``tail`` (a ``KeyError``).
     SchemaError
         If ``x`` has no ``time``, or no ``dim``.
     ValueError
-        If a window is longer than the series, or not a positive number.
+        If a window or a margin does not fit into the series, or an option is of another null.
     BudgetError
         If all series of one feature are larger than the budget of a task.
 
+    Warns
+    -----
+    UserWarning
+        If the null is too small for a single finding to survive the correction in ``p_fdr``.
+
     Notes
     -----
-    Memory: one task holds the series of all people over the whole of ``time`` for one block of
-    the other dimensions, and 300 bytes per sample of one of them. Tasks: one per block, and
-    three per chunk of ``x`` to gather it; a null adds seven per block and one for all p-values.
-    Computes at call: none. Work: ``time · log(time)`` per value for all shifts.
+    Memory per task: the series of all people over all of ``time`` for one block of the other
+    dimensions, and 400 bytes per sample of one of these. Tasks: one per block, and three per
+    chunk of ``x``; a null adds seven per block and one for all p-values. Computes at call: the
+    labels of ``across`` where they are lazy, otherwise nothing. Work: ``time · log(time)`` per
+    value and window for all shifts.
 
     References
     ----------
     Nastase, Gazzola, Hasson & Keysers (2019), Soc. Cogn. Affect. Neurosci. 14, 667-685,
     doi:10.1093/scan/nsz037.
+    Harris (2020), bioRxiv, doi:10.1101/2020.11.29.402719 (linear shift).
+    Bernieri, Reznick & Rosenthal (1988), J. Pers. Soc. Psychol. 54, 243-253,
+    doi:10.1037/0022-3514.54.2.243 (pseudo-dyads).
     Westfall & Young (1993), Resampling-based multiple testing, Wiley.
 
     Examples
@@ -93,105 +128,113 @@ def isc(
     >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> rng = np.random.default_rng(0)
     >>> x = xr.DataArray(
-    ...     rng.normal(size=200) + rng.normal(size=(5, 200)), dims=("subject", "time")
+    ...     rng.normal(size=400) + rng.normal(size=(5, 400)), dims=("subject", "time")
     ... )
-    >>> out = fx.isc(x.chunk(), null="circular")
-    >>> out.p.values.tolist()
-    [0.005, 0.005, 0.005, 0.005, 0.005]
+    >>> out = fx.isc(x.chunk(), null="linear")
+    >>> out.p.values.round(3).tolist()
+    [0.01, 0.01, 0.01, 0.01, 0.01]
     """
     among("way", how, WAYS)
-    if null is not None:
-        among("null", null, ("circular",))
+    among("tail", tail, p_values.TAILS)
+    _check_null(null, margin_s, across, n, seed)
     schema.require_dims(x, dim, schema.TIME)
-    clock = Clock.of(x).require_regular()
+    schema.require_regular(x)
     _check_share(alpha)
-    width, step = samples_of(window_s, step_s, clock)
-    people: list[Hashable] = [dim] if how == "leave_one_out" else [f"{dim}_0", f"{dim}_1"]
-    function = _values if null is None else _tests
-    out_dims = dict.fromkeys(people, x.sizes[dim])
+    margin = nulls.margin_of(x, margin_s) if null == "linear" else 0
+    length = x.sizes[schema.TIME] - 2 * margin
+    width, step = samples_of(window_s, step_s, length, schema.sampling_rate(x))
+    starts = margin + np.arange(0, length - width + 1, step)
+    work: dict[str, Any] = {"how": how, "width": width, "step": step}
+    test: dict[str, Any] = {"tail": tail, "alpha": alpha}
+    if null is None:
+        out = values(x, x, dim, starts.size, work).to_dataset(name="isc")
+    elif null == "swap":
+        out = swap_null(x, dim, across, starts.size, {**work, **test})
+    elif null in nulls.EXACT:
+        shifts = {"margin": margin or None}
+        out = shift_null(x, dim, starts.size, {**work, **test, **shifts})
+    else:
+        n, seed = nulls.require_seed(null, n, seed)
+        out = drawn_null(x, dim, starts.size, work, test, null, n, seed)
     if null is not None:
-        out_dims = {"_cell": 4 * x.sizes[dim] ** len(people) + width}
-    starts = np.arange(0, clock.n - width + 1, step)
-    dims = {schema.WINDOW: starts.size, **out_dims}
-    found: xr.DataArray = xr.apply_ufunc(
-        function,
-        _gathered(x, dim).drop_vars([dim, schema.TIME], errors="ignore"),
-        input_core_dims=[[dim, schema.TIME]],
-        output_core_dims=[list(dims)],
-        kwargs={"how": how, "width": width, "step": step} | ({"alpha": alpha} if null else {}),
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": dims},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
-    )
+        _warn(out, x, dim, null, margin, n, across, alpha)
+        out.attrs = {"null": null, **test}
+    return _finished(_named(out, x, dim, how), x, starts, window_s, how)
+
+
+def _check_null(
+    null: str | None, margin_s: float | None, across: Hashable | None, n: int | None,
+    seed: int | None,
+) -> None:  # fmt: skip
+    if null is not None:
+        nulls.require_null(null, nulls.NULLS, margin_s=margin_s, across=across)
+    elif margin_s is not None or across is not None:
+        name, value = ("across", across) if margin_s is None else ("margin_s", margin_s)
+        raise ValueError(f"{name} is of a null, found {value!r} without null")
+    drawn = null is not None and null not in nulls.EXACT
+    if not drawn and (n is not None or seed is not None):
+        name, value = ("n", n) if n is not None else ("seed", seed)
+        raise ValueError(f"{name} is of 'phase' and 'iaaft', found {value!r} for {null!r}")
+
+
+def moved_isc(
+    x: xr.DataArray, copies: xr.DataArray, dim: Hashable, *, how: str = "leave_one_out",
+    window_s: float | None = None, step_s: float | None = None,
+) -> xr.DataArray:  # fmt: skip
+    """:func:`isc` of surrogates of the tested, with the others as they are in ``x``."""
+    among("way", how, WAYS)
+    length = x.sizes[schema.TIME]
+    width, step = samples_of(window_s, step_s, length, schema.sampling_rate(x))
+    starts = np.arange(0, length - width + 1, step)
+    out = values(x, copies, dim, starts.size, {"how": how, "width": width, "step": step})
+    named = _named(out.to_dataset(name="isc"), x, dim, how)
+    return _finished(named, x, starts, window_s, how)["isc"]
+
+
+def _warn(
+    out: xr.Dataset, x: xr.DataArray, dim: Hashable, null: str, margin: int, n: int | None,
+    across: Hashable | None, alpha: float,
+) -> None:  # fmt: skip
+    """Warn, at the caller of :func:`isc`, of a null too small for the correction."""
+    tests = out["p"].size
+    pairs = f"{dim}_0" in out["p"].dims
+    if pairs:
+        tests -= tests // max(x.sizes[dim], 1)
+    if null == "swap":
+        _, groups, people = nulls.across_groups(x, dim, across)
+        alone = (groups.values != groups.values[:, None]) & (
+            people.values != people.values[:, None]
+        )
+        size = int(alone.sum(axis=1).min()) + 1
+        if pairs and across not in x.dims:
+            tests = int((groups.values == groups.values[:, None]).sum()) - x.sizes[dim]
+            tests *= out["p"].size // x.sizes[dim] ** 2
+    elif null == "linear":
+        size = 2 * margin + 1
+    else:
+        size = x.sizes[schema.TIME] if null == "circular" else int(n or 0) + 1
+    warn_unreachable(size, tests, alpha, _FEWER, stacklevel=3)
+
+
+def _named(out: xr.Dataset, x: xr.DataArray, dim: Hashable, how: str) -> xr.Dataset:
+    """The labels of the people, and of one person each whatever else is known of him."""
     names: dict[Hashable, Any] = {}
     if dim in x.indexes:
-        names = dict.fromkeys(people, x[dim].values)
+        names = dict.fromkeys(people_dims(dim, how), x[dim].values)
     if how == "leave_one_out":  # what else is known of each, such as a group
         names |= {n: c.variable for n, c in x.coords.items() if c.dims == (dim,)}
-    out = (
-        _unpacked(found, people, x.sizes[dim], width, names)
-        if null
-        else found.to_dataset(name="isc")
-    )
-    return _finished(out.assign_coords(names), x, starts, clock, window_s, how)
-
-
-def _values(x: F64, *, how: str, width: int, step: int) -> F64:
-    return shifts.isc(shifts.windows(x, width, step), how=how)
-
-
-def _tests(x: F64, *, how: str, width: int, step: int, alpha: float) -> F64:
-    return shifts.tested(shifts.windows(x, width, step), how=how, alpha=alpha)
-
-
-def _unpacked(
-    found: xr.DataArray, people: list[Hashable], n: int, width: int, names: Any
-) -> xr.Dataset:
-    """The values, their p and band, and the family's p from the largest of each shift."""
-    cells = n ** len(people)
-    largest = found.isel(_cell=slice(4 * cells, None))
-    largest = largest.max([d for d in found.dims if d != "_cell"])
-    parts = [
-        _shaped(found.isel(_cell=slice(i * cells, (i + 1) * cells)), people, n)
-        for i in range(4)
-    ]
-    observed = _without_self(parts[0], str(people[0])[:-2])
-    family = _lazily(kernel.p_value, observed, largest, sizes=0, tail="greater", exact=True)
-    return _results(parts[0], parts[1:], family, name="isc")
-
-
-def _shaped(x: xr.DataArray, people: list[Hashable], n: int) -> xr.DataArray:
-    """``_cell`` as one dimension of people, or two."""
-    data = x.data.reshape((*x.shape[:-1], *(n,) * len(people)))
-    return xr.DataArray(data, dims=(*x.dims[:-1], *people), coords=x.coords)
-
-
-def _gathered(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
-    """All people and all of time in one block, of as little else as the budget asks for."""
-    one = 8 * x.sizes[dim] * x.sizes[schema.TIME]
-    budget.check(40 * one, "all series of one feature", "select less time or fewer people")
-    if not x.chunks:
-        return x
-    rest = {
-        d: max(c, default=1)
-        for d, c in x.variable.chunksizes.items()
-        if d not in (dim, schema.TIME)
-    }
-    if 40 * one + math.prod(rest.values()) * one > options.budget:
-        rest = dict.fromkeys(rest, 1)
-    return rechunked(x, {dim: -1, schema.TIME: -1, **rest})
+    return out.assign_coords(names)
 
 
 def _finished(
-    out: xr.Dataset, x: xr.DataArray, starts: Ints, clock: Clock,
-    window_s: float | None, how: str,
-) -> xr.Dataset:  # fmt: skip
+    out: xr.Dataset, x: xr.DataArray, starts: Ints, window_s: float | None, how: str
+) -> xr.Dataset:
+    rate = schema.sampling_rate(x)
     out["isc"].attrs = {"long_name": "inter-subject correlation", "units": "1"}
-    out.attrs = {"how": how, **clock.attrs}
+    out.attrs |= {"how": how, schema.SAMPLING_RATE: rate}
     if window_s is None:
         return out.isel({schema.WINDOW: 0})
-    out = out.assign_coords({schema.WINDOW: starts / clock.rate_hz})
+    out = out.assign_coords({schema.WINDOW: starts / rate})
     out[schema.WINDOW].attrs = {"long_name": "start of window", "units": "s"}
     out.attrs["window_s"] = window_s
     if schema.TIME in x.indexes:

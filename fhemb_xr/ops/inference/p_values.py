@@ -1,5 +1,7 @@
 """p-values of statistics and their surrogates, as labelled results."""
 
+import math
+import warnings
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -78,6 +80,63 @@ def _discovery(p: xr.DataArray) -> xr.DataArray:
         keep_attrs=False,
     )
     return out
+
+
+def compared(
+    observed: xr.DataArray, null: xr.DataArray, replicate: str, *, tail: str, alpha: float,
+    extrapolate: bool = False, name: str = "observed",
+) -> xr.Dataset:  # fmt: skip
+    """The observed values beside those of the replicates, with p-values and the null band."""
+    null = null.reset_coords(drop=True).transpose(..., replicate)
+    most = kernel.score(null, tail).max([d for d in null.dims if d != replicate])
+    if null.chunks:
+        null = null.chunk({replicate: -1})
+        cell = math.prod(max(c, default=1) for c in null.chunksizes.values())
+        budget.check(24 * cell, "the null of one block", "ask for fewer replicates")
+        most = most.chunk({replicate: -1})
+    options: dict[str, Any] = {"tail": tail, "alpha": alpha, "extrapolate": extrapolate}
+    found = _lazily(_judged, observed, null, sizes=3, **options)
+    score = kernel.score(observed, tail)
+    family = _lazily(_p_value, score, most, sizes=0, tail="greater", extrapolate=extrapolate)
+    return _results(observed, [found.isel(_found=i) for i in range(3)], family, name)
+
+
+def _p_value(observed: F64, null: F64, *, tail: str, extrapolate: bool) -> F64:
+    if extrapolate:
+        return kernel.extrapolated(observed, null, tail=tail)
+    return kernel.p_value(observed, null, tail=tail, exact=False)
+
+
+def _judged(observed: F64, null: F64, *, tail: str, alpha: float, extrapolate: bool) -> F64:
+    p = _p_value(observed, null, tail=tail, extrapolate=extrapolate)
+    return np.concatenate([p[..., None], kernel.band(null, alpha=alpha)], axis=-1)
+
+
+def bonferroni(p: xr.DataArray) -> xr.DataArray:
+    """Family-wise p-values by the number of tests, for nulls without joint draws."""
+    return (p * p.notnull().sum()).clip(max=1.0)
+
+
+def warn_unreachable(n: int, tests: int, alpha: float, cure: str, stacklevel: int) -> None:
+    """Warn if one true effect among all tests can never be found after the correction.
+
+    ``n`` is the number of values of the null, the observed among them: the smallest p is
+    ``1 / n``, and one such p among ``tests`` has the corrected p ``tests / n``.
+    """
+    if tests <= n * alpha * (1 + 1e-9):
+        return
+    needed = math.ceil(tests / alpha * (1 - 1e-9))
+    together = math.ceil(tests / (n * alpha) * (1 - 1e-9))
+    if together > tests:
+        which = f"no p_fdr can be {alpha:g} or less"
+    else:
+        which = f"p_fdr is {alpha:g} or less only where {together} tests reach it together"
+    warnings.warn(
+        f"the smallest p is 1/{n}, and {tests} are tested: {which}; one alone needs a null of "
+        f"{needed} values: {cure}",
+        UserWarning,
+        stacklevel=stacklevel + 1,
+    )
 
 
 def _check_share(alpha: float) -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
-from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.inference import surrogates as nulls
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.checks import among, check_number
+from fhemb_xr.ops.checks import check_number
+from fhemb_xr.ops.inference.nulls import margin_of, middle, require_null
 
 REPLICATE = "replicate"
 _TARGET = 2**26
@@ -23,39 +23,43 @@ def surrogates(
     method: str = "circular",
     block_s: float | None = None,
     level: int | None = None,
+    margin_s: float | None = None,
     seed: int,
     dim: Hashable | None = "subject",
 ) -> xr.DataArray:
     """Random copies of series that keep each one's own course, and lose what they share.
 
-    Every member of ``dim`` is drawn by itself; what else ``x`` has, features or sessions, is
-    drawn alike, so that a person's features still belong together.
+    Every member of ``dim`` is drawn apart from the others. All else of a member, features or
+    sessions, is drawn alike, so that a person's features still belong together.
 
     Parameters
     ----------
     x
         Series along ``time``, chunked in any way.
     n
-        How many copies.
+        Number of copies.
     method
-        ``"circular"``: shifted in a circle by 1 sample or more. ``"block"``: blocks of
-        ``block_s`` from anywhere, laid end to end. ``"phase"``: the same spectrum, at other
-        phases; gaps count as the mean, and stay where they are.
+        Kind of the copies, see Notes: ``"circular"``, ``"linear"``, ``"phase"``, ``"iaaft"``
+        or ``"block"``.
     block_s
-        Length of the blocks [s].
+        Length of the blocks of ``"block"`` [s].
     level
-        Instead: so long that what lives in the bands of this many wavelet levels is kept,
-        2 to the power of ``level`` samples. By default the original's eight.
+        Alternative to ``block_s``: blocks of ``2**level`` samples, long enough to keep the
+        bands down to this wavelet level. By default 8, the deepest level of the original.
+    margin_s
+        Time by which ``"linear"`` slides to either side [s]; by default an eighth of the
+        series.
     seed
-        Of the draws, from 0 on. A copy depends on it, on its own number and on the position of
-        the member in ``dim`` alone: the same on any cluster and in any chunks.
+        Seed of the draws, from 0 on. A copy depends on the seed, on its own number and on the
+        position of the member in ``dim``: it is the same on any cluster and in any chunks.
     dim
-        Whose members are drawn apart; ``None`` draws all alike (the block bootstrap of a whole
-        audience).
+        Dimension whose members are drawn apart; ``None`` draws all alike (the block bootstrap
+        of a whole audience).
 
     Returns
     -------
     ``(replicate, …)`` with the dimensions, coordinates and dtype of ``x``, lazy where it is.
+    ``"linear"`` has only the middle of ``time``, without the two margins.
 
     Raises
     ------
@@ -64,18 +68,35 @@ def surrogates(
     SchemaError
         If ``x`` has no ``time``, or no ``dim``.
     ValueError
-        If ``n``, ``block_s`` or ``seed`` is out of range, or ``block_s`` is not of the method.
+        If a number is out of range, or an option is of another method.
 
     Notes
     -----
-    Memory: one task holds blocks of ``x`` over the whole of ``time`` and as many copies as fit
-    in 64 MiB, one at least; phases take 40 bytes per sample beyond. Tasks: one per block of
-    copies, and three per chunk of ``x`` to gather it. Computes at call: none.
+    ============  ==============================  =============================================
+    method        copies                          as a null, holds for
+    ============  ==============================  =============================================
+    ``circular``  rolled by 1 sample or more      stationary series only
+    ``linear``    middle, slid inside the series  stationary series, and people who drift
+    ``phase``     same spectrum, other phases     stationary Gaussian series only
+    ``iaaft``     same values, same spectrum      stationary series of any distribution only
+    ``block``     blocks laid end to end          nothing: blocks are for intervals
+    ============  ==============================  =============================================
+
+    No copy of one person alone can tell what a shared stimulus does; strangers can:
+    ``null="swap"`` of :func:`isc` and :func:`synchrony`. The measurements are in
+    ``docs/nulls.md``.
+
+    Memory per task: a block of ``x`` over all of ``time``, and copies of 64 MiB or one copy if
+    that is more; ``phase`` needs 40 bytes per sample more, ``iaaft`` 80. Tasks: one per block
+    of copies, and three per chunk of ``x``. ``iaaft`` takes all series of a member into one
+    block. Computes at call: none.
 
     References
     ----------
     Künsch (1989), Ann. Stat. 17, 1217-1241, doi:10.1214/aos/1176347265.
     Prichard & Theiler (1994), Phys. Rev. Lett. 73, 951-954, doi:10.1103/PhysRevLett.73.951.
+    Schreiber & Schmitz (2000), Physica D 142, 346-382, doi:10.1016/S0167-2789(00)00043-9.
+    Harris (2020), bioRxiv, doi:10.1101/2020.11.29.402719.
 
     Examples
     --------
@@ -85,43 +106,57 @@ def surrogates(
     >>> dict(copies.sizes), np.sort(copies.values[2, 1]).tolist()
     ({'replicate': 3, 'subject': 2, 'time': 4}, [4.0, 5.0, 6.0, 7.0])
     """
-    among("surrogate", method, tuple(nulls.KINDS))
+    if method == "swap":
+        raise ValueError(
+            "method 'swap' makes no copy of a series, it takes those of other people: found "
+            "'swap' for surrogates, ask fx.isc(null='swap') or fx.synchrony(method='swap')"
+        )
+    require_null(method, tuple(nulls.KINDS), block_s=block_s, level=level, margin_s=margin_s)
     schema.require_dims(x, schema.TIME, *([] if dim is None else [dim]))
-    clock = Clock.of(x).require_regular()
+    schema.require_regular(x)
     check_number("n", n, 1)
     check_number("seed", seed, 0)
-    block = _block(clock, method, block_s, level)
+    margin = margin_of(x, margin_s) if method == "linear" else 0
+    size = {"block": lambda: _block(x, block_s, level), "linear": lambda: margin}
+    kept = middle(x, margin) if margin else x
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
+    if method == "iaaft":  # all series of a member turn by one phase
+        x = rechunked(x, {d: -1 for d in x.dims if d != dim})
     numbers, who = _numbers(x, n, dim)
     out: xr.DataArray = xr.apply_ufunc(
         nulls.drawn,
         numbers,
         who,
-        _whole_time(x),
+        _whole_time(x).drop_vars(schema.TIME, errors="ignore"),
         input_core_dims=[[], [], [schema.TIME]],
-        output_core_dims=[[schema.TIME]],
-        kwargs={"kind": method, "block": block, "seed": int(seed)},
+        output_core_dims=[["_time"]],
+        kwargs={
+            "kind": method, "size": size.get(method, lambda: nulls.ROUNDS)(), "seed": int(seed)
+        },
         dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {"_time": kept.sizes[schema.TIME]}},
         output_dtypes=[x.dtype],
         keep_attrs=False,
-    )
-    out = out.transpose(REPLICATE, *x.dims).assign_coords(x.coords)
+    )  # fmt: skip
+    out = out.drop_vars([c for c in out.coords if schema.TIME in out[c].dims])
+    out = out.rename(_time=schema.TIME).transpose(REPLICATE, *x.dims)
+    out = out.assign_coords(kept.coords)
     out.attrs = {**x.attrs, "surrogate": method, "seed": int(seed)}
     return out.rename(x.name)
 
 
-def _block(clock: Clock, method: str, block_s: float | None, level: int | None) -> int:
+def _block(x: xr.DataArray, block_s: float | None, level: int | None) -> int:
     """Samples of a block."""
-    for name, value in (("block_s", block_s), ("level", level)):
-        if value is not None and method != "block":
-            raise ValueError(f"{name} is of method 'block', found {value!r} for {method!r}")
     if block_s is None:
         level = _LEVEL if level is None else level
         check_number("level", level, 1)
         return int(2 ** min(level, 40))
     if level is not None:
         raise ValueError("asked for block_s and for level: give one of the two")
-    return clock.samples("block_s", block_s, least=1)
+    length = block_s * schema.sampling_rate(x)
+    if not (np.isfinite(length) and length >= 0.5):
+        raise ValueError(f"block_s is a number of seconds, a sample or more, found {block_s!r}")
+    return max(1, round(length))
 
 
 def _numbers(
@@ -134,7 +169,7 @@ def _numbers(
     )
     if not x.chunks:
         return numbers, who
-    chunks = {d: c for d, c in x.variable.chunksizes.items() if d != schema.TIME}
+    chunks = {d: c for d, c in x.chunksizes.items() if d != schema.TIME}
     samples = x.sizes[schema.TIME] * int(np.prod([max(c, default=1) for c in chunks.values()]))
     n_bytes = samples * max(x.dtype.itemsize, 1)
     budget.check(3 * n_bytes, "a block of whole series", "make smaller chunks of the series")

@@ -1,29 +1,34 @@
 """Whether people move together by more than chance."""
 
-import math
+import warnings
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import budget
+from fhemb_xr import schema
 from fhemb_xr.kernels.inference import p_values as kernel
+from fhemb_xr.kernels.inference import strangers
+from fhemb_xr.kernels.inference import surrogates as copies
 from fhemb_xr.kernels.pairwise import metrics
-from fhemb_xr.ops.checks import among, check_number
-from fhemb_xr.ops.inference.isc import (
-    isc,
-)
+from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.inference import nulls
+from fhemb_xr.ops.inference.isc import isc, moved_isc
+from fhemb_xr.ops.inference.isc_nulls import regrouped
 from fhemb_xr.ops.inference.p_values import (
     _check_share,
-    _lazily,
     _results,
     _without_self,
+    bonferroni,
+    compared,
+    warn_unreachable,
 )
 from fhemb_xr.ops.inference.surrogates import REPLICATE, surrogates
 from fhemb_xr.ops.pairwise.cross_correlation import lagged_correlation
 from fhemb_xr.ops.pairwise.matrix import pairwise
-from fhemb_xr.typing import F64
 
 Statistic = str | Callable[[xr.DataArray], xr.DataArray]
 
@@ -31,15 +36,18 @@ Statistic = str | Callable[[xr.DataArray], xr.DataArray]
 def synchrony(
     x: xr.DataArray,
     statistic: Statistic,
-    n: int = 200,
+    n: int | None = None,
     *,
-    method: str = "circular",
+    method: str = "linear",
     block_s: float | None = None,
     level: int | None = None,
-    seed: int,
+    margin_s: float | None = None,
+    across: Hashable | None = None,
+    seed: int | None = None,
     dim: Hashable = "subject",
     tail: str | None = None,
     alpha: float = 0.05,
+    extrapolate: bool = False,
     **parameters: Any,
 ) -> xr.Dataset:
     """A statistic of people beside what chance gives it, with p-values and corrections.
@@ -53,43 +61,64 @@ def synchrony(
         map of every pair; or a function of ``x`` that keeps every dimension it does not know,
         such as ``replicate``.
     n
-        How many :func:`surrogates` make the null.
-    method, block_s, level, seed, dim
+        Number of :func:`surrogates` that make the null; by default 200. ``"swap"`` has none.
+    method
+        The null. ``"linear"`` holds for people who drift, and what is tested is then the middle
+        of the series, without the two margins. ``"circular"``, ``"phase"`` and ``"iaaft"`` hold
+        for stationary series only. ``"swap"`` puts strangers in place of a partner (see
+        ``across``) and holds for a shared stimulus. ``"block"`` warns: it is not a null.
+    block_s, level, margin_s, seed, dim
         As in :func:`surrogates`.
+    across
+        Groups of ``"swap"``, as in :func:`isc`.
     tail
         What counts as extreme: ``"greater"``, ``"less"`` or ``"both"``. By default ``"less"``
-        for distances, ``"both"`` for maps, ``"greater"`` else.
+        for distances, ``"both"`` for maps, ``"greater"`` otherwise.
     alpha
         The null band holds ``1 - alpha`` of the null.
+    extrapolate
+        Read p-values that fewer than ten surrogates reach from a generalised Pareto tail, so
+        that they can be smaller than ``1 / (n + 1)``. Needs 100 surrogates or more.
     **parameters
-        Of :func:`pairwise`, :func:`isc` or :func:`lagged_correlation`, such as ``window=0.1``.
+        Parameters of :func:`pairwise`, :func:`isc` or :func:`lagged_correlation`, such as
+        ``window=0.1``.
 
     Returns
     -------
     Dataset, float64, lazy where ``x`` is, of ``observed``, ``p``, ``p_fdr`` (Benjamini and
-    Hochberg, over the whole result), ``p_fwer`` (largest statistic, the same), ``null_low`` and
-    ``null_high``. The smallest p is ``1 / (n + 1)``. A pair of one with itself is not tested:
-    NaN.
+    Hochberg, over the whole result), ``p_fwer`` (largest statistic, over the whole result; of
+    ``"swap"`` p times the number of tests), ``null_low`` and ``null_high``. The smallest p is
+    ``1 / (n + 1)``. A pair of one with itself is not tested: NaN.
 
     Raises
     ------
     UnknownNameError
-        No such statistic, surrogate or tail (a ``KeyError``).
+        No such statistic, null or tail (a ``KeyError``).
     ValueError
-        If ``n``, ``alpha`` or a parameter is out of range.
+        If ``n``, ``alpha`` or a parameter is out of range, or an option is of another method.
     BudgetError
         If the null of one block of the result is larger than the budget of a task.
 
+    Warns
+    -----
+    UserWarning
+        If ``n`` is too small for a single finding to survive the correction in ``p_fdr``; if
+        blocks are used as a null.
+
     Notes
     -----
-    Memory: that of the statistic, and ``8 n`` bytes per value of a block of the result. Tasks:
-    those of the statistic, a replicate each. Computes at call: none.
+    In ``"isc"`` only the tested person is a surrogate, in other statistics every member is.
+
+    Memory per task: that of the statistic, and ``8 n`` bytes per value of a block of the
+    result. Tasks: those of the statistic, once per replicate. Computes at call: none.
 
     References
     ----------
     Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39, doi:10.2202/1544-6115.1585.
     Benjamini & Hochberg (1995), J. R. Stat. Soc. B 57, 289-300,
     doi:10.1111/j.2517-6161.1995.tb02031.x.
+    Knijnenburg et al. (2009), Bioinformatics 25, i161-i168, doi:10.1093/bioinformatics/btp211.
+    Harris (2020), bioRxiv, doi:10.1101/2020.11.29.402719.
 
     Examples
     --------
@@ -101,36 +130,94 @@ def synchrony(
     >>> (out.p_fdr < 0.05).values.tolist()
     [[False, True, False], [True, False, False], [False, False, False]]
     """
-    check_number("n", n, 1)
     _check_share(alpha)
-    function, tail = _statistic(statistic, dim, parameters, tail)
-    observed = function(x)
-    drawn: dict[str, Any] = {"method": method, "block_s": block_s, "level": level, "seed": seed}
-    null = function(surrogates(x, n, dim=dim, **drawn))
+    nulls.require_null(
+        method, ("swap", *copies.KINDS), block_s=block_s, level=level, margin_s=margin_s,
+        across=across,
+    )  # fmt: skip
+    among("tail", _usual_tail(statistic, parameters) if tail is None else tail, kernel.TAILS)
+    tail = _usual_tail(statistic, parameters) if tail is None else tail
+    name = statistic if isinstance(statistic, str) else getattr(statistic, "__name__", "")
+    attrs = {"statistic": name, "surrogate": method, "tail": tail, "alpha": alpha}
+    if method == "swap":
+        if n is not None or extrapolate:
+            raise ValueError(
+                f"the null 'swap' is of all strangers, found n={n!r} and "
+                f"extrapolate={extrapolate!r}: leave both out"
+            )
+        out = _exchanged(x, statistic, dim, across, parameters, tail, alpha)
+        return out.assign_attrs(attrs)
+    n, seed = nulls.require_seed(method, n, seed)
+    if extrapolate and n < kernel.LEAST:
+        raise ValueError(
+            f"extrapolate needs {kernel.LEAST} surrogates or more, found n={n}: take more"
+        )
+    if method == "block":
+        warnings.warn(_no_null(x, block_s, level), UserWarning, stacklevel=2)
+    drawn: dict[str, Any] = {"method": method, "block_s": block_s, "level": level}
+    drawn |= {"margin_s": margin_s, "seed": seed, "dim": dim}
+    margin = nulls.margin_of(x, margin_s) if method == "linear" else 0
+    function, with_copies = _statistic(statistic, dim, parameters)
+    still = nulls.middle(x, margin) if margin else x
+    observed, null = function(still), with_copies(still, surrogates(x, n, **drawn))
     if REPLICATE not in null.dims:
         raise ValueError(f"the statistic has lost 'replicate': it has left {null.dims}")
     observed, null = (_without_self(a, dim) for a in (observed, null))
-    out = _compared(observed, null, tail, alpha)
-    name = statistic if isinstance(statistic, str) else getattr(statistic, "__name__", "")
-    out.attrs = {"statistic": name, "surrogate": method, "n": n, "seed": int(seed)}
-    out.attrs |= {"tail": tail, "alpha": alpha}
-    return out
+    if not extrapolate:
+        cure = "take n as large, read p_fwer, or extrapolate=True"
+        warn_unreachable(n + 1, _tests(observed, statistic, dim), alpha, cure, stacklevel=2)
+    out = compared(observed, null, REPLICATE, tail=tail, alpha=alpha, extrapolate=extrapolate)
+    return out.assign_attrs({**attrs, "n": n, "seed": seed})
+
+
+def _no_null(x: xr.DataArray, block_s: float | None, level: int | None) -> str:
+    """What blocks as a null need: many correlation times in each."""
+    rate = schema.sampling_rate(x)
+    level = 8 if level is None else min(level, 40)
+    length = 2.0**level / rate if block_s is None else block_s
+    return (
+        "blocks laid end to end are for intervals, not a null of coupling: blocks of "
+        f"{length:g} s keep p-values right only for series whose correlation time is below "
+        f"{length / 20:g} s; take method='linear'"
+    )
+
+
+def _usual_tail(statistic: Statistic, parameters: dict[str, Any]) -> str:
+    if callable(statistic):
+        return "greater"
+    among("statistic", statistic, (*metrics.METRICS, "isc", "lagged_correlation"))
+    if statistic == "lagged_correlation":
+        return "both"
+    return "greater" if statistic in ("isc", *metrics.SIMILARITIES) else "less"
 
 
 def _statistic(
-    statistic: Statistic, dim: Hashable, parameters: dict[str, Any], tail: str | None
-) -> tuple[Callable[[xr.DataArray], xr.DataArray], str]:
-    if tail is not None:
-        among("tail", tail, kernel.TAILS)
-    if callable(statistic):
-        return (lambda x: statistic(x, **parameters)), tail or "greater"
-    among("statistic", statistic, (*metrics.METRICS, "isc", "lagged_correlation"))
-    if statistic == "lagged_correlation":
-        return (lambda x: _maps(x, dim, parameters)), tail or "both"
+    statistic: Statistic, dim: Hashable, parameters: dict[str, Any]
+) -> tuple[
+    Callable[[xr.DataArray], xr.DataArray],
+    Callable[[xr.DataArray, xr.DataArray], xr.DataArray],
+]:
+    """The statistic of series, and of series of which copies are tested."""
     if statistic == "isc":
-        return (lambda x: isc(x, dim, **parameters)["isc"]), tail or "greater"
-    usual = "greater" if statistic in metrics.SIMILARITIES else "less"
-    return (lambda x: pairwise(x, statistic, dim, **parameters)), tail or usual
+        _check_isc(parameters)
+        return (
+            lambda x: isc(x, dim, **parameters)["isc"],
+            lambda x, moving: moved_isc(x, moving, dim, **parameters),
+        )
+    function: Callable[[xr.DataArray], xr.DataArray]
+    if callable(statistic):
+        function = partial(statistic, **parameters)
+    elif statistic == "lagged_correlation":
+        function = partial(_maps, dim=dim, parameters=parameters)
+    else:
+        function = partial(pairwise, metric=statistic, dim=dim, **parameters)
+    return function, lambda x, moving: function(moving)
+
+
+def _check_isc(parameters: dict[str, Any]) -> None:
+    allowed = ("how", "window_s", "step_s")
+    for name in parameters:
+        among("parameter of 'isc' in synchrony", name, allowed)
 
 
 def _maps(x: xr.DataArray, dim: Hashable, parameters: dict[str, Any]) -> xr.DataArray:
@@ -139,22 +226,67 @@ def _maps(x: xr.DataArray, dim: Hashable, parameters: dict[str, Any]) -> xr.Data
     return lagged_correlation(*sides, **parameters)
 
 
-def _compared(
-    observed: xr.DataArray, null: xr.DataArray, tail: str, alpha: float
-) -> xr.Dataset:
-    null = null.reset_coords(drop=True).transpose(..., REPLICATE)
-    most = kernel.score(null, tail).max([d for d in null.dims if d != REPLICATE])
-    if null.chunks:
-        null = null.chunk({REPLICATE: -1})
-        cell = math.prod(max(c, default=1) for c in null.chunksizes.values())
-        budget.check(24 * cell, "the null of one block", "ask for fewer replicates")
-        most = most.chunk({REPLICATE: -1})
-    found = _lazily(_judged, observed, null, sizes=3, tail=tail, alpha=alpha)
-    score = kernel.score(observed, tail)
-    family = _lazily(kernel.p_value, score, most, sizes=0, tail="greater", exact=False)
-    return _results(observed, [found.isel(_found=i) for i in range(3)], family)
+def _tests(observed: xr.DataArray, statistic: Statistic, dim: Hashable) -> int:
+    """Number of tests that are not the same test twice."""
+    tests: int = observed.size
+    if f"{dim}_0" not in observed.dims:
+        return tests
+    tests -= tests // max(observed.sizes[f"{dim}_0"], 1)
+    mirrored = isinstance(statistic, str) and statistic in metrics.METRICS
+    return tests // 2 if mirrored else tests
 
 
-def _judged(observed: F64, null: F64, *, tail: str, alpha: float) -> F64:
-    p = kernel.p_value(observed, null, tail=tail, exact=False)
-    return np.concatenate([p[..., None], kernel.band(null, alpha=alpha)], axis=-1)
+def _exchanged(
+    x: xr.DataArray, statistic: Statistic, dim: Hashable, across: Hashable | None,
+    parameters: dict[str, Any], tail: str, alpha: float,
+) -> xr.Dataset:  # fmt: skip
+    """A statistic of pairs, with the null of the same first member and every stranger."""
+    if callable(statistic):
+        raise ValueError(
+            "null 'swap' needs a statistic of pairs, found a function: name a metric of "
+            "fx.pairwise, 'isc' or 'lagged_correlation'"
+        )
+    if statistic == "isc":
+        _check_isc(parameters)
+        found = isc(x, dim, null="swap", across=across, tail=tail, alpha=alpha, **parameters)
+        return found.rename(isc="observed")
+    lines, groups, people = nulls.across_groups(x, dim, across)
+    function, _ = _statistic(statistic, nulls.MEMBER, parameters)
+    values = function(lines).reset_coords(drop=True)
+    first, second = (f"{nulls.MEMBER}_{i}" for i in (0, 1))
+    here = [groups.rename({nulls.MEMBER: first}), people.rename({nulls.MEMBER: first})]
+    there = [groups.rename({nulls.MEMBER: second}), people.rename({nulls.MEMBER: second})]
+    found = xr.apply_ufunc(
+        strangers.tested,
+        rechunked(values, {second: -1}),
+        *here,
+        *there,
+        input_core_dims=[[second], [], [], [second], [second]],
+        output_core_dims=[[second, "_part"]],
+        kwargs={"tail": tail, "alpha": alpha, "itself": False},
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {"_part": 3}},
+        output_dtypes=[np.float64],
+        keep_attrs=False,
+    )
+    together = groups.rename({nulls.MEMBER: first}) == groups.rename({nulls.MEMBER: second})
+    observed = values.where(together).where(
+        people.rename({nulls.MEMBER: first}) != people.rename({nulls.MEMBER: second})
+    )
+    cells = [observed, *(found.isel(_part=i) for i in range(3))]
+    observed, *parts = (_labelled(regrouped(a, x, dim, across), x, dim) for a in cells)
+    alone = np.sum((groups.values != groups.values[:, None])
+                   & (people.values != people.values[:, None]), axis=1)  # fmt: skip
+    pairs = (groups.values == groups.values[:, None]).sum() - groups.size
+    tests = int(pairs) * (observed.size // max(observed.sizes[f"{dim}_0"] ** 2, 1))
+    if across in x.dims:
+        tests //= x.sizes[across]
+    cure = "take more groups, or read fewer pairs"
+    warn_unreachable(int(alone.min()) + 1, tests, alpha, cure, stacklevel=3)
+    return _results(observed, parts, bonferroni(parts[0]))
+
+
+def _labelled(values: xr.DataArray, x: xr.DataArray, dim: Hashable) -> xr.DataArray:
+    if dim not in x.indexes:
+        return values
+    return values.assign_coords({f"{dim}_{i}": x[dim].values for i in (0, 1)})

@@ -12,7 +12,7 @@ from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.typing import F64, Ints
 
 _TARGET = 2**27  # bytes of one block of the result
-_SHIFTY = (
+SHIFTY = (
     "the series are bands of a decimated DWT, which changes when a signal is shifted: "
     "a lag of their peak is partly an artefact of the transform"
 )
@@ -88,8 +88,8 @@ def lagged_correlation(
     b = a if b is None else b
     rate = _common_clock(a, b)
     window, step, max_lag = _in_samples(a, rate, window_s, step_s, max_lag_s)
-    if max_lag and any(_is_decimated(x) for x in (a, b)):
-        warnings.warn(_SHIFTY, UserWarning, stacklevel=2)
+    if max_lag and any(is_decimated(x) for x in (a, b)):
+        warnings.warn(SHIFTY, UserWarning, stacklevel=2)
     starts = np.arange(0, a.sizes[schema.TIME] - window + 1, step)
     lags = np.arange(-max_lag, max_lag + 1)
     n_bytes = 8 * starts.size * lags.size
@@ -149,8 +149,9 @@ def _in_samples(
     return window, max(1, round(step_s * rate)), round(max_lag_s * rate)
 
 
-def _is_decimated(x: xr.DataArray) -> bool:
-    bands: object = x.attrs.get("fhemb_bands")
+def is_decimated(x: xr.DataArray | None) -> bool:
+    """Whether the series are bands of a decimated wavelet transform."""
+    bands: object = None if x is None else x.attrs.get("fhemb_bands")
     try:
         return bool(json.loads(str(bands)).get("transform", "dwt") == "dwt") if bands else False
     except (TypeError, ValueError, AttributeError):  # somebody else's attribute

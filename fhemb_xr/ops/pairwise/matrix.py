@@ -1,5 +1,6 @@
 """Who is like whom: a matrix of relations between all pairs of series."""
 
+import warnings
 from collections.abc import Hashable
 from functools import partial
 from typing import Any
@@ -10,6 +11,7 @@ import xarray as xr
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.pairwise.cross_correlation import SHIFTY, is_decimated
 from fhemb_xr.ops.pairwise.matrix_graph import related
 from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation as normalize_relation
 from fhemb_xr.ops.pairwise.metric_options import _LAGGED, _in_samples, _of_metric
@@ -98,6 +100,11 @@ def pairwise(
     BudgetError
         If a block of two series, or the matrix, is larger than the budget of a task.
 
+    Warns
+    -----
+    UserWarning
+        If ``"max_lagged_correlation"`` is asked of bands of a decimated wavelet transform.
+
     Notes
     -----
     Memory: each task holds two blocks of series, 28 bytes per sample over all of ``time``, an
@@ -132,6 +139,8 @@ def pairwise(
         metric, window=window, itakura=itakura, local=local, p=p, gamma=gamma, radius=radius,
         precision=precision, max_lag=_in_samples(max_lag_s, x, metric),
     )  # fmt: skip
+    if metric == _LAGGED and max_lag_s and any(map(is_decimated, (x, other))):
+        warnings.warn(SHIFTY, UserWarning, stacklevel=2)
     left = arranged(x, dim)
     right = left if other is None else arranged(other, dim)
     if other is not None:

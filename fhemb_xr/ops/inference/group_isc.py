@@ -1,0 +1,189 @@
+"""Inter-subject correlation of a group, or of two, with intervals and tests by people."""
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.kernels.inference import group_isc as kernel
+from fhemb_xr.kernels.inference import p_values
+from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.checks import among, check_number
+from fhemb_xr.ops.inference.p_values import _check_share
+from fhemb_xr.typing import Ints
+
+SUMMARY, GROUP, PERMUTATION = "summary", "group", "permutation"
+
+
+def group_isc(
+    x: xr.DataArray,
+    dim: Hashable = "subject",
+    *,
+    by: Hashable | None = None,
+    n: int = 1000,
+    seed: int,
+    tail: str = "both",
+    alpha: float = 0.05,
+) -> xr.Dataset:
+    """Mean and median inter-subject correlation of a group, or of two and their difference.
+
+    All of it rests on the values of pairs. People are drawn, exchanged or turned over, and all
+    their pairs follow, because pairs that share a person are not independent.
+
+    Parameters
+    ----------
+    x
+        Series along ``time``, chunked in any way. Features and other dimensions are kept.
+    dim
+        Dimension of the people.
+    by
+        What is compared. ``None``: one group, with zero. A coordinate of the people with two
+        labels: two groups of people. A dimension with two members, such as ``session``: the
+        same people twice.
+    n
+        Number of bootstrap draws, and of permutations.
+    seed
+        Seed of the draws, from 0 on.
+    tail
+        What counts as extreme: ``"greater"``, ``"less"`` or ``"both"``.
+    alpha
+        Intervals hold ``1 - alpha``.
+
+    Returns
+    -------
+    Dataset, float64, lazy where ``x`` is, by ``summary`` (``mean``, ``median``) and, with
+    ``by``, ``group``: ``isc`` and its bootstrap interval ``low`` to ``high``; ``difference``
+    (first minus second group; of one group ``isc`` itself) and its interval
+    ``difference_low`` to ``difference_high``; ``p``; ``null(summary, permutation)``. The mean
+    is by Fisher's z. The difference of the same people twice is that of each pair first.
+
+    Raises
+    ------
+    UnknownNameError
+        No such tail (a ``KeyError``).
+    SchemaError
+        If ``x`` has no ``time``, or no ``dim``.
+    ValueError
+        If ``by`` does not name two groups of two people or more, or a number is out of range.
+
+    Notes
+    -----
+    =====================  ==============================================================
+    ``by``                 null, and when it holds
+    =====================  ==============================================================
+    ``None``               any person's series is turned over (its sign changes): holds
+                           for independent people, also where each drifts on his own;
+                           not for a shared drift or stimulus, which it finds
+    a label                people change groups: holds where groups differ in nothing
+    a dimension            each person's part of the difference changes its sign: holds
+                           for repeated measures
+    =====================  ==============================================================
+
+    Memory per task: all series of one block of the other dimensions, 8 bytes per pair of
+    people and 32 per draw. Tasks: one per block, and three per chunk of ``x``. Computes at
+    call: the labels of ``by`` where they are lazy, otherwise nothing. Work: ``n`` times the
+    number of pairs.
+
+    References
+    ----------
+    Chen et al. (2016), NeuroImage 142, 248-259, doi:10.1016/j.neuroimage.2016.05.023.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> rng = np.random.default_rng(0)
+    >>> x = xr.DataArray(
+    ...     rng.normal(size=300) + rng.normal(size=(8, 300)), dims=("subject", "time")
+    ... )
+    >>> out = fx.group_isc(x.chunk(), n=199, seed=0)
+    >>> out.isc.values.round(2).tolist(), float(out.p[0])
+    ([0.47, 0.47], 0.005)
+    """
+    among("tail", tail, p_values.TAILS)
+    schema.require_dims(x, dim, schema.TIME)
+    schema.require_regular(x)
+    _check_share(alpha)
+    check_number("n", n, 1)
+    check_number("seed", seed, 0)
+    paired = by is not None and by in x.dims
+    groups, labels = _groups(x, dim, by, paired)
+    core = [*([by] if paired else []), dim, schema.TIME]
+    width = 3 * max(len(labels), 1) + 4 + n
+    options: dict[str, Any] = {"groups": groups, "paired": paired, "n": int(n)}
+    found: xr.DataArray = xr.apply_ufunc(
+        kernel.tested,
+        rechunked(x, dict.fromkeys(core, -1)).drop_vars(core, errors="ignore"),
+        input_core_dims=[core],
+        output_core_dims=[[SUMMARY, "_cell"]],
+        kwargs={**options, "seed": int(seed), "tail": tail, "alpha": alpha},
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {SUMMARY: len(kernel.SUMMARIES), "_cell": width}},
+        output_dtypes=[np.float64],
+        keep_attrs=False,
+    )
+    out = _unpacked(found.drop_vars([c for c in found.coords if dim in found[c].dims]), labels)
+    test = "one group" if by is None else "repeated measures" if paired else "two groups"
+    out.attrs = {"test": test, "n": int(n), "seed": int(seed), "tail": tail, "alpha": alpha}
+    if by is not None:
+        out.attrs["by"] = str(by)
+    return out
+
+
+def _groups(
+    x: xr.DataArray, dim: Hashable, by: Hashable | None, paired: bool
+) -> tuple[Ints | None, list[Any]]:
+    """The number of each person's group, and the labels of the two groups."""
+    if by is None:
+        return None, []
+    if paired:
+        if by in (dim, schema.TIME) or x.sizes[by] != 2:
+            raise ValueError(
+                f"by names a dimension of two members, found {by!r} with {x.sizes[by]}: "
+                f"select two"
+            )
+        return None, (x[by].values if by in x.indexes else np.arange(2)).tolist()
+    if by not in x.coords or x[by].dims != (dim,):
+        known = sorted(str(c) for c in x.coords if x[c].dims == (dim,))
+        raise ValueError(
+            f"by names a dimension or a coordinate along {dim!r}, found {by!r}: there are the "
+            f"dimensions {x.dims} and the coordinates {known}"
+        )
+    labels, groups, sizes = np.unique(
+        np.asarray(x[by]), return_inverse=True, return_counts=True
+    )
+    if labels.size != 2 or sizes.min() < 2:
+        raise ValueError(
+            f"by needs two labels of two people or more each, found "
+            f"{dict(zip(labels.tolist(), sizes.tolist(), strict=True))} along {by!r}"
+        )
+    return np.asarray(groups, np.int64), labels.tolist()
+
+
+_NAMES = {
+    "isc": "inter-subject correlation of the group",
+    "low": "lower end of the bootstrap interval",
+    "high": "upper end of the bootstrap interval",
+    "difference": "difference of inter-subject correlation",
+    "difference_low": "lower end of the interval of the difference",
+    "difference_high": "upper end of the interval of the difference",
+    "p": "p-value",
+    "null": "difference by chance",
+}
+
+
+def _unpacked(found: xr.DataArray, labels: list[Any]) -> xr.Dataset:
+    size = max(len(labels), 1)
+    of_group = [found.isel(_cell=slice(i * size, (i + 1) * size)) for i in range(3)]
+    of_group = [a.rename(_cell=GROUP) for a in of_group]
+    if labels:
+        of_group = [a.assign_coords({GROUP: labels}) for a in of_group]
+    else:
+        of_group = [a.isel({GROUP: 0}) for a in of_group]
+    rest = [found.isel(_cell=3 * size + i) for i in range(4)]
+    null = found.isel(_cell=slice(3 * size + 4, None)).rename(_cell=PERMUTATION)
+    out = xr.Dataset(dict(zip(_NAMES, [*of_group, *rest, null], strict=True)))
+    for name, text in _NAMES.items():
+        out[name].attrs = {"long_name": text, "units": "1"}
+    return out.assign_coords({SUMMARY: list(kernel.SUMMARIES)})

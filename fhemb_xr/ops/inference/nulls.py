@@ -1,0 +1,119 @@
+"""The nulls by name, and the options that belong to each."""
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.ops.checks import among, check_number
+
+NULLS = ("circular", "linear", "swap", "phase", "iaaft")
+EXACT = ("circular", "linear", "swap")
+"""Nulls of :func:`fhemb_xr.isc` that are complete: every shift, or every stranger."""
+
+_OWNERS = {"margin_s": "linear", "across": "swap", "block_s": "block", "level": "block"}
+_MARGIN = 8  # a margin is this part of the series; measured, see docs/nulls.md
+
+
+def require_null(null: str, allowed: tuple[str, ...], **options: Any) -> None:
+    """Check the name of a null, and that every option given is one of its own.
+
+    Raises
+    ------
+    UnknownNameError
+        No such null (a ``KeyError``).
+    ValueError
+        An option of another null.
+    """
+    among("null", null, allowed)
+    for name, value in options.items():
+        if value is not None and null != _OWNERS[name]:
+            raise ValueError(
+                f"{name} is of method {_OWNERS[name]!r}, found {value!r} for {null!r}"
+            )
+
+
+def margin_of(x: xr.DataArray, margin_s: float | None) -> int:
+    """Samples that series slide to either side; an eighth of the series by default.
+
+    Raises
+    ------
+    ValueError
+        If there is no sample to slide by, or fewer than two are left in the middle.
+    """
+    n = x.sizes[schema.TIME]
+    rate = schema.sampling_rate(x)
+    margin = n // _MARGIN if margin_s is None else 0
+    if margin_s is not None:
+        if isinstance(margin_s, bool) or not (np.isfinite(margin_s) and margin_s > 0):
+            raise ValueError(f"margin_s is a positive number of seconds, found {margin_s!r}")
+        margin = round(margin_s * rate)
+    if margin < 1 or n - 2 * margin < 2:
+        raise ValueError(
+            f"a linear shift needs a margin of a sample or more at both ends and two samples "
+            f"between them, found {margin} of {n} samples: set margin_s between {1 / rate:g} "
+            f"and {max(n - 2, 0) / 2 / rate:g} s"
+        )
+    return margin
+
+
+def middle(x: xr.DataArray, margin: int) -> xr.DataArray:
+    """The samples that stand still while others slide by up to ``margin``."""
+    return x.isel({schema.TIME: slice(margin, x.sizes[schema.TIME] - margin)})
+
+
+def require_seed(null: str, n: int | None, seed: int | None) -> tuple[int, int]:
+    """The number of surrogates and their seed, of a null that is drawn.
+
+    Raises
+    ------
+    ValueError
+        If the seed is missing, or one is not a whole number.
+    """
+    if seed is None:
+        raise ValueError(f"null {null!r} is drawn at random, found no seed: give seed=0")
+    n = 200 if n is None else n
+    check_number("n", n, 1)
+    check_number("seed", seed, 0)
+    return int(n), int(seed)
+
+
+MEMBER = "fhemb_member"
+"""Members of ``dim``, or of ``dim`` and the groups, in one line."""
+
+
+def across_groups(
+    x: xr.DataArray, dim: Hashable, across: Hashable | None
+) -> tuple[xr.DataArray, xr.DataArray, xr.DataArray]:
+    """Series along :data:`MEMBER`, the number of each one's group, and of the person.
+
+    Raises
+    ------
+    ValueError
+        If ``across`` is missing, or names neither a dimension nor a label of each member.
+    """
+    if across is None:
+        raise ValueError(
+            "null 'swap' exchanges people of different groups, found no across: name a "
+            "dimension, across='session', or a coordinate of the people, across='row'"
+        )
+    if across in x.dims and across not in (dim, schema.TIME):
+        lines = x.stack({MEMBER: (across, dim)}, create_index=False)
+        n_groups, n = x.sizes[across], x.sizes[dim]
+        groups, people = np.repeat(np.arange(n_groups), n), np.tile(np.arange(n), n_groups)
+    elif across in x.coords and x[across].dims == (dim,):
+        lines = x.rename({dim: MEMBER})
+        groups = np.unique(np.asarray(x[across]), return_inverse=True)[1]
+        people = np.arange(x.sizes[dim])
+    else:
+        known = sorted(str(c) for c in x.coords if x[c].dims == (dim,))
+        raise ValueError(
+            f"across names a dimension or a coordinate along {dim!r}, found {across!r}: there "
+            f"are the dimensions {x.dims} and the coordinates {known}"
+        )
+    lines = lines.drop_vars([c for c in lines.coords if MEMBER in lines[c].dims])
+    if np.unique(groups).size < 2:
+        raise ValueError(f"null 'swap' needs two groups or more along {across!r}, found one")
+    return lines, *(xr.DataArray(a, dims=MEMBER) for a in (groups, people))  # type: ignore[return-value]
