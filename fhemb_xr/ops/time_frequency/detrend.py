@@ -91,7 +91,8 @@ def _without_trend(data: Any, polynomials: Any) -> Any:
             data, polynomials, kernel.finish(kernel.state(data, polynomials))
         )
     k = polynomials.shape[1]
-    lead, time, terms, sums = tuple(range(data.ndim - 1)), data.ndim - 1, "terms", "sums"
+    lead, time = tuple(range(data.ndim - 1)), data.ndim - 1
+    terms, sums = data.ndim, data.ndim + 1
     rows = da.from_array(polynomials, chunks=(data.chunks[-1], -1))
     meta = np.empty((0,) * (data.ndim + 1))
     states = da.blockwise(
@@ -109,7 +110,10 @@ def _without_trend(data: Any, polynomials: Any) -> Any:
     )
     total = states.sum(axis=time, split_every=8)
     fit = total.map_blocks(
-        kernel.finish, chunks=(*total.chunks[:-1], (k,)), dtype=np.float64, meta=meta[..., 0]
+        kernel.finish,
+        chunks=(*total.chunks[:-1], (k,)),
+        dtype=np.float64,
+        meta=np.empty((0,) * data.ndim),
     )
     return da.blockwise(
         _residual,
