@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.inference import group_isc as kernel
 from fhemb_xr.kernels.inference import p_values
 from fhemb_xr.ops.blockwise.rechunk import rechunked
@@ -103,7 +104,7 @@ def group_isc(
     """
     among("tail", tail, p_values.TAILS)
     schema.require_dims(x, dim, schema.TIME)
-    schema.require_regular(x)
+    Clock.of(x).require_regular()
     _check_share(alpha)
     check_number("n", n, 1)
     check_number("seed", seed, 0)

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.inference import isc as kernel
 from fhemb_xr.kernels.inference import p_values
 from fhemb_xr.ops.blockwise.sliding_windows import samples_of
@@ -138,12 +139,12 @@ def isc(
     among("tail", tail, p_values.TAILS)
     _check_null(null, margin_s, across, n, seed)
     schema.require_dims(x, dim, schema.TIME)
-    schema.require_regular(x)
+    clock = Clock.of(x).require_regular()
     _check_share(alpha)
     margin = nulls.margin_of(x, margin_s) if null == "linear" else 0
-    length = x.sizes[schema.TIME] - 2 * margin
-    width, step = samples_of(window_s, step_s, length, schema.sampling_rate(x))
-    starts = margin + np.arange(0, length - width + 1, step)
+    still = Clock.of(nulls.middle(x, margin)) if margin else clock
+    width, step = samples_of(window_s, step_s, still)
+    starts = margin + np.arange(0, still.n - width + 1, step)
     work: dict[str, Any] = {"how": how, "width": width, "step": step}
     test: dict[str, Any] = {"tail": tail, "alpha": alpha}
     if null is None:
@@ -183,9 +184,9 @@ def moved_isc(
 ) -> xr.DataArray:  # fmt: skip
     """:func:`isc` of surrogates of the tested, with the others as they are in ``x``."""
     among("way", how, WAYS)
-    length = x.sizes[schema.TIME]
-    width, step = samples_of(window_s, step_s, length, schema.sampling_rate(x))
-    starts = np.arange(0, length - width + 1, step)
+    clock = Clock.of(x)
+    width, step = samples_of(window_s, step_s, clock)
+    starts = np.arange(0, clock.n - width + 1, step)
     out = values(x, copies, dim, starts.size, {"how": how, "width": width, "step": step})
     named = _named(out.to_dataset(name="isc"), x, dim, how)
     return _finished(named, x, starts, window_s, how)["isc"]
@@ -229,12 +230,12 @@ def _named(out: xr.Dataset, x: xr.DataArray, dim: Hashable, how: str) -> xr.Data
 def _finished(
     out: xr.Dataset, x: xr.DataArray, starts: Ints, window_s: float | None, how: str
 ) -> xr.Dataset:
-    rate = schema.sampling_rate(x)
+    clock = Clock.of(x)
     out["isc"].attrs = {"long_name": "inter-subject correlation", "units": "1"}
-    out.attrs |= {"how": how, schema.SAMPLING_RATE: rate}
+    out.attrs |= {"how": how, **clock.attrs}
     if window_s is None:
         return out.isel({schema.WINDOW: 0})
-    out = out.assign_coords({schema.WINDOW: starts / rate})
+    out = out.assign_coords({schema.WINDOW: starts / clock.rate_hz})
     out[schema.WINDOW].attrs = {"long_name": "start of window", "units": "s"}
     out.attrs["window_s"] = window_s
     if schema.TIME in x.indexes:

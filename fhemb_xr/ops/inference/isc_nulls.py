@@ -148,7 +148,9 @@ def _gathered(x: xr.DataArray, dim: Hashable) -> xr.DataArray:
     if not x.chunks:
         return x
     rest = {
-        d: max(c, default=1) for d, c in x.chunksizes.items() if d not in (dim, schema.TIME)
+        d: max(c, default=1)
+        for d, c in x.variable.chunksizes.items()
+        if d not in (dim, schema.TIME)
     }
     if 40 * one + math.prod(rest.values()) * one > options.budget:
         rest = dict.fromkeys(rest, 1)

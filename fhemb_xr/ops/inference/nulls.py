@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.ops.checks import among, check_number
 
 NULLS = ("circular", "linear", "swap", "phase", "iaaft")
@@ -44,17 +45,16 @@ def margin_of(x: xr.DataArray, margin_s: float | None) -> int:
         If there is no sample to slide by, or fewer than two are left in the middle.
     """
     n = x.sizes[schema.TIME]
-    rate = schema.sampling_rate(x)
     margin = n // _MARGIN if margin_s is None else 0
     if margin_s is not None:
         if isinstance(margin_s, bool) or not (np.isfinite(margin_s) and margin_s > 0):
             raise ValueError(f"margin_s is a positive number of seconds, found {margin_s!r}")
-        margin = round(margin_s * rate)
+        margin = Clock.of(x).samples("margin_s", margin_s)
     if margin < 1 or n - 2 * margin < 2:
         raise ValueError(
             f"a linear shift needs a margin of a sample or more at both ends and two samples "
-            f"between them, found {margin} of {n} samples: set margin_s between {1 / rate:g} "
-            f"and {max(n - 2, 0) / 2 / rate:g} s"
+            f"between them, found {margin} of {n} samples: set margin_s to between 1 and "
+            f"{max(n - 2, 0) // 2} samples"
         )
     return margin
 

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.inference import surrogates as nulls
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import check_number
@@ -113,11 +114,11 @@ def surrogates(
         )
     require_null(method, tuple(nulls.KINDS), block_s=block_s, level=level, margin_s=margin_s)
     schema.require_dims(x, schema.TIME, *([] if dim is None else [dim]))
-    schema.require_regular(x)
+    clock = Clock.of(x).require_regular()
     check_number("n", n, 1)
     check_number("seed", seed, 0)
     margin = margin_of(x, margin_s) if method == "linear" else 0
-    size = {"block": lambda: _block(x, block_s, level), "linear": lambda: margin}
+    size = {"block": lambda: _block(clock, block_s, level), "linear": lambda: margin}
     kept = middle(x, margin) if margin else x
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
     if method == "iaaft":  # all series of a member turn by one phase
@@ -145,7 +146,7 @@ def surrogates(
     return out.rename(x.name)
 
 
-def _block(x: xr.DataArray, block_s: float | None, level: int | None) -> int:
+def _block(clock: Clock, block_s: float | None, level: int | None) -> int:
     """Samples of a block."""
     if block_s is None:
         level = _LEVEL if level is None else level
@@ -153,10 +154,7 @@ def _block(x: xr.DataArray, block_s: float | None, level: int | None) -> int:
         return int(2 ** min(level, 40))
     if level is not None:
         raise ValueError("asked for block_s and for level: give one of the two")
-    length = block_s * schema.sampling_rate(x)
-    if not (np.isfinite(length) and length >= 0.5):
-        raise ValueError(f"block_s is a number of seconds, a sample or more, found {block_s!r}")
-    return max(1, round(length))
+    return clock.samples("block_s", block_s, least=1)
 
 
 def _numbers(
@@ -169,7 +167,7 @@ def _numbers(
     )
     if not x.chunks:
         return numbers, who
-    chunks = {d: c for d, c in x.chunksizes.items() if d != schema.TIME}
+    chunks = {d: c for d, c in x.variable.chunksizes.items() if d != schema.TIME}
     samples = x.sizes[schema.TIME] * int(np.prod([max(c, default=1) for c in chunks.values()]))
     n_bytes = samples * max(x.dtype.itemsize, 1)
     budget.check(3 * n_bytes, "a block of whole series", "make smaller chunks of the series")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.inference import p_values as kernel
 from fhemb_xr.kernels.inference import strangers
 from fhemb_xr.kernels.inference import surrogates as copies
@@ -172,9 +172,8 @@ def synchrony(
 
 def _no_null(x: xr.DataArray, block_s: float | None, level: int | None) -> str:
     """What blocks as a null need: many correlation times in each."""
-    rate = schema.sampling_rate(x)
     level = 8 if level is None else min(level, 40)
-    length = 2.0**level / rate if block_s is None else block_s
+    length = 2.0**level / Clock.of(x).rate_hz if block_s is None else block_s
     return (
         "blocks laid end to end are for intervals, not a null of coupling: blocks of "
         f"{length:g} s keep p-values right only for series whose correlation time is below "

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.time_frequency import detrend as kernel
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.checks import check_number
@@ -64,22 +65,23 @@ def detrend(
     True
     """
     schema.require_dims(x, schema.TIME)
-    schema.require_regular(x)
+    clock = Clock.of(x).require_regular()
     check_number("order", order, 0)
-    n, rate = x.sizes[schema.TIME], schema.sampling_rate(x)
-    if highpass_s is not None and not (np.isfinite(highpass_s) and highpass_s * rate > 2):
+    if highpass_s is not None and not (
+        np.isfinite(highpass_s) and highpass_s * clock.rate_hz > 2
+    ):
         raise ValueError(
-            f"highpass_s is a period of more than {2 / rate:g} s, found {highpass_s!r}"
+            f"highpass_s is a period of more than {2 / clock.rate_hz:g} s, found {highpass_s!r}"
         )
     given = x if x.dtype.kind == "f" else x.astype(np.float64)
     last = given.transpose(..., schema.TIME)
-    data = _without_trend(last.data, kernel.basis(n, order))
+    data = _without_trend(last.data, kernel.basis(clock.n, order))
     out = last.copy(deep=False, data=data).transpose(*x.dims)
     if highpass_s is not None:
         coords = out.coords
         out = bandpass(out.assign_attrs(x.attrs), (1 / highpass_s, None)).assign_coords(coords)
     keep = {k: v for k, v in x.attrs.items() if k in ("units", "long_name")}
-    out.attrs = {**keep, schema.SAMPLING_RATE: rate, "detrend_order": int(order)}
+    out.attrs = {**keep, **clock.attrs, "detrend_order": int(order)}
     if highpass_s is not None:
         out.attrs["highpass_s"] = float(highpass_s)
     return out.rename(x.name)

@@ -133,7 +133,7 @@ def test_surrogates__compute_nothing_and_stay_linear_in_chunks(computes):
         ({"n": 0}, ValueError, "from 1 on"),
         ({"seed": -1}, ValueError, "from 0 on"),
         ({"block_s": 2.0}, ValueError, "method 'block'"),
-        ({"method": "block", "block_s": 0.0}, ValueError, "seconds"),
+        ({"method": "block", "block_s": 0.0}, ValueError, "no sample"),
     ],
 )
 def test_surrogates__say_what_is_wrong(options, error, text):
