@@ -47,6 +47,37 @@ def shuffled(labels: Ints, groups: Ints, rng: np.random.Generator) -> Ints:
     return out
 
 
+def of_segments(labels: Ints, segments: Ints) -> bool:
+    """Whether a segment has the same label for all people: ``(k,), (k,) -> ()``."""
+    known = bool((segments >= 0).all())
+    return known and not any(np.ptp(labels[segments == s]) for s in np.unique(segments))
+
+
+def fewest_segments(labels: Ints, segments: Ints) -> int:
+    """The number of segments of the class that has the fewest."""
+    return min((np.unique(segments[labels == c]).size for c in np.unique(labels)), default=0)
+
+
+def segment_folds(labels: Ints, segments: Ints, n: int, rng: np.random.Generator) -> Ints:
+    """Fold of every sample by its segment: ``(k,), (k,) -> (k,)``.
+
+    Segments of a class are dealt out in turn, so that every class is in every fold.
+    """
+    n = max(1, min(n, fewest_segments(labels, segments)))
+    out = np.empty(labels.size, np.int64)
+    for c in np.unique(labels):
+        own = rng.permutation(np.unique(segments[labels == c]))
+        for k, segment in enumerate(own):
+            out[segments == segment] = k % n
+    return out
+
+
+def exchanged_segments(labels: Ints, segments: Ints, rng: np.random.Generator) -> Ints:
+    """Labels exchanged between segments, alike for all people: ``(k,), (k,) -> (k,)``."""
+    _, first, which = np.unique(segments, return_index=True, return_inverse=True)
+    return np.asarray(labels[first][rng.permutation(first.size)][which])
+
+
 def kept(x: F64, labels: Ints, groups: Ints) -> Bools:
     """Samples that are whole, seen once, and balanced: ``(k, ...), (k,), (k,) -> (k,)``.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.inference import cross_validation as kernel
+from fhemb_xr.kernels.inference import p_values
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import require_choice, require_count
 from fhemb_xr.ops.classification import classifiers as zoo
@@ -39,14 +40,16 @@ def classify(
     """How well classifiers tell the labels of people that they have never seen.
 
     Cross-validation in which a person, with all samples of all sessions, is either learnt from
-    or tested. Samples that miss a frame, or are equal to an earlier one, are left out; a person
-    keeps as many samples of every label as of the rarest.
+    or tested, and so is a segment: what all people share in the tested segment is never learnt.
+    Samples that miss a frame, or are equal to an earlier one, are left out. A person keeps as
+    many samples of every label as of the rarest.
 
     Parameters
     ----------
     samples
-        Of :func:`prepare`, or any ``(sample, [feature], time)`` with the coordinates ``label``
-        and ``subject`` along ``sample``.
+        Samples of :func:`prepare`, or any ``(sample, [feature], time)`` with the coordinates
+        ``label`` and ``subject`` along ``sample``. Segments are told by the coordinate
+        ``start``, and by ``session`` where there are several.
     classifiers
         Some of ``knn_euclidean knn_nan_euclidean knn_minkowski knn_cosine knn_l1`` (3
         neighbours; Minkowski's power 3), ``svm_linear svm_poly svm_rbf svm_sigmoid``, ``randf``
@@ -63,10 +66,12 @@ def classify(
     scale
         ``"minmax"`` or ``"meanvar"``: columns scaled as those learnt from.
     n_splits, n_repeats
-        Parts that the people are split into, each tested once; how often anew.
+        Number of parts that the people are split into (and the segments, where each class has
+        as many); each is tested once. Number of times that this is repeated.
     n_permutations
-        How many times the labels are exchanged, within each person (between people where each
-        has one label), for the null.
+        Number of times that labels are exchanged for the null: between segments, alike for all
+        people, where a segment has one label; between people where each has one label; within
+        each person otherwise.
     alpha
         Intervals hold ``1 - alpha``.
     seed
@@ -78,7 +83,8 @@ def classify(
     to ``wilson_high``, as if samples were independent, and ``subject_low`` to ``subject_high``,
     which lets the samples of a person be alike; ``chance``, the share of the commonest label;
     ``null(classifier, permutation)``; ``p``, and ``p_fwer`` against the best classifier of
-    every permutation; ``by_repeat(classifier, repeat)``; ``right(classifier, sample)``, NaN for
+    every permutation; ``null_low`` to ``null_high``, which holds ``1 - alpha`` of the null;
+    ``by_repeat(classifier, repeat)``; ``right(classifier, sample)``, NaN for
     samples left out; ``n_used`` and ``n_subjects``.
 
     Raises
@@ -88,7 +94,8 @@ def classify(
     SchemaError
         If the samples have no labels or subjects, or the relation is not of them.
     ValueError
-        If a number is out of range, or a classifier needs a relation.
+        If a number is out of range, a classifier needs a relation, or a class has one segment:
+        nobody can tell then whether the label or the segment is recognised.
     BudgetError
         If the samples are larger than the budget of a task.
 
@@ -99,8 +106,13 @@ def classify(
     no lazy form, so all of it is computed when a value is asked for, ``n_splits · n_repeats ·
     (1 + n_permutations)`` fits for each classifier.
 
-    The samples of different people at the same moment share the music: what is told apart are
-    these segments, which is a matter of their mood only if each class has many.
+    The null holds where segments of all classes differ in nothing but their label. The number
+    of segments bounds p: four segments of two classes have six labellings, so p is about 1/3 at
+    least; two times five have 252. Segments make ``n_splits`` times as many fits.
+
+    Where every person has one label, people who are tested share the people who are learnt
+    from: ``subject_low`` to ``subject_high`` is then too narrow (coverage .92 instead of .95).
+    Judge by ``null_low`` to ``null_high`` and ``p``.
 
     References
     ----------
@@ -114,14 +126,14 @@ def classify(
     >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> rng = np.random.default_rng(0)
     >>> x = xr.DataArray(
-    ...     rng.normal(size=(10, 20)) + (np.arange(20) >= 10) * 4,
+    ...     rng.normal(size=(10, 40)) + (np.arange(40) >= 20) * 4,
     ...     dims=("subject", "time"),
-    ...     coords={"time": np.arange(20.0)},
+    ...     coords={"time": np.arange(40.0)},
     ... )
-    >>> samples = fx.prepare(x, {"calm": (0, 10), "storm": (10, 20)})
+    >>> samples = fx.prepare(x, {"calm": [(0, 10), (10, 20)], "storm": [(20, 30), (30, 40)]})
     >>> out = fx.classify(samples, "svm_linear", n_permutations=19, seed=0)
-    >>> out.accuracy.values.tolist(), out.chance.values.tolist(), out.p.values.tolist()
-    ([1.0], [0.5], [0.05])
+    >>> out.accuracy.values.tolist(), out.chance.values.tolist(), out.p.values > 0.1
+    ([1.0], [0.5], array([ True]))
     """
     own = dict(own or {})
     chosen = zoo.names(classifiers, own, relation is not None)
@@ -130,8 +142,9 @@ def classify(
     n_repeats = require_count("n_repeats", n_repeats)
     n_permutations = require_count("n_permutations", n_permutations, 0)
     labels, groups = _who(samples)
-    given = [_series(samples, relation is not None), labels, groups]
-    cores = [[SAMPLE, schema.FEATURE, schema.TIME], [SAMPLE], [SAMPLE]]
+    segments = _segments(samples)
+    given = [_series(samples, relation is not None), labels, groups, segments]
+    cores = [[SAMPLE, schema.FEATURE, schema.TIME], *[[SAMPLE]] * 3]
     if relation is not None:
         given.append(_distances(relation, samples))
         cores.append([f"{SAMPLE}_0", f"{SAMPLE}_1"])
@@ -175,6 +188,40 @@ def _who(samples: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
             )
         )  # fmt: skip
     return codes[0], codes[1]
+
+
+def _segments(samples: xr.DataArray) -> xr.DataArray:
+    """The number of each sample's segment; -1 where nothing tells it."""
+    names = [c for c in ("start", schema.SESSION) if c in samples.coords]
+    parts = [samples[c].reset_coords(drop=True) for c in names if samples[c].dims == (SAMPLE,)]
+    if "start" not in names or not parts:
+        return xr.DataArray(np.full(samples.sizes[SAMPLE], -1), dims=SAMPLE)
+    parts = [rechunked(a.drop_vars(SAMPLE, errors="ignore"), -1) for a in parts]
+    out: xr.DataArray = xr.apply_ufunc(
+        _segment_numbers, *parts, input_core_dims=[[SAMPLE]] * len(parts),
+        output_core_dims=[[SAMPLE]], dask="parallelized", output_dtypes=[np.int64],
+        keep_attrs=False,
+    )  # fmt: skip
+    if not out.chunks and not samples[LABEL].chunks:
+        _check_segments(_numbered(samples[LABEL].values), out.values)
+    return out
+
+
+def _segment_numbers(*parts: NDArray[Any]) -> Ints:
+    numbers = np.stack([_numbered(a) for a in parts])
+    return np.asarray(np.unique(numbers, axis=1, return_inverse=True)[1].ravel(), np.int64)
+
+
+def _check_segments(labels: Ints, segments: Ints) -> bool:
+    """Whether segments have the labels, if each class has two of them or more."""
+    shared = kernel.of_segments(labels, segments) and np.unique(segments).size > 1
+    if shared and (fewest := kernel.fewest_segments(labels, segments)) < 2:
+        raise ValueError(
+            f"a class needs two segments or more, found {fewest}: the classifier could tell "
+            "the segment and not the label; give several, fx.prepare(x, {'calm': [(0, 5), "
+            "(5, 10)], …}), or leave out what tells them, samples.drop_vars('start')"
+        )
+    return shared
 
 
 def _numbered(names: NDArray[Any]) -> Ints:
@@ -240,6 +287,7 @@ def _judged(
     series: F64,
     labels: Ints,
     groups: Ints,
+    segments: Ints,
     distance: F64 | None = None,
     *,
     n_repeats: int,
@@ -257,27 +305,42 @@ def _judged(
         return out
     samples = zoo.Samples(np.asarray(series[use], np.float64), distance)
     for i in np.ndindex(names.shape):
-        judge = _judge(str(names[i]), samples, labels[use], groups[use], options)
+        given = (labels[use], groups[use], segments[use])
+        judge = _judge(str(names[i]), samples, *given, options)
         for repeat in range(n_repeats):
             out[(*i, repeat, use)] = judge(int(draws[i]), repeat)
     return out
 
 
 def _judge(
-    name: str, samples: zoo.Samples, labels: Ints, groups: Ints, options: dict[str, Any]
-) -> Callable[[int, int], F64]:
+    name: str, samples: zoo.Samples, labels: Ints, groups: Ints, segments: Ints,
+    options: dict[str, Any],
+) -> Callable[[int, int], F64]:  # fmt: skip
     """A function of the draw of labels and of the repeat; draw 0 has the true labels."""
     seed, n_splits = options["seed"], options["n_splits"]
     how = {k: options[k] for k in ("scale", "seed", "own")}
+    shared = _check_segments(labels, segments)
 
     def judge(draw: int, repeat: int) -> F64:
         y = labels
         if draw:
-            y = kernel.shuffled(labels, groups, np.random.default_rng([seed, 1, draw]))
-        fold = kernel.folds(y, groups, n_splits, np.random.default_rng([seed, 0, repeat]))
-        right = np.empty(y.size)
-        for part in np.unique(fold):
-            train, test = np.flatnonzero(fold != part), np.flatnonzero(fold == part)
+            rng = np.random.default_rng([seed, 1, draw])
+            y = (
+                kernel.exchanged_segments(labels, segments, rng)
+                if shared
+                else kernel.shuffled(labels, groups, rng)
+            )
+        rng = np.random.default_rng([seed, 0, repeat])
+        people = kernel.folds(y, groups, n_splits, rng)
+        music = np.zeros(y.size, np.int64)
+        if shared:
+            music = kernel.segment_folds(y, segments, n_splits, rng)
+        right = np.full(y.size, np.nan)
+        for part, piece in np.ndindex(people.max() + 1, music.max() + 1):
+            test = np.flatnonzero((people == part) & (music == piece))
+            train = np.flatnonzero((people != part) & ((music != piece) | (not shared)))
+            if not (test.size and train.size):
+                continue
             right[test] = zoo.predict(name, samples, y, train, test, **how) == y[test]
         return right
 
@@ -307,11 +370,23 @@ def _report(
     null = scores.isel(permutation=slice(1, None))
     out["p_fwer"] = _against_the_best(out["accuracy"], null)
     out["null"] = null
+    out["null_low"], out["null_high"] = _band(null, alpha)
     out["by_repeat"] = right.isel(draw=0).mean(SAMPLE)
     out["right"] = right.isel(draw=0).mean("repeat")
     for name, text in _NAMES.items():
         out[name].attrs = {"long_name": text, "units": "1"}
     return out
+
+
+def _band(null: xr.DataArray, alpha: float) -> list[xr.DataArray]:
+    if not null.sizes["permutation"]:
+        return [xr.full_like(null.sum("permutation"), np.nan) for _ in range(2)]
+    ends: xr.DataArray = xr.apply_ufunc(
+        p_values.band, null, input_core_dims=[["permutation"]], output_core_dims=[["_end"]],
+        kwargs={"alpha": alpha}, dask="parallelized", output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"_end": 2}}, keep_attrs=False,
+    )  # fmt: skip
+    return [ends.isel(_end=i) for i in range(2)]
 
 
 def _against_the_best(accuracy: xr.DataArray, null: xr.DataArray) -> xr.DataArray:
@@ -340,6 +415,8 @@ _NAMES = {
     "p": "p-value, labels exchanged",
     "p_fwer": "p-value against the best classifier, labels exchanged",
     "null": "accuracy with labels exchanged",
+    "null_low": "lower end of the null band",
+    "null_high": "upper end of the null band",
     "by_repeat": "accuracy of every repeat",
     "right": "share of repeats in which the sample was told right",
     "n_used": "samples used",

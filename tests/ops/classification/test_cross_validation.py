@@ -41,6 +41,11 @@ def faces(n=10, signal=0.0, features=0, sessions=0, seed=0, t=60):
     return x.expand_dims(session=list("ab")[:sessions]).copy() if sessions else x
 
 
+def scenes(x):
+    """Samples of one segment a class, which nothing tells: people alone are split."""
+    return prepare(x, SEGMENTS).drop_vars("start")
+
+
 def test_prepare__cuts_every_person_out_of_every_segment(computes):
     x = faces(3, features=2, sessions=2)
     with computes(0):
@@ -92,7 +97,7 @@ def test_classify__names_what_is_wrong(ask, error, text):
 
 
 def ask(x, *args, **kwargs):
-    return classify(prepare(x, SEGMENTS), *args, seed=0, **kwargs)
+    return classify(scenes(x), *args, seed=0, **kwargs)
 
 
 def test_classify__refuses_more_than_the_budget():
@@ -114,7 +119,7 @@ class Spy:
 
 @pytest.mark.parametrize("n_splits", [2, 4, 9])
 def test_classify__never_has_a_person_on_both_sides(n_splits):
-    samples = prepare(faces(9, sessions=2), SEGMENTS)
+    samples = scenes(faces(9, sessions=2))
     person = samples.subject.values[:, None]
     noise = np.random.default_rng(0).normal(size=samples.shape)
     samples = samples.copy(data=np.where(np.arange(20) == 0, person, noise))
@@ -182,7 +187,7 @@ def test_shuffled__labels_stay_where_they_may(groups, seed):
     ],
 )
 def test_classify__is_cross_validation_by_sklearn(name, model, scale):
-    samples = prepare(faces(12, signal=0.4, features=2), SEGMENTS)
+    samples = scenes(faces(12, signal=0.4, features=2))
     out = classify(samples, name, scale=scale, n_permutations=0, seed=7)
     y, who = ((samples[c] if c == "subject" else samples[c] == "storm").values.astype(int)
               for c in ("label", "subject"))  # fmt: skip
@@ -196,7 +201,7 @@ def test_classify__is_cross_validation_by_sklearn(name, model, scale):
 
 @pytest.mark.parametrize("metric", ["dtw", "correlation"])
 def test_classify__on_a_relation_learns_from_distances_to_the_others(metric, computes):
-    samples = prepare(faces(12, signal=1.5).chunk(subject=5, time=20), SEGMENTS)
+    samples = scenes(faces(12, signal=1.5).chunk(subject=5, time=20))
     with computes(0):
         relation = pairwise(samples, metric, "sample")
         out = classify(samples, ["knn_precomputed", "svm_precomputed", "svm_linear"],
@@ -223,7 +228,7 @@ def test_classify__on_a_relation_learns_from_distances_to_the_others(metric, com
 def test_classify__of_noise_is_chance():
     """p is uniform: on six recordings of noise its mean is near one half."""
     found = [
-        classify(prepare(faces(12, seed=s), SEGMENTS), ["knn_l1", "svm_rbf"], n_permutations=19,
+        classify(scenes(faces(12, seed=s)), ["knn_l1", "svm_rbf"], n_permutations=19,
                  seed=s).compute() for s in range(6)
     ]  # fmt: skip
     p = np.array([f.p.values for f in found])
@@ -246,7 +251,7 @@ def test_classify__of_noise_is_neither_above_nor_below_chance():
 
 def test_classify__finds_what_is_there_and_says_how_sure():
     names = ["knn_l1", "knn_cosine", "svm_linear", "svm_sigmoid"]
-    samples = prepare(faces(10, signal=6), SEGMENTS)
+    samples = scenes(faces(10, signal=6))
     out = classify(samples, names, n_permutations=24, n_repeats=2, seed=0)
     out = out.compute()
     assert (out.accuracy.drop_sel(classifier="knn_cosine") == 1).all()
@@ -261,7 +266,7 @@ def test_classify__finds_what_is_there_and_says_how_sure():
 
 
 def test_classify__computes_nothing_and_gives_the_same_in_any_chunks_and_order(computes):
-    samples = prepare(faces(8, signal=0.5), SEGMENTS)
+    samples = scenes(faces(8, signal=0.5))
     names = ["knn_euclidean", "rotf"]
     own = {"rotf": lambda seed: forests.RotationForest(2, seed=seed)}
     expected = classify(samples, names, own=own, n_permutations=21, seed=4)
@@ -291,7 +296,7 @@ def test_classify__leaves_out_who_misses_a_frame_and_what_is_there_twice():
 
 
 def test_classify__of_two_calls_stay_apart():
-    s = prepare(faces(6), SEGMENTS).chunk()
+    s = scenes(faces(6)).chunk()
     how = {"n_permutations": 2, "seed": 0}
     calls = [
         classify(s, "knn_l1", **how), classify(s + 1, "knn_l1", scale="minmax", **how),
@@ -372,7 +377,7 @@ def test_shapelet_forest__finds_a_form_wherever_it_is():
 
 
 def test_classifiers__on_series_learn():
-    samples = zoo.Samples(prepare(faces(8, signal=5), SEGMENTS).values[:, None])
+    samples = zoo.Samples(scenes(faces(8, signal=5)).values[:, None])
     y = np.arange(16) % 2
     train, test = np.arange(10), np.arange(10, 16)
     for name in zoo.SERIES:
@@ -380,3 +385,56 @@ def test_classifiers__on_series_learn():
         assert (got == y[test]).mean() >= 0.5, name
     one = zoo.predict("svm_rbf", samples, 0 * y + 1, train, test, scale="none", seed=0, own={})
     assert one.tolist() == [1] * 6
+
+
+def shared_levels(seed, n=10, segments=4):
+    """Segments that have one level for all people each, and labels without a meaning."""
+    rng = np.random.default_rng(seed)
+    level = np.repeat(rng.normal(size=segments), 20)
+    x = xr.DataArray(
+        rng.normal(size=(n, level.size)) * 0.7 + level,
+        dims=("subject", "time"),
+        coords={"subject": 40 + np.arange(n), "time": np.arange(level.size) / 20},
+        attrs={"sampling_rate": 20.0},
+    )
+    spans = [(float(k), float(k + 1)) for k in range(segments)]
+    return prepare(x, {"calm": spans[::2], "storm": spans[1::2]})
+
+
+def test_classify__does_not_learn_a_segment_from_other_people():
+    found = [
+        classify(shared_levels(s), ["knn_euclidean"], n_permutations=19, seed=0).compute()
+        for s in range(6)
+    ]
+    assert sum(float(f["p"][0]) < 0.05 for f in found) == 0
+    assert all((f["null_low"] <= f["null_high"]).all() for f in found)
+
+
+def test_classify__finds_a_label_that_many_segments_share():
+    x = shared_levels(0, segments=12)
+    x = x + 4.0 * (x["label"] == "storm")
+    out = classify(x.assign_attrs(people="subject"), "knn_euclidean", n_permutations=39, seed=0)
+    assert float(out["accuracy"][0]) > 0.9
+    assert float(out["p"][0]) <= 0.05
+
+
+def test_classify__refuses_a_class_of_one_segment():
+    x = prepare(faces(4), SEGMENTS)
+    with pytest.raises(ValueError, match="two segments or more, found 1"):
+        classify(x, "knn_l1", seed=0)
+    lazy = x.chunk()
+    with pytest.raises(ValueError, match="two segments or more, found 1"):
+        classify(lazy, "knn_l1", n_permutations=0, seed=0).compute()
+
+
+def test_segment_folds__hold_a_segment_in_one_fold_and_every_class_in_each():
+    labels, segments = np.array([0, 0, 0, 1, 1, 1] * 3), np.arange(18) % 6
+    fold = kernel.segment_folds(labels, segments, 5, np.random.default_rng(0))
+    assert fold.max() == 2
+    for s in range(6):
+        assert np.unique(fold[segments == s]).size == 1
+    for k in range(3):
+        assert {*labels[fold == k]} == {0, 1}
+    y = kernel.exchanged_segments(labels, segments, np.random.default_rng(1))
+    assert kernel.of_segments(y, segments)
+    assert sorted(y) == sorted(labels)

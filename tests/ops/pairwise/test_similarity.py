@@ -78,7 +78,7 @@ def test_clusters__warn_of_a_matrix_that_looks_like_correlations():
 def test_classify__takes_a_similarity_for_what_it_is():
     v = np.random.default_rng(0).normal(size=(6, 20)) + (np.arange(20) >= 10) * 4
     x = xr.DataArray(v, dims=("subject", "time"), coords={"time": np.arange(20.0)})
-    samples = fx.prepare(x, {"calm": (0, 10), "storm": (10, 20)})
+    samples = fx.prepare(x, {"calm": (0, 10), "storm": (10, 20)}).drop_vars("start")
     d = fx.normalize_relation(fx.pairwise(samples, "euclidean", "sample"), "gauss")
     out = fx.classify(
         samples, "knn_precomputed", relation=d, n_permutations=0, n_splits=3, seed=0
