@@ -124,3 +124,9 @@ __all__ = [
     "wavelet_coefficients",
     "wavelet_filter",
 ]
+
+from fhemb_xr import doors as _doors
+
+for _name in __all__:
+    globals()[_name] = _doors.public(globals()[_name])
+del _name

@@ -7,7 +7,8 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import xarray as xr
 
-from fhemb_xr import plot, schema
+from fhemb_xr import doors, plot, schema
+from fhemb_xr.errors import nearest
 from fhemb_xr.io import store
 from fhemb_xr.io.privacy import pseudonyms
 from fhemb_xr.ops import pipeline
@@ -49,7 +50,9 @@ def _method(
 
     @functools.wraps(function)
     def method(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        return function(self._obj if of is None else of(self._obj), *args, **kwargs)
+        obj = self._obj if of is None else of(self._obj)
+        out: R = doors.enter(function, obj, *args, **kwargs)
+        return out
 
     first, *rest = inspect.signature(function).parameters.values()
     me = first.replace(name="self", annotation=inspect.Parameter.empty)
@@ -116,6 +119,20 @@ class _Accessor:
     def plot(self) -> Plots:
         """Figures."""
         return Plots(self._obj)
+
+    def __getattr__(self, name: str) -> Any:
+        """Say where a method that the other accessor has is found."""
+        other = FhembDataArray if isinstance(self, FhembDataset) else FhembDataset
+        if name.startswith("_") or name not in vars(other):
+            known = [m for m in dir(type(self)) if not m.startswith("_")]
+            raise AttributeError(f"no method {name!r} of .fhemb{nearest(name, known)}")
+        if other is FhembDataset:
+            raise AttributeError(f".fhemb.{name} acts on a Dataset, this is one array")
+        names = sorted(map(str, self._obj.data_vars)) or ["..."]
+        raise AttributeError(
+            f".fhemb.{name} acts on one array: choose a variable, ds[{names[0]!r}].fhemb.{name}"
+            "(...), or embed the recording first, ds.fhemb.embed(...)"
+        )
 
 
 @xr.register_dataarray_accessor("fhemb")

@@ -3,9 +3,12 @@
 Every message is one sentence: what was asked, what was found, what is allowed.
 """
 
+import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 
 import numpy as np
 
@@ -70,6 +73,15 @@ def extra(name: str) -> Iterator[None]:
             f"{missing.name} is not installed: pip install 'fhemb_xr[{name}]'",
             name=missing.name,
         ) from missing
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the first line outside the package: the user's own."""
+    package = str(Path(__file__).parent)
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
 
 
 def nearest(name: object, allowed: Iterable[object], n: int = 3) -> str:

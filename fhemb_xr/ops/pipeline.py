@@ -1,7 +1,6 @@
 """The whole way in one lazy call: pixels to features to eigenfaces to bands."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +8,8 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.ops.frames import feature_names, frame_features, selection
+from fhemb_xr.ops import background
+from fhemb_xr.ops.frames import feature_names, frame_features
 from fhemb_xr.ops.pca import eigenfaces
 from fhemb_xr.ops.time_frequency import wavelet_bands as banding
 
@@ -87,7 +87,8 @@ def embed(
     if bands is not None and wavelet is None:
         raise ValueError(f"asked for bands {bands!r} without a wavelet: add wavelet='db4'")
     heat = heatmap(ds)
-    limit = _threshold(ds, threshold)
+    limit = background.chosen(ds, threshold)
+    heat = background.celsius(heat, limit)
     wanted = feature_names.expand(names)
     basis, options = _basis(heat, wanted, limit, pca)
     out = frame_features.features(
@@ -166,7 +167,7 @@ def replay(
 
 
 def heatmap(ds: xr.Dataset | xr.DataArray) -> xr.DataArray:
-    """The heatmap of a recording, with the recording's sampling rate.
+    """The heatmap of a recording, with the recording's sampling rate and threshold.
 
     Raises
     ------
@@ -179,18 +180,8 @@ def heatmap(ds: xr.Dataset | xr.DataArray) -> xr.DataArray:
         schema.require_real(ds)
     if schema.HEATMAP not in ds:
         raise SchemaError(f"no variable 'heatmap' among {sorted(map(str, ds.data_vars))}")
-    rate = {k: ds.attrs[k] for k in (schema.SAMPLING_RATE,) if k in ds.attrs}
+    rate = {k: ds.attrs[k] for k in (schema.SAMPLING_RATE, schema.THRESHOLD) if k in ds.attrs}
     return ds[schema.HEATMAP].assign_attrs(rate)
-
-
-def _threshold(ds: xr.Dataset | xr.DataArray, asked: float | str | None) -> float | None:
-    if isinstance(asked, str):
-        if asked != "recording":
-            raise ValueError(f"threshold is °C, None or 'recording', found {asked!r}")
-        asked = ds.attrs.get(schema.THRESHOLD)
-    if asked is not None and not float(asked) > -math.inf:  # NaN would mask nothing
-        raise ValueError(f"threshold is a number of °C, found {asked!r}")
-    return None if asked is None else float(asked)
 
 
 def _basis(
@@ -206,8 +197,7 @@ def _basis(
     if isinstance(asked, xr.Dataset):
         return asked, "given"
     options = {"n_components": max(numbers) + 1, **(asked or {})}
-    visible = heat if threshold is None else selection.mask(heat, threshold)
-    return eigenfaces.pca(visible, **options), options
+    return eigenfaces.pca(heat, **{"threshold": threshold, **options}), options
 
 
 def _spec(**settings: Any) -> str:

@@ -3,6 +3,7 @@
 Every function loads what it draws, and refuses what does not fit the budget.
 """
 
+from fhemb_xr import doors
 from fhemb_xr.plot import files
 from fhemb_xr.plot.bands import band_energy, bands, scalogram
 from fhemb_xr.plot.distributions import pdf, scree
@@ -41,6 +42,11 @@ __all__ = [
     "silhouette",
     "warping",
 ]
+
+for _name in __all__:
+    if callable(globals()[_name]):
+        globals()[_name] = doors.public(globals()[_name])
+del _name
 
 
 def __dir__() -> list[str]:

@@ -10,6 +10,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
+from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import F64, Bools
 
@@ -68,6 +69,11 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
     2
     """
     schema.require_dims(x, schema.TIME)
+    if pixels := {schema.Y, schema.X} & {*x.dims}:
+        raise SchemaError(
+            f"a heatmap has no one signal, found the pixels {sorted(pixels)}: draw a feature, "
+            ".fhemb.embed('mean').fhemb.plot.signal(), or the film, .fhemb.plot.player()"
+        )
     x = figure_data.loaded(x, "signals")
     seconds = seconds_of(x)
     rows = list(_rows(x))

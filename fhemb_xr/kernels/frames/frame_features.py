@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import fast_kernel, kernel
+from fhemb_xr.kernels.frames import visible
 from fhemb_xr.typing import F64, Ints
 
 STATISTICS = ("max", "min", "mean", "variance", "std", "median", "skew", "kurtosis", "entropy")
@@ -42,7 +43,7 @@ def features(
     """
     out = np.full((x.shape[0], kinds.size), np.nan, x.dtype)
     n_edges = int(np.isfinite(edges).sum())
-    limit = _limit(threshold, x.dtype)
+    limit = visible.limit(threshold, x.dtype)
     _features(x, edges[:n_edges], kinds, arguments, limit, density, entropy_bins, cell, out)
     return out
 
@@ -256,11 +257,6 @@ def _features(  # noqa: C901  (one loop over a frame's pixels: that is its point
                 out[t, j] = sums[int(a)] / in_cell[int(a)]
 
 
-def _limit(threshold: float, dtype: Any) -> Any:
-    """The smallest visible value, rounded to the dtype of the pixels, as numpy compares."""
-    return dtype.type(-np.inf if np.isnan(threshold) else threshold)
-
-
 def extent(x: NDArray[Any], threshold: float) -> F64:
     """Smallest, largest and number of the visible pixels: ``(..., t, y, x) -> (..., 3)``.
 
@@ -271,7 +267,7 @@ def extent(x: NDArray[Any], threshold: float) -> F64:
     floats = x if x.dtype.kind == "f" else x.astype(np.float64)
     for where in np.ndindex(x.shape[:-3]):
         rows = np.ascontiguousarray(floats[where]).reshape(-1, x.shape[-1])
-        out[where] = _extent(rows, _limit(threshold, floats.dtype))
+        out[where] = _extent(rows, visible.limit(threshold, floats.dtype))
     return out
 
 

@@ -9,6 +9,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError, UnknownNameError
+from fhemb_xr.ops import background
 from fhemb_xr.ops.checks import require_whole_frames
 from fhemb_xr.ops.frames.feature_names import (
     _GRID,
@@ -35,7 +36,7 @@ def features(
     heat: xr.DataArray,
     names: Names,
     *,
-    threshold: float | None = None,
+    threshold: float | str | None = "recording",
     bins: Bins = "sturges",
     density: bool = True,
     entropy_bins: int = 30,
@@ -55,7 +56,9 @@ def features(
     names
         What is wanted, in the order wanted; what is named twice is given once.
     threshold
-        Pixels below it are left out [°C].
+        Pixels below it are left out [°C], compared as float64, see :func:`mask`.
+        ``"recording"``: what the recording says, if it does: ``ds.fhemb.features(...)`` leaves
+        the background out, as ``embed`` does. ``None``: no pixel is left out.
     bins
         Histogram bins, the same for all frames of a stack: ``"sturges"``, ``ceil(log2 N + 1)``
         equal bins over the range of the stack's N visible pixels; a number of equal bins over
@@ -69,7 +72,8 @@ def features(
 
     Returns
     -------
-    ``embedding(…, time, feature)`` of the dtype of ``heat``, lazy where it is. Variance, skew
+    ``embedding(…, time, feature)``, float32 for a float32 ``heat``, otherwise float64; lazy
+    where it is. Variance, skew
     and kurtosis are biased, kurtosis is Fisher's; percentiles interpolate linearly; entropy
     is in nats. A frame without a visible pixel is NaN, so is a bin beyond a stack's number of
     bins. Coordinates ``bin_edges`` and ``bin_upper`` ``(…, feature)`` are the lower and upper
@@ -101,6 +105,8 @@ def features(
     """
     wanted = expand(names)
     _check_pixels(heat)
+    threshold = background.chosen(heat, threshold)
+    heat = background.celsius(heat, threshold)
     _check_basis(wanted, pca)
     columns = [n for n in wanted if not n.startswith("pc")]
     heights = [n for n in columns if n.startswith("bh")]
@@ -110,9 +116,9 @@ def features(
         pixels = heat.copy(data=_after(heat.data, edges.data))
         parts.append(_of_pixels(pixels, columns, edges, threshold, density, entropy_bins))
     if pca is not None and len(columns) < len(wanted):
-        visible = heat if threshold is None else heat.where(heat >= heat.dtype.type(threshold))
+        visible = background.visible(heat, threshold)
         numbers = [int(n[2:]) for n in wanted if n.startswith("pc")]
-        scores = eigenfaces.project(visible, pca.sel(component=numbers))
+        scores = eigenfaces.project(visible, pca.sel(component=numbers), threshold=None)
         parts.append(_as_features(scores, numbers, heat.dtype))
     out = parts[0]
     if len(parts) > 1:  # both have the coordinates of heat, lazy ones are not read to compare
@@ -171,7 +177,7 @@ def _of_pixels(
     density: bool,
     entropy_bins: int,
 ) -> xr.DataArray:
-    x = heat if heat.dtype.kind == "f" else heat.astype(np.float32)
+    x = heat if heat.dtype.kind == "f" else heat.astype(np.float64)
     kinds, arguments = zip(*(_column(n, heat) for n in names), strict=True)
     out: xr.DataArray = xr.apply_ufunc(
         _block,

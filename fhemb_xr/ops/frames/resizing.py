@@ -32,8 +32,8 @@ def resize(
 
     Returns
     -------
-    ``heatmap(…, y, x)`` of the new shape and the old dtype [°C], lazy where it was. NaN pixels
-    weigh nothing; a frame without a face is NaN.
+    ``heatmap(…, y, x)`` of the new shape [°C], lazy where it was; float32 and float64 stay,
+    whole numbers become float64. NaN pixels weigh nothing; a frame without a face is NaN.
 
     Raises
     ------
@@ -72,7 +72,8 @@ def resize(
         keep_attrs=False,
     )
     out = out.rename({rows: schema.Y, columns: schema.X})
-    out.attrs = {**schema.VARIABLES[schema.HEATMAP].attrs}
+    keep = {k: v for k, v in face.attrs.items() if k in ("units", schema.THRESHOLD)}
+    out.attrs = {**schema.VARIABLES[schema.HEATMAP].attrs, **keep}
     if schema.TIME in face.dims:
         out.attrs |= Clock.of(heat).attrs
     # the box of every frame is now the grid: what the old ones were says nothing any more
@@ -94,7 +95,8 @@ def _parts(heat: xr.DataArray | xr.Dataset) -> tuple[xr.DataArray, list[xr.DataA
     if isinstance(heat, xr.Dataset):
         if schema.HEATMAP not in heat:
             raise SchemaError(f"no variable 'heatmap' among {sorted(map(str, heat.data_vars))}")
-        face = heat[schema.HEATMAP]
+        limit = {k: heat.attrs[k] for k in (schema.THRESHOLD,) if k in heat.attrs}
+        face = heat[schema.HEATMAP].assign_attrs(limit)
     else:
         face = heat
     schema.require_dims(face, schema.Y, schema.X)

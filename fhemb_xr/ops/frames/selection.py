@@ -9,6 +9,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import DATES, Clock
 from fhemb_xr.errors import EmptySelectionError, SchemaError, UnknownNameError, nearest
+from fhemb_xr.ops import background
 
 Labelled = TypeVar("Labelled", xr.DataArray, xr.Dataset)
 Spec = str | int | Sequence[object]
@@ -155,30 +156,38 @@ def _axis(ds: xr.DataArray | xr.Dataset, name: str) -> Any:
     return axis
 
 
-def mask(heat: xr.DataArray, threshold: float) -> xr.DataArray:
+def mask(heat: xr.DataArray, threshold: float | str) -> xr.DataArray:
     """Background out: NaN where a pixel is below ``threshold`` °C.
 
     Parameters
     ----------
     heat
-        Heatmap of any shape [°C].
+        Heatmap of any shape [°C]. One in kelvin or Fahrenheit, as ``attrs["units"]`` says, is
+        converted to °C, with a warning.
     threshold
-        Lowest temperature that is kept [°C].
+        Lowest temperature that is kept [°C], compared as float64. ``"recording"``: what the
+        recording says in ``attrs["temperature_threshold"]``.
 
     Returns
     -------
-    The heatmap with the same shape, dtype and attributes, lazy where it was.
+    The heatmap with the same shape and attributes, lazy where it was; float32 and float64
+    stay, whole numbers become float64.
 
     Raises
     ------
     SchemaError
-        Not an array of real numbers.
+        Not an array of real numbers, or a threshold in kelvin for a heatmap in kelvin.
     ValueError
-        The threshold is no number.
+        The threshold is no number, or the recording has none.
+
+    Warns
+    -----
+    UserWarning
+        A threshold, or a median of pixels in memory, that is no face's temperature.
 
     Notes
     -----
-    Memory: the chunk and one mask of a byte per sample. Tasks: one per chunk, fused.
+    Memory per task: the chunk, and one byte per sample. Tasks: one per chunk, fused.
     Computes at call: none.
 
     Examples
@@ -188,6 +197,6 @@ def mask(heat: xr.DataArray, threshold: float) -> xr.DataArray:
     array([nan, 31.])
     """
     schema.require_real(heat)
-    if not isinstance(threshold, int | float | np.number) or np.isnan(threshold):
-        raise ValueError(f"threshold is a number of °C, found {threshold!r}")
-    return heat.where(heat >= heat.dtype.type(threshold))
+    if background.chosen(heat, threshold) is None:
+        raise ValueError(f"threshold is a number of °C, found {threshold!r} and none recorded")
+    return background.visible(heat, threshold)

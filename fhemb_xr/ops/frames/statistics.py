@@ -10,12 +10,18 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.frames import moments as kernel
+from fhemb_xr.ops import background
 from fhemb_xr.ops.blockwise import reductions
 
 _UNITS = {"mean": "{}", "variance": "({})^2", "skewness": "1", "kurtosis": "1"}
 
 
-def moments(heat: xr.DataArray, dim: Hashable | Iterable[Hashable] = "time") -> xr.Dataset:
+def moments(
+    heat: xr.DataArray,
+    dim: Hashable | Iterable[Hashable] = "time",
+    *,
+    threshold: float | str | None = "recording",
+) -> xr.Dataset:
     """Mean, variance, skewness and excess kurtosis along one or more dimensions.
 
     One pass; ``dim`` may be chunked in any way and is not rechunked. Non-finite samples
@@ -27,11 +33,15 @@ def moments(heat: xr.DataArray, dim: Hashable | Iterable[Hashable] = "time") -> 
         Heatmap of any shape and real dtype, e.g. ``(subject, session, time, y, x)``.
     dim
         The dimension to reduce, or several: ``"time"``, ``("y", "x")``.
+    threshold
+        Pixels below it are left out [°C], see :func:`mask`. ``"recording"``: what the recording
+        says, if it does: ``ds.fhemb.moments()`` leaves the background out, as ``embed`` does.
+        ``None``: no pixel is left out.
 
     Returns
     -------
     Dataset with ``mean``, ``variance``, ``skewness`` and ``kurtosis``, each with the
-    dimensions of ``heat`` less ``dim``, float64, lazy where ``heat`` is. Units: those of
+    dimensions of ``heat`` without ``dim``, float64, lazy where ``heat`` is. Units: those of
     ``heat``, their square, 1 and 1. All moments are biased (``ddof=0``), the kurtosis is
     Fisher's (0 for a normal distribution). No finite sample: NaN; a constant one: NaN
     skewness and kurtosis, as :func:`scipy.stats.skew`.
@@ -66,6 +76,7 @@ def moments(heat: xr.DataArray, dim: Hashable | Iterable[Hashable] = "time") -> 
     schema.require_real(heat)
     if not dims or any(d not in heat.dims for d in dims):
         raise ValueError(f"cannot take moments along {dim!r}: the dimensions are {heat.dims}")
+    heat = background.visible(heat, threshold)
     stacked = xr.apply_ufunc(
         _moments,
         heat,

@@ -1,11 +1,9 @@
 """Distance or similarity: the one place that tells them apart."""
 
-import warnings
-
 import numpy as np
 import xarray as xr
 
-from fhemb_xr.errors import SchemaError
+from fhemb_xr.errors import SchemaError, warn
 from fhemb_xr.kernels.pairwise import distances, matrix_scaling, metrics
 from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
 
@@ -74,9 +72,7 @@ def _warn_of_likeness(d: xr.DataArray) -> None:
     own = np.einsum("...ii->...i", values)
     own = own[np.isfinite(own)]
     if own.size > 1 and np.allclose(own, 1) and np.nanmax(values) <= 1 + 1e-6:
-        warnings.warn(
+        warn(
             "the diagonal of this relation is 1, as of a similarity, and it is taken for "
-            "distances: say which with .assign_attrs(kind='similarity') or kind='distance'",
-            UserWarning,
-            stacklevel=4,
+            "distances: say which with .assign_attrs(kind='similarity') or kind='distance'"
         )

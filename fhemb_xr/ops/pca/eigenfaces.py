@@ -11,6 +11,7 @@ from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.pca import imputation as kernel
+from fhemb_xr.ops import background
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.pca import basis as bases
 from fhemb_xr.ops.pca import covariance, imputation, kernel_pca, methods
@@ -37,6 +38,7 @@ def pca(
     coef0: float = 1.0,
     landmarks: int | None = None,
     alpha: float = 1.0,
+    threshold: float | str | None = "recording",
 ) -> xr.Dataset:
     """Principal components of the pixels: eigenfaces.
 
@@ -86,6 +88,10 @@ def pca(
         any length.
     alpha
         Weight of sparseness.
+    threshold
+        Pixels below it are background [°C], see :func:`mask`. ``"recording"``: what the
+        recording says, if it does: ``ds.fhemb.pca(3)`` leaves the background out, as ``embed``
+        does. ``None``: no pixel is left out.
 
     Returns
     -------
@@ -165,6 +171,7 @@ def pca(
     ):
         _check_choice(name, found, allowed)
     schema.require_dims(heat, schema.TIME, *_PIXELS)
+    heat = background.visible(heat, threshold)
     _check_size(heat, n_components, chosen["method"])
     lead = [d for d in heat.dims if d not in (schema.TIME, *_PIXELS)]
     samples = [*(lead if per == "pooled" else []), schema.TIME]
@@ -201,7 +208,9 @@ def _fit(
     )
 
 
-def project(heat: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
+def project(
+    heat: xr.DataArray, basis: xr.Dataset, *, threshold: float | str | None = "recording"
+) -> xr.DataArray:
     """Scores of frames on a basis.
 
     Parameters
@@ -210,6 +219,8 @@ def project(heat: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
         Heatmap ``(…, y, x)`` [°C] on the grid of the basis; ``y`` and ``x`` in one chunk each.
     basis
         From :func:`pca`, of this recording or another, lazy, loaded or opened from a store.
+    threshold
+        Pixels below it are background [°C], as in :func:`pca`.
 
     Returns
     -------
@@ -240,6 +251,7 @@ def project(heat: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     linear = ("projection", *_LINEAR[1:]) if "projection" in basis else _LINEAR
     parts = bases.parts(basis, bases.KERNEL_PARTS if of_kernel else linear)
     bases.check_grid(heat, basis)
+    heat = background.visible(heat, threshold)
     whole = dict.fromkeys(_PIXELS, -1)
     impute = basis.attrs.get("pixels") == "impute"
     if of_kernel:

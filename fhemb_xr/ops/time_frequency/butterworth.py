@@ -143,7 +143,13 @@ def band_power(
 
 
 def _edges(hz: tuple[float | None, float | None], rate: float) -> tuple[str, Any]:
-    low, high = hz
+    try:
+        low, high = hz
+    except TypeError:
+        raise ValueError(
+            f"hz is (lowest, highest), one of them may be None, found {hz!r}: (None, {hz!r}) "
+            f"keeps what is slower, ({hz!r}, None) what is faster"
+        ) from None
     found = [f for f in (low, high) if f is not None]
     wrong = [f for f in found if not 0 < f < rate / 2]
     if not found or wrong or (len(found) == 2 and found[0] >= found[1]):

@@ -178,7 +178,7 @@ def test_features__are_lazy_and_keep_the_promised_dtype(computes):
         assert out.attrs == {"long_name": "features of each frame", "sampling_rate": 25.0}
     ints = (frames().fillna(0) * 1).astype("i4").chunk(time=9)
     assert (
-        fx.features(ints, ["mean"]).dtype == fx.features(ints, ["mean"]).compute().dtype == "f4"
+        fx.features(ints, ["mean"]).dtype == fx.features(ints, ["mean"]).compute().dtype == "f8"
     )
 
 
