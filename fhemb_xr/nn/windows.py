@@ -26,6 +26,8 @@ class Windows(torch.utils.data.Dataset[Window]):
         Names, in the order of the tensors.
     length, stride
         Frames of a window, and from one to the next.
+    missing
+        Treatment of NaN in a window, see :func:`fhemb_xr.to_torch`.
     """
 
     def __init__(
@@ -34,8 +36,9 @@ class Windows(torch.utils.data.Dataset[Window]):
         variables: Sequence[str],
         length: int,
         stride: int,
+        missing: str = "raise",
     ) -> None:
-        self.variables, self.length = tuple(variables), length
+        self.variables, self.length, self.missing = tuple(variables), length, missing
         self.who = [dict(who) for who, _ in recordings]
         self._streams = [
             {n: ds[n].transpose(schema.FRAME, ...).variable for n in self.variables}
@@ -51,18 +54,68 @@ class Windows(torch.utils.data.Dataset[Window]):
             np.stack([np.full(n, i), np.arange(n) * stride], 1) for i, n in enumerate(counts)
         ]
         self.index: Ints = np.concatenate(own).astype(np.int64)
+        if missing == "skip":
+            self.index = self._whole()
 
     def __len__(self) -> int:
         return len(self.index)
 
     def __getitem__(self, i: int) -> Window:
         recording, start = self.index[i].tolist()
-        return self.read(recording, start, start + self.length)
+        window = self.read(recording, start, start + self.length)
+        return self.without_nan(window, recording, start)
 
     def where(self, i: int) -> dict[str, Any]:
         """Session, person and first frame of a window."""
         recording, start = self.index[i].tolist()
         return {**self.who[recording], schema.FRAME: self._first[recording] + start}
+
+    def without_nan(self, window: Window, recording: int, start: int) -> Window:
+        """A window in which NaN are refused, filled or marked, as ``missing`` says.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing, and ``missing`` is ``"raise"``.
+        """
+        out: Window = {}
+        for name, values in window.items():
+            lost = _lost(values)
+            if self.missing == "mask":
+                out[f"{name}_missing"] = (
+                    torch.isnan(values) if lost is not None else _none(values)
+                )
+            if lost is None or not bool(lost.any()):
+                out[name] = values
+                continue
+            if self.missing == "raise":
+                who = ", ".join(self.who[recording].values())
+                frame = self._first[recording] + start + int(lost.nonzero()[0])
+                raise ValueError(
+                    f"{name!r} is missing in {int(lost.sum())} of {len(lost)} frames of a "
+                    f"window of {who}, first in frame {frame}: choose missing='skip', 'fill' or "
+                    "'mask'"
+                )
+            out[name] = filled(values) if self.missing == "fill" else torch.nan_to_num(values)
+        return out
+
+    def _whole(self) -> Ints:
+        """Rows of the windows without NaN; reads everything once, recording by recording."""
+        kept = []
+        for i in range(len(self.who)):
+            rows = self.index[self.index[:, 0] == i]
+            for first in range(0, len(rows), BLOCK):
+                some = rows[first : first + BLOCK]
+                low = int(some[0, 1])
+                read = self.read(i, low, int(some[-1, 1]) + self.length)
+                each = [lost for v in read.values() if (lost := _lost(v)) is not None]
+                lost = np.zeros(1 + int(some[-1, 1]) + self.length - low, np.int64)
+                for found in each:
+                    lost[1:] += found.numpy()
+                total = np.cumsum(lost)
+                begin = some[:, 1] - low
+                kept.append(some[total[begin + self.length] == total[begin]])
+        return np.concatenate(kept) if kept else self.index
 
     def read(self, recording: int, start: int, stop: int) -> Window:
         """All variables of some frames of one recording."""
@@ -71,6 +124,30 @@ class Windows(torch.utils.data.Dataset[Window]):
         if self._at_once:
             self._at_once = _loaded(each)
         return dict(zip(self.variables, map(_tensor, each), strict=True))
+
+
+BLOCK = 64
+"""Windows that are looked through together."""
+
+
+def _lost(values: torch.Tensor) -> torch.Tensor | None:
+    """Frames with a NaN; None of what cannot be NaN."""
+    if not values.is_floating_point():
+        return None
+    return torch.isnan(values).reshape(len(values), -1).any(dim=1)
+
+
+def _none(values: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(values.shape, dtype=torch.bool)
+
+
+def filled(values: torch.Tensor) -> torch.Tensor:
+    """Each missing value as it was last, at the beginning as it is first; 0 without any."""
+    there = ~torch.isnan(values)
+    number = torch.arange(len(values)).reshape(-1, *[1] * (values.ndim - 1)).expand_as(values)
+    last = torch.where(there, number, -1).cummax(dim=0).values
+    first = there.to(torch.int8).argmax(dim=0, keepdim=True).expand_as(last)
+    return torch.nan_to_num(values.gather(0, torch.where(last < 0, first, last)))
 
 
 def _loaded(each: Sequence[xr.Variable]) -> bool:
@@ -157,4 +234,9 @@ class ShuffledBlocks(torch.utils.data.IterableDataset[Window]):
         whole = self.windows.read(recording, first, int(block[-1, 1]) + n)
         starts = (block[:, 1] - first).tolist()
         # copies: a view would keep the whole block as long as its last window
-        return [{k: v[a : a + n].clone() for k, v in whole.items()} for a in starts]
+        return [
+            self.windows.without_nan(
+                {k: v[a : a + n].clone() for k, v in whole.items()}, recording, first + a
+            )
+            for a in starts
+        ]

@@ -7,7 +7,10 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import EmptySelectionError, UnknownNameError, nearest
+from fhemb_xr.ops.checks import require_choice, require_count
 from fhemb_xr.ops.streams.splits import Streams, recordings
+
+MISSING = ("raise", "skip", "fill", "mask")
 
 
 def to_torch(
@@ -17,6 +20,7 @@ def to_torch(
     variables: Sequence[str] | None = None,
     *,
     part: str | None = None,
+    missing: str = "raise",
     shuffle: bool = False,
     block: int = 16,
     pool: int = 32,
@@ -37,6 +41,12 @@ def to_torch(
         frames: a label cannot belong to another window.
     part
         Only recordings whose ``split`` is this; None: all.
+    missing
+        Treatment of windows with a missing value (NaN), as of a lost face. ``"raise"``: an
+        error where such a window is read, so that no NaN reaches a loss. ``"skip"``: such
+        windows are left out. ``"fill"``: a missing value is the last one before it in the
+        window, at its beginning the first one after; 0 without any. ``"mask"``: a missing
+        value is 0, and ``<variable>_missing`` is True there.
     shuffle
         An iterable in random order instead, which reads blocks: many times faster from disk
         than windows in random order.
@@ -55,16 +65,18 @@ def to_torch(
     Raises
     ------
     UnknownNameError
-        No such variable or part.
+        No such variable, part or treatment.
     EmptySelectionError
         No recording is as long as a window.
     ValueError
-        A length or stride below 1.
+        A length or stride that is no whole number from 1 on; where a window is read: a missing
+        value with ``missing="raise"``.
 
     Notes
     -----
     Memory: a window; shuffled, ``pool`` blocks of ``block`` windows in each worker. Computes at
-    call: none; each read is one, in the process that reads.
+    call: none, but ``missing="skip"`` reads all streams once; each read is one, in the process
+    that reads.
 
     Examples
     --------
@@ -73,14 +85,10 @@ def to_torch(
     >>> len(windows), tuple(windows[0]["face"].shape), windows.where(5)
     (16, (100, 68, 2), {'session': '001', 'person': 'novice', 'frame': 50})
     """
-    for name, value in {
-        "length": length,
-        "stride": stride,
-        "block": block,
-        "pool": pool,
-    }.items():
-        if value is not None and value < 1:
-            raise ValueError(f"{name} is a number of 1 or more, found {value!r}")
+    missing = require_choice("treatment of missing values", missing, MISSING)
+    length, block = require_count("length", length), require_count("block", block)
+    stride = length if stride is None else require_count("stride", stride)
+    pool = require_count("pool", pool)
     found = [(who, ds) for who, ds in recordings(streams) if _in_part(ds, part)]
     if not found:
         labels = {str(ds.coords[schema.SPLIT].item()) for _, ds in recordings(streams)
@@ -98,7 +106,11 @@ def to_torch(
         )
     from fhemb_xr.nn.windows import ShuffledBlocks, Windows
 
-    windows = Windows(found, chosen, length, length if stride is None else stride)
+    windows = Windows(found, chosen, length, stride, missing)
+    if not len(windows):
+        raise EmptySelectionError(
+            f"every window of {length} frames misses a value: choose missing='fill' or 'mask'"
+        )
     return ShuffledBlocks(windows, block, pool, seed) if shuffle else windows
 
 

@@ -120,7 +120,7 @@ def test_to_torch__says_what_is_wrong(store):
         fx.to_torch(tree, 131)
     with pytest.raises(UnknownNameError, match="no stream 'fase'; the nearest are face"):
         fx.to_torch(tree, 10, variables=["fase"])
-    with pytest.raises(ValueError, match="stride is a number of 1 or more, found 0"):
+    with pytest.raises(ValueError, match="stride is a whole number from 1 on, found 0"):
         fx.to_torch(tree, 10, 0)
 
 
@@ -218,3 +218,32 @@ def test_scripts__mixed_features_are_cropped_at_the_same_frames(store):
     with pytest.raises(UnknownNameError, match="no kind 'audio' of features"):
         noxi.NoXiReHDF5Dataset(store, feature_type="audio")
     assert isinstance(fx.open_streams(store), xr.DataTree)
+
+
+def with_lost_faces():
+    ds = fx.testing.streams(n_frames=60)
+    return ds.assign(aus=ds.aus.where((ds.frame < 24) | (ds.frame > 27)).load())
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_windows__with_a_lost_face_are_refused_by_default(shuffle):
+    windows = fx.to_torch(with_lost_faces(), 20, variables=["aus"], shuffle=shuffle)
+    with pytest.raises(ValueError, match=r"'aus' is missing in 4 of 20 .* in frame 24: choose"):
+        [*iter(windows)] if shuffle else [windows[i] for i in range(len(windows))]
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_windows__with_a_lost_face_are_skipped_filled_or_marked(shuffle):
+    ds = with_lost_faces()
+
+    def all_of(missing):
+        windows = fx.to_torch(ds, 20, variables=["aus"], missing=missing, shuffle=shuffle)
+        return [*iter(windows)] if shuffle else [windows[i] for i in range(len(windows))]
+
+    kept, filled, marked = all_of("skip"), all_of("fill"), all_of("mask")
+    assert len(kept) * 3 == len(filled) * 2 == len(marked) * 2
+    for window in (*kept, *filled, *marked):
+        assert bool(window["aus"].isfinite().all())
+    assert sum(int(w["aus_missing"].any(dim=1).sum()) for w in marked) == 4 * len(kept) // 2
+    held = [w["aus"] for w in filled if bool((w["aus"][4:8] == w["aus"][3]).all())]
+    assert len(held) == len(kept) // 2  # as it was last
