@@ -153,8 +153,9 @@ def _bound(
 
 
 def _require(function: str, name: str, given: Any, kinds: tuple[type, ...]) -> Any:
-    if object in kinds or isinstance(given, kinds):
-        return given
+    others = object in kinds or {*kinds} - {*KINDS, type(None)}
+    if isinstance(given, kinds) or (others and not isinstance(given, KINDS)):
+        return given  # what is neither an array nor a Dataset, the function itself looks at
     wanted = [f"an xarray.{k.__name__}" for k in KINDS if k in kinds]
     raise SchemaError(
         f"{function} needs {' or '.join(wanted)} as {name!r}, found {_named(given)}: "

@@ -93,8 +93,8 @@ class Windows(torch.utils.data.Dataset[Window]):
                 frame = self._first[recording] + start + int(lost.nonzero()[0])
                 raise ValueError(
                     f"{name!r} is missing in {int(lost.sum())} of {len(lost)} frames of a "
-                    f"window of {who}, first in frame {frame}: choose missing='skip', 'fill' or "
-                    "'mask'"
+                    f"window of {who}, first in frame {frame}: choose missing='skip', "
+                    "'fill' or 'mask'"
                 )
             out[name] = filled(values) if self.missing == "fill" else torch.nan_to_num(values)
         return out
