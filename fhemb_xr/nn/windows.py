@@ -108,11 +108,10 @@ class Windows(torch.utils.data.Dataset[Window]):
                 some = rows[first : first + BLOCK]
                 low = int(some[0, 1])
                 read = self.read(i, low, int(some[-1, 1]) + self.length)
-                each = [lost for v in read.values() if (lost := _lost(v)) is not None]
-                lost = np.zeros(1 + int(some[-1, 1]) + self.length - low, np.int64)
-                for found in each:
-                    lost[1:] += found.numpy()
-                total = np.cumsum(lost)
+                n_lost = np.zeros(1 + int(some[-1, 1]) + self.length - low, np.int64)
+                for frames in map(_lost, read.values()):
+                    n_lost[1:] += 0 if frames is None else frames.numpy()
+                total = np.cumsum(n_lost)
                 begin = some[:, 1] - low
                 kept.append(some[total[begin + self.length] == total[begin]])
         return np.concatenate(kept) if kept else self.index
