@@ -125,7 +125,7 @@ __all__ = [
     "wavelet_filter",
 ]
 
-from fhemb_xr import doors as _doors
+from fhemb_xr.ops import doors as _doors
 
 for _name in __all__:
     globals()[_name] = _doors.public(globals()[_name])

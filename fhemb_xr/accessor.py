@@ -7,11 +7,11 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import xarray as xr
 
-from fhemb_xr import doors, plot, schema
+from fhemb_xr import plot, schema
 from fhemb_xr.errors import nearest
 from fhemb_xr.io import store
 from fhemb_xr.io.privacy import pseudonyms
-from fhemb_xr.ops import pipeline
+from fhemb_xr.ops import doors, pipeline
 from fhemb_xr.ops.cardiac import (
     events,
     heartbeats,

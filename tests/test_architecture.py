@@ -17,7 +17,7 @@ from fhemb_xr import accessor
 
 ROOT = Path(fx.__file__).parent
 INGEST = Path(ingest.__file__).parent
-BASE = {"errors", "options", "budget", "schema", "clock", "typing", "dask_internals", "doors"}
+BASE = {"errors", "options", "budget", "schema", "clock", "typing", "dask_internals"}
 FLOORS = {  # what each room may import of this package
     "kernels": {"kernels", "typing"},
     "nn": {"nn", "kernels"} | BASE,

@@ -3,7 +3,7 @@
 Every function loads what it draws, and refuses what does not fit the budget.
 """
 
-from fhemb_xr import doors
+from fhemb_xr.ops import doors
 from fhemb_xr.plot import files
 from fhemb_xr.plot.bands import band_energy, bands, scalogram
 from fhemb_xr.plot.distributions import pdf, scree

@@ -9,8 +9,8 @@ import pytest
 import xarray as xr
 
 import fhemb_xr as fx
-from fhemb_xr import doors
 from fhemb_xr.errors import EmptySelectionError, SchemaError
+from fhemb_xr.ops import doors
 
 
 @pytest.fixture(scope="module")
