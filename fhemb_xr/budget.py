@@ -1,8 +1,7 @@
-"""How many bytes a task would hold, and the refusal when that is too many.
+"""Refuse work whose tasks would need more memory than allowed, before anything is computed.
 
-An operation that knows what its tasks hold asks :func:`check` when it is built. What is left,
-chunks too large for the workers that are to compute them, :func:`require_fit` finds before any
-of it is computed.
+An operation that knows the memory of its tasks calls :func:`check` when it is built. Chunks
+that are too large for the workers are found by :func:`require_fit` just before computing.
 """
 
 import math
@@ -42,9 +41,9 @@ def check(n_bytes: int, work: str, cure: str) -> None:
 
 
 COPIES = 4
-"""Chunks that a task holds at once: what it reads, what it makes, and two of its own."""
+"""Chunks that a task holds at once: its input, its output, and two of work space."""
 SHARE = 0.5
-"""Of a worker's memory that tasks may take; the rest is Python's, Dask's and the system's."""
+"""Share of a worker's memory for tasks; the rest is for Python, dask and the system."""
 
 
 def worker_share() -> int | None:
@@ -67,14 +66,14 @@ def require_fit(obj: xr.Dataset, allowed: int | None) -> None:
     Parameters
     ----------
     obj
-        What is to be computed.
+        Dataset that will be computed.
     allowed
-        Bytes of one task; None: any.
+        Bytes that one task may take; None: no limit.
 
     Raises
     ------
     BudgetError
-        With the largest chunk, the bytes that it takes and are allowed, and a chunk that fits.
+        With the largest chunk, the bytes needed, the bytes allowed, and a chunk that fits.
     """
     if allowed is None:
         return
@@ -93,7 +92,7 @@ def require_fit(obj: xr.Dataset, allowed: int | None) -> None:
 
 
 def _chunks(obj: xr.Dataset) -> Iterator[tuple[tuple[int, ...], int]]:
-    """Shape and bytes a sample of the largest chunk of everything read and everything made."""
+    """Shape and bytes per sample of the largest chunk of all inputs and outputs."""
     for var in obj.variables.values():
         if var.chunks:
             yield tuple(max(sizes) for sizes in var.chunks), var.dtype.itemsize
@@ -106,7 +105,7 @@ def _chunks(obj: xr.Dataset) -> Iterator[tuple[tuple[int, ...], int]]:
 
 
 def _itemsize(graph: Any, layer: Any) -> int:
-    """Bytes a sample of the array that a layer reads."""
+    """Bytes per sample of the array that a layer reads."""
     for name in graph.dependencies[layer.output]:
         for source in graph.layers[name].values():
             if dtype := getattr(source, "dtype", None):

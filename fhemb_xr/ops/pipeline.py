@@ -37,24 +37,25 @@ def embed(
 ) -> xr.DataArray:
     """Features of every face in every frame, as one lazy array.
 
-    Pixels below ``threshold`` are masked; features are taken per frame; ``pc`` features are
-    scores on eigenfaces of these very frames, or of a basis that is given; with ``wavelet``,
-    each feature is then limited in time to ``bands``.
+    Pixels below ``threshold`` are masked, then features are computed for each frame. Features
+    ``pc`` are scores on eigenfaces of these frames, or of the basis ``pca``. With ``wavelet``,
+    each feature is then filtered in time to ``bands``.
 
     Parameters
     ----------
     ds
         A recording, or its heatmap ``(…, time, y, x)`` [°C].
     names
-        Features in the order wanted, see :func:`features`; a pair is an inclusive interval.
+        Features in the order of the result, see :func:`features`; a pair is an inclusive
+        interval.
     threshold
-        Background below this [°C]; ``"recording"``: what the recording says, if it does;
-        ``None``: no masking.
+        Temperature below which a pixel is background [°C]; ``"recording"``: the threshold of
+        the recording, if it has one; ``None``: no masking.
     pca
-        A basis from :func:`pca`, or options for it (``{"scaler": "standard"}``).
+        Basis from :func:`pca`, or options for it (``{"scaler": "standard"}``).
     wavelet, level, bands, mode, transform
-        See :func:`wavelet_filter`. ``wavelet=None``: features as they are. ``bands=None``
-        means all of them.
+        See :func:`wavelet_filter`. ``wavelet=None``: unfiltered features. ``bands=None``: all
+        bands.
     bins, density, entropy_bins
         See :func:`features`.
 
@@ -66,14 +67,14 @@ def embed(
     Raises
     ------
     UnknownNameError
-        A feature or wavelet that is not there, with the nearest ones.
+        Unknown feature or wavelet; with the nearest names.
     ValueError
         ``bands`` without ``wavelet``.
 
     Notes
     -----
-    Memory: that of :func:`features` for each running task; bands work on features, not on
-    pixels. Passes over the pixels: one, one more for eigenfaces, one more for histogram
+    Memory: that of :func:`features` for each running task. Bands are filtered on features, not
+    on pixels. Passes over the pixels: one, plus one for eigenfaces, plus one for histogram
     edges. Computes at call: none.
 
     Examples
@@ -130,11 +131,11 @@ def replay(
     Parameters
     ----------
     spec
-        ``attrs["fhemb_spec"]`` of an embedding: JSON, or the mapping it holds.
+        ``attrs["fhemb_spec"]`` of an embedding: the JSON text, or its content as a mapping.
     ds
         A recording, or its heatmap.
     pca
-        The basis, where the specification says that one was given.
+        Basis, if the embedding was made with a given basis.
 
     Returns
     -------
@@ -143,7 +144,7 @@ def replay(
     Raises
     ------
     SchemaError
-        Not a specification, one of a newer version, or one whose basis is missing.
+        Not a specification, a specification of a newer version, or one that needs a basis.
 
     Notes
     -----

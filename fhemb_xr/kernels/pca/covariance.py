@@ -1,15 +1,16 @@
 """Covariance of pixels that merges exactly across chunks, and its eigenvectors.
 
-A *state* is ``(p // 2 + 6, p)``: the centred Gram matrix of the p pixels, its upper triangle
-folded into half the rows, then rows with their mean, their number of finite samples, the number
-of frames with a face, minimum and maximum. A missing sample counts as the mean of its pixel;
-pixels with any are outside the mask, so the Gram matrix is exact wherever it is used.
+A *state* is ``(p // 2 + 6, p)``. Its first rows are the centred Gram matrix of the p pixels,
+with the upper triangle folded into half the rows. The last five rows are the pixels' mean,
+number of finite samples, number of frames with a face, minimum and maximum. A missing sample
+counts as the mean of its pixel. Pixels with missing samples are outside of the mask, so the
+Gram matrix is exact wherever it is used.
 
-float32 frames of :data:`WIDE` pixels and more are multiplied in float32 after their mean over
-the chunk is subtracted in float64, :data:`BLOCK` frames at a time, and summed in float64
-(:mod:`fhemb_xr.kernels.pca.float32_products`), so that no product of all the pixels is held: a
-product's error is at most ``BLOCK * 2**-24`` of the product of two pixels' standard deviations,
-and as rounding is random about ``2**-24``.
+float32 frames of :data:`WIDE` pixels and more are multiplied in float32, and summed in float64
+(:mod:`fhemb_xr.kernels.pca.float32_products`). Before that, their mean over the chunk is
+subtracted in float64. :data:`BLOCK` frames are multiplied at a time, so no task holds a product
+of all pixels. The error of a product is at most ``BLOCK * 2**-24`` times the product of two
+pixels' standard deviations; because rounding is random, it is about ``2**-24`` of it.
 Measured on 140 000 frames of 64 x 80 pixels (``benchmarks/bench_pca.py``), variances are within
 1e-10 of float64's and the subspace of ten components within 1e-8 rad.
 
@@ -20,7 +21,7 @@ Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247, doi:10.1080/00031305.1983.1
 
 import numpy as np
 
-from fhemb_xr.kernels.pca import pixel_statistics
+from fhemb_xr.kernels.pca import fit_layout, pixel_statistics
 from fhemb_xr.typing import F32, F64, Floats
 
 ROWS = 5
@@ -49,10 +50,10 @@ def state(x: Floats) -> F64:
 
 
 def extended(before: Floats, x: Floats) -> F64:
-    """State of more frames, beside those of ``before``, which stays as it is.
+    """State of the frames of ``before`` and of more frames; ``before`` stays as it is.
 
-    Peak memory: the new state, and 4 p (:data:`BLOCK` + 100) bytes for float32 frames of many
-    pixels; else 18 p (:data:`BLOCK` + :data:`SLAB`) and a byte per sample.
+    Peak memory: the new state, plus ``4 p (BLOCK + 100)`` bytes for float32 frames of many
+    pixels, or ``18 p (BLOCK + SLAB)`` bytes and one byte per sample for all others.
     """
     out = np.array(before, dtype=np.float64)
     _extend(out, x)
@@ -107,7 +108,7 @@ def _add_products(state: F64, d: Floats) -> None:
 
 
 def _row(state: Floats, r: int) -> Floats:
-    """Row r of the upper triangle, from the diagonal on: row p - r lies behind it."""
+    """Row r of the upper triangle, from the diagonal on; row p - r is stored behind it."""
     p = state.shape[-1]
     return state[r, : p - r] if 2 * r <= p else state[p - r, r:]
 
@@ -140,11 +141,11 @@ def merged(a: Floats, b: Floats) -> F64:
 
 
 def _between(a: Floats, b: Floats) -> F64:
-    """The vector whose products are what two states' means add to the Gram matrix."""
+    """The vector w such that two states' means add ``w w'`` to the Gram matrix."""
     n, m = a[COUNT], b[COUNT]
     # exact where every frame counts, which is all that the mask lets through
-    found: F64 = np.sqrt(n * m / np.maximum(n + m, 1)) * (b[MEAN] - a[MEAN])
-    return found
+    between: F64 = np.sqrt(n * m / np.maximum(n + m, 1)) * (b[MEAN] - a[MEAN])
+    return between
 
 
 def _add_outer(state: F64, w: Floats) -> None:
@@ -154,7 +155,7 @@ def _add_outer(state: F64, w: Floats) -> None:
 
 
 def _add_pixels(a: F64, b: Floats) -> None:
-    """Add to the last rows of a state those of another."""
+    """Add the last rows of ``b`` to those of ``a``."""
     total = np.maximum(a[COUNT] + b[COUNT], 1)
     a[MEAN] += (b[MEAN] - a[MEAN]) * b[COUNT] / total
     a[COUNT] += b[COUNT]
@@ -166,15 +167,14 @@ def _add_pixels(a: F64, b: Floats) -> None:
 def basis(state: Floats, iqr: Floats | None = None, *, k: int, scaler: str) -> F64:
     """Principal components of a state: ``(..., p // 2 + 6, p) -> (..., k + 3, p + 2)``.
 
-    ``iqr`` is what the scaler ``"robust"`` divides by. Rows: k
-    components, mean, scale, mask; the last two columns of a component's row are its
-    variance (ddof = 1) and its share of the total. NaN outside the mask, and for components
-    beyond the rank.
+    The result is laid out by :class:`fhemb_xr.kernels.pca.fit_layout.FitLayout`. ``iqr`` is
+    the divisor of the scaler ``"robust"``.
 
-    Peak memory: three covariance matrices of the mask's pixels; two where they are many.
+    Peak memory: three covariance matrices of the mask's pixels, or two if Lanczos' method is
+    used (see :data:`WIDE`).
     """
-    p = state.shape[-1]
-    out = np.full((*state.shape[:-2], k + 3, p + 2), np.nan)
+    at = fit_layout.FitLayout(k, state.shape[-1])
+    out = np.empty((*state.shape[:-2], *at.shape))
     for where in np.ndindex(state.shape[:-2]):
         own = None if iqr is None else iqr[where]
         out[where] = _components(state[where], k, scaler, own)
@@ -182,18 +182,17 @@ def basis(state: Floats, iqr: Floats | None = None, *, k: int, scaler: str) -> F
 
 
 def _components(state: Floats, k: int, scaler: str, iqr: Floats | None) -> F64:
-    p = state.shape[-1]
-    out = np.full((k + 3, p + 2), np.nan)
-    n = state[FRAMES, 0]
+    p, n = state.shape[-1], state[FRAMES, 0]
+    at = fit_layout.FitLayout(k, p)
+    out = np.full(at.shape, np.nan)
     inside = (state[COUNT] == n) & (n > 0)
-    out[-1, :p] = inside
-    out[-1, p:] = 0
+    out[at.mask, at.pixels], out[at.mask, at.variance :] = inside, 0
     pixels = np.flatnonzero(inside)
     if not pixels.size or n < 2:
         return out
     scale = _scale(state, n, scaler, iqr)
-    out[k, :p] = np.where(inside, state[MEAN], np.nan)
-    out[k + 1, :p] = np.where(inside, scale, np.nan)
+    out[at.mean, at.pixels] = np.where(inside, state[MEAN], np.nan)
+    out[at.scale, at.pixels] = np.where(inside, scale, np.nan)
     matrix = gram(state)
     if pixels.size < p:
         matrix = matrix[np.ix_(pixels, pixels)]
@@ -207,15 +206,15 @@ def _components(state: Floats, k: int, scaler: str, iqr: Floats | None) -> F64:
         vector *= np.sign(vector[np.argmax(np.abs(vector))]) or 1.0
         out[i, pixels] = vector
         variance = max(float(variances[rank - 1 - i]), 0.0)
-        out[i, p] = variance
-        out[i, p + 1] = variance / total if total > 0 else 0.0
+        out[i, at.variance] = variance
+        out[i, at.share] = variance / total if total > 0 else 0.0
     return out
 
 
 def _leading(matrix: Floats, rank: int) -> tuple[Floats, Floats]:
     """The largest eigenvalues, ascending, and their vectors, both to rounding.
 
-    A few of many by Lanczos' method, which takes a tenth of LAPACK's time (2 560 pixels).
+    A few of many are found by Lanczos' method, in a tenth of LAPACK's time (2 560 pixels).
     """
     from scipy.linalg import eigh
     from scipy.sparse.linalg import ArpackError, eigsh
@@ -229,7 +228,7 @@ def _leading(matrix: Floats, rank: int) -> tuple[Floats, Floats]:
             )
             order = np.argsort(values)
             return values[order], vectors[:, order]
-        except ArpackError:  # it did not converge, or there is nothing but zeros
+        except ArpackError:  # it did not converge, or the matrix is zero
             pass
     span = (n - rank, n - 1)
     values, vectors = eigh(matrix, subset_by_index=span, overwrite_a=True, check_finite=False)

@@ -1,10 +1,15 @@
 """Products of float32 frames with themselves and with vectors, summed in float64.
 
-In the thread that asks: tasks run beside each other already, and a BLAS with threads of its own
-has them wait for one another. Rows are multiplied four by four, so that sixteen sums stay in
-registers, at most :data:`RUN` products in float32 in each: of two rows ``a`` and ``b`` the
-error is at most ``RUN * 2**-24 * |a| |b|``, whatever the order of the sum. The compiler sums in
-lanes of 8 or 16, and rounding is random: it is about a hundredth of that.
+Why not BLAS: dask already runs tasks in parallel. A BLAS with threads of its own would make
+these tasks wait for each other. Here everything runs in the thread of the caller.
+
+Why four rows by four: 8 rows are read for 16 products, and the 16 sums stay in registers. With
+one row by one, reading would take longer than multiplying.
+
+Why :data:`RUN`: at most that many products are summed in float32, then the sum is added to a
+float64. So the error of the product of two rows ``a`` and ``b`` is at most
+``RUN * 2**-24 * |a| |b|``, in any order of summation. In practice it is about a hundredth of
+that, because the compiler sums in 8 or 16 lanes and rounding is random.
 """
 
 import numpy as np
@@ -15,13 +20,14 @@ from fhemb_xr.typing import F32, F64, Bools
 
 Counts = NDArray[np.int32]
 RUN, BAND, GROUP, STRIP = 1024, 64, 32, 512
-"""Products summed in float32; rows, frames and pixels that stay in the caches."""
+"""Products summed in float32; numbers of rows, frames and pixels that fit the caches."""
 
 
 def row_length(n: int) -> int:
-    """Of rows of n, zeros at their end: rows of whole pages would meet in the same cache lines.
+    """Length of a row of n with zeros at its end: the next odd multiple of 16.
 
-    The next odd multiple of 16, the most that a register holds.
+    16 float32 fill a register. The multiple is odd because rows of a power of two would all
+    fall into the same few lines of the cache, and evict each other.
     """
     lines = -(-n // 16)
     return 16 * (lines + 1 - lines % 2)
@@ -76,7 +82,7 @@ def _add_frames(y: F32, w: F32, d: F32, r: int, start: int, stop: int) -> None:
 
 @fast_kernel
 def _deviations(x: F32, first: int, mean: F64, inside: Bools, out: F32) -> None:
-    """What is left of frames from the first on, 0 outside and where there is no face."""
+    """Deviations of frames from the mean; 0 outside of the mask and without a face."""
     t, p = x.shape
     for r in range(out.shape[0]):
         gaps = 0
@@ -119,14 +125,14 @@ def _spread(w: F32, d: F32, y: F32) -> None:
 def add_products(x: F32, mean: F64, inside: Bools, vectors: F32, out: F64) -> None:
     """Add centred frames, each times its product with a vector, for each of the vectors.
 
-    ``(t, p), (p), (p), (l, q) -> (l, p)``, l a multiple of four, q = ``row_length(p)``. Frames
-    without a face and pixels that are not inside count 0. Peak memory: 4 q (l + :data:`GROUP`)
-    bytes.
+    ``(t, p), (p), (p), (l, q) -> (l, p)``; l is a multiple of four, q is ``row_length(p)``.
+    Frames without a face and pixels outside of the mask count as 0. Peak memory:
+    ``4 q (l + GROUP)`` bytes.
     """
     p, (n, q) = x.shape[1], vectors.shape
     d, w = np.zeros((GROUP, q), np.float32), np.empty((n, GROUP), np.float32)
     y = np.zeros((n, q), np.float32)
-    for run in range(0, len(x), RUN):  # not compiled: that would take as long as a pass
+    for run in range(0, len(x), RUN):  # not compiled: compiling would take as long as a pass
         for first in range(run, min(run + RUN, len(x)), GROUP):
             _deviations(x, first, mean, inside, d)
             _weights(vectors, d, w)
@@ -139,15 +145,16 @@ def add_products(x: F32, mean: F64, inside: Bools, vectors: F32, out: F64) -> No
 def pixel_sums(
     x: F32, shift: F32, counts: Counts, sums: F64, extremes: F32, faces: Bools
 ) -> None:
-    """Of each pixel its finite samples: number, sum and squares less ``shift``, extremes.
+    """Number, sum, sum of squares and extremes of each pixel's finite samples.
 
-    ``(t, p), (p) -> (p), (2, p), (2, p), (t)``; the last: which frames have a face.
+    Sums are of ``x - shift``. ``(t, p), (p) -> (p), (2, p), (2, p), (t)``; the last says which
+    frames have a face.
     """
     one, none, least = np.int32(1), np.int32(0), np.float32(-np.inf)
     total, square, low, high = sums[0], sums[1], extremes[0], extremes[1]
     for r in range(x.shape[0]):
         row, some = x[r], none
-        for j in range(row.size):  # in two loops, as the compiler makes no lanes of one
+        for j in range(row.size):  # two loops: the compiler does not vectorise a single one
             d = np.float64(row[j]) - np.float64(shift[j])
             d = d if abs(d) < np.inf else np.float64(0)
             total[j] += d
@@ -178,8 +185,8 @@ def columns(x: F32, mean: F64, out: F32) -> None:
 def add_gram(rows: F32, more: F64, folded: F64) -> None:
     """Add products of pixels, ``rows rows' + more more'``, to their folded upper triangle.
 
-    ``(q, t), (p)``, q the next multiple of four from p on, t about :data:`RUN`; row r of the
-    triangle lies from the diagonal on in row r, or behind it in row p - r.
+    ``(q, t), (p)``; q is p rounded up to a multiple of four, t is about :data:`RUN`. Row r of
+    the triangle, from the diagonal on, is stored in row r, or at the end of row p - r.
     """
     p, tile = more.size, np.empty((4, 4))
     q, t = rows.shape

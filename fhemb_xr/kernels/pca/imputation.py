@@ -1,9 +1,9 @@
-"""Gaps of frames, filled by what the pixels that are there say about those that are not.
+"""Gaps of frames, filled by their expected values given the pixels that are seen.
 
-Frames are taken as a mean, a few orthogonal components with normal scores, and equal noise
-(probabilistic principal components). Given the pixels seen, the expected scores ``s`` solve
-``(C_o C_o' + noise / gain) s = C_o d_o``; since the components are orthonormal, ``C_o C_o'`` is
-the identity less the products over the gaps, which one matrix product finds for all frames.
+A frame is modelled as a mean, a few orthogonal components with normal scores, and equal noise
+(probabilistic principal components). Given the seen pixels o, the expected scores ``s`` solve
+``(C_o C_o' + noise / gain) s = C_o d_o``. Because the components are orthonormal, ``C_o C_o'``
+is the identity minus the products over the gaps; one matrix product finds these for all frames.
 
 References
 ----------
@@ -15,24 +15,24 @@ from typing import Any
 
 import numpy as np
 
+from fhemb_xr.kernels.pca.fit_layout import FitLayout
 from fhemb_xr.typing import F64, Floats
 
 
 def filled(x: Floats, fit: Floats) -> Floats:
     """Gaps filled in frames with a face: ``(t, p), (k + 3, p + 2) -> (t, p)``.
 
-    ``fit`` is laid out as in :mod:`fhemb_xr.kernels.pca.pixel_statistics`: centred pixels,
-    not scaled.
-    Peak memory: 34 bytes per sample of the frames with gaps, and 8 k² bytes per pixel.
+    ``fit`` is of centred pixels that are not scaled.
+    Peak memory: 34 bytes per sample of the frames with gaps, plus 8 k² bytes per pixel.
     """
-    k, p = fit.shape[0] - 3, x.shape[-1]
-    seen = fit[k + 2, :p] == 1
+    at = FitLayout.of_plain(fit)
+    seen = fit[at.mask, at.pixels] == 1
     finite = np.isfinite(x)
     rows = np.flatnonzero(finite.any(axis=-1) & (~finite & seen).any(axis=-1))
     out = x.copy()
-    if not rows.size or not np.isfinite(fit[0, p]):
+    if not rows.size or not np.isfinite(fit[0, at.variance]):
         return out
-    mean, part = fit[k, :p][seen], x[np.ix_(rows, seen)]
+    mean, part = fit[at.mean, at.pixels][seen], x[np.ix_(rows, seen)]
     components, ridge = _model(fit, seen)
     d = part - mean
     guess = mean + scores(d, components, ridge) @ components
@@ -41,36 +41,37 @@ def filled(x: Floats, fit: Floats) -> Floats:
 
 
 def scores(d: Floats, components: Floats, ridge: Floats | None = None) -> F64:
-    """Scores of deviations with gaps: ``(t, p), (k, p) -> (t, k)``; of orthonormal components.
+    """Scores of deviations with gaps on orthonormal components: ``(t, p), (k, p) -> (t, k)``.
 
-    Least squares over the pixels that are there, less weight on components of little variance
-    where a ``ridge`` is given. A component that is hidden whole has the score 0.
+    Least squares over the pixels that are seen; a ``ridge`` gives components of little variance
+    less weight. A component whose pixels are all hidden has the score 0.
     """
     finite = np.isfinite(d)
-    found: F64 = np.where(finite, d, 0.0) @ components.T
+    out: F64 = np.where(finite, d, 0.0) @ components.T
     rows = np.flatnonzero(~finite.all(axis=-1))
     if not rows.size:
-        return found
+        return out
     k, p = components.shape
     products = (components[:, None] * components[None]).reshape(k * k, p)
     hidden = (~finite[rows]).astype(np.float64) @ products.T
     left = np.eye(k) - hidden.reshape(-1, k, k)
     if ridge is None:
         inverse = np.linalg.pinv(left, rcond=1e-9, hermitian=True)
-        found[rows] = (inverse @ found[rows][..., None])[..., 0]
+        out[rows] = (inverse @ out[rows][..., None])[..., 0]
     else:
-        found[rows] = np.linalg.solve(left + np.diag(ridge), found[rows][..., None])[..., 0]
-    return found
+        out[rows] = np.linalg.solve(left + np.diag(ridge), out[rows][..., None])[..., 0]
+    return out
 
 
 def _model(fit: Floats, seen: Any) -> tuple[Floats, Floats]:
     """Components above the noise, and noise over gain of each."""
-    k, p = fit.shape[0] - 3, fit.shape[1] - 2
-    sound = np.isfinite(fit[:k, p])
-    variances, shares = fit[:k, p][sound], fit[:k, p + 1][sound]
+    at = FitLayout.of_plain(fit)
+    rows = fit[at.components]
+    rows = rows[np.isfinite(rows[:, at.variance])]
+    variances, shares = rows[:, at.variance], rows[:, at.share]
     total = variances[0] / shares[0] if shares[0] > 0 else 0.0
     left = max(int(seen.sum()) - len(variances), 1)
     noise = max(total - variances.sum(), 0.0) / left
     above = variances > noise
     gain = variances[above] - noise
-    return fit[:k, :p][sound][above][:, seen], noise / gain
+    return rows[above, at.pixels][:, seen], noise / gain

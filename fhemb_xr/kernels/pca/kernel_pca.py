@@ -8,7 +8,7 @@ from fhemb_xr.typing import Floats
 
 
 def gram(a: Floats, b: Floats, kernel: str, gamma: float, degree: int, coef0: float) -> Any:
-    """Kernel of rows with rows, as scikit-learn's: ``(n, p), (m, p) -> (n, m)``."""
+    """Kernel of all pairs of rows, as in scikit-learn: ``(n, p), (m, p) -> (n, m)``."""
     product = a @ b.T
     if kernel == "linear":
         return product
@@ -22,7 +22,7 @@ def gram(a: Floats, b: Floats, kernel: str, gamma: float, degree: int, coef0: fl
 def kernel_components(k_matrix: Floats, k: int) -> tuple[Any, Any, float]:
     """Dual vectors ``(n, k)`` of a Gram matrix, their eigenvalues, and the sum of all.
 
-    Scores are ``gram(x, samples) @ dual`` less their mean over the samples. Peak memory: two
+    Scores are ``gram(x, samples) @ dual`` minus their mean over the samples. Peak memory: two
     Gram matrices.
     """
     from scipy.linalg import eigh

@@ -1,15 +1,6 @@
-"""Factors of frames that are whole in memory: kernel, robust and randomised components.
+"""Statistics of each pixel over frames: a state that merges, the mask, and the scale.
 
-A *fit* is a matrix ``(k + 3, p + 2)``: k rows of components, then mean, scale and mask; the
-last two columns of a component's row are its variance (ddof = 1) and its share of the total.
-
-References
-----------
-Schölkopf, Smola & Müller (1998), Neural Comput. 10, 1299-1319,
-doi:10.1162/089976698300017467. Candès, Li, Ma & Wright (2011), J. ACM 58(3), 11,
-doi:10.1145/1970392.1970395. Zou, Hastie & Tibshirani (2006), J. Comput. Graph. Stat. 15,
-265-286, doi:10.1198/106186006X113430. Halko, Martinsson & Tropp (2011), SIAM Rev. 53,
-217-288, doi:10.1137/090771806.
+A state is ``(6, p)``; its rows are named below.
 """
 
 from typing import Any
@@ -21,8 +12,8 @@ from fhemb_xr.typing import F64, Bools, Floats
 ROWS = 6
 COUNT, FRAMES, MEAN, M2, LOW, HIGH = range(ROWS)
 WIDE, RUN = 512, 64
-"""Pixels from which on float32 frames are swept by a compiled loop; frames whose deviations are
-held at a time, in the cache."""
+"""Least number of pixels for the compiled loop over float32 frames; number of frames whose
+deviations are held at a time, in the cache."""
 LARGE = 1e15
 """Range of a pixel up to which sums of products of deviations cannot overflow float32."""
 
@@ -30,8 +21,8 @@ LARGE = 1e15
 def pixel_state(x: Floats) -> F64:
     """Count, frames, mean, M2, minimum, maximum of each pixel: ``(..., t, p) -> (..., 6, p)``.
 
-    Frames without any finite pixel do not count. Peak memory: a byte per sample of a stack, and
-    17 p :data:`RUN`.
+    Frames without any finite pixel do not count. Peak memory: one byte per sample of a stack,
+    plus ``17 p RUN`` bytes.
     """
     out = np.empty((*x.shape[:-2], ROWS, x.shape[-1]))
     for where in np.ndindex(x.shape[:-2]):
@@ -40,7 +31,7 @@ def pixel_state(x: Floats) -> F64:
 
 
 def single(x: Floats, pixels: Floats) -> bool:
-    """Whether frames ``(t, p)`` with this state are multiplied in float32."""
+    """Whether frames ``(t, p)`` with this state can be multiplied in float32."""
     if x.dtype != np.float32 or x.shape[-1] < WIDE:
         return False
     seen = pixels[COUNT] > 0
@@ -70,7 +61,11 @@ def _pixel_state(x: Floats) -> F64:
 
 
 def _swept(x: Floats) -> F64:
-    """The same in one sweep, about what a few of the frames have at most."""
+    """The same in one sweep over the frames.
+
+    Sums of squares in one sweep lose digits unless they are taken about a value near the mean.
+    The largest value of about eight frames is near enough, and costs almost nothing.
+    """
     from fhemb_xr.kernels.pca import float32_products
 
     p = x.shape[-1]
@@ -103,7 +98,7 @@ def inside(pixels: Floats) -> Bools:
 
 
 def spread(pixels: Floats, scaler: str, iqr: Floats | None = None) -> F64:
-    """What each pixel is divided by, 1 where it is flat: ``(..., 6, p) -> (..., p)``."""
+    """Divisor of each pixel, 1 where the pixel is flat: ``(..., 6, p) -> (..., p)``."""
     if scaler == "standard":
         scale = np.sqrt(pixels[..., M2, :] / np.maximum(pixels[..., COUNT, :], 1))
     elif scaler == "minmax":
@@ -117,7 +112,7 @@ def spread(pixels: Floats, scaler: str, iqr: Floats | None = None) -> F64:
 
 
 def uneven(scale: Floats, mean: Floats) -> F64:
-    """The scale, 1 where the pixel is flat: what its mean's rounding leaves is no scale."""
+    """The scale, or 1 where it is no more than the rounding error of the pixel's mean."""
     least = 16 * np.finfo(np.float64).eps * np.abs(mean)
     return np.where(np.isfinite(scale) & (scale > least), scale, 1.0)
 

@@ -1,10 +1,15 @@
-"""Principal components from few products of frames with vectors, the covariance never formed.
+"""Principal components from few products of frames with vectors, without the covariance.
 
-From random vectors R the centred Gram matrix G of the scaled pixels makes ``G R``, in the same
-pass as the pixels' means; an orthonormal basis A of these makes ``G A``, and what that adds, an
-orthonormal B, ``G B``. With ``Q = [A, B]`` (a block Krylov space) and ``Y = G Q``, components
-are those of ``Y (Q'Y)^-1 Y'`` (Nyström), which is nearer to G than ``Q Q'Y Q'``: three passes
-come nearer than five of subspace iteration. Vectors are rows here.
+G is the centred Gram matrix of the scaled pixels. It is never formed; three passes over the
+frames multiply it with few vectors (rows, here)::
+
+    pass 1   G R   random vectors R, in the same pass as the pixels' means
+    pass 2   G A   A: orthonormal basis of G R
+    pass 3   G B   B: orthonormal basis of what G A adds to A
+
+With ``Q = [A, B]`` (a block Krylov space) and ``Y = G Q``, the components are those of
+``Y (Q'Y)^-1 Y'`` (Nyström). This is nearer to G than ``Q Q'Y Q'``: three passes are more exact
+than five passes of subspace iteration.
 
 float32 frames of :data:`WIDE` pixels and more are multiplied in float32 after their mean was
 subtracted in float64, and summed in float64 (:mod:`fhemb_xr.kernels.pca.float32_products`).
@@ -37,9 +42,9 @@ def start(seed: int, width: int, p: int) -> F64:
 def sketch(x: Floats, vectors: Floats) -> F64:
     """State of the pixels, and the products: ``(..., t, p), (l, p) -> (..., 6 + l, p)``.
 
-    A product is of the frames of one chunk, about their own mean, and of the pixels that are
-    there in all of these. Peak memory: the larger of those of :func:`product` and of
-    :func:`fhemb_xr.kernels.pca.pixel_statistics.pixel_state`.
+    The products are of the frames of one chunk about their own mean, and of the pixels that
+    all of these frames have. Peak memory: that of :func:`product` or of
+    :func:`fhemb_xr.kernels.pca.pixel_statistics.pixel_state`, whichever is larger.
     """
     out = np.empty((*x.shape[:-2], pixel_statistics.ROWS + len(vectors), x.shape[-1]))
     for where in np.ndindex(x.shape[:-2]):
@@ -50,10 +55,10 @@ def sketch(x: Floats, vectors: Floats) -> F64:
 
 
 def merged(states: Floats, vectors: Floats) -> F64:
-    """``(..., k, 6 + l, p), (l, p) -> (..., 6 + l, p)``; exact but for pixels with gaps.
+    """Merge states: ``(..., k, 6 + l, p), (l, p) -> (..., 6 + l, p)``; exact without gaps.
 
-    Those fall out of the mask, but had a part in the other pixels' products before: what is
-    merged is where to start from, no result.
+    A pixel that has a gap in one chunk leaves the mask, but the products of the other chunks
+    have used it. This is allowed: the merged products are a starting point, not a result.
     """
     pixels = states[..., : pixel_statistics.ROWS, :]
     both = pixel_statistics.merge_pixels(pixels)
@@ -70,8 +75,8 @@ def merged(states: Floats, vectors: Floats) -> F64:
 def product(x: Floats, pixels: Floats, vectors: Floats) -> F64:
     """Centred frames, summed by their products with vectors: ``(t, p), (l, p) -> (l, p)``.
 
-    0 for pixels outside, which are finite in no or some frames; frames without a face are left
-    out. Peak memory: 4 p (4 l + 40) bytes; 25 p :data:`RUN` in float64.
+    Pixels outside of the mask give 0; frames without a face are left out. Peak memory:
+    ``4 p (4 l + 40)`` bytes in float32, ``25 p RUN`` bytes in float64.
     """
     mean, inside = pixels[pixel_statistics.MEAN], pixel_statistics.inside(pixels)
     if pixel_statistics.single(x, pixels):
@@ -123,13 +128,13 @@ def first(sketch: Floats, iqr: Any = None, *, scaler: str) -> F64:
 
 
 def more(vectors: Floats, products: Floats, *, count: int) -> F64:
-    """What products add to orthonormal vectors: ``2 (..., l, p) -> (..., count, p)``."""
+    """Orthonormal vectors that the products add: ``2 (..., l, p) -> (..., count, p)``."""
     both = np.concatenate([vectors, products[..., :count, :]], axis=-2)
     return _orthonormal(both)[..., vectors.shape[-2] :, :]
 
 
 def _orthonormal(rows: Floats) -> F64:
-    """Of the same span, or a larger one where the rows depend on each other."""
+    """Orthonormal rows of the same span; of a larger span if the rows depend on each other."""
     return np.swapaxes(np.linalg.qr(np.swapaxes(rows, -1, -2))[0], -1, -2)
 
 
@@ -138,8 +143,8 @@ def basis(
     k: int, scaler: str, single: bool,
 ) -> F64:  # fmt: skip
     """The fit: ``(..., 6, p), 2 (..., l, p) -> (..., k + 3, p + 2)``."""
-    p = pixels.shape[-1]
-    out = np.empty((*pixels.shape[:-2], k + 3, p + 2))
+    at = fit_layout.FitLayout(k, pixels.shape[-1])
+    out = np.empty((*pixels.shape[:-2], *at.shape))
     for where in np.ndindex(pixels.shape[:-2]):
         own, seen = pixels[where], pixel_statistics.inside(pixels[where])
         scale = _scale(own, iqr, where, scaler)
@@ -159,7 +164,7 @@ def _nystroem(vectors: Floats, products: Floats, k: int, single: bool) -> tuple[
     small = vectors @ products.T
     found, turn = np.linalg.eigh((small + small.T) / 2)
     found = np.maximum(found, 0)
-    # what is smaller than rounding is not divided by: there the matrix is taken as Q Q'Y Q'
+    # eigenvalues below rounding are not divided by; there the matrix is taken as Q Q'Y Q'
     noise = np.finfo(np.float32 if single else np.float64).eps * len(found) * found[-1]
     sure = found > noise
     half = (turn * np.sqrt(found)).T @ vectors

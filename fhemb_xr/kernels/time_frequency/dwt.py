@@ -1,17 +1,22 @@
 """The decimated wavelet transform of one run, forth and back, channels innermost.
 
 Series lie side by side: a row of memory is one sample of every channel, so a weighted sum of
-rows is a sum of long vectors. Samples are read and results written where they lie, once each,
-whole rows at a time (measured: pieces of 128 bytes of wide rows come and go at a third of the
-speed of whole ones, and copying them aside costs more than the sums). The levels of a run lie
-in a flat *work* array, with free rows before and after each, which the extension fills; the
-ends of the run itself are copied to its head, so no loop has ends to look after. Two rows are
-made at a time, since they share most of what they read, and what would be one row too many
-falls into a free one. Numbers of channels are unsigned: the compiler then need not ask whether
-an index counts from the end, and the loops become plain vectors.
+rows is a sum of long vectors.
+
+* Samples are read and results written in place, once each, in whole rows. Measured: pieces of
+  128 bytes of wide rows are read and written at a third of the speed of whole rows, and copying
+  them aside costs more than the sums.
+* The levels of a run lie in a flat *work* array. Free rows before and after each level take its
+  extension. The ends of the run itself are copied to the head of the array. So no loop has to
+  treat the ends apart.
+* Two rows are made at a time, because they share most of their input. If their number is odd,
+  one row too many falls into a free row.
+* Numbers of channels are unsigned. Otherwise the compiler would ask of every index whether it
+  counts from the end, and the loops would not become vectors.
 """
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,9 +24,33 @@ from fhemb_xr.kernels._jit import fast_kernel, kernel
 from fhemb_xr.typing import Floats
 
 ROW_BYTES = 2048
-"""Of wider rows some channels are worked on at a time."""
+"""Bytes of the channels that are worked on at a time, if the rows are wider."""
 TILE = 64
-"""Rows that go through all taps of a long filter before the next ones do."""
+"""Rows that go through all taps of a long filter before the next rows do."""
+
+
+class Levels(NamedTuple):
+    """Where the rows of each level begin in the work array: the smooth, and the detail."""
+
+    starts: Any
+    high: Any
+    sizes: Any
+
+
+class Bank(NamedTuple):
+    """Filters of the synthesis by parity of the sample, and the row that they begin at."""
+
+    poly: Any
+    shift: Any
+
+
+class Ends(NamedTuple):
+    """Source rows and weights of the rows before and after each level, see ``extensions``."""
+
+    source: Any
+    weight: Any
+
+
 MODES = (
     "zero", "constant", "symmetric", "reflect", "periodic", "smooth", "antisymmetric",
     "antireflect", "periodization",
@@ -97,7 +126,7 @@ def _up_one(x, at, width, out, to, step, n, even, odd, add):
 
 @kernel
 def _down(x, at, step, out, to, width, n, taps):
-    """Rows of the next level; ``taps`` lie backwards, so that a row is a plain sum."""
+    """Rows of the next level; ``taps`` are stored backwards, so that a row is a plain sum."""
     for i in range(0, n, TILE):
         rows, k, add = min(TILE, n - i), 0, False
         while k < len(taps):
@@ -111,9 +140,12 @@ def _down(x, at, step, out, to, width, n, taps):
 
 
 @kernel
-def _up(work, smooth, detail, width, used, poly, shift, out, to, step, n):
+def _up(work, smooth, detail, width, used, bank, out, to, step, n):
     """Pairs of rows of the smooth from row ``smooth`` on, of the detail, or of both."""
-    if shift[0] != shift[1]:  # a tap of 0 in their place would spread what is missing
+    poly, shift = bank.poly, bank.shift
+    if (
+        shift[0] != shift[1]
+    ):  # aligning them by a tap of 0 would spread missing samples: 0 * NaN
         for odd in range(2):
             add = False
             for band in range(2):
@@ -186,7 +218,7 @@ def _extend(work, at, n, width, source, weight):
 
 @kernel
 def _fetch(x, n, step, begin, end, work, width, source, weight):
-    """Rows ``begin`` to ``end`` of a run to the head of the work array, those outside made."""
+    """Copy rows ``begin`` to ``end`` of a run to the head of the work array, with extension."""
     pad, lo, hi = len(source) // 2, max(begin, 0), min(end, n)
     _copy(x, lo, step, work, lo - begin, width, hi - lo, width)
     for e in range(2 * pad):
@@ -196,7 +228,7 @@ def _fetch(x, n, step, begin, end, work, width, source, weight):
 
 
 @kernel
-def _first(x, n, step, work, to, width, size, taps, offset, source, weight):
+def _first(x, n, step, work, to, width, size, taps, offset, ends):
     """Level 1 from the run itself, and near its ends from copies of them."""
     before = len(taps) - 1 - offset  # rows that a sum reads before its own
     a = min((before + 1) // 2, size)
@@ -207,67 +239,63 @@ def _first(x, n, step, work, to, width, size, taps, offset, source, weight):
             _down(x, begin, step, work, to + lo, width, hi - lo, taps)
         elif hi > lo:
             end = begin + 2 * (hi - lo - 1) + len(taps)
-            _fetch(x, n, step, begin, end, work, width, source, weight)
+            _fetch(x, n, step, begin, end, work, width, ends.source[0], ends.weight[0])
             _down(work, 0, width, work, to + lo, width, hi - lo, taps)
 
 
 @kernel
-def _analyse(
-    x, step, work, width, starts, sizes, high, wanted, filters, offset, source, weight
-):
-    """Every level: the details wanted, and the smooth that the next one needs."""
+def _analyse(x, step, work, width, levels, wanted, filters, offset, ends):
+    """Every level: the details wanted, and the smooth that the next level needs."""
+    starts, high, sizes = levels.starts, levels.high, levels.sizes
     n_levels = len(sizes) - 1
     for j in range(1, n_levels + 1):
         if j > 1:
-            _extend(work, starts[j - 1], sizes[j - 1], width, source[j - 1], weight[j - 1])
+            source, weight = ends.source[j - 1], ends.weight[j - 1]
+            _extend(work, starts[j - 1], sizes[j - 1], width, source, weight)
         for band in range(1, -1, -1):
             if not (wanted[j] if band else j < n_levels or wanted[0]):
                 continue
             to, taps = high[j] if band else starts[j], filters[band]
             if j == 1:
-                _first(
-                    x, sizes[0], step, work, to, width, sizes[1], taps, offset, source[0],
-                    weight[0],
-                )  # fmt: skip
+                _first(x, sizes[0], step, work, to, width, sizes[1], taps, offset, ends)
             else:
                 at = starts[j - 1] + offset - len(taps) + 1
                 _down(work, at, width, work, to, width, sizes[j], taps)
 
 
 @kernel
-def _rebuild(work, width, j, starts, high, used, poly, shift, begin, end):
+def _rebuild(work, width, j, levels, used, bank, begin, end):
     """Rows ``begin`` to ``end`` of the smooth of level j - 1 from level j."""
-    m = begin // 2
+    m, to = begin // 2, levels.starts[j - 1]
     _up(
-        work, starts[j] + m, high[j] + m, width, used, poly, shift, work,
-        starts[j - 1] + 2 * m, width, (end + 1) // 2 - m,
+        work, levels.starts[j] + m, levels.high[j] + m, width, used, bank, work, to + 2 * m,
+        width, (end + 1) // 2 - m,
     )  # fmt: skip
 
 
 @kernel
-def _last(work, width, starts, high, used, poly, shift, first, last, out, step):
+def _last(work, width, levels, used, bank, first, last, out, step):
     """Samples ``first`` to ``last`` from level 1; halves of pairs by way of the head."""
     if first >= last:
         return
     lo, hi = (first + 1) // 2, last // 2
-    smooth, detail = starts[1], high[1]
+    smooth, detail = levels.starts[1], levels.high[1]
     _up(
-        work, smooth + lo, detail + lo, width, used, poly, shift, out, 2 * lo - first, step,
+        work, smooth + lo, detail + lo, width, used, bank, out, 2 * lo - first, step,
         max(hi - lo, 0),
     )  # fmt: skip
     for row in (first, last - 1):
         if (row == first and first % 2) or (row == last - 1 and last % 2):
             m = row // 2
-            _up(work, smooth + m, detail + m, width, used, poly, shift, work, 0, width, 1)
+            _up(work, smooth + m, detail + m, width, used, bank, work, 0, width, 1)
             _copy(work, row % 2, width, out, row - first, step, 1, width)
 
 
 @kernel
-def _synthesise(
-    work, width, starts, sizes, high, chosen, poly, shift, circular, tables, first, last, out,
-    step,
-):  # fmt: skip
-    """One sum of bands, samples ``first`` to ``last``."""
+def _synthesise(work, width, levels, chosen, bank, circular, wraps, span, out, step):
+    """One sum of bands, samples ``first`` to ``last`` (the ``span``)."""
+    starts, high, sizes = levels.starts, levels.high, levels.sizes
+    first, last = span
     used = np.zeros(2, np.bool_)
     used[0] = chosen[0]
     for j in range(len(sizes) - 1, 0, -1):
@@ -277,21 +305,21 @@ def _synthesise(
             for band in range(2):
                 if used[band]:
                     at = high[j] if band else starts[j]
-                    _extend(work, at, sizes[j], width, tables[0][j], tables[1][j])
-        else:  # only the rows that the asked ones depend on
+                    _extend(work, at, sizes[j], width, wraps.source[j], wraps.weight[j])
+        else:  # only the rows that the result depends on
             begin, end = first, last
             for _ in range(j - 1):
-                begin, end = begin // 2, (end - 1) // 2 + poly.shape[2]
+                begin, end = begin // 2, (end - 1) // 2 + bank.poly.shape[2]
             end = min(end, sizes[j - 1])
         if j > 1:
-            _rebuild(work, width, j, starts, high, used, poly, shift, begin, end)
+            _rebuild(work, width, j, levels, used, bank, begin, end)
             used[0] |= used[1]
-    _last(work, width, starts, high, used, poly, shift, first, last, out, step)
+    _last(work, width, levels, used, bank, first, last, out, step)
 
 
 @kernel
 def places(sizes, pad, wanted):
-    """Where the smooth and the wanted detail of each level begin, and the rows in all."""
+    """First rows of the smooth and of the wanted detail of each level; the number of rows."""
     starts, high = np.zeros(len(sizes), np.int64), np.zeros(len(sizes), np.int64)
     at = 5 * pad + 4  # the head holds what the longest end reads
     for j in range(1, len(sizes)):
@@ -309,45 +337,43 @@ def channels_at_a_time(n: int, itemsize: int) -> int:
 
 
 @kernel
-def transform(
-    x, width, work, sizes, filters, offset, poly, shift, tables, wraps, groups, first, last, out
-):
+def transform(x, width, work, sizes, analysis, bank, ends, groups, span, out):
     """Sums of bands of a run: ``x (n, c) -> out (group, last - first, c)``.
 
     ``groups[g, 0]`` asks for the approximation of the deepest level, ``groups[g, j]`` for the
-    detail of level j.
+    detail of level j. ``analysis``: filters, and the sample that they begin at; ``ends``: those
+    of the samples, and those of the coefficients for a transform that joins both ends;
+    ``span``: first and last sample.
     """
     step, wanted = x.shape[1], np.zeros(len(sizes), np.bool_)
+    filters, offset = analysis
     for g in range(len(groups)):
         wanted |= groups[g]
     starts, high, _ = places(sizes, filters.shape[1], wanted)
+    levels = Levels(starts, high, sizes)
     for c in range(0, step, max(width, 1)):
         n, part = min(width, step - c), x.reshape(-1)[c:]
-        _analyse(
-            part, step, work, n, starts, sizes, high, wanted, filters, offset, tables[0],
-            tables[1],
-        )  # fmt: skip
+        _analyse(part, step, work, n, levels, wanted, filters, offset, ends[0])
         for g in range(len(groups)):
+            into = out[g].reshape(-1)[c:]
             _synthesise(
-                work, n, starts, sizes, high, groups[g], poly, shift, offset != 1, wraps, first,
-                last, out[g].reshape(-1)[c:], step,
-            )  # fmt: skip
+                work, n, levels, groups[g], bank, offset != 1, ends[1], span, into, step
+            )
 
 
 @kernel
-def onward(
-    work, width, starts, high, carried, had, has, wanted, filters, source, weight, begins, ends
-):
-    """New rows of every level of a run that goes on, or begins, or ends.
+def onward(work, width, levels, carried, had, has, wanted, filters, extension, edges):
+    """New rows of every level of a run that goes on, or begins, or ends (the two ``edges``).
 
-    Of level j ``carried`` rows before ``had[j]`` and, at level 0, those up to ``has[j]`` lie
-    from row ``starts[j]`` on; what is made goes behind them, details to row ``high[j]``.
+    The ``carried`` rows of level j before ``had[j]`` begin at row ``starts[j]``; at level 0 the
+    new samples up to ``has[0]`` follow. New rows of the smooth are written behind them, new
+    rows of the detail to row ``high[j]``.
     """
-    pad = filters.shape[1]
+    (starts, high, _), (begins, ends), pad = levels, edges, filters.shape[1]
     for j in range(1, len(starts)):
         at, n = starts[j - 1], has[j] - had[j]
         rows = carried + has[j - 1] - had[j - 1]
-        made, by = source[j - 1], weight[j - 1]
+        made, by = extension.source[j - 1], extension.weight[j - 1]
         for e in range(2 * pad):
             if e < pad and begins:
                 _make(work, at, width, work, at - pad + e, width, made[e], by[e])
@@ -361,31 +387,29 @@ def onward(
 
 
 @kernel
-def analysis(x, width, work, sizes, filters, offset, tables, begins, at, out):
+def analysis(x, width, work, sizes, filters, offset, ends, begins, at, out):
     """Coefficients of a run, stacked: ``x (n, c) -> out (rows, c)``.
 
-    Of level j those from ``begins[j]`` on lie in rows ``at[j]`` to ``at[j + 1]``; 0 is the
-    approximation of the deepest level.
+    The coefficients of level j from number ``begins[j]`` on are rows ``at[j]`` to
+    ``at[j + 1]``; level 0 is the approximation of the deepest level.
     """
     step, wanted = x.shape[1], np.ones(len(sizes), np.bool_)
     starts, high, _ = places(sizes, filters.shape[1], wanted)
+    levels = Levels(starts, high, sizes)
     for c in range(0, step, max(width, 1)):
         n, part, into = min(width, step - c), x.reshape(-1)[c:], out.reshape(-1)[c:]
-        _analyse(
-            part, step, work, n, starts, sizes, high, wanted, filters, offset, tables[0],
-            tables[1],
-        )  # fmt: skip
+        _analyse(part, step, work, n, levels, wanted, filters, offset, ends)
         for j in range(len(sizes)):
             row = begins[j] + (high[j] if j else starts[-1])
             _copy(work, row, n, into, at[j], step, at[j + 1] - at[j], n)
 
 
 @kernel
-def synthesis(x, width, work, begins, ends, chosen, at, poly, shift, out):
+def synthesis(x, width, work, begins, ends, chosen, at, bank, out):
     """A stretch of a sum of bands from the stacked coefficients that it depends on.
 
-    ``begins[j]`` to ``ends[j]`` are the rows of level j, 0 those asked for; ``at`` as in
-    :func:`analysis`, where those that are not ``chosen`` have no rows.
+    ``begins[j]`` to ``ends[j]`` are the rows of level j, or at 0 the samples; ``at`` is as in
+    :func:`analysis`, where levels that are not ``chosen`` have no rows.
     """
     step, starts, high = x.shape[1], np.zeros_like(begins), np.zeros_like(begins)
     place = 2
@@ -393,6 +417,7 @@ def synthesis(x, width, work, begins, ends, chosen, at, poly, shift, out):
         starts[j] = place + 1 - begins[j]
         high[j] = starts[j] + ends[j] - begins[j] + 2
         place += 2 * (ends[j] - begins[j] + 2)
+    levels = Levels(starts, high, ends - begins)
     for c in range(0, step, max(width, 1)):
         n, part, used = min(width, step - c), x.reshape(-1)[c:], np.zeros(2, np.bool_)
         for j in range(len(begins)):
@@ -402,18 +427,18 @@ def synthesis(x, width, work, begins, ends, chosen, at, poly, shift, out):
         used[0] = chosen[0]
         for j in range(len(begins) - 1, 1, -1):
             used[1] = chosen[j]
-            _rebuild(work, n, j, starts, high, used, poly, shift, begins[j - 1], ends[j - 1])
+            _rebuild(work, n, j, levels, used, bank, begins[j - 1], ends[j - 1])
             used[0] |= used[1]
         used[1] = chosen[1]
         into = out.reshape(-1)[c:]
-        _last(work, n, starts, high, used, poly, shift, begins[0], ends[0], into, step)
+        _last(work, n, levels, used, bank, begins[0], ends[0], into, step)
 
 
 def pieces(x: Floats, out: Floats) -> Iterator[tuple[slice, Floats, Floats]]:
     """Channels, their series and where the loops write: ``(t, c), (..., c)``.
 
-    All at once where the array lies in memory as the loops are compiled for (contiguous,
-    writeable), else copies of some at a time: another kind of array would compile them anew.
+    The whole array if it is contiguous and writeable, as the loops are compiled for; otherwise
+    copies of some channels at a time. Another kind of array would compile the loops again.
     """
     if x.flags.c_contiguous and x.flags.writeable and out.flags.c_contiguous:
         yield slice(None), x, out

@@ -1,4 +1,4 @@
-"""Short gaps filled by what an autoregressive model of both sides expects, channel by channel.
+"""Short gaps filled by the expectation of an autoregressive model, channel by channel.
 
 References
 ----------
@@ -16,19 +16,20 @@ from fhemb_xr.kernels.time_frequency.gaps import CONTEXT, patterns, runs
 from fhemb_xr.typing import Bools, Floats
 
 ORDER = 32
-"""Of the model."""
+"""Order of the model."""
 LINE = 3
-"""Gaps of so many samples are a line: no model was nearer (a line costs nothing)."""
-_FEWEST = 4  # samples for each coefficient
+"""Longest gap that is filled by a straight line: no model came nearer, and a line is cheap."""
+_FEWEST = 4
+"""Samples that each coefficient of a model needs."""
 
 
 def bridged(x: Floats, finite: Bools) -> Floats:
-    """Missing rows as those on either side let expect: ``(t, c), (t,) -> (t, c)``.
+    """Rows with gaps filled from both sides: ``(t, c), (t,) -> (t, c)``.
 
-    First and last row are there. The model of a gap is learnt from the samples next to it, at
-    most ``CONTEXT`` on each side and none beyond another gap, and the missing samples are
-    those that leave the smallest residual; so neither chunks nor other channels matter.
-    Memory: a copy of ``x``.
+    The first and the last row must be present. The model of a gap is fitted to the samples
+    next to it: at most ``CONTEXT`` on each side, and none beyond another gap. The filled
+    samples are those with the smallest residual. So a filled value depends neither on chunks
+    nor on other channels. Memory: a copy of ``x``.
     """
     if finite.all():
         return x
@@ -61,7 +62,7 @@ def _bridge(x, out, starts, stops):
 
 @fast_kernel
 def _expected(sides, before, after, order, out):
-    """The samples between two sides that leave the smallest residual of their model."""
+    """The samples between two sides with the smallest residual of the sides' model."""
     n = len(out)
     mean = (sides[0, :before].sum() + sides[1, :after].sum()) / (before + after)
     left, right = sides[0, :before] - mean, sides[1, :after] - mean
@@ -86,7 +87,7 @@ def _expected(sides, before, after, order, out):
 
 @fast_kernel
 def _burg(left, right, order):
-    """One model of two stretches: 1, a_1 ... of ``sum_k a_k x[t - k] = noise``."""
+    """One model of two stretches: 1, a_1, … of ``sum_k a_k x[t - k] = noise``."""
     a, old = np.zeros(order + 1), np.zeros(order + 1)
     a[0] = 1
     spare = np.empty(max(len(left), len(right)))
@@ -116,7 +117,7 @@ def _burg(left, right, order):
 
 @kernel
 def _solve(matrix, x):
-    """A symmetric positive system by Cholesky, in place; False if it is none."""
+    """Solve a symmetric positive system by Cholesky, in place; False if it is not positive."""
     n = len(x)
     for j in range(n):
         for i in range(j, n):
@@ -143,18 +144,16 @@ def _solve(matrix, x):
 def each_run(
     x: Floats, work: Callable[[Floats], Floats], longest: int = 0, extra: tuple[int, ...] = ()
 ) -> Floats:
-    """A function of every run on its own: ``(t, c) -> (t, c, *extra)``, NaN stays NaN.
+    """Apply a function to every run on its own: ``(t, c) -> (t, c, *extra)``; NaN stays NaN.
 
     Gaps of up to ``longest`` samples are filled for ``work`` and do not end a run.
     """
-    from fhemb_xr.kernels.time_frequency.gap_filling import bridged
-
     if not x.size or np.isfinite(x.sum()):
         return work(x)
     out = np.full((*x.shape, *extra), np.nan, x.dtype)
     for columns, finite in patterns(np.isfinite(x)):
         for lo, hi in runs(finite, longest):
-            found = work(bridged(x[lo:hi, columns], finite[lo:hi]))
-            found[~finite[lo:hi]] = np.nan
-            out[lo:hi, columns] = found
+            result = work(bridged(x[lo:hi, columns], finite[lo:hi]))
+            result[~finite[lo:hi]] = np.nan
+            out[lo:hi, columns] = result
     return out

@@ -9,7 +9,7 @@ from fhemb_xr.typing import Bools, Floats, Ints
 
 
 def patterns(finite: Bools) -> Iterator[tuple[Any, Bools]]:
-    """Channels with the same gaps: ``(columns, finite)``, the latter of one of them."""
+    """Channels with the same gaps: ``(columns, finite)``; ``finite`` is that of one channel."""
     for columns in same(finite, np.zeros(finite.shape[1], np.int64)):
         yield columns, finite[:, _one(columns)]
 
@@ -17,9 +17,9 @@ def patterns(finite: Bools) -> Iterator[tuple[Any, Bools]]:
 def alike(
     x: Floats, ignore: bool, start: Ints | None, step: int
 ) -> Iterator[tuple[Any, Bools, int | None]]:
-    """Channels with the same gaps and the same begin: ``(columns, finite, began)``."""
+    """Channels with the same gaps and the same start: ``(columns, finite, began)``."""
     began = np.zeros(x.shape[1], np.int64) if start is None else start % step - step
-    if start is not None:  # what is in sight needs no phase
+    if start is not None:  # a start inside of the stretch needs no phase
         began = np.where(start < 0, began, 0)
     everything = np.ones(len(x), bool)
     clean = ignore or bool(np.isfinite(x.sum()))  # an overflow only costs the longer way
@@ -33,7 +33,7 @@ def alike(
 
 
 def same(finite: Bools, also: Ints) -> list[Any]:
-    """Channels with the same gaps and the same number: their indices, or a slice for all."""
+    """Indices of the channels with the same gaps and the same number; a slice for all."""
     packed = np.packbits(finite, axis=0)
     key = np.random.default_rng(0).integers(1, 2**63, size=len(packed), dtype=np.uint64)
     sums = np.zeros(finite.shape[1], np.uint64)
@@ -56,7 +56,7 @@ def _phase(began: Ints, column: int) -> int | None:
 
 
 def runs(finite: Bools, longest: int) -> list[tuple[int, int]]:
-    """Where runs begin and end; gaps of up to ``longest`` samples do not end them."""
+    """Starts and ends of runs; gaps of up to ``longest`` samples do not end a run."""
     at = np.flatnonzero(finite)
     if not at.size:
         return []
@@ -67,9 +67,9 @@ def runs(finite: Bools, longest: int) -> list[tuple[int, int]]:
 
 
 def last_run(x: Floats, offset: int, longest: int) -> Ints:
-    """First and last sample, and where the last run begins: ``(t, c) -> (3, c)``, -1 for none.
+    """First and last sample, and start of the last run: ``(t, c) -> (3, c)``; -1 if none.
 
-    Peak memory: 1 byte per sample where any is missing.
+    Peak memory: 1 byte per sample if any is missing.
     """
     n, out = len(x), np.full((3, x.shape[1]), -1, np.int64)
     if x.size == 0:
@@ -86,7 +86,7 @@ def last_run(x: Floats, offset: int, longest: int) -> Ints:
 
 
 def merge_runs(before: Ints, after: Ints, longest: int) -> Ints:
-    """What two neighbouring parts say together: ``(3, c), (3, c) -> (3, c)``."""
+    """The last run of two neighbouring stretches together: ``(3, c), (3, c) -> (3, c)``."""
     first, last, begin = np.where(after[0] < 0, before, after)
     both = (before[0] >= 0) & (after[0] >= 0)
     joined = both & (after[2] == after[0]) & (after[0] - before[1] - 1 <= longest)
@@ -96,4 +96,4 @@ def merge_runs(before: Ints, after: Ints, longest: int) -> Ints:
 
 
 CONTEXT = 512
-"""Samples on either side that filling a gap looks at."""
+"""Samples on either side that filling a gap uses."""

@@ -1,7 +1,7 @@
 """The maximal-overlap wavelet transform of one run, forth and back, channels innermost.
 
-Stretches of a run lie in a flat *work* array of rows of some channels, one after the other: so
-a sum of rows that lie a hole apart is a sum of long vectors, whatever the hole.
+Stretches of a run lie in a flat *work* array, one after the other, as rows of some channels.
+So a sum of rows with a hole between them is a sum of long vectors, for any hole.
 """
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from fhemb_xr.kernels._jit import fast_kernel, kernel
 
 WIDTH = 32
+"""Channels that are transformed at a time."""
 
 
 @fast_kernel
@@ -43,7 +44,7 @@ def combine(work, to, source, step, n, width, taps, fresh):
 
 @kernel
 def _back(work, n, width, details, smooth, chosen, filters, begin, end):
-    """Undo the levels one by one, between two stretches of n rows; says where the sum lies."""
+    """Undo the levels one by one, between two stretches of n rows; returns the sum's row."""
     taps, old, to, used = filters.shape[1] - 1, smooth, 2 * n, chosen[0]
     for j in range(len(chosen) - 1, 0, -1):
         hole = 2 ** (j - 1)

@@ -1,15 +1,22 @@
 """The DWT of series that come block by block: every sample is looked at once.
 
-A coefficient depends on a few rows of the level above it, so what a block must know of those
-before it is a few rows of each level, not the thousands of samples that the deepest filter
-reaches. A *run* of samples between gaps is first kept as it is, until every level has rows
-enough for its extension (:func:`ripe`), then as the last :func:`kept` rows of each level, the
-*tails*. Where it ends, its last rows are extended level by level. Coefficients come out in
-parts (:class:`Part`), from which :func:`rebuild` makes samples again; a sample depends on
-parts of its own block and of those up to :func:`ahead` samples later, and on none before it.
+A coefficient depends on a few rows of the level above it. So a block needs only a few rows of
+each level from the blocks before it, not the thousands of samples that the deepest filter
+reaches::
 
-Rows of runs are counted from their begin, or, once they are ripe, from a whole number of steps
-of the transform later: channels that differ in nothing else then go together.
+    level 0 (samples)   . . . . . . . t t t | new samples ...
+    level 1               .   .   t   t   t | ...                t: tails, kept from before
+    level 2                   t   t       t | ...                |: start of the block
+
+A *run* is a stretch of samples between gaps. At first its samples are kept unchanged, until
+every level has enough rows for its extension (:func:`ripe`). From then on, only the last
+:func:`kept` rows of each level are kept, the *tails*. At the end of a run, the last rows are
+extended level by level. Each block adds coefficients (:class:`Part`); :func:`rebuild` makes
+samples from them. A sample depends on the parts of its own block and of the blocks up to
+:func:`ahead` samples later, and on no part before.
+
+Positions are relative to the start of the run. Once a run is ripe, its origin is moved to a
+multiple of the transform's step, so that channels with different starts can share one batch.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,12 +31,16 @@ from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec, depth, extension
 from fhemb_xr.typing import Bools, Floats, Ints
 
 ENDLESS = 2**62
-"""Length of a run whose end is not in sight."""
+"""Length of a run whose end is not known yet."""
 
 
 @dataclass(frozen=True)
 class Open:
-    """A run of some channels that goes on: its samples ``(t, c)`` or tails ``(J, rows, c)``."""
+    """A run of some channels that goes on.
+
+    ``held`` has samples ``(t, c)`` or tails ``(J, rows, c)``; ``begin`` is its start, or
+    a multiple of the step later.
+    """
 
     columns: Any
     begin: int
@@ -40,8 +51,9 @@ class Open:
 class Part:
     """Coefficients of a run of some channels that a block adds, stacked ``(rows, c)``.
 
-    Level j has ``counts[j]`` of them from ``firsts[j]`` on; 0 stands for the approximation.
-    ``end`` is None where the run goes on after the block; ``goes_on``: it did before it.
+    Level j has ``counts[j]`` coefficients from number ``firsts[j]`` on; level 0 is the
+    approximation. ``end`` is None if the run goes on after the block. ``goes_on`` says whether
+    it began before the block.
     """
 
     columns: Any
@@ -54,74 +66,75 @@ class Part:
 
 
 def kept(spec: Spec) -> int:
-    """Rows of each level that are carried: as many as the longest extension looks at."""
+    """Rows of each level that are kept: as many as the longest extension uses."""
     return int(pywt.Wavelet(spec.wavelet).dec_len) + 2
 
 
 def ripe(spec: Spec) -> int:
-    """Samples after which every level of a run has the rows that are carried."""
+    """Samples after which every level of a run has the rows that are kept."""
     return int(kept(spec) << (spec.levels - 1))
 
 
 def ahead(spec: Spec) -> int:
-    """Samples after a block whose parts its own samples depend on."""
+    """Number of samples after a block whose coefficients its own samples depend on."""
     return max(spec.reach, ripe(spec))
 
 
 def advanced(
     x: Floats, spec: Spec, begin: int, opened: Sequence[Open], *, last: bool, ignore: bool
 ) -> tuple[list[Open], list[Part]]:
-    """What a block ``(t, c)``, from sample ``begin`` on, adds to the runs that are open.
+    """The runs that are open after a block ``(t, c)``, and the coefficients that it adds.
 
-    ``last``: the series ends with it. ``ignore``: missing samples end no run, and spread.
+    The block begins at sample ``begin``. ``last`` says that the series ends with it. With
+    ``ignore``, missing samples end no run, and spread.
 
-    Peak memory beside the parts: twice the block of up to 2 KiB of channels; of channels whose
-    gaps differ, a copy.
+    Peak memory beside the parts: twice the block for up to 2 KiB of channels, plus a copy of
+    the channels whose gaps differ.
     """
-    n, whose = len(x), np.full(x.shape[1], -1)
-    for i, one in enumerate(opened):
-        whose[one.columns] = i
-    found, parts = [], []
-    for columns, finite in _alike(x, whose, ignore):
-        at = int(whose[columns][0])
-        before = None if at < 0 else _of(opened[at], columns)
+    n, run_of = len(x), np.full(x.shape[1], -1)
+    for i, run in enumerate(opened):
+        run_of[run.columns] = i
+    still_open, parts = [], []
+    for columns, finite in _alike(x, run_of, ignore):
+        number = int(run_of[columns][0])
+        before = None if number < 0 else _of(opened[number], columns)
         spans = gaps.runs(finite, 0)
         if before is not None and (not spans or spans[0][0] > 0):
-            spans.insert(0, (0, 0))  # it ended where the block begins
+            spans.insert(0, (0, 0))  # the run ended where the block begins
         for lo, hi in spans:
             ended = begin + hi if last or hi < n else None
             rest, part = _extended(x[lo:hi, columns], spec, begin + lo, before, columns, ended)
             parts.append(part)
-            found += [rest] if rest else []
+            still_open += [rest] if rest else []
             before = None
-    return _together(found, x.shape[1]), parts
+    return _together(still_open, x.shape[1]), parts
 
 
-def _alike(x: Floats, whose: Ints, ignore: bool) -> Iterator[tuple[Any, Bools]]:
+def _alike(x: Floats, run_of: Ints, ignore: bool) -> Iterator[tuple[Any, Bools]]:
     """Channels with the same gaps and the same open run: ``(columns, finite)``."""
     if not x.shape[1]:
         return
     clean = ignore or bool(np.isfinite(x.sum()))
     finite = np.ones((len(x), 1), bool) if clean else np.isfinite(x)
-    for columns in gaps.same(finite, whose):
+    for columns in gaps.same(finite, run_of):
         one = 0 if clean or isinstance(columns, slice) else int(columns[0])
         yield columns, finite[:, one]
 
 
 def _of(one: Open, columns: Any) -> Open:
-    """The run of some of its channels."""
+    """The run, for some of its channels."""
     if isinstance(columns, slice):
         return one
     return Open(columns, one.begin, one.held[..., _places(one.columns, columns)])
 
 
 def _places(among: Any, columns: Ints) -> Ints:
-    """Where sorted columns stand among others."""
+    """Positions of sorted columns among others."""
     return columns if isinstance(among, slice) else np.searchsorted(among, columns)
 
 
 def _together(opened: list[Open], n: int) -> list[Open]:
-    """Runs that differ in nothing but their channels as one."""
+    """Runs that differ only in their channels, joined to one."""
     alike: dict[Any, list[Open]] = {}
     for one in opened:
         alike.setdefault((one.begin, one.held.ndim), []).append(one)
@@ -141,7 +154,7 @@ def _together(opened: list[Open], n: int) -> list[Open]:
 def _extended(
     x: Floats, spec: Spec, begin: int, before: Open | None, columns: Any, end: int | None
 ) -> tuple[Open | None, Part]:
-    """A run and its next samples: what is open of it then, and the coefficients they add."""
+    """Add the next samples to a run: the run if it is still open, and its new coefficients."""
     run, seen, tails, n = begin, 0, None, begin + len(x)
     if before is not None:
         run = before.begin
@@ -167,7 +180,7 @@ def _extended(
 
 
 def _stacked(counts: Ints) -> Ints:
-    """By level, from samples at 0 to the approximation at 0."""
+    """Counts by level: entry 0 changes from the samples to the approximation."""
     return np.concatenate([counts[-1:], counts[1:]])
 
 
@@ -188,7 +201,7 @@ class _Stretch:
         self.carried, self.kept = 0 if begins else kept(spec), kept(spec)
         self.filters = filter_bank(spec.wavelet, spec.mode, dtype)[0]
         taps, held = self.filters.shape[1], self.carried + has - had
-        sizes = held if begins or ends else np.ones_like(held)  # else none is looked at
+        sizes = held if begins or ends else np.ones_like(held)  # otherwise no extension is used
         self.tables = extensions(spec.mode, tuple(sizes.tolist()), taps, dtype)
         self.starts, self.high, self.height = _layout(held, counts, taps)
         self.stops = self.starts + held
@@ -202,13 +215,14 @@ class _Stretch:
         rest = np.empty((len(self.had) - 1, 0 if self.ends else self.kept, n), x.dtype)
         width = dwt.channels_at_a_time(n, x.itemsize)
         flat = np.empty(self.height * width, x.dtype)
+        levels, extension = dwt.Levels(self.starts, self.high, self.has), dwt.Ends(*self.tables)
         for c in range(0, n, width):
             some = slice(c, min(c + width, n))
             work = flat[: self.height * (some.stop - c)].reshape(self.height, -1)
             self._put(work, x[:, some], None if tails is None else tails[..., some])
             dwt.onward(
-                flat, some.stop - c, self.starts, self.high, self.carried, self.had, self.has,
-                self.counts > 0, self.filters, *self.tables, self.begins, self.ends,
+                flat, some.stop - c, levels, self.carried, self.had, self.has, self.counts > 0,
+                self.filters, extension, (self.begins, self.ends),
             )  # fmt: skip
             self._get(work, rows[:, some], rest[..., some])
         return rows, None if self.ends else rest
@@ -231,17 +245,17 @@ class _Stretch:
 
 def _layout(held: Ints, counts: Ints, pad: int) -> tuple[Ints, Ints, int]:
     """Where the rows of each level and its new details begin, and the rows in all."""
-    free = 2 * pad + 2  # extensions of both ends, and what is one row too many
+    free = 2 * pad + 2  # extensions of both ends, and rows that loops over pairs make too many
     ends = np.cumsum(np.r_[held, counts] + free)
     begins = pad + np.r_[0, ends[:-1]]
     return begins[: len(held)], begins[len(held) :], int(ends[-1])
 
 
 def rebuild(parts: Sequence[Sequence[Part]], spec: Spec, begin: int, out: Floats) -> None:
-    """Sums of bands of a block from its parts and later ones, into ``out (group, t, c)``.
+    """Sums of bands of a block from its own and later parts, into ``out (group, t, c)``.
 
-    Peak memory: twice the coefficients that a group needs; of channels whose gaps differ, their
-    result.
+    Peak memory: twice the coefficients that a group needs, plus the result of the channels
+    whose gaps differ.
     """
     out[:] = np.nan
     end, alone = begin + out.shape[1], [_alone(spec, bands) for bands in spec.groups]
@@ -257,7 +271,7 @@ def rebuild(parts: Sequence[Sequence[Part]], spec: Spec, begin: int, out: Floats
 
 
 def _alone(spec: Spec, bands: tuple[int, ...]) -> Spec:
-    """A group by itself, down to the deepest level that it needs."""
+    """The transform for one group alone, down to the deepest level that the group needs."""
     deepest = depth(bands, spec.level)
     own = tuple(b and deepest - spec.level + b for b in bands)
     return Spec((own,), spec.wavelet, deepest, spec.mode)
@@ -266,7 +280,7 @@ def _alone(spec: Spec, bands: tuple[int, ...]) -> Spec:
 def _followed(
     columns: Any, part: Part, later: Sequence[Sequence[Part]], channels: int
 ) -> Iterator[tuple[Any, list[Part]]]:
-    """The parts of a run, for channels that go together in all of them."""
+    """The parts of a run, for channels that share all of them."""
     if part.end is not None or not later:
         yield columns, [part]
         return

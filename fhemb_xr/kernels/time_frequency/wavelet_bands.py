@@ -1,4 +1,4 @@
-"""Wavelet bands of stretches of series: what is asked, run by run, many channels at a time.
+"""Wavelet bands of stretches of series, run by run, many channels at a time.
 
 Bands are numbered as PyWavelets orders coefficients: 0 is the approximation A_L of the deepest
 level L, band b ≥ 1 the detail D_{L+1-b}. Nothing here is compiled until a transform runs.
@@ -49,7 +49,7 @@ def reach(wavelet: str, levels: int) -> int:
 
 @dataclass(frozen=True)
 class Spec:
-    """What is asked: sums of bands (``groups``) of one transform."""
+    """A request: sums of bands (``groups``) of one transform."""
 
     groups: tuple[tuple[int, ...], ...]
     wavelet: str
@@ -69,7 +69,7 @@ class Spec:
 
     @cached_property
     def step(self) -> int:
-        """The transform looks the same when a series is shifted by so many samples."""
+        """Samples by which a series can be shifted without a change of the transform."""
         return int(2**self.levels) if self.transform == "dwt" else 1
 
     @cached_property
@@ -85,9 +85,9 @@ class Spec:
 def filtered(x: Floats, spec: Spec, first: int, last: int) -> Floats:
     """Sums of bands of one run without gaps: ``(t, c) -> (group, last - first, c)``.
 
-    Peak memory beside the result: as much as the run of up to 2 KiB of channels, and half of
-    that for the detail of level 1, a quarter for that of level 2 and so on, where they are
-    asked for; ``modwt``: two to six times the run of some channels, a few MB.
+    Peak memory beside the result, where r is the size of the run for up to 2 KiB of channels:
+    ``"dwt"``: ``r``, plus ``r / 2**j`` for each level j whose detail is asked for;
+    ``"modwt"``: 2 to 6 times the run of 32 channels.
     """
     out = np.empty((len(spec.groups), last - first, x.shape[1]), x.dtype)
     run = Decimated if spec.transform == "dwt" else _Maximal
@@ -99,7 +99,7 @@ class Decimated:
     """The DWT of runs of one length: sizes, filters and extensions ready for the loops."""
 
     def __init__(self, spec: Spec, n: int, dtype: Any) -> None:
-        filters, self.poly, self.shift = filter_bank(spec.wavelet, spec.mode, dtype)
+        filters, *self.bank = filter_bank(spec.wavelet, spec.mode, dtype)
         self.filters, taps = filters, filters.shape[1]
         circular = spec.mode == "periodization"
         self.offset = taps // 2 if circular else 1
@@ -117,11 +117,12 @@ class Decimated:
         from fhemb_xr.kernels.time_frequency import dwt
 
         work, width = self.work(x, np.logical_or.reduce(self.wants))
+        bank, ends = dwt.Bank(*self.bank), (dwt.Ends(*self.tables), dwt.Ends(*self.wraps))
+        analysis, span = (self.filters, self.offset), (first, last)
         for columns, part, into in dwt.pieces(x, out):
             dwt.transform(
-                part, width, work, self.sizes, self.filters, self.offset, self.poly, self.shift,
-                self.tables, self.wraps, self.wants, first, last, into,
-            )  # fmt: skip
+                part, width, work, self.sizes, analysis, bank, ends, self.wants, span, into
+            )
             if into is not out:
                 out[..., columns] = into
 
@@ -137,7 +138,8 @@ class Decimated:
 class _Maximal:
     """The multiresolution of the maximal-overlap DWT: additive, zero-phase, shift-invariant.
 
-    The run is extended once, by the whole reach; then each level's filters have holes.
+    The run is extended once, by the whole reach. The filters of level j have holes of
+    ``2**(j - 1) - 1`` samples between their taps (algorithme à trous).
     """
 
     def __init__(self, spec: Spec, n: int, dtype: Any) -> None:
@@ -182,7 +184,7 @@ def filter_bank(wavelet: str, mode: str, dtype: Any) -> tuple[Floats, Floats, In
 
 @lru_cache(maxsize=64)
 def extensions(mode: str, sizes: tuple[int, ...], pad: int, dtype: Any) -> tuple[Ints, Floats]:
-    """Rows and weights that make the ``pad`` rows before and after each level's run."""
+    """Source rows and weights of the ``pad`` rows before and after each level's run."""
     made = [_extension(mode, n, pad) for n in sizes]
     return np.stack([m[0] for m in made]), np.stack([m[1] for m in made]).astype(dtype)
 
@@ -233,14 +235,14 @@ def by_runs(
     Parameters
     ----------
     x
-        A stretch of the series: rows ``first`` to ``last`` and what they depend on.
+        Stretch of the series: rows ``first`` to ``last`` and the rows that they depend on.
     longest
-        Gaps of up to so many samples are filled and do not end a run. None: NaN
-        is not looked for, and spreads.
+        Length of the longest gap that is filled and does not end a run. None: NaN is not
+        looked for, and spreads.
     start
-        For each channel the row where the run began that the row before ``first`` belongs to;
-        negative where that lies before the stretch (the run then begins at a later whole step
-        of the transform). None: where it is seen to begin.
+        Start of the run that contains row ``first - 1``, for each channel, relative to the
+        stretch. It is negative if the run began before the stretch; then the run is taken from
+        the next whole step of the transform on. None: the start is where the stretch shows it.
     whole
         Whether a mode that joins both ends may see runs that are not the whole series.
 
@@ -274,12 +276,12 @@ def by_runs(
 
 
 def covered(there: Bools, spec: Spec) -> F32:
-    """Share of the filter's energy on the samples that are there: ``(t, c) -> (t, c)``."""
+    """Share of the filter's energy that lies on present samples: ``(t, c) -> (t, c)``."""
     from scipy.signal import oaconvolve
 
     energy, out = _energy(spec), np.empty(there.shape, np.float32)
     half = len(energy) // 2
-    for columns, one in patterns(there):  # where none is missing, one series says it for all
+    for columns, one in patterns(there):  # one series for all channels with the same gaps
         share = oaconvolve(one.astype(np.float64), energy)[half : half + len(one)]
         out[:, columns] = np.clip(share, 0, 1)[:, None]
     return out
@@ -287,10 +289,10 @@ def covered(there: Bools, spec: Spec) -> F32:
 
 @lru_cache(maxsize=64)
 def _energy(spec: Spec) -> F64:
-    """Energy of the filter by lag, summing to 1, averaged over (up to 64 of) its phases."""
+    """Energy of the filter by lag, with sum 1, averaged over at most 64 of its phases."""
     reach, step = spec.reach, spec.step
     phases = np.unique(np.linspace(0, step - 1, min(step, 64)).astype(int))
-    before = -(-2 * reach // step) * step  # whole steps: a phase stays what it is
+    before = -(-2 * reach // step) * step  # whole steps keep the phase
     impulses = np.zeros((before + step + 2 * reach, len(phases)))
     impulses[before + phases, np.arange(len(phases))] = 1
     out = filtered(impulses, spec, 0, len(impulses))[0] ** 2

@@ -1,8 +1,8 @@
 """Wavelet coefficients of a stretch of a series, and a stretch of a series from coefficients.
 
-Level 0 stands for the approximation of the deepest level L, level j for the detail of level j.
-A coefficient k of level j sees the samples up to ``2^j (k + 1) - 1`` and ``(2^j - 1)(F - 1)``
-before that one, F the length of the filter.
+Level 0 is the approximation of the deepest level L, level j is the detail of level j. With a
+filter of length F, coefficient k of level j sees the sample ``2^j (k + 1) - 1`` and the
+``(2^j - 1)(F - 1)`` samples before it.
 """
 
 import numpy as np
@@ -37,9 +37,10 @@ def analysed(x: Floats, spec: Spec, begins: Ints, ends: Ints) -> Floats:
     of, at = Decimated(spec, len(x), x.dtype), np.r_[0, np.cumsum(ends - begins)]
     out = np.empty((int(at[-1]), x.shape[1]), x.dtype)
     work, width = of.work(x, np.ones(len(of.sizes), bool))
+    extension = dwt.Ends(*of.tables)
     for columns, part, into in dwt.pieces(x, out):
         dwt.analysis(
-            part, width, work, of.sizes, of.filters, of.offset, of.tables, begins, at, into
+            part, width, work, of.sizes, of.filters, of.offset, extension, begins, at, into
         )
         if into is not out:
             out[:, columns] = into
@@ -76,9 +77,9 @@ def synthesised(
         out = np.empty((last - first, x.shape[1]), x.dtype)
     width = dwt.channels_at_a_time(x.shape[1], x.itemsize)
     work = np.empty((4 + 2 * int((ends - begins + 2)[1:].sum())) * width, x.dtype)
-    _, poly, shift = filter_bank(spec.wavelet, spec.mode, x.dtype)
+    bank = dwt.Bank(*filter_bank(spec.wavelet, spec.mode, x.dtype)[1:])
     for columns, part, into in dwt.pieces(x, out):
-        dwt.synthesis(part, width, work, begins, ends, chosen, at, poly, shift, into)
+        dwt.synthesis(part, width, work, begins, ends, chosen, at, bank, into)
         if into is not out:
             out[:, columns] = into
     return out

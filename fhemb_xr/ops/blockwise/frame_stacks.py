@@ -1,6 +1,6 @@
-"""Functions of stacks of frames: of each whole, of rows that go together, or block by block.
+"""Apply a function to stacks of frames: to whole stacks, to states, or block by block.
 
-A stack is what one basis is fitted to: ``x (..., *samples, y, x)``, n of the axes samples.
+One basis is fitted to one stack. In ``x (..., *samples, y, x)``, n axes are samples.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def whole(x: Any, n: int, function: Any, width: tuple[int, int], **options: Any) -> Any:
-    """``function(stack (t, p), **options)`` of each stack, whole in one task."""
+    """``function(stack (t, p), **options)`` for each stack, which is whole in one task."""
     if not isinstance(x, da.Array):
         return _each(x, function, n, width, options)
     axes = tuple(range(x.ndim))
@@ -24,11 +24,11 @@ def whole(x: Any, n: int, function: Any, width: tuple[int, int], **options: Any)
 
 
 def rows(function: Any, width: tuple[int, int], *arrays: Any, **options: Any) -> Any:
-    """``function`` of arrays whose leading axes go together: ``-> (..., *width)``."""
-    there = [a for a in arrays if a is not None]
-    lead = there[0].ndim - 2
+    """``function`` of arrays with the same leading axes: ``-> (..., *width)``."""
+    given = [a for a in arrays if a is not None]
+    lead = given[0].ndim - 2
     pairs: list[Any] = []
-    for i, a in enumerate(there):
+    for i, a in enumerate(given):
         own = tuple(100 * (i + 1) + j for j in range(a.ndim - lead))
         pairs += [a, (*range(lead), *own)]
     new = (lead, lead + 1)
@@ -43,7 +43,7 @@ def per_block(
     function: Any, x: da.Array, n: int, pixels: Any, dtype: Any, *more: Any,
     reduced: bool = False, **options: Any,
 ) -> Any:  # fmt: skip
-    """``function(block, pixels, *more)``, blocks kept, or each reduced to ``(l, p)``."""
+    """``function(block, pixels, *more)``: shaped as the block or, if reduced, ``(l, p)``."""
     axes, lead = tuple(range(x.ndim)), x.ndim - n - 2
     pairs: list[Any] = [x, axes]
     for i, a in enumerate((pixels, *more)):

@@ -1,4 +1,4 @@
-"""Tasks that read for themselves: a chunk is read when its turn comes, and waits for nobody."""
+"""Fuse the read into the task that uses it, so that chunks are not loaded early and kept."""
 
 from collections import Counter
 from typing import Any
@@ -12,15 +12,17 @@ from dask.sizeof import sizeof
 from fhemb_xr.dask_internals import DataNode, GraphNode, Task, convert_legacy_graph
 from fhemb_xr.ops.blockwise.rereading import Tasks
 
-_SMALL = 2**16  # bytes: up to here what many tasks read is put into each of them
+_SMALL = 2**16
+"""Bytes up to which an object that many tasks read is copied into each of them."""
 
 
 class Sources:
-    """The tasks behind the chunks of ``data``, where they do nothing but read and change them.
+    """The tasks that read and change the chunks of ``data``, if they do nothing else.
 
-    Where tasks run one after another anyhow, chunks that others make wait in memory for their
-    turn, as many as a scheduler likes to make. Only what is made chunk by chunk from an open
-    store is inlined; all else stays what it is, and is computed once for all who need it.
+    Tasks of a sequence run one after another. A scheduler may load their chunks long before,
+    and the chunks then wait in memory. So reading is fused into the task itself. Only chunks
+    that are made one by one from an open store are fused; everything else is computed once for
+    all tasks that need it.
     """
 
     def __init__(self, data: da.Array) -> None:
@@ -32,7 +34,7 @@ class Sources:
         self.readers = Counter(key for task in self.tasks.values() for key in task.dependencies)
 
     def inlined(self, task: Task) -> GraphNode:
-        """The task, together with those that make what it reads, if nobody else reads that."""
+        """The task, fused with those that make its input if no other task reads it."""
         own, reads = {task.key: task}, Counter[Any]()
         left = [task]
         while left:
@@ -48,7 +50,7 @@ class Sources:
         return task if shared or len(own) == 1 else Task.fuse(*own.values())
 
     def graph(self, name: str, tasks: dict[Any, Any]) -> HighLevelGraph:
-        """The graph of ``tasks``, a layer upon ``data``."""
+        """The graph of ``tasks``, as a layer on top of ``data``."""
         return HighLevelGraph.from_collections(name, Tasks(tasks), [self.data])
 
 
@@ -66,6 +68,6 @@ def _is_plain(layer: Any) -> bool:
 
 def _is_small(value: Any) -> bool:
     inner = value
-    while hasattr(inner, "array"):  # what xarray wraps may lie in memory
+    while hasattr(inner, "array"):  # an array that xarray wraps may be in memory
         inner = inner.array
     return not isinstance(inner, np.ndarray) and sizeof(value) <= _SMALL

@@ -1,7 +1,7 @@
 """One pass over any number of chunks: a small state for each block, merged.
 
-``reduce_blocks`` merges the states in a tree. ``fold_blocks`` is for states
-larger than a chunk: it adds block after block to a state, in short chains run in parallel.
+``reduce_blocks`` merges the states in a tree. ``fold_blocks`` is for states that are larger
+than a chunk: it adds block after block to a state, in short chains that run in parallel.
 """
 
 import math
@@ -35,8 +35,8 @@ def reduce_blocks(
     """Reduce the last ``n_core`` axes of ``x`` to an array of shape ``width``.
 
     ``state(block, **options)`` is ``(..., *core) -> (..., *width)``; ``merge`` is
-    ``(..., k, *width) -> (..., *width)``, associative; ``finish`` keeps the shape. Never more
-    than ``split_every`` states meet in one task.
+    ``(..., k, *width) -> (..., *width)``, associative; ``finish`` keeps the shape. A task
+    merges at most ``split_every`` states.
     """
     axes = tuple(range(x.ndim))
     core = axes[-n_core:]
@@ -99,15 +99,15 @@ def fold_blocks(
 ) -> da.Array:
     """Reduce the last ``n_core`` axes of ``x`` to an array of shape ``width``.
 
-    ``state(block, **options)`` is ``(..., *core) -> (..., *width)``; ``extend(state, block,
-    **options)`` adds a block, ``merge(a, b)`` another state; both leave what they are given.
+    ``state(block, **options)`` is ``(..., *core) -> (..., *width)``. ``extend(state, block,
+    **options)`` adds a block, ``merge(a, b)`` adds a state; neither changes its arguments.
 
     Notes
     -----
-    Blocks are linked in chains of at most :data:`LINKS`, run in parallel and merged one after
-    another: while two threads run, at most five states are there and two being made, and two
-    chains' blocks, however many blocks. A tree would hold a state for each of its levels and
-    threads, long chains most of their blocks. Tasks: under two per block.
+    Chains of at most :data:`LINKS` blocks run in parallel, and their states are merged in
+    order. Memory with two threads: at most seven states and the blocks of two chains, for any
+    number of blocks. A tree would hold a state for each of its levels and threads; long chains
+    would hold most of their blocks. Tasks: under two per block.
     """
     lead = x.ndim - n_core
     name = f"chains-{tokenize(x, state, extend, merge, n_core, width, options)}"

@@ -1,4 +1,4 @@
-"""One more pass over data that are read anew, once what the pass needs is there."""
+"""A second pass that re-reads its input after the first pass has finished."""
 
 from collections.abc import Hashable
 from typing import Any
@@ -19,7 +19,7 @@ from fhemb_xr.dask_internals import (
 
 
 def again(x: da.Array, after: da.Array) -> da.Array:
-    """``x`` read anew once ``after`` is there: else all its chunks wait in memory for it."""
+    """``x``, read again after ``after``; otherwise all its chunks would wait in memory."""
     layers = {
         name: layer if isinstance(layer, Blockwise) else Tasks(dict(layer))
         for name, layer in x.dask.layers.items()
@@ -31,9 +31,10 @@ def again(x: da.Array, after: da.Array) -> da.Array:
 
 
 class Tasks(MaterializedLayer):  # type: ignore[misc]  # its types are not looked at
-    """A layer whose copy depends on copies: dask's own (2026.8) overlooks keys inside tasks.
+    """A layer whose copy depends on copies; dask's own (2026.8) overlooks keys inside tasks.
 
-    What was cut out of a recording would be read once, and wait in memory for every pass.
+    With dask's layer, a part of a recording would be read once, and wait in memory for every
+    pass.
     """
 
     def clone(

@@ -1,4 +1,4 @@
-"""A basis of eigenfaces as data: its labels, and what fits it."""
+"""A basis of eigenfaces as a Dataset: its variables, and the checks of what goes with it."""
 
 import math
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.kernels.pca.fit_layout import FitLayout
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 
 PIXELS = (schema.Y, schema.X)
@@ -17,42 +18,43 @@ KERNEL_PARTS = ("mean", "origin", "scale", "samples", "dual", "offset")
 
 
 def labelled(
-    found: xr.DataArray, heat: xr.DataArray, k: int, attrs: Mapping[str, Any], samples: int
+    fit: xr.DataArray, heat: xr.DataArray, k: int, attrs: Mapping[str, Any], samples: int
 ) -> xr.Dataset:
-    """Rows and columns of a fit, by their names; ``samples`` > 0 for a kernel's."""
+    """Rows and columns of a fit, by their names; ``samples`` > 0 for the fit of a kernel."""
     p = math.prod(heat.sizes[d] for d in PIXELS)
+    at = FitLayout(k, p, samples, sparse=attrs["method"] == "sparse")
     number = {schema.COMPONENT: np.arange(k)}
-    rows = found.isel(row=slice(k)).rename(row=schema.COMPONENT).assign_coords(number)
+    rows = fit.isel(row=at.components).rename(row=schema.COMPONENT).assign_coords(number)
 
     def image(part: xr.DataArray) -> xr.DataArray:
-        return _image(part, heat, p)
+        return _image(part.isel(column=at.pixels), heat)
 
     out = xr.Dataset(
         {
-            "mean": image(found.isel(row=k)),
-            "scale": image(found.isel(row=k + 1)),
+            "mean": image(fit.isel(row=at.mean)),
+            "scale": image(fit.isel(row=at.scale)),
             "components": image(rows),
-            "explained_variance": rows.isel(column=p),
-            "explained_variance_ratio": rows.isel(column=p + 1),
-            "mask": image(found.isel(row=k + 2)) == 1,
+            "explained_variance": rows.isel(column=at.variance),
+            "explained_variance_ratio": rows.isel(column=at.share),
+            "mask": image(fit.isel(row=at.mask)) == 1,
         },
         attrs=dict(attrs),
     )
-    if attrs["method"] == "sparse":
-        weights = found.isel(row=slice(k + 3, None)).rename(row=schema.COMPONENT)
+    if at.sparse:
+        weights = fit.isel(row=at.projection).rename(row=schema.COMPONENT)
         out["projection"] = image(weights.assign_coords(number))
     if samples:
-        out["origin"] = image(found.isel(row=k + 3))
-        out["samples"] = image(found.isel(row=slice(k + 4, None)).rename(row=SAMPLE))
-        out["offset"] = rows.isel(column=p + 2)
-        out["dual"] = rows.isel(column=slice(p + 3, None)).rename(column=SAMPLE)
+        out["origin"] = image(fit.isel(row=at.origin))
+        out["samples"] = image(fit.isel(row=at.samples).rename(row=SAMPLE))
+        out["offset"] = rows.isel(column=at.offset)
+        out["dual"] = rows.isel(column=at.dual).rename(column=SAMPLE)
     return _described(out, heat)
 
 
-def _image(part: xr.DataArray, heat: xr.DataArray, p: int) -> xr.DataArray:
+def _image(pixels: xr.DataArray, heat: xr.DataArray) -> xr.DataArray:
+    """Pixels along ``column`` as images with the coordinates of the heatmap."""
     coords = {d: heat[d] for d in PIXELS if d in heat.coords}
     # one chunk along column, so that this is a reshape and not a shuffle
-    pixels = part.isel(column=slice(p))
     lead = tuple(d for d in pixels.dims if d != "column")
     data = pixels.transpose(*lead, "column").data
     cut = data.reshape(*(pixels.sizes[d] for d in lead), *(heat.sizes[d] for d in PIXELS))
@@ -91,23 +93,23 @@ def parts(basis: xr.Dataset, names: tuple[str, ...]) -> list[xr.DataArray]:
             f"not a basis of fx.pca: no {missing} among {sorted(map(str, basis.data_vars))}"
         )
     whole = {*PIXELS, schema.COMPONENT, SAMPLE}
-    found = [basis[n] for n in names]
-    return [rechunked(p, dict.fromkeys(whole & set(p.dims), -1)) for p in found]
+    variables = [basis[n] for n in names]
+    return [rechunked(v, dict.fromkeys(whole & set(v.dims), -1)) for v in variables]
 
 
-def core(found: list[xr.DataArray]) -> list[list[str]]:
-    """Core dimensions of each part."""
+def core(variables: list[xr.DataArray]) -> list[list[str]]:
+    """Core dimensions of each variable."""
     known = (schema.COMPONENT, SAMPLE, *PIXELS)
-    return [[d for d in known if d in p.dims] for p in found]
+    return [[d for d in known if d in v.dims] for v in variables]
 
 
 def check_grid(heat: xr.DataArray, basis: xr.Dataset) -> None:
-    """Frames and basis have the same pixels and people, by sizes and labels.
+    """Check that frames and basis have the same pixels and people, by sizes and labels.
 
     Raises
     ------
     SchemaError
-        Saying how they differ.
+        They differ; the message says how.
     """
     grid = [tuple(o.sizes.get(d) for d in PIXELS) for o in (heat, basis)]
     if grid[0] != grid[1]:
@@ -127,7 +129,7 @@ def check_grid(heat: xr.DataArray, basis: xr.Dataset) -> None:
 
 
 def without_gaps(d: Any) -> Any:
-    """Deviations from the mean, 0 where a frame with a face has a gap: ``(..., p) -> same``."""
+    """Deviations from the mean, 0 in the gaps of frames with a face: ``(..., p) -> same``."""
     finite = np.isfinite(d)
     return np.where(finite | ~finite.any(axis=-1, keepdims=True), d, 0.0)
 
@@ -140,7 +142,7 @@ def require_mask(heat: xr.DataArray, basis: xr.Dataset) -> None:
     Raises
     ------
     SchemaError
-        How many pixels of the mask are missing, in how many frames, and the first of them.
+        Pixels of the mask are missing; with their number, the number of frames, and the first.
 
     Notes
     -----
@@ -150,11 +152,11 @@ def require_mask(heat: xr.DataArray, basis: xr.Dataset) -> None:
     seen = heat.notnull()
     gap = basis["mask"] & ~seen & seen.any(PIXELS)
     others = [d for d in gap.dims if d not in PIXELS]
-    found = xr.Dataset({"pixels": gap.any(others), "frames": gap.any(PIXELS).sum()}).compute()
-    if found["frames"]:
-        rows, columns = np.nonzero(found["pixels"].values)
+    gaps = xr.Dataset({"pixels": gap.any(others), "frames": gap.any(PIXELS).sum()}).compute()
+    if gaps["frames"]:
+        rows, columns = np.nonzero(gaps["pixels"].values)
         raise SchemaError(
-            f"{len(rows)} pixels of the basis's mask are missing in {int(found['frames'])} "
+            f"{len(rows)} pixels of the basis's mask are missing in {int(gaps['frames'])} "
             f"frames with a face, the first at y={rows[0]}, x={columns[0]}: fit with "
-            "mask='impute', or on these frames too"
+            "mask='impute', or include these frames in the fit"
         )

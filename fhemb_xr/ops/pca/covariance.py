@@ -8,6 +8,7 @@ import dask.array as da
 from fhemb_xr import budget
 from fhemb_xr.kernels.pca import covariance
 from fhemb_xr.kernels.pca import pixel_statistics as kernel
+from fhemb_xr.kernels.pca.fit_layout import FitLayout
 from fhemb_xr.ops.blockwise import frame_stacks, reductions
 
 
@@ -33,13 +34,13 @@ def quartiles_of(x: Any, n: int) -> Any:
 
 
 def by_covariance(x: Any, n: int, k: int, scaler: str) -> Any:
-    """One pass, exact; the robust scaler's quartiles gather the stack in that pass."""
+    """The exact fits, in one pass, in which quartiles (``"robust"``) gather the stack."""
     p = math.prod(x.shape[-2:])
-    iqr = _iqr(x, n) if scaler == "robust" else None
+    iqr = interquartile_range(x, n) if scaler == "robust" else None
     if not isinstance(x, da.Array):
         return covariance.basis(covariance_state(x, n), iqr, k=k, scaler=scaler)
-    state = covariance_of(x, n)
-    return frame_stacks.rows(covariance.basis, (k + 3, p + 2), state, iqr, k=k, scaler=scaler)
+    state, width = covariance_of(x, n), FitLayout(k, p).shape
+    return frame_stacks.rows(covariance.basis, width, state, iqr, k=k, scaler=scaler)
 
 
 def covariance_of(x: da.Array, n: int) -> da.Array:
@@ -52,14 +53,15 @@ def covariance_of(x: da.Array, n: int) -> da.Array:
 
 
 def covariance_bytes(p: int) -> int:
-    """Of the task that solves: a state of p pixels and two matrices; three where it merges."""
+    """Memory of the task that solves: a state of p pixels, two matrices, and merged states."""
     return 5 * 8 * covariance.height(p) * p
 
 
 def _gathered(x: da.Array, p: int) -> da.Array:
-    """Chunks put together along time until they are a quarter as large as their state.
+    """``x`` with chunks joined along time until they are a quarter as large as their state.
 
-    A state of many pixels is larger than a chunk: copying it takes as long as adding to it.
+    The state of many pixels is larger than a chunk. With small chunks, copying the state from
+    task to task would take as long as adding to it.
     """
     time, most = x.ndim - 3, 2 * covariance.height(p) * p
     frame = math.prod(c[0] for c in x.chunks[:time]) * p * x.dtype.itemsize
@@ -72,9 +74,10 @@ def _gathered(x: da.Array, p: int) -> da.Array:
     return x.rechunk({time: tuple(together)})
 
 
-def _iqr(x: Any, n: int) -> Any:
-    found = quartiles_of(x, n)
-    return found[..., 2, :] - found[..., 0, :]
+def interquartile_range(x: Any, n: int) -> Any:
+    """Interquartile range of each pixel, ``(..., p)``."""
+    quartiles = quartiles_of(x, n)
+    return quartiles[..., 2, :] - quartiles[..., 0, :]
 
 
 def _pixel_state(x: Any, n: int) -> Any:

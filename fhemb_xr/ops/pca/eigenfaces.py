@@ -42,50 +42,53 @@ def pca(
 ) -> xr.Dataset:
     """Principal components of the pixels: eigenfaces.
 
-    Frames without a face are left out. Nothing is computed before the result is.
+    Frames without a face are left out. Nothing is computed until the result is used.
 
     Parameters
     ----------
     heat
-        Heatmap ``(…, time, y, x)`` [°C], with the background NaN (see :func:`mask`); time in
-        chunks of any length.
+        Heatmap ``(…, time, y, x)`` [°C] with a NaN background (see :func:`mask`). Chunks along
+        time may have any length.
     n_components
-        How many.
+        Number of components.
     method
-        ``"covariance"``: exact, the covariance of the pixels in one pass. ``"randomized"``:
-        from products with few random vectors; faster, and for grids whose covariance is beyond
-        the budget. Its error is below 1e-6 of a variance where each is a fifth below the one
-        before, and some per cent where they hardly fall; within it, pixels with gaps make the
-        result depend on the chunks.
-        ``"incremental"``: chunk after chunk, in the order of time. ``"kernel"``: principal
-        components of a kernel, see ``kernel`` and ``landmarks``. ``"sparse"``: few pixels in
-        each component. ``"robust"``: of the low-rank part, outliers apart (Candès).
+        ``"covariance"``: exact, from the covariance of the pixels, in one pass.
+        ``"randomized"``: from products with a few random vectors; faster, and possible for
+        grids whose covariance exceeds the budget. If every variance is at least 20 % smaller
+        than the one before, the relative error is below 1e-6; for flat spectra it is a few per
+        cent. With missing pixels the result may change with the chunks, but by no more than
+        this error.
+        ``"incremental"``: chunk after chunk, in the order of time.
+        ``"kernel"``: principal components of a kernel, see ``kernel`` and ``landmarks``.
+        ``"sparse"``: components with few pixels.
+        ``"robust"``: components of the low-rank part, after outliers are removed (Candès).
     scaler
-        What each pixel is divided by, after its mean was subtracted: ``"none"`` and
-        ``"center"``: nothing; ``"standard"``: its standard deviation (ddof = 0);
-        ``"robust"``: its interquartile range; ``"minmax"``: its range. Principal components
-        are always those of centred pixels, as in scikit-learn; a kernel sees pixels less 0,
-        mean, mean, median, minimum.
+        Divisor of each pixel, after its mean is subtracted. ``"none"`` and ``"center"``: 1;
+        ``"standard"``: the standard deviation (ddof = 0); ``"robust"``: the interquartile
+        range; ``"minmax"``: the range. Principal components are always those of centred
+        pixels, as in scikit-learn. A kernel sees the pixels minus 0, mean, mean, median or
+        minimum, in the order of the names above.
     per
-        ``"subject"``: a basis for each stack (each subject in each session); ``"pooled"``: one
-        for all of them together.
+        ``"subject"``: one basis for each stack (each subject in each session); ``"pooled"``:
+        one basis for all stacks together.
     mask
-        ``"intersection"``: the pixels that are visible in every frame with a face;
-        ``"impute"``: all that are visible in any; gaps of frames with a face are filled by
-        what the components make of the pixels that are there, from the pixels' means on, twice
-        (expectation-maximisation of a low-rank model). Filled pixels carry no noise: shares of
-        the total variance are a little high.
+        ``"intersection"``: the pixels that are visible in every frame with a face.
+        ``"impute"``: the pixels that are visible in any frame. Gaps of frames with a face are
+        filled, first by the pixels' means, then twice by the fitted components
+        (expectation-maximisation of a low-rank model). Filled pixels carry no noise, so the
+        shares of the total variance are a little too high.
     seed
-        For ``"randomized"``, ``"sparse"`` and ``landmarks``; None: another one at each call.
+        Random seed for ``"randomized"``, ``"sparse"`` and ``landmarks``. None: a new random
+        seed for every call.
     recipe
-        One of the original's thirteen combinations, such as ``"standard_sigmoid"``; it says
-        method, scaler, kernel, gamma and alpha, in place of those given.
+        Name of one of the original's thirteen combinations, such as ``"standard_sigmoid"``. It
+        sets method, scaler, kernel, gamma and alpha.
     kernel, gamma, degree, coef0
         ``"linear"``, ``"rbf"``, ``"poly"`` or ``"sigmoid"`` and their parameters, as in
         scikit-learn; ``gamma=None``: one over the number of pixels.
     landmarks
-        Compare with so many frames, drawn at random, instead of all (Nyström): two passes,
-        any length.
+        Number of frames, drawn at random, that a kernel compares with (Nyström), in two passes
+        over a recording of any length. None: all frames.
     alpha
         Weight of sparseness.
     threshold
@@ -96,13 +99,13 @@ def pca(
     Returns
     -------
     Dataset, lazy where ``heat`` is: ``mean``, ``scale`` and ``mask`` ``(…, y, x)``,
-    ``components(…, component, y, x)`` of unit length within the mask and NaN outside it,
-    ``explained_variance`` (ddof = 1) and ``explained_variance_ratio``
-    ``(…, component)``. The largest absolute loading of a component is positive. Components
-    beyond the number of frames or of masked pixels are NaN. ``"kernel"`` adds what
-    :func:`project` needs: ``samples``, ``dual``, ``offset``, ``origin``; its components are
-    the pixels' regression on the scores, which is what :func:`reconstruct` inverts best.
-    ``"sparse"`` adds ``projection``, since its components are not orthogonal.
+    ``components(…, component, y, x)`` of unit length inside of the mask and NaN outside,
+    ``explained_variance`` (ddof = 1) and ``explained_variance_ratio`` ``(…, component)``. The
+    largest absolute loading of a component is positive. Components beyond the number of frames
+    or of pixels in the mask are NaN. ``"kernel"`` adds ``samples``, ``dual``, ``offset`` and
+    ``origin`` for :func:`project`; its components are the pixels' regression on the scores,
+    the best linear inverse for :func:`reconstruct`. ``"sparse"`` adds ``projection``, because
+    its components are not orthogonal.
 
     Raises
     ------
@@ -111,30 +114,38 @@ def pca(
     UnknownNameError
         An unknown recipe.
     BudgetError
-        The method needs more memory than a task may have; with the bytes and a way out.
+        The method needs more memory than a task may have; with the bytes and a cure.
     ImportError
         ``"incremental"`` and ``"sparse"`` without scikit-learn.
 
     Notes
     -----
-    Memory for each running task, with p pixels, n frames of a stack, k components:
-    ``covariance`` five states of 4 p² bytes, or two, chunks of a quarter of a state's size and
-    4 500 p bytes (28 000 p and a byte per sample for float64 frames), and while two tasks run,
-    at most seven states and eight such chunks are there, however many there are in all;
-    ``randomized`` a chunk and 32 p (k + 24), for float64 frames 6 400 p and a byte per sample
-    beside, and 80 p (k + 24) where those of eight chunks meet;
-    ``incremental`` 33 bytes per sample of a chunk and 16 p (k + 10); ``sparse`` and
-    ``robust`` 64 n p; ``kernel`` 8 (4 n² + 5 n p), with landmarks 8 (4 s² + 5 s p) and a chunk.
-    Passes over the data: ``covariance``, ``kernel``, ``sparse``, ``robust`` one;
-    ``incremental`` and landmarks two; ``randomized`` three (two where k + 14 vectors are as
-    many as the pixels). ``mask="impute"`` adds three before each of them, and two covariances
-    of the pixels where these are within the budget, else seven; with ``scaler="robust"`` a
-    task of the first pass holds the stack, 24 n p. Tasks: under five per chunk and pass.
-    Computes at call: none.
+    With p pixels, n frames of a stack, k components, s landmarks, and bytes of one chunk c:
 
-    float32 frames of 512 pixels and more are multiplied in float32: variances below a millionth
-    of the total (``covariance``) or some 1e-8 of it (``randomized``) drown in rounding;
-    ``heat.astype("f8")`` has them.
+    ===============  ======  ==============================================
+    method           passes  bytes per running task
+    ===============  ======  ==============================================
+    covariance       1       20 p² to solve; 8 p² + c + 4 500 p to add
+    randomized       3       c + 32 p (k + 24); 80 p (k + 24) to merge
+    incremental      2       33 per sample of a chunk + 16 p (k + 10)
+    sparse, robust   1       64 n p
+    kernel           1       8 (4 n² + 5 n p)
+    with landmarks   2       8 (4 s² + 5 s p) + c
+    ===============  ======  ==============================================
+
+    ``covariance``: one state of the pixels takes 4 p² bytes. Chunks are joined up to a quarter
+    of a state. While two tasks run, at most seven states and eight such chunks are in memory,
+    for any number of chunks. ``randomized`` needs two passes if k + 14 vectors are as many as
+    the pixels.
+    For float64 frames add one byte per sample of a chunk, and 28 000 p (``covariance``) or
+    6 400 p (``randomized``). ``scaler="robust"``: a task of the first pass holds the stack,
+    24 n p. ``mask="impute"`` adds passes before the others: three if the covariance of the
+    pixels is within the budget, otherwise seven. Tasks: under five per chunk and pass. Computes
+    at call: none.
+
+    float32 frames of 512 pixels and more are multiplied in float32. Rounding then hides
+    variances below 1e-6 (``covariance``) or about 1e-8 (``randomized``) of the total;
+    ``heat.astype("f8")`` shows them.
 
     References
     ----------
@@ -198,7 +209,7 @@ _OF_KERNEL = ("kernel", "gamma", "degree", "coef0")
 def _fit(
     data: Any, n: int, k: int, seed: Any, landmarks: int | None, chosen: dict[str, Any]
 ) -> tuple[Any, int]:
-    """The fit, and how many samples a kernel's has."""
+    """The fit, and the number of samples of a kernel's fit."""
     if chosen["method"] == "kernel":
         options = {name: chosen[name] for name in _OF_KERNEL}
         return kernel_pca.fitted(data, n, k, chosen["scaler"], seed, landmarks, options)
@@ -225,14 +236,14 @@ def project(
     Returns
     -------
     ``scores(…, component)``, float64, lazy where ``heat`` or ``basis`` is. A frame with a NaN
-    inside the basis's mask has NaN scores; of a basis with ``mask="impute"`` it has those that
-    fit its pixels best (least squares), with a kernel and sparse components those of the frame
-    with the pixels' means.
+    inside of the basis's mask has NaN scores. With a basis of ``mask="impute"``, it has the
+    scores that fit its seen pixels best (least squares); with a kernel or sparse components,
+    its gaps are taken as the pixels' means.
 
     Raises
     ------
     SchemaError
-        The grids differ, or not a basis.
+        The grids differ, or ``basis`` is not a basis of :func:`pca`.
 
     Notes
     -----
@@ -284,7 +295,7 @@ def reconstruct(scores: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     scores
         From :func:`project`, ``(…, component)``.
     basis
-        The basis they were projected on; its first components where there are fewer scores.
+        Basis on which they were projected; its first components if there are fewer scores.
 
     Returns
     -------
@@ -294,7 +305,7 @@ def reconstruct(scores: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     Raises
     ------
     SchemaError
-        Not scores, or not a basis.
+        ``scores`` has no components, or more than the basis; or ``basis`` is not a basis.
 
     Notes
     -----
@@ -314,8 +325,8 @@ def reconstruct(scores: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     k = scores.sizes[schema.COMPONENT]
     if k > basis.sizes.get(schema.COMPONENT, 0):
         raise SchemaError(
-            f"there are scores on {k} components, the basis has "
-            f"{basis.sizes.get(schema.COMPONENT, 0)}"
+            f"the scores have {k} components, the basis has "
+            f"{basis.sizes.get(schema.COMPONENT, 0)}: give the basis they were projected on"
         )
     parts = bases.parts(basis.isel(component=slice(k)), _LINEAR)
     out: xr.DataArray = xr.apply_ufunc(
@@ -351,7 +362,7 @@ def _check_size(heat: xr.DataArray, k: int, method: str) -> None:
     ))  # fmt: skip
     if not 1 <= k <= most:
         raise ValueError(
-            f"from 1 to {most} components (frames, pixels) are there, asked for {k}"
+            f"n_components is from 1 to {most} (the lesser of frames and pixels), found {k!r}"
         )
     if method == "covariance":
         budget.check(
@@ -369,9 +380,9 @@ def _scores(x: Any, components: Any, mean: Any, scale: Any, impute: str = "") ->
     lead = np.broadcast_shapes(x.shape[:-2], mean.shape[:-2])
     out = np.empty((*lead, components.shape[-3]))
     x = np.broadcast_to(x, (*lead, *x.shape[-2:]))
-    missing = len(lead) + 2 - mean.ndim  # the basis has no axis there: all share it
+    missing = len(lead) + 2 - mean.ndim  # leading axes that the basis has not: all share it
     for where in np.ndindex(mean.shape[:-2]):
-        # where the basis has length 1 (time, or a pooled axis) all frames go together
+        # if the basis has length 1 along an axis (time, or a pooled axis), all frames share it
         own = (slice(None) if n == 1 else i for i, n in zip(where, mean.shape, strict=False))
         at = (*(slice(None),) * missing, *own)
         pixels = np.isfinite(mean[where])

@@ -8,11 +8,11 @@ from fhemb_xr.kernels.pca import fit_layout, robust_pca
 from fhemb_xr.kernels.pca import pixel_statistics as kernel
 
 RIDGE = 0.01
-"""Of the scores on sparse components; scikit-learn's default."""
+"""Ridge of the regression on sparse components; scikit-learn's default."""
 
 
 def scaled_stack(x: Any, scaler: str) -> tuple[Any, ...]:
-    """Rows with a face and columns in the mask, scaled: z, who, mask, origin, scale."""
+    """Scaled frames with a face and pixels of the mask, then: face, mask, origin, scale."""
     pixels = kernel.pixel_state(x)
     seen, who = kernel.inside(pixels), np.isfinite(x).any(axis=-1)
     quartile = kernel.quartiles(x) if scaler == "robust" else np.zeros((3, x.shape[-1]))
@@ -24,12 +24,12 @@ def scaled_stack(x: Any, scaler: str) -> tuple[Any, ...]:
 
 def origin(pixels: Any, median: Any, scaler: str) -> Any:
     """What the scaler subtracts from each pixel: ``(6, p) -> (p)``; NaN outside the mask."""
-    found = {
+    subtracted = {
         "none": np.zeros(pixels.shape[-1]),
         "robust": median,
         "minmax": pixels[kernel.LOW],
     }.get(scaler, pixels[kernel.MEAN])
-    return np.where(kernel.inside(pixels), found, np.nan)
+    return np.where(kernel.inside(pixels), subtracted, np.nan)
 
 
 def _fit_stack(x: Any, k: int, scaler: str, fit: Any) -> Any:
@@ -38,15 +38,16 @@ def _fit_stack(x: Any, k: int, scaler: str, fit: Any) -> Any:
     components = np.full((k, x.shape[-1]), np.nan)
     variances, total, mean = np.full(k, np.nan), 0.0, np.full(x.shape[-1], np.nan)
     if len(z) > 1 and seen.any():
-        found, variances, total, centre = fit(z, k)
-        components[:, seen] = found
+        components[:, seen], variances, total, centre = fit(z, k)
         mean[seen] = start[seen] + scale[seen] * centre
     return fit_layout.layout(components, variances, total, seen, mean, scale)
 
 
-def _sparse(x: Any, k: int, scaler: str, alpha: float, seed: Any) -> Any:
+def sparse(x: Any, k: int, scaler: str, alpha: float, seed: Any) -> Any:
+    """The sparse fit of one stack, with its weights: ``(t, p) -> (2 k + 3, p + 2)``."""
+
     def fit(z: Any, k: int) -> Any:
-        model = _sklearn().SparsePCA(k, alpha=alpha, random_state=seed).fit(z)
+        model = sklearn_decomposition().SparsePCA(k, alpha=alpha, random_state=seed).fit(z)
         scores = model.transform(z)
         order = np.argsort(-scores.var(axis=0), kind="stable")
         scores = scores[:, order] - scores[:, order].mean(axis=0)
@@ -54,16 +55,20 @@ def _sparse(x: Any, k: int, scaler: str, alpha: float, seed: Any) -> Any:
         added = np.diagonal(np.linalg.qr(scores)[1]) ** 2 / (len(z) - 1)
         return model.components_[order], _padded(added, k), _variance(z), z.mean(axis=0)
 
-    found = _fit_stack(x, k, scaler, fit)
-    seen = found[k + 2] == 1
-    loadings = np.nan_to_num(found[:k, seen])
+    plain, at = _fit_stack(x, k, scaler, fit), fit_layout.FitLayout(k, x.shape[-1], sparse=True)
+    seen = plain[at.mask] == 1
+    loadings = np.nan_to_num(plain[at.components, seen])
+    out = np.full(at.shape, np.nan)
+    out[: at.projection.start] = plain
     # components are not orthogonal: scores are a ridge regression on them, as scikit-learn's
-    projection = np.full((k, found.shape[1]), np.nan)
-    projection[:, seen] = np.linalg.solve(loadings @ loadings.T + RIDGE * np.eye(k), loadings)
-    return np.concatenate([found, projection])
+    weights = np.linalg.solve(loadings @ loadings.T + RIDGE * np.eye(k), loadings)
+    out[at.projection, seen] = weights
+    return out
 
 
-def _robust(x: Any, k: int, scaler: str) -> Any:
+def robust(x: Any, k: int, scaler: str) -> Any:
+    """The fit of the low-rank part of one stack: ``(t, p) -> (k + 3, p + 2)``."""
+
     def fit(z: Any, k: int) -> Any:
         low = robust_pca.low_rank(z - z.mean(axis=0))
         centre = low.mean(axis=0)
@@ -87,7 +92,8 @@ def _padded(values: Any, k: int) -> Any:
     return out
 
 
-def _sklearn() -> Any:
+def sklearn_decomposition() -> Any:
+    """``sklearn.decomposition``, or an error that says how to install it."""
     try:
         from sklearn import decomposition
     except ImportError as error:

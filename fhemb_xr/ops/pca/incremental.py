@@ -8,21 +8,17 @@ import numpy as np
 
 from fhemb_xr.kernels.pca import fit_layout
 from fhemb_xr.kernels.pca import pixel_statistics as kernel
+from fhemb_xr.kernels.pca.fit_layout import FitLayout
 from fhemb_xr.ops.blockwise import frame_stacks
 from fhemb_xr.ops.blockwise.rereading import again
-from fhemb_xr.ops.pca.covariance import (
-    _iqr,
-    pixels_of,
-)
-from fhemb_xr.ops.pca.in_memory import (
-    _sklearn,
-)
+from fhemb_xr.ops.pca.covariance import interquartile_range, pixels_of
+from fhemb_xr.ops.pca.in_memory import sklearn_decomposition
 
 
 def incremental(x: Any, n: int, k: int, scaler: str) -> Any:
-    """scikit-learn's estimator, fed chunk by chunk in the order of time."""
+    """The fits of scikit-learn's estimator, which gets the chunks in the order of time."""
     p = math.prod(x.shape[-2:])
-    pixels, iqr = pixels_of(x, n), _iqr(x, n) if scaler == "robust" else None
+    pixels, iqr = pixels_of(x, n), interquartile_range(x, n) if scaler == "robust" else None
     if not isinstance(x, da.Array):
         return _each_incremental(x, pixels, iqr, n, k, scaler)
     import dask
@@ -38,13 +34,13 @@ def incremental(x: Any, n: int, k: int, scaler: str) -> Any:
         for block in blocks[where].reshape(-1):
             state = step(state, block, *about, n=n, k=k, scaler=scaler)
         size = tuple(c[i] for c, i in zip(x.chunks[: len(lead)], where, strict=True))
-        found = end(state, *about, k=k, scaler=scaler)
-        out[(*where, 0, 0)] = da.from_delayed(found, (*size, k + 3, p + 2), dtype=np.float64)
+        fit, shape = end(state, *about, k=k, scaler=scaler), FitLayout(k, p).shape
+        out[(*where, 0, 0)] = da.from_delayed(fit, (*size, *shape), dtype=np.float64)
     return da.block(out.tolist())
 
 
 def _partial_fit(state: Any, x: Any, pixels: Any, iqr: Any, n: int, k: int, scaler: str) -> Any:
-    """One more chunk of each stack; rows wait until there are as many as components."""
+    """The state after one more chunk; rows wait until they are as many as the components."""
     from copy import deepcopy
 
     lead = pixels.shape[:-2]
@@ -55,7 +51,7 @@ def _partial_fit(state: Any, x: Any, pixels: Any, iqr: Any, n: int, k: int, scal
         model, waiting = (_estimator(k), z[where][:0]) if state is None else state[where]
         rows = np.concatenate([waiting, z[where][np.isfinite(flat[where]).any(axis=-1)]])
         if len(rows) >= k:
-            model = deepcopy(model)  # a task may run again: what it was given stays as it was
+            model = deepcopy(model)  # a task may run again: its input must not change
             model.partial_fit(rows)
             rows = rows[:0]
         out[where] = (model, rows)
@@ -63,14 +59,14 @@ def _partial_fit(state: Any, x: Any, pixels: Any, iqr: Any, n: int, k: int, scal
 
 
 def _estimator(k: int) -> Any:
-    return _sklearn().IncrementalPCA(k)
+    return sklearn_decomposition().IncrementalPCA(k)
 
 
 def _fit_of(state: Any, pixels: Any, iqr: Any, k: int, scaler: str) -> Any:
     from copy import deepcopy
 
     p = pixels.shape[-1]
-    out = np.empty((*pixels.shape[:-2], k + 3, p + 2))
+    out = np.empty((*pixels.shape[:-2], *FitLayout(k, p).shape))
     for where in np.ndindex(pixels.shape[:-2]):
         model, rows = state[where]
         seen, own = kernel.inside(pixels[where]), pixels[where]

@@ -1,37 +1,29 @@
-"""How a basis is fitted beyond the covariance of pixels: each method, in its own few lines.
+"""Which method fits a basis.
 
-Every function takes ``x (..., *samples, y, x)`` and gives fits ``(..., k + 3, p + 2)`` as
-:mod:`fhemb_xr.kernels.pca.pixel_statistics` lays them out. A second
-pass waits for the first one and reads the source again, so that no pass holds the recording
-in memory.
+Every method takes ``x (..., *samples, y, x)`` and gives fits, laid out by
+:class:`fhemb_xr.kernels.pca.fit_layout.FitLayout`. A second pass waits for the first one and
+reads the source again, so that no pass holds the recording in memory.
 """
 
 import math
 from typing import Any
 
 from fhemb_xr import budget
+from fhemb_xr.kernels.pca.fit_layout import FitLayout
 from fhemb_xr.ops.blockwise import frame_stacks
 from fhemb_xr.ops.pca import randomized
-from fhemb_xr.ops.pca.covariance import (
-    _iqr,
-    by_covariance,
-)
-from fhemb_xr.ops.pca.in_memory import (
-    _robust,
-    _sparse,
-)
-from fhemb_xr.ops.pca.incremental import (
-    incremental,
-)
+from fhemb_xr.ops.pca.covariance import by_covariance, interquartile_range
+from fhemb_xr.ops.pca.in_memory import robust, sparse
+from fhemb_xr.ops.pca.incremental import incremental
 
 
 def fitted(x: Any, n: int, k: int, method: str, scaler: str, seed: Any, alpha: float) -> Any:
-    """The fits of ``method``."""
+    """The fits of ``method``; ``x`` has ``n`` sample axes."""
     frames, p = math.prod(x.shape[-2 - n : -2]), math.prod(x.shape[-2:])
     if method == "covariance":
         return by_covariance(x, n, k, scaler)
     if method == "randomized":
-        iqr = _iqr(x, n) if scaler == "robust" else None
+        iqr = interquartile_range(x, n) if scaler == "robust" else None
         return randomized.randomized(x, n, k, scaler, seed, iqr)
     if method == "incremental":
         return incremental(x, n, k, scaler)
@@ -40,7 +32,8 @@ def fitted(x: Any, n: int, k: int, method: str, scaler: str, seed: Any, alpha: f
         f"method {method!r} of {frames} frames of {p} pixels",
         "method='covariance' goes chunk by chunk, or take fewer frames or pixels",
     )
-    task = {"sparse": _sparse, "robust": _robust}[method]
-    extra = {"alpha": alpha, "seed": seed} if method == "sparse" else {}
-    rows = 2 * k + 3 if method == "sparse" else k + 3
-    return frame_stacks.whole(x, n, task, (rows, p + 2), k=k, scaler=scaler, **extra)
+    width = FitLayout(k, p, sparse=method == "sparse").shape
+    if method == "sparse":
+        how = {"k": k, "scaler": scaler, "alpha": alpha, "seed": seed}
+        return frame_stacks.whole(x, n, sparse, width, **how)
+    return frame_stacks.whole(x, n, robust, width, k=k, scaler=scaler)

@@ -11,7 +11,8 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.ops.blockwise.overlap import along_time
 
 GAPS = ("split", "fill", "raise")
-_SETTLED = 1e-7  # what is left of the ends of a recursive filter where it is cut
+_SETTLED = 1e-7
+"""Part of the response that is left where a recursive filter is cut."""
 
 
 def bandpass(
@@ -27,11 +28,11 @@ def bandpass(
     Parameters
     ----------
     x
-        Any array with ``time``, in any chunks.
+        Array with ``time``, in any chunks.
     hz
         Lowest and highest frequency [Hz]; None for one of them makes it a low- or high-pass.
     order
-        Of the filter; going forth and back doubles it.
+        Order of the filter; filtering forth and back doubles it.
     gaps, max_gap_s
         As in :func:`wavelet_filter`: every run of samples on its own (``"split"``), gaps of up
         to ``max_gap_s`` seconds filled for the filter (``"fill"``), or refused while computing
@@ -44,16 +45,17 @@ def bandpass(
     Raises
     ------
     ValueError
-        Frequencies that are not between 0 and half the sampling rate, or in wrong order;
-        another argument that is not allowed; while computing, a gap where there may be none.
+        Frequencies outside of 0 to half the sampling rate, or in the wrong order; another
+        argument that is not allowed; or, while computing with ``gaps="raise"``, a gap.
     BudgetError
-        If a block and what it depends on are larger than the budget of one task.
+        A block and the samples that it depends on exceed the budget of one task.
 
     Notes
     -----
-    ``scipy.signal.sosfiltfilt``, block by block with as many neighbours as its response
-    needs to fade to 1e-7: so equal to the whole series to that. Memory: eight times what a
-    block reads. Tasks: under six per chunk. Computes at call: none.
+    ``scipy.signal.sosfiltfilt``, block by block. A block reads neighbours until the filter's
+    response has faded to 1e-7, so the result equals that of the whole series to about 1e-7.
+    Memory per task: 8 times the samples read. Tasks: under six per chunk. Computes at call:
+    none.
 
     References
     ----------
@@ -109,12 +111,13 @@ def band_power(
     x, hz, order, gaps, max_gap_s
         As in :func:`bandpass`.
     window_s
-        Length of the moving average, centred [s]; it averages what is there.
+        Length of the centred moving average [s]; it leaves missing samples out.
 
     Returns
     -------
-    Like ``x``: the mean square of the filtered signal [unit²], missing where the middle of the
-    window is. Its sum over bands that cover all frequencies is nearly the signal's power.
+    Like ``x``: the mean square of the filtered signal [unit²]; missing where the sample in the
+    middle of the window is missing. The sum over bands that cover all frequencies is nearly the
+    power of the signal.
 
     Raises
     ------
@@ -123,7 +126,7 @@ def band_power(
 
     Notes
     -----
-    Memory: ten times what a block reads. Tasks: under twelve per chunk. Computes at call:
+    Memory per task: 10 times the samples read. Tasks: under twelve per chunk. Computes at call:
     none.
 
     Examples

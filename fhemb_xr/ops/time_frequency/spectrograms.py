@@ -1,6 +1,6 @@
 """Power over time and frequency: spectrograms and scalograms.
 
-The arithmetic is scipy's and PyWavelets'; what is ours is that time may lie in any chunks.
+The arithmetic is that of scipy and PyWavelets; here it works for any chunks along time.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,8 @@ from fhemb_xr.ops.blockwise.grid import Block, Ranges, blocks
 from fhemb_xr.ops.blockwise.overlap import Plan, along_time, columns, floating
 
 FREQUENCY = "frequency"
-_TOGETHER = 64  # channels whose complex spectra are in memory at a time
+_TOGETHER = 64
+"""Channels whose complex spectra are in memory at a time."""
 
 
 def spectrogram(
@@ -30,30 +31,29 @@ def spectrogram(
     Parameters
     ----------
     x
-        Any array with ``time``, in any chunks.
+        Array with ``time``, in any chunks.
     window_s, step_s
-        Length of a window and from one to the next [s], rounded to samples.
+        Length of a window, and distance to the next window [s]; rounded to samples.
     window
-        A window of scipy.
+        Name of a window of scipy.
 
     Returns
     -------
-    ``(…, window, frequency)`` [unit²/Hz], one-sided, each window less its mean; ``window``: its
-    start [s from the first sample], as in :func:`lagged_correlation`. Only whole windows; NaN
-    where a sample is missing.
+    ``(…, window, frequency)`` [unit²/Hz], one-sided. The mean of each window is subtracted.
+    ``window`` is its start [s from the first sample], as in :func:`lagged_correlation`. There
+    are only whole windows; a window with a missing sample is NaN.
 
     Raises
     ------
     ValueError
-        A window longer than the series, or a step of no sample.
+        A window that is longer than the series, or a step shorter than a sample.
     BudgetError
-        If the windows of a block are larger than the budget of one task.
+        The windows of a block exceed the budget of one task.
 
     Notes
     -----
-    ``scipy.signal.ShortTimeFFT``, block by block. Memory: what a block reads and its result,
-    which is ``window / (2 step)`` times as large. Tasks: under six per chunk. Computes at call:
-    none.
+    ``scipy.signal.ShortTimeFFT``, block by block. Memory per task: samples read * (1 + window /
+    step). Tasks: under six per chunk. Computes at call: none.
 
     References
     ----------
@@ -107,33 +107,32 @@ def scalogram(
     Parameters
     ----------
     x
-        Any array with ``time``, in any chunks.
+        Array with ``time``, in any chunks.
     hz
-        Frequencies [Hz]; by default eight in each octave from a tenth of a hertz to half the
-        sampling rate.
+        Frequencies [Hz]; by default eight per octave, from 0.1 Hz to half the sampling rate.
     wavelet
-        A continuous wavelet of PyWavelets.
+        Name of a continuous wavelet of PyWavelets.
 
     Returns
     -------
-    ``(…, time, frequency)``: |coefficient|², of the dtype of ``x``, in chunks of it. Every run
-    of samples is transformed on its own, mirrored at its ends (zeros would make the mean a
-    step); a missing sample is missing at all frequencies.
+    ``(…, time, frequency)``: |coefficient|², with the dtype and the chunks of ``x``. Every run
+    of samples is transformed on its own. Its ends are mirrored, because zeros would turn the
+    mean into a step. A missing sample is missing at all frequencies.
 
     Raises
     ------
     UnknownNameError
-        A continuous wavelet that is not there, with the nearest ones.
+        Unknown continuous wavelet; with the nearest names.
     ValueError
         Frequencies that are not above 0 and at most half the sampling rate.
     BudgetError
-        If a block and the neighbours of the lowest frequency are above the budget.
+        A block and its neighbours at the lowest frequency exceed the budget of one task.
 
     Notes
     -----
-    ``pywt.cwt(method="fft")`` on blocks with as many neighbours as half the longest wavelet is
-    long. Memory: twice the dtype of ``x`` for each sample that a block reads and each
-    frequency, and 60 bytes for each sample. Tasks: under six per chunk. Computes at call: none.
+    ``pywt.cwt(method="fft")`` on blocks; a block reads half of the longest wavelet on each
+    side. Memory per sample read: ``2 * itemsize * frequencies + 60`` bytes. Tasks: under
+    six per chunk. Computes at call: none.
 
     References
     ----------
@@ -230,7 +229,7 @@ def _powers(x: Any, *, scales: Any, reaches: Any, wavelet: str) -> Any:
         import pywt
 
         out = np.empty((*run.shape, len(scales)), x.dtype)
-        # one by one: all at once hold all in complex
+        # one by one: all frequencies at once would all be complex in memory
         for i, (scale, reach) in enumerate(zip(scales, reaches, strict=True)):
             longer = np.pad(run, ((reach, reach), (0, 0)), mode="symmetric")
             found = pywt.cwt(longer, [scale], wavelet, method="fft", axis=0)[0][0]

@@ -34,65 +34,72 @@ def wavelet_bands(
     Parameters
     ----------
     x
-        Any array with ``time``, in chunks of any length, other dimensions in any chunks.
+        Array with ``time``, in any chunks.
     wavelet
         Name of a discrete wavelet of PyWavelets.
     level
-        Depth L. Deeper than the series allows is computed with a warning.
+        Depth L. A level that is too deep for the series is computed with a warning.
     mode
         Extension at both ends, level by level, as PyWavelets names it.
     transform
-        ``"dwt"``: decimated; its bands change when the signal is shifted. ``"modwt"``: the
-        maximal-overlap multiresolution, zero-phase and shift-invariant: for comparing people
-        in time (``docs/shift_variance.png``: noise filtered by the first, and the same noise
-        shifted, correlate at a median of 0.64). It extends the series once (symmetric,
-        reflect, constant, zero, periodic).
+        ``"dwt"``: decimated. Its bands change when the signal is shifted: noise and the same
+        noise shifted correlate at a median of 0.64 after filtering
+        (``docs/shift_variance.png``). ``"modwt"``: the maximal-overlap multiresolution,
+        zero-phase and shift-invariant. Use it to compare people in time. It extends the series
+        once (symmetric, reflect, constant, zero, periodic).
     gaps
-        Missing samples stay missing, and never spread, unless you ask for it. ``"split"``:
-        every run of samples is filtered on its own, as PyWavelets would filter it; ``"fill"``:
-        for the filter, gaps of up to ``max_gap_s`` are filled by what an autoregressive model
-        of both sides expects (up to three samples by a line), and only longer ones split the
-        series: choose it where faces are lost for moments; ``"propagate"``: NaN spreads over
-        the filter's reach, as in PyWavelets; ``"raise"``: a missing sample is an error while
-        computing.
+        Treatment of missing samples, which always stay missing.
+        ``"split"``: every run of samples is filtered on its own, as PyWavelets would filter it.
+        ``"fill"``: gaps of up to ``max_gap_s`` are filled for the filter by an autoregressive
+        model of both sides (up to three samples by a line), and only longer gaps split the
+        series. Use it if faces are lost for moments.
+        ``"propagate"``: NaN spreads over the filter's reach, as in PyWavelets.
+        ``"raise"``: a missing sample is an error while computing.
     max_gap_s
-        The longest gap that ``gaps="fill"`` fills [s].
+        Longest gap that ``gaps="fill"`` fills [s].
 
     Returns
     -------
     ``x`` with a last dimension ``band``, 0 to L in PyWavelets' order: 0 is the approximation
     A_L, band b ≥ 1 the detail D_{L+1-b}. Coordinates ``frequency_low`` and ``frequency_high``
-    [Hz], ``period_low`` and ``period_high`` [s], where the sampling
-    rate is known. Bands sum to ``x``. float32 and float64 stay
-    what they are, integers of up to 16 bits become float32, longer ones float64. Chunks are
-    those of ``x``.
+    [Hz], ``period_low`` and ``period_high`` [s], if the sampling rate is known. Bands sum to
+    ``x``. float32 and float64 are kept, integers of up to 16 bits become float32, longer ones
+    float64. Chunks are those of ``x``.
 
     Raises
     ------
     UnknownNameError
-        A wavelet that is not there, with the nearest ones.
+        Unknown wavelet; with the nearest names.
     ValueError
-        Another argument that is not allowed; while computing, a gap where there may be none.
+        Another argument that is not allowed; or, while computing with ``gaps="raise"``, a gap.
     BudgetError
-        If a block and what it depends on are larger than the budget of one task.
+        A block and the samples that it depends on exceed the budget of one task.
 
     Notes
     -----
-    Equal to ``pywt.wavedec``, zero, ``pywt.waverec`` over the whole series, to rounding. A
-    block reads about ``(F - 1)(2^L - 1)`` samples of its neighbours on each side (F the
-    filter's length); neighbouring chunks much shorter than that are filtered together, up to
-    16 MiB. Where it would read more than twice itself (wide frames), and ``"dwt"`` need neither
-    fill gaps nor join both ends, a few coefficients of each level are carried from block to
-    block instead, in the order of time: every sample is read and transformed once (for each
-    result that is made from it: ``persist`` what several are made from, if it is small), and
-    one minute of such a series costs all before it. Measured for 5 400 pixels in chunks of
-    1 000 samples, that is 1.3 to 1.7 times a copy of the store, and was 2.7
-    (``benchmarks/bench_wavelets_store.py``).
+    Equal to ``pywt.wavedec``, zeroed coefficients, ``pywt.waverec`` over the whole series, to
+    rounding.
 
-    Memory, for each running task: what the block reads, its results, and of 8 MiB of series (at
-    least one) three times themselves and their results; a block that is one chunk: up to twice
-    itself, and its results. Where coefficients are carried, three times the block and its
-    results; what waits between tasks are coefficients, ``2^-j`` of the series for the detail of
+    *Overlap.* A block reads about ``(F - 1)(2^L - 1)`` samples of its neighbours on each side,
+    where F is the length of the filter. Chunks that are much shorter are joined, up to 16 MiB.
+
+    *Streaming.* If a block would have to read more than twice its own length (wide frames), the
+    streaming algorithm is used instead, for ``"dwt"`` unless it fills gaps or joins both ends.
+    A few coefficients of each level are passed from block to block, in the order of time. Every
+    sample is read and transformed once for each result; ``persist`` a small input of several
+    results. With streaming, computing one minute computes everything before that minute too.
+    Measured for 5 400 pixels in chunks of 1 000 samples: 1.3 to 1.7 times the time of copying
+    the store, before 2.7 (``benchmarks/bench_wavelets_store.py``).
+
+    Memory per running task:
+
+    ==================  ================================================================
+    overlap             block read + output + 24 MiB (more for one long series)
+    block of one chunk  at most twice the chunk + output
+    streaming           three times the block + output
+    ==================  ================================================================
+
+    Between the tasks of a stream, coefficients wait: ``2^-j`` of the series for the detail of
     level j. Chunks of several people are copied once more. Tasks: under six per chunk. Computes
     at call: none.
 
@@ -159,30 +166,30 @@ def wavelet_filter(
     x, wavelet, level, mode, transform, gaps, max_gap_s
         As in :func:`wavelet_bands`.
     bands
-        Numbers in PyWavelets' order, one number, or ``"all"``.
+        Band numbers in PyWavelets' order, one number, or ``"all"``.
     hz, period_s
-        Instead of ``bands``: the lowest and the highest frequency [Hz], or the shortest and
-        the longest period [s]. Bands of which at least half, in octaves, lies there.
+        Alternative to ``bands``: the lowest and the highest frequency [Hz], or the shortest and
+        the longest period [s]. Bands with at least half of their octaves in it are taken.
 
     Returns
     -------
-    Like ``x``, lazy where it is, in its chunks; what is left in it stands in
-    ``attrs["fhemb_bands"]`` as JSON: wavelet, level, mode, transform, bands, and the intervals
-    in Hz and seconds, adjacent bands merged.
+    Like ``x``, lazy where it is, in its chunks. ``attrs["fhemb_bands"]`` describes the result
+    as JSON: wavelet, level, mode, transform, bands, and the intervals in Hz and seconds, with
+    adjacent bands merged.
 
     Raises
     ------
     UnknownNameError
-        A wavelet that is not there, with the nearest ones.
+        Unknown wavelet; with the nearest names.
     ValueError
-        No band, a band that is not there, or another argument that is not allowed.
+        No band, an unknown band, or another argument that is not allowed.
     BudgetError
         As :func:`wavelet_bands`.
 
     Notes
     -----
-    As :func:`wavelet_bands`, with the deepest level that the bands need instead of L. Memory:
-    as there. Tasks: under six per chunk. Computes at call: none.
+    As :func:`wavelet_bands`, with the deepest level that the bands need instead of L. Tasks:
+    under six per chunk. Computes at call: none.
 
     References
     ----------
@@ -220,7 +227,7 @@ def coverage(
     period_s: Interval | None = None,
     transform: str = "dwt",
 ) -> xr.DataArray:
-    """How much of a band-filtered sample rests on samples that are there.
+    """Share of each filtered sample that rests on present samples.
 
     Parameters
     ----------
@@ -230,8 +237,8 @@ def coverage(
     Returns
     -------
     Like ``x``, float32 from 0 to 1: the share of the filter's energy that lies on samples of
-    ``x`` that are neither missing nor beyond its ends. Where it is above 0.99, a gap or an end
-    changes the filtered sample by little whatever was done about it.
+    ``x``, and not on missing samples or beyond the ends. Above 0.99, gaps and ends change the
+    filtered sample little, whatever their treatment.
 
     Raises
     ------
@@ -240,9 +247,9 @@ def coverage(
 
     Notes
     -----
-    The energy of the decimated transform, which differs from sample to sample with period
-    2^level, is averaged over that period. Memory: twice what a block reads, and its result.
-    Tasks: under six per chunk. Computes at call: none.
+    The energy of the decimated transform differs from sample to sample with period 2^level; it
+    is averaged over that period. Memory per task: twice the samples read + output. Tasks: under
+    six per chunk. Computes at call: none.
 
     Examples
     --------
@@ -258,11 +265,11 @@ def coverage(
     clock = check(x, wavelet, level, "symmetric", transform, "split", 0)
     chosen = choose(bands, level, clock, hz, period_s)
     spec = Spec((chosen,), wavelet, level, "zero", transform)
-    there = x.notnull().astype(np.float32)  # the share is float32, whatever x is
-    out = along_time(there, partial(_covered, spec=spec), spec.reach).rename("coverage")
+    present = x.notnull().astype(np.float32)  # the share is float32 for any x
+    out = along_time(present, partial(_covered, spec=spec), spec.reach).rename("coverage")
     out.attrs = {
         **band_attrs(x, chosen, wavelet, level, "zero", transform),
-        "long_name": "energy of the filter on samples that are there",
+        "long_name": "energy of the filter on present samples",
         "units": "1",
     }
     return out

@@ -227,7 +227,7 @@ def test_errors__say_what_is_allowed():
         fx.pca(heat, method="tsne")
     with pytest.raises(ValueError, match="scaler is one of none, center"):
         fx.pca(heat, scaler="zscore")
-    with pytest.raises(ValueError, match=r"from 1 to 20 components .* asked for 21"):
+    with pytest.raises(ValueError, match=r"n_components is from 1 to 20 .* found 21"):
         fx.pca(heat, 21)
     with pytest.raises(ValueError, match=r"heat\.chunk\(y=-1, x=-1\)"):
         fx.pca(heat.chunk(y=2))
