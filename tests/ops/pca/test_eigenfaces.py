@@ -240,5 +240,5 @@ def test_errors__say_what_is_allowed():
         fx.project(heat, fx.pca(faces(shape=(6, 4)), 3))
     with pytest.raises(SchemaError, match="not a basis"):
         fx.project(heat, heat.to_dataset(name="heatmap"))
-    with pytest.raises(SchemaError, match="scores on 4 components, the basis has 3"):
+    with pytest.raises(SchemaError, match="scores have 4 components, the basis has 3"):
         fx.reconstruct(fx.project(heat, fx.pca(heat, 4)), fx.pca(heat, 3))
