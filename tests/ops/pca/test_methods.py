@@ -11,7 +11,7 @@ import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels.pca import robust_pca
 from fhemb_xr.ops.pca import basis as bases
-from fhemb_xr.ops.pca import methods
+from fhemb_xr.ops.pca import imputation
 from fhemb_xr.ops.pca.recipes import RECIPES
 from tests.ops.pca.test_eigenfaces import faces, matrix
 
@@ -206,7 +206,7 @@ def filled_by_hand(x, k):
 
 @pytest.mark.parametrize("method", ["covariance", "randomized", "kernel"])
 def test_impute__fills_gaps_by_the_components_of_what_is_there(method, monkeypatch):
-    monkeypatch.setattr(methods, "OVERSAMPLED", 2)
+    monkeypatch.setattr(imputation, "OVERSAMPLED", 2)
     _, holed = patterned(90)
     how = {"method": method, "mask": "impute", "scaler": "standard", "seed": 0}
     basis = fx.pca(holed.chunk(time=13), 3, kernel="linear", **how).compute()
