@@ -1,9 +1,8 @@
-"""Settings of the library, with a context manager to change them for a while."""
+"""Settings of the library, changed for good or for a while."""
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 PIPELINES = ("auto", "zarr", "zarrs")
@@ -28,9 +27,8 @@ class Options:
 options = Options()
 
 
-@contextmanager
-def set_options(**changes: Any) -> Iterator[Options]:
-    """Change settings inside a ``with`` block.
+class set_options:  # noqa: N801  (called like a function, as xarray's)
+    """Change settings: for good, or inside a ``with`` block.
 
     Parameters
     ----------
@@ -51,21 +49,25 @@ def set_options(**changes: Any) -> Iterator[Options]:
     ...     options.budget
     268435456
     """
-    from dask.utils import parse_bytes
 
-    names = [f.name for f in fields(Options)]
-    for name in changes:
-        if name not in names:
-            raise ValueError(f"no setting {name!r}: the settings are {names}")
-    wanted = {name: _checked(name, value, parse_bytes) for name, value in changes.items()}
-    before = replace(options)
-    try:
+    def __init__(self, **changes: Any) -> None:
+        from dask.utils import parse_bytes
+
+        names = [f.name for f in fields(Options)]
+        for name in changes:
+            if name not in names:
+                raise ValueError(f"no setting {name!r}: the settings are {names}")
+        wanted = {name: _checked(name, value, parse_bytes) for name, value in changes.items()}
+        self._before = {name: getattr(options, name) for name in wanted}
         for name, value in wanted.items():
             setattr(options, name, value)
-        yield options
-    finally:
-        for name in names:
-            setattr(options, name, getattr(before, name))
+
+    def __enter__(self) -> Options:
+        return options
+
+    def __exit__(self, *_: object) -> None:
+        for name, value in self._before.items():
+            setattr(options, name, value)
 
 
 def _checked(name: str, value: Any, n_bytes: Callable[[Any], int]) -> Any:

@@ -77,6 +77,33 @@ def _scalar(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
+def require_used(
+    what: str,
+    chosen: str,
+    takes: Mapping[str, Iterable[str]],
+    given: Mapping[str, Any],
+    usual: Mapping[str, Any],
+) -> None:
+    """Check that the chosen method uses every option that differs from its default.
+
+    ``takes`` has the options of each method, ``usual`` the defaults.
+
+    Raises
+    ------
+    ValueError
+        With the methods that do take the option.
+    """
+    for name, value in given.items():
+        is_usual = value is usual[name] or (np.ndim(value) == 0 and value == usual[name])
+        if is_usual or name in takes.get(chosen, ()):
+            continue
+        users = [method for method, names in takes.items() if name in names]
+        raise ValueError(
+            f"{what} {chosen!r} has no option {name!r}, found {name}={value!r}: it belongs to "
+            f"{', '.join(users)}"
+        )
+
+
 def require_whole_frames(heat: xr.DataArray) -> None:
     """Check that ``y`` and ``x`` lie in one chunk each.
 

@@ -202,8 +202,16 @@ def _basis(
 
 
 def _spec(**settings: Any) -> str:
-    plain = {k: v.tolist() if hasattr(v, "tolist") else v for k, v in settings.items()}
-    return json.dumps({"version": SPEC_VERSION, **plain}, sort_keys=True)
+    return json.dumps({"version": SPEC_VERSION, **settings}, sort_keys=True, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """Ranges, and what is NumPy's, as JSON has it."""
+    if isinstance(value, range | set):
+        return sorted(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{value!r} has no place in the specification of an embedding")
 
 
 def _parse(spec: str | Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ def _no_edges(heat: xr.DataArray) -> xr.DataArray:
 
 def _edges(heat: xr.DataArray, threshold: float | None, bins: Bins) -> xr.DataArray:
     """Bin edges of each stack: ``(…, edge)``, lazy where they depend on values."""
+    bins = int(bins) if isinstance(bins, np.integer) else bins
     if not isinstance(bins, str | int):
         given = np.asarray(bins, dtype=np.float64)
         if given.ndim != 1 or given.size < 2 or not (np.diff(given) > 0).all():

@@ -10,11 +10,11 @@ import xarray as xr
 
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.pairwise import metrics
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.checks import among, require_choice
 from fhemb_xr.ops.pairwise.cross_correlation import SHIFTY, is_decimated
 from fhemb_xr.ops.pairwise.matrix_graph import related
 from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation as normalize_relation
-from fhemb_xr.ops.pairwise.metric_options import _LAGGED, _in_samples, _of_metric
+from fhemb_xr.ops.pairwise.metric_options import _LAGGED, SYNONYMS, _in_samples, _of_metric
 from fhemb_xr.ops.pairwise.series_blocks import arranged, check_partner
 from fhemb_xr.typing import F64
 
@@ -130,15 +130,17 @@ def pairwise(
     >>> float(fx.pairwise(x.chunk(), "dtw").sel(subject_0=40, subject_1=41))
     1.0
     """
-    among("metric", metric, metrics.METRICS)
+    metric = require_choice("metric", metric, metrics.METRICS, SYNONYMS)
     among("normalization", normalize, metrics.NORMALIZATIONS)
     among("treatment of NaN", nan, ("propagate", "drop"))
     among("precision", precision, ("double", "single"))
     options: dict[str, Any] = {"normalize": normalize, "nan": nan}
     options |= _of_metric(
         metric, window=window, itakura=itakura, local=local, p=p, gamma=gamma, radius=radius,
-        precision=precision, max_lag=_in_samples(max_lag_s, x, metric),
+        precision=precision, max_lag_s=max_lag_s,
     )  # fmt: skip
+    if metric == _LAGGED:
+        options["max_lag"] = _in_samples(options.pop("max_lag_s"), x, metric)
     if metric == _LAGGED and max_lag_s and any(map(is_decimated, (x, other))):
         warnings.warn(SHIFTY, UserWarning, stacklevel=2)
     left = arranged(x, dim)

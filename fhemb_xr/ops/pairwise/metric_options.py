@@ -7,7 +7,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.checks import among, require_used
 from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation as normalize_relation
 
 POINT_METRICS = (
@@ -24,12 +24,22 @@ _PARAMETERS = {
     "soft_dtw": ("gamma", "window", "itakura"),
     "soft_dtw_divergence": ("gamma", "window", "itakura"),
     "fastdtw": ("radius",),
-    _LAGGED: ("max_lag",),
+    _LAGGED: ("max_lag_s",),
 }
+"""Options of each metric; those that are not here have none."""
+_USUAL = {
+    "window": None, "itakura": None, "local": "euclidean", "p": 3.0, "precision": "double",
+    "gamma": 1.0, "radius": 1, "max_lag_s": None,
+}  # fmt: skip
+SYNONYMS = {
+    "pearson": "correlation", "euclid": "euclidean", "l2": "euclidean", "softdtw": "soft_dtw",
+    "distance_correlation": "dcor", "fast_dtw": "fastdtw",
+}  # fmt: skip
 
 
 def _of_metric(metric: str, **given: Any) -> dict[str, Any]:
     """The parameters that ``metric`` has, checked."""
+    require_used("the metric", metric, _PARAMETERS, given, _USUAL)
     given = {name: given[name] for name in _PARAMETERS.get(metric, ())}
     if "window" in given:
         given["window"] = check_constraint(given["window"], given["itakura"])
