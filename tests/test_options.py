@@ -24,7 +24,8 @@ def test_set_options__holds_for_good_or_for_a_block_and_knows_its_names():
 
 
 UNUSED = [
-    ("fastdtw", {"window": 2}), ("fastdtw", {"itakura": 1.5}), ("fastdtw", {"local": "cityblock"}),
+    ("fastdtw", {"window": 2}), ("fastdtw", {"itakura": 1.5}),
+    ("fastdtw", {"local": "cityblock"}),
     ("soft_dtw", {"local": "cityblock"}), ("soft_dtw", {"precision": "single"}),
     ("dtw", {"gamma": 0.5}), ("dtw", {"radius": 3}), ("correlation", {"window": 0.1}),
     ("dcor", {"p": 2.0}), ("euclidean", {"max_lag_s": 1.0}),
