@@ -241,9 +241,11 @@ def test_max_lagged_correlation__is_the_best_of_a_loop():
 
 def test_max_lagged_correlation__says_who_follows(computes):
     wave = np.random.default_rng(0).normal(size=300)
-    x = xr.DataArray([wave[8:], wave[:-8], wave[5:-3]], dims=("subject", "time")).chunk(
-        subject=1
-    )
+    x = xr.DataArray(
+        [wave[8:], wave[:-8], wave[5:-3]],
+        dims=("subject", "time"),
+        attrs={"sampling_rate": 25.0},
+    ).chunk(subject=1)
     with computes(0):
         r = pairwise(x, "max_lagged_correlation", max_lag_s=1)
     r = r.compute()
