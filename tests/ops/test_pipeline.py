@@ -33,6 +33,7 @@ def test_embed__computes_nothing_and_keeps_the_order_asked_for(faces, computes):
     assert "units" not in emb.attrs
 
 
+@pytest.mark.filterwarnings("ignore:the smallest p:UserWarning")  # of three surrogates
 def test_everything__leaves_the_coordinates_of_a_recording_in_memory(computes):
     ds = fx.testing.audience(n_subjects=2, seconds=4, shape=(8, 6), chunk_frames=50)
     with computes(0):  # of frame(time), group(subject): what compares lazy ones reads them
