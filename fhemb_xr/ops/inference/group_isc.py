@@ -100,7 +100,7 @@ def group_isc(
     ... )
     >>> out = fx.group_isc(x.chunk(), n=199, seed=0)
     >>> out.isc.values.round(2).tolist(), float(out.p[0])
-    ([0.47, 0.47], 0.005)
+    ([0.51, 0.52], 0.005)
     """
     among("tail", tail, p_values.TAILS)
     schema.require_dims(x, dim, schema.TIME)
