@@ -25,6 +25,7 @@ from fhemb_xr.ops.clustering.barycenters import barycentre
 from fhemb_xr.ops.clustering.clusters import clusters, silhouette
 from fhemb_xr.ops.clustering.manifold import embed_relation
 from fhemb_xr.ops.clustering.svd import svd_relation
+from fhemb_xr.ops.components.corrca import corrca
 from fhemb_xr.ops.frames.frame_features import features
 from fhemb_xr.ops.frames.resizing import resize
 from fhemb_xr.ops.frames.selection import mask, select
@@ -66,6 +67,7 @@ __all__ = [
     "cardiac_wave",
     "classify",
     "clusters",
+    "corrca",
     "coverage",
     "detrend",
     "embed",

@@ -23,6 +23,7 @@ from fhemb_xr.ops.cardiac import (
 from fhemb_xr.ops.classification import cross_validation, segments
 from fhemb_xr.ops.clustering import barycenters, manifold, svd
 from fhemb_xr.ops.clustering import clusters as grouping
+from fhemb_xr.ops.components import corrca
 from fhemb_xr.ops.frames import frame_features, resizing, selection, statistics
 from fhemb_xr.ops.inference import group_isc, isc
 from fhemb_xr.ops.inference import surrogates as nulls
@@ -172,6 +173,7 @@ class FhembDataArray(_Accessor):
     synchrony = _method(significance.synchrony)  # type: ignore[arg-type]  # **parameters
     isc = _method(isc.isc)
     group_isc = _method(group_isc.group_isc)
+    corrca = _method(corrca.corrca)
     beats = _method(heartbeats.beats)
     events = _method(events.events)
     rr = _method(heartbeats.rr)

@@ -1,0 +1,1 @@
+"""Components that a group of people shares."""

@@ -1,0 +1,329 @@
+"""Correlated components: the patterns that an audience shares."""
+
+from collections.abc import Hashable
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock
+from fhemb_xr.kernels.components import corrca as kernel
+from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.blockwise.reductions import reduce_blocks
+from fhemb_xr.ops.blockwise.rereading import again
+from fhemb_xr.ops.blockwise.sliding_windows import samples_of
+from fhemb_xr.ops.checks import require_count
+from fhemb_xr.ops.inference.nulls import margin_of, require_null, require_seed
+from fhemb_xr.typing import F64
+
+
+def corrca(
+    x: xr.DataArray,
+    n_components: int = 3,
+    *,
+    dim: Hashable = "subject",
+    feature: Hashable = "feature",
+    gamma: float = 0.1,
+    window_s: float | None = None,
+    step_s: float | None = None,
+    null: str | None = None,
+    n: int = 200,
+    margin_s: float | None = None,
+    seed: int | None = None,
+) -> xr.Dataset:
+    """Correlated components: combinations of features that people share in time.
+
+    A component weighs the features, alike for all people, so that its course correlates most
+    between people. Its pattern shows how the component appears in the features.
+
+    Parameters
+    ----------
+    x
+        Series ``(..., dim, time, feature)`` in any order and chunks, e.g. scores of a pooled
+        basis of eigenfaces. Other dimensions, such as ``session``, are analysed each by itself.
+    n_components
+        Number of components, strongest first.
+    dim
+        People.
+    feature
+        Features that are combined.
+    gamma
+        Shrinkage of the covariance within people towards its mean variance, from 0 (none) to 1.
+        It keeps weak features from dominating. Units of the features matter where it is not 0:
+        standardise them first if they differ.
+    window_s, step_s
+        Length of windows and distance of their starts [s]; adds the strength in each window.
+    null
+        ``"linear"`` or ``"circular"``: people are shifted against each other at random, and the
+        components are fitted again. The linear shift holds for series that drift, the circular
+        one does not.
+    n
+        Number of such shifts.
+    margin_s
+        Seconds that people slide to either side in a linear shift (default: an eighth of the
+        series).
+    seed
+        Random seed; needed for a null.
+
+    Returns
+    -------
+    Dataset, float64, lazy where ``x`` is: ``weights`` and ``patterns`` of ``(component,
+    feature)``, ``strength(component)``, the inter-subject correlation from -1 / (N - 1) to 1,
+    ``strength_of(dim, component)`` of each person with the others, ``mean(dim, feature)`` and
+    ``scores(dim, time, component)``, the courses; their variance within people is 1.
+    With windows also ``window_strength(window, component)``, with a null ``p(component)``.
+    The sign makes the largest absolute value of each pattern positive.
+
+    Raises
+    ------
+    SchemaError
+        If a dimension is missing.
+    ValueError
+        If there are fewer than two people, or an option is out of its range.
+    BudgetError
+        If the covariances of all people, or a null's series, are larger than a task may hold.
+
+    Notes
+    -----
+    Definition: ``strength = v' R_b v / v' R_w v`` with the mean covariances R_w within people
+    and R_b between them; features are combined by the eigenvectors of ``R_w^-1 R_b``. A sample
+    counts where all its features are there; a pair of people counts where both are.
+    With N people and D features: memory per task 24 bytes per number of a block, and 130 N D^2
+    bytes; tasks: under four per chunk, and two for the scores; computes at call: none. The data
+    are read once for the components and once more for ``scores``. A null holds all series of
+    one session in one task. p is ``(1 + number of shifts whose first component is as strong) /
+    (n + 1)``, so it holds for all components together.
+
+    References
+    ----------
+    Dmochowski, Sajda, Dias & Parra (2012), Front. Hum. Neurosci. 6, 112,
+    doi:10.3389/fnhum.2012.00112.
+    Parra, Haufe & Dmochowski (2019), Neurons, Behavior, Data Analysis, and Theory,
+    doi:10.51628/001c.7125.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> rng = np.random.default_rng(0)
+    >>> noise = rng.normal(size=(6, 500, 4))
+    >>> shared = rng.normal(size=(500, 1)) * [0.0, 1.0, 0.0, 0.0]
+    >>> x = xr.DataArray(noise + shared, dims=("subject", "time", "feature"))
+    >>> out = fx.corrca(x.chunk(time=100), 2, gamma=0)
+    >>> int(abs(out.patterns[0]).argmax("feature")), out.strength.round(1).values.tolist()
+    (1, [0.5, 0.0])
+    """
+    schema.require_dims(x, dim, schema.TIME, feature)
+    _check(x, n_components, gamma, dim, feature)
+    lines = x.transpose(..., dim, schema.TIME, feature)
+    lead = [d for d in lines.dims if d not in (dim, schema.TIME, feature)]
+    people, width = x.sizes[dim], x.sizes[feature]
+    budget.check(
+        8 * 8 * kernel.size(people, width),
+        f"the covariances of {people} people and {width} features",
+        "take fewer features, e.g. scores of a basis",
+    )
+    lines = rechunked(lines, {dim: -1, feature: -1} | dict.fromkeys(lead, 1))
+    fits = _fits(lines.data, n_components, gamma)
+    shapes = _shapes(people, width, n_components)
+    names = {"k": "component", "d": feature, "n": dim}
+    out = xr.Dataset(
+        {
+            name: ((*lead, *(names[s] for s in dims)), _part(fits, place, sizes))
+            for name, (dims, place, sizes) in shapes.items()
+        }
+    )
+    out = out.assign_coords(
+        {name: c.variable for name, c in x.coords.items() if schema.TIME not in c.dims}
+    )
+    out["scores"] = _scores(lines, out, fits, dim, feature)
+    if window_s is not None or step_s is not None:
+        out["window_strength"] = _in_windows(out["scores"], x, dim, window_s, step_s)
+    if null is not None:
+        out["p"] = _p_values(lines, dim, feature, n_components, gamma, null, n, margin_s, seed)
+    return _described(out, x, gamma)
+
+
+def _check(x: xr.DataArray, k: int, gamma: float, dim: Hashable, feature: Hashable) -> None:
+    require_count("n_components", k)
+    if x.sizes[dim] < 2:
+        raise ValueError(
+            f"components are shared by two people or more, found {x.sizes[dim]} along {dim!r}"
+        )
+    if k > x.sizes[feature]:
+        raise ValueError(
+            f"there are at most as many components as features, found n_components={k!r} for "
+            f"{x.sizes[feature]} along {feature!r}"
+        )
+    if not 0 <= gamma <= 1:
+        raise ValueError(f"gamma is a number from 0 to 1, found {gamma!r}")
+
+
+def _fits(data: Any, k: int, gamma: float) -> Any:
+    """``(..., n, t, d) -> (..., f)``: the fit of each leading index, as one vector."""
+    people, width = data.shape[-3], data.shape[-1]
+    merge = partial(kernel.merge, n_people=people, n_features=width)
+    if isinstance(data, da.Array):
+        size = (kernel.size(people, width),)
+        states = reduce_blocks(data, kernel.state, merge, _same, n_core=3, width=size)
+        return da.map_blocks(
+            _fitted,
+            states,
+            people,
+            width,
+            k,
+            gamma,
+            chunks=(*states.chunks[:-1], (_length(people, width, k),)),
+            dtype=np.float64,
+            meta=np.empty((0,) * states.ndim),
+        )
+    return _fitted(kernel.state(data), people, width, k, gamma)
+
+
+def _same(x: Any) -> Any:
+    return x
+
+
+def _fitted(states: F64, people: int, width: int, k: int, gamma: float) -> F64:
+    out = np.empty((*states.shape[:-1], _length(people, width, k)))
+    for at in np.ndindex(states.shape[:-1]):
+        fit = kernel.fit(states[at], people, width, k, gamma)
+        out[at] = np.concatenate([np.ravel(part) for part in fit])
+    return out
+
+
+def _length(people: int, width: int, k: int) -> int:
+    return 2 * k * width + k + people * k + people * width
+
+
+def _shapes(people: int, width: int, k: int) -> dict[str, tuple[str, slice, tuple[int, ...]]]:
+    """Dimensions, place in the vector and shape of each part of a fit."""
+    sizes = {"k": k, "d": width, "n": people}
+    dims = {
+        "weights": "kd",
+        "patterns": "kd",
+        "strength": "k",
+        "strength_of": "nk",
+        "mean": "nd",
+    }
+    out, start = {}, 0
+    for name, letters in dims.items():
+        shape = tuple(sizes[s] for s in letters)
+        stop = start + int(np.prod(shape))
+        out[name] = letters, slice(start, stop), shape
+        start = stop
+    return out
+
+
+def _part(fits: Any, place: slice, shape: tuple[int, ...]) -> Any:
+    return fits[..., place].reshape((*fits.shape[:-1], *shape))
+
+
+def _scores(
+    lines: xr.DataArray, out: xr.Dataset, fits: Any, dim: Hashable, feature: Hashable
+) -> xr.DataArray:
+    """Courses of the components; a lazy source is read a second time, chunk by chunk."""
+    second = lines
+    if isinstance(fits, da.Array):
+        second = lines.copy(deep=False, data=again(lines.data, fits))
+    scores: xr.DataArray = xr.apply_ufunc(
+        _course,
+        second,
+        out["mean"],
+        out["weights"],
+        input_core_dims=[[feature], [feature], ["component", feature]],
+        output_core_dims=[["component"]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        keep_attrs=False,
+    )
+    return scores.drop_vars([feature], errors="ignore")
+
+
+def _course(x: F64, mean: F64, weights: F64) -> F64:
+    rows: F64 = np.matmul((x - mean)[..., None, :], np.swapaxes(weights, -1, -2))
+    return rows[..., 0, :]
+
+
+def _in_windows(
+    scores: xr.DataArray, x: xr.DataArray, dim: Hashable,
+    window_s: float | None, step_s: float | None,
+) -> xr.DataArray:  # fmt: skip
+    length = x.sizes[schema.TIME]
+    budget.check(16 * x.sizes[dim] * length, "one component of all people", "select less time")
+    times = Clock.of(x)
+    width, step = samples_of(window_s, step_s, times)
+    starts = np.arange(0, length - width + 1, step)
+    found: xr.DataArray = xr.apply_ufunc(
+        kernel.strength_in_windows,
+        rechunked(scores, {dim: -1, schema.TIME: -1, "component": 1}),
+        input_core_dims=[[dim, schema.TIME]],
+        output_core_dims=[[schema.WINDOW]],
+        kwargs={"width": width, "step": step},
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {schema.WINDOW: starts.size}},
+        output_dtypes=[np.float64],
+        keep_attrs=False,
+    )
+    found = found.transpose(..., schema.WINDOW, "component")
+    clock = {"long_name": "start of window", "units": "s"}
+    return found.assign_coords({schema.WINDOW: (schema.WINDOW, starts / times.rate_hz, clock)})
+
+
+def _p_values(
+    lines: xr.DataArray, dim: Hashable, feature: Hashable, k: int, gamma: float,
+    null: str, n: int, margin_s: float | None, seed: int | None,
+) -> xr.DataArray:  # fmt: skip
+    """Share of shifts whose first component is as strong as each component observed."""
+    require_null(null, ("circular", "linear"), margin_s=margin_s)
+    n, seed = require_seed(null, n, seed)
+    core = [dim, schema.TIME, feature]
+    one = 8 * int(np.prod([lines.sizes[d] for d in core]))
+    budget.check(3 * one, "all series of one null", "take fewer features or less time")
+    margin = margin_of(lines, margin_s) if null == "linear" else None
+    p: xr.DataArray = xr.apply_ufunc(
+        _p_value,
+        rechunked(lines, dict.fromkeys(core, -1)).drop_vars(core, errors="ignore"),
+        input_core_dims=[core],
+        output_core_dims=[["component"]],
+        kwargs={"k": k, "gamma": gamma, "n": n, "margin": margin, "seed": seed},
+        dask="parallelized",
+        dask_gufunc_kwargs={"output_sizes": {"component": k}},
+        output_dtypes=[np.float64],
+        keep_attrs=False,
+    )
+    return p
+
+
+def _p_value(x: F64, *, k: int, gamma: float, n: int, margin: int | None, seed: int) -> F64:
+    out = np.full((*x.shape[:-3], k), np.nan)
+    for at in np.ndindex(x.shape[:-3]):
+        rng = np.random.default_rng(seed)
+        strength = kernel.strengths_of_shifted(x[at], k, gamma, rng, n=n, margin=margin)
+        reached = (strength[1:, :1] >= strength[:1]).sum(axis=0)
+        out[at] = np.where(np.isfinite(strength[0]), (1 + reached) / (1 + n), np.nan)
+    return out
+
+
+def _described(out: xr.Dataset, x: xr.DataArray, gamma: float) -> xr.Dataset:
+    out = out.assign_coords(component=np.arange(out.sizes["component"]))
+    units = str(x.attrs.get("units", "1"))
+    texts = {
+        "weights": ("weights of the features", "1" if units == "1" else f"1/({units})"),
+        "patterns": ("pattern of the component in the features", units),
+        "strength": ("inter-subject correlation of the component", "1"),
+        "strength_of": ("inter-subject correlation of a person with the others", "1"),
+        "mean": ("mean of the feature", units),
+        "scores": ("course of the component", "1"),
+        "window_strength": ("inter-subject correlation in the window", "1"),
+        "p": ("p-value, corrected for all components", "1"),
+    }
+    for name, (long_name, unit) in texts.items():
+        if name in out:
+            out[name].attrs = {"long_name": long_name, "units": unit}
+    out.attrs = {"gamma": gamma}
+    if schema.SAMPLING_RATE in x.attrs:
+        out.attrs[schema.SAMPLING_RATE] = x.attrs[schema.SAMPLING_RATE]
+    return out
