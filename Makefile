@@ -1,6 +1,7 @@
 # make demo   the whole way on a PostgreSQL of its own; CLIP=file.npz adds a clip
 # make test   style, types, tests, doctests, README
 # make soak   the same with the long tests of faults; make bench  times beside the peers
+# make calibrate  false positives of every null
 # make audit  known vulnerabilities of the pinned dependencies, asked of the network
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -19,7 +20,7 @@ $(VENV)/.installed: $(VENV)/.demo
 	$(PIP) -e '.[all]'
 	touch $@
 
-.PHONY: install demo test soak lint bench audit clean
+.PHONY: install demo test soak lint bench calibrate audit clean
 install: $(VENV)/.installed
 
 demo: $(VENV)/.demo
@@ -39,6 +40,10 @@ soak: lint
 
 bench: install
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+# false positives of every null on series of many kinds: the table of docs/nulls.md
+calibrate: install
+	$(BIN)/python benchmarks/calibrate.py
 
 # known vulnerabilities of what constraints.txt pins; asks the network, and fails if it cannot
 audit:
