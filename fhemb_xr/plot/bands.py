@@ -46,6 +46,7 @@ def bands(x: xr.DataArray, *, subject: object = None, title: str | None = None) 
     --------
     >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> x = xr.DataArray(np.random.default_rng(0).normal(size=500), dims="time")
+    >>> x.attrs["sampling_rate"] = 25.0
     >>> len(fx.plot.bands(fx.wavelet_bands(x, level=3)))
     5
     """
@@ -92,6 +93,7 @@ def band_energy(x: xr.DataArray, *, title: str | None = None) -> Any:
     --------
     >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> x = xr.DataArray(np.random.default_rng(0).normal(size=(3, 500)), dims=("k", "time"))
+    >>> x.attrs["sampling_rate"] = 25.0
     >>> figure = fx.plot.band_energy(fx.wavelet_bands(x, level=3))
     """
     hv = theme.backends()
@@ -161,6 +163,7 @@ def scalogram(x: xr.DataArray, *, subject: object = None, title: str | None = No
     --------
     >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> x = xr.DataArray(np.random.default_rng(0).normal(size=500), dims="time")
+    >>> x.attrs["sampling_rate"] = 25.0
     >>> figure = fx.plot.scalogram(fx.scalogram(x))
     """
     hv = theme.backends()

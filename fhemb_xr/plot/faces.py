@@ -107,7 +107,9 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
     >>> import numpy as np, xarray as xr
     >>> from fhemb_xr import plot
     >>> from fhemb_xr.plot.faces import frames
-    >>> len(frames(xr.DataArray(np.ones((50, 4, 3)), dims=("time", "y", "x")), n=3))
+    >>> heat = xr.DataArray(np.ones((50, 4, 3)), dims=("time", "y", "x"))
+    >>> heat.attrs["sampling_rate"] = 25.0
+    >>> len(frames(heat, n=3))
     4
     """
     face = figure_data.one(figure_data.one(heat, schema.SUBJECT, subject), schema.SESSION)

@@ -47,7 +47,7 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
     >>> emb = xr.DataArray(
     ...     np.ones((5, 2)), dims=("time", "feature"), coords={"feature": ["bh0", "bh1"]}
     ... )
-    >>> figure = plot.histogram(emb)
+    >>> figure = plot.histogram(emb.assign_attrs(sampling_rate=25.0))
     """
     hv = theme.backends()
     bars = _bars(figure_data.one(figure_data.one(emb, schema.SUBJECT, subject), schema.SESSION))

@@ -81,7 +81,8 @@ def player(
     --------
     >>> import numpy as np, xarray as xr
     >>> from fhemb_xr import plot
-    >>> plot.player(xr.DataArray(np.ones((50, 4, 3)), dims=("time", "y", "x")))
+    >>> heat = xr.DataArray(np.ones((50, 4, 3)), dims=("time", "y", "x"))
+    >>> plot.player(heat.assign_attrs(sampling_rate=25.0))
     <Film of a face: 50 frames, 2 s at 25 Hz, 600 B; .save('film.html', faces=True)>
     """
     array = (

@@ -150,6 +150,7 @@ def clusters_at(
     >>> where = xr.DataArray(
     ...     np.ones((2, 5, 2)), dims=("subject", "time", "axis"), coords={"subject": [65, 66]}
     ... )
+    >>> where.attrs["sampling_rate"] = 25.0
     >>> figure = plot.clusters_at(who, where, frame=3)
     """
     schema.require_dims(position, schema.SUBJECT, schema.TIME, schema.AXIS)

@@ -65,7 +65,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
     >>> import numpy as np, xarray as xr
     >>> from fhemb_xr import plot
     >>> x = xr.DataArray(np.zeros((2, 50)), dims=("subject", "time"), attrs={"units": "degC"})
-    >>> len(plot.signal(x))
+    >>> len(plot.signal(x.assign_attrs(sampling_rate=25.0)))
     2
     """
     schema.require_dims(x, schema.TIME)

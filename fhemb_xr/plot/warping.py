@@ -69,6 +69,7 @@ def warping(
     >>> import numpy as np, xarray as xr
     >>> from fhemb_xr import plot
     >>> x = xr.DataArray(np.sin(np.arange(50) / 5), dims="time")
+    >>> x.attrs["sampling_rate"] = 25.0
     >>> figure = plot.warping(x, x.roll(time=3))
     """
     from fhemb_xr.kernels.dtw import paths

@@ -75,7 +75,7 @@ def open_table(
     >>> from ingest.streams import open_table
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = pathlib.Path(folder) / "a.csv"
-    ...     _ = file.write_text("t,smile,blink\\n0,0.5,0\\n0.1,0.6,1\\n")
+    ...     _ = file.write_text("t,smile,blink\n0,0.5,0\n0.1,0.6,1\n")
     ...     ds = open_table(file, {"shapes": ["smile", "blink"]}, time="t").load()
     >>> ds.shapes.dims, ds.shapes.values.tolist()[1]
     (('frame', 'shapes_column'), [0.6000000238418579, 1.0])

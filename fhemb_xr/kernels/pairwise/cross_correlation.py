@@ -47,11 +47,12 @@ def pearson(a: Floats, b: Floats, window: int, step: int, max_lag: int) -> F64:
 
     Peak memory: the result, and 40 bytes per sample of one pair.
     """
-    a, b = np.broadcast_arrays(a, b)
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    a, b = (s if s.shape == shape else np.broadcast_to(s, shape).copy() for s in (a, b))
     n_windows = count(a.shape[-1], window, step)
     out = np.full((*a.shape[:-1], n_windows, 2 * max_lag + 1), np.nan)
     for i in np.ndindex(a.shape[:-1]):
-        x, y = (np.array(s[i], dtype=np.float64, order="C") for s in (a, b))  # not a view
+        x, y = (np.ascontiguousarray(s[i], dtype=np.float64) for s in (a, b))
         _pair(x, y, window, step, max_lag, out[i])
     return out
 

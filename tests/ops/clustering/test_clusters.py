@@ -156,7 +156,7 @@ def test_clusters__of_two_calls_stay_apart():
         (lambda d: clusters(d, 2, method="avrage"), UnknownNameError, "nearest are average"),
         (lambda d: embed_relation(d, "mdss"), UnknownNameError, "no map 'mdss'.*mds"),
         (lambda d: normalize_relation(d, "maxx"), UnknownNameError, "no scale 'maxx'.*max"),
-        (lambda d: clusters(d[:3], 2), SchemaError, "square relation"),
+        (lambda d: clusters(d[:3], 2), SchemaError, "same entries in rows and columns"),
         (lambda d: normalize_relation(d.rename(subject_0="a"), "max"), SchemaError, "pairwise"),
     ],
 )

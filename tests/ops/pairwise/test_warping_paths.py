@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, UnknownNameError
 from fhemb_xr.kernels.dtw import distances, paths
-from fhemb_xr.kernels.inference import isc
 from fhemb_xr.kernels.pairwise import distance_correlation
 from fhemb_xr.ops.pairwise.matrix import pairwise
 
@@ -143,14 +142,3 @@ def test_dcor__by_sorting_is_the_definition(n, seed, digits):
         x[None], np.array([n]), y[None], np.array([n])
     )[0, 0]
     np.testing.assert_allclose(got**2, square, atol=1e-11)
-
-
-@pytest.mark.parametrize("gaps", [False, True])
-def test_circular__shifts_as_roll_does(gaps):
-    a, b = np.random.default_rng(0).normal(size=(2, 1, 25))
-    a[0, :3] = np.nan if gaps else a[0, :3]
-    table = isc.circular(a, b)[0]
-    for k in range(25):
-        x = np.roll(a[0], k)
-        both = np.isfinite(x)
-        np.testing.assert_allclose(table[k], np.corrcoef(x[both], b[0, both])[0, 1], atol=1e-12)
