@@ -121,7 +121,7 @@ def open_version(
     as_of
         The newest of the branch that was there at this moment.
     branch
-        Of versions.
+        Branch of the versions.
 
     Returns
     -------
@@ -160,7 +160,7 @@ def versions(path: str | Path, *, branch: str = "main") -> list[Version]:
     path
         Folder of the versioned store.
     branch
-        Of versions.
+        Branch of the versions.
 
     Raises
     ------

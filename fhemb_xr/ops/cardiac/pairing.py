@@ -59,7 +59,7 @@ def pair(
         nothing is learnt. ``"linear"``: learnt spatial filters, delays of 0.05 to 0.4 s.
         ``"r2plus1d"``: a convolutional network, first in space, then in time (torch).
     model
-        Of :func:`train_pairing`, for the methods that learn.
+        Result of :func:`train_pairing`, for the methods that learn.
     window_s
         Each window [s], end to end, is a trial of its own; what is left over is not used.
 

@@ -38,7 +38,7 @@ def pairing_accuracy(
     Parameters
     ----------
     scores
-        Of :func:`pair`, with every heart and every face: ``(heart, …, candidate)`` of the same
+        :func:`pair` of every heart and every face: ``(heart, …, candidate)`` of the same
         people.
     rate
         Heart rate [1/min], ``(subject, …)``, to tell easy trials from hard ones.
@@ -48,13 +48,13 @@ def pairing_accuracy(
     n_trials
         How many.
     edges
-        Of the intervals of the difference in rate of the two people, the last open above.
+        Edges of the intervals of the difference in rate of the two people, the last open above.
     alpha
         Intervals hold ``1 - alpha``.
     n_boot
         How often the people are drawn again.
     seed
-        Of both draws.
+        Random seed of both draws.
 
     Returns
     -------

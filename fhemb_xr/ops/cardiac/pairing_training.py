@@ -53,7 +53,7 @@ def train_pairing(
         Share of the people (not of the clips) who are kept out of training and tested after
         each epoch; of ``"r2plus1d"``.
     seed
-        Of the draws.
+        Random seed of the draws.
     report
         Called after each epoch with its number and figures.
     **options

@@ -56,7 +56,7 @@ def classify(
         and ``rotf`` (random and rotation forest, 100 trees), ``svm_gak`` (global alignment
         kernel), ``shapelet_rotationforest`` (10 of 100 shapelets, 3 trees); all by default.
     relation
-        Of the samples, ``fx.pairwise(samples, "dtw", "sample")``: a sample is then described by
+        Their relation, ``fx.pairwise(samples, "dtw", "sample")``: a sample is then described by
         its distances to those that are learnt from, and ``knn_precomputed`` and
         ``svm_precomputed`` (kernel ``exp(-d² / 2 s²)``, ``s`` the median distance of those
         learnt from) take the place of the two on series.
@@ -75,7 +75,7 @@ def classify(
     alpha
         Intervals hold ``1 - alpha``.
     seed
-        Of splits, permutations and classifiers.
+        Random seed of splits, permutations and classifiers.
 
     Returns
     -------

@@ -47,7 +47,7 @@ def clusters(
         ``soft_dtw``, ``kshape`` (cross-correlation of z-scored series), ``gak`` (global
         alignment kernel), ``kmeans`` (sample by sample).
     seed
-        Of every method but trees, which need none.
+        Random seed. Trees ignore it: they are deterministic.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def silhouette(
     k
         Numbers of groups to try.
     window_s, step_s
-        Of series: in intervals of this length [s], so far apart (default: end to end).
+        Series are cut into intervals of this length [s], this far apart (default: end to end).
 
     Returns
     -------

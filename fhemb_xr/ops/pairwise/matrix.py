@@ -60,7 +60,7 @@ def pairwise(
     other
         Compare the series of ``x`` with these, and not with each other.
     normalize
-        Of each series and feature first: ``"none"``, ``"zscore"`` or ``"meanvar"`` (mean 0,
+        Scale of each series and feature: ``"none"``, ``"zscore"`` or ``"meanvar"`` (mean 0,
         standard deviation 1, ddof 0, as tslearn), ``"minmax"`` (0 to 1). A constant gives 0.
     window
         Half-width of the Sakoe-Chiba band of warping: samples if an int, else a fraction of
@@ -76,7 +76,7 @@ def pairwise(
     gamma
         Smoothing of the soft metrics, above 0: towards 0 they become the square of ``"dtw"``.
     radius
-        Of ``"fastdtw"``: cells either side of the path of the pair at half the rate.
+        For ``"fastdtw"``: cells either side of the path of the pair at half the rate.
     max_lag_s
         Largest lag of ``"max_lagged_correlation"`` [s].
     nan
@@ -84,7 +84,7 @@ def pairwise(
         samples are compared one by one), ``"propagate"`` makes its row and column NaN. A
         series without samples keeps its label and is NaN.
     precision
-        Of the work in ``"dtw"``: ``"double"``, or ``"single"``, twice as fast, to 1e-4.
+        Precision of ``"dtw"``: ``"double"``, or ``"single"``, twice as fast, to 1e-4.
 
     Returns
     -------

@@ -53,7 +53,7 @@ def to_torch(
     block, pool
         Windows read together, and blocks shuffled together.
     seed
-        Of the order; ``set_epoch(n)`` gives another.
+        Random seed of the order; ``set_epoch(n)`` gives another.
 
     Returns
     -------
