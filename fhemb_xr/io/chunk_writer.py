@@ -1,8 +1,8 @@
-"""Writing chunk by chunk, so that what was written is known.
+"""Writing a store chunk by chunk, and recording which chunks were written.
 
-Each task writes one file and returns whether it did. The marks of an array are therefore the
-map of the files that must be in the store afterwards. A store that lacks one of them was
-written to another disk, or lost it.
+Each task writes one file and returns a mark: whether the file exists. The marks of an array
+are the map of the files that the store must hold afterwards. If one is missing, a worker wrote
+to another disk, or the disk lost the file.
 """
 
 import uuid
@@ -14,27 +14,27 @@ import xarray as xr
 from numpy.typing import NDArray
 
 Marks = dict[str, NDArray[np.bool_]]
-"""Which files of each lazily written array were written."""
+"""For each array, which of its files were written."""
 PLAIN = "biufc"
-"""Kinds of numbers that Zarr stores as they are; other kinds are computed before."""
+"""Dtype kinds that Zarr stores unchanged; variables of other kinds are computed before."""
 
 
 class Target:
-    """One array of a store, to be written by tasks in any process.
+    """One array of a store, written by tasks in any process.
 
     Parameters
     ----------
     store
-        Path as text, or the Zarr store.
+        Path as a string, or the Zarr store.
     name
         Name of the array.
     keep_empty
-        Whether a chunk that holds nothing but the fill value becomes a file.
+        Whether a chunk that holds only the fill value becomes a file.
     """
 
     def __init__(self, store: Any, name: str, keep_empty: bool) -> None:
         self.store, self.name, self.keep_empty = store, name, keep_empty
-        self._token = uuid.uuid4().hex  # a write is never the same as an earlier one
+        self._token = uuid.uuid4().hex  # dask must not take two writes for the same task
         self._array: Any = None
 
     def __dask_tokenize__(self) -> str:
@@ -44,7 +44,7 @@ class Target:
         return self.__dict__ | {"_array": None}
 
     def write(self, block: Any, index: tuple[int, ...]) -> bool:
-        """Write the file at ``index`` of the grid; whether there is one now."""
+        """Write the file at ``index`` of the grid; return whether the file exists."""
         array = self._opened()
         data = np.asarray(block)
         unit = array.shards or array.chunks
@@ -64,23 +64,23 @@ class Target:
 
 
 def put(block: Any, target: Target, block_id: tuple[int, ...] = ()) -> NDArray[np.bool_]:
-    """Write one block; an array of one value: whether a file is there now."""
+    """Write one block; return an array of one value: whether the file exists."""
     return np.full((1,) * np.ndim(block), target.write(block, block_id))
 
 
 def marks(
     ds: xr.Dataset, store: Any, *, keep_empty: bool, group: str = ""
 ) -> dict[str, da.Array]:
-    """The work of writing every lazy variable of ``ds``, as arrays with one mark a file.
+    """Lazy arrays of marks, one per file; computing them writes the variables of ``ds``.
 
     Parameters
     ----------
     ds
         Variables whose dask blocks are whole files of ``store``.
     store
-        Path as text, or a Zarr store, with the metadata of all arrays.
+        Path as a string, or a Zarr store; it already holds the metadata of all arrays.
     keep_empty
-        As for :class:`Target`.
+        Whether a chunk that holds only the fill value becomes a file.
     group
         Group of the store that holds the arrays.
     """
@@ -103,13 +103,13 @@ def _marked(data: da.Array, target: Target) -> da.Array:
 
 
 def settled(ds: xr.Dataset) -> xr.Dataset:
-    """``ds`` with lazy variables of plain numbers only."""
+    """``ds`` with all variables computed but those of plain numbers."""
     odd = [n for n, v in ds.variables.items() if v.chunks and v.dtype.kind not in PLAIN]
     return ds.assign({n: ds[n].compute() for n in odd}) if odd else ds
 
 
 def outline(ds: xr.Dataset) -> xr.Dataset:
-    """``ds`` with zeros in place of lazy data: enough to write the metadata."""
+    """``ds`` with zeros in place of lazy data, which is enough to write the metadata."""
     lazy = {n: v for n, v in ds.variables.items() if isinstance(v.data, da.Array)}
     return ds.assign(
         {

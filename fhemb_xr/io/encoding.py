@@ -1,12 +1,14 @@
-"""How a recording lies on disk: chunks, shards, codecs, packing.
+"""The layout of a recording on disk: chunks, shards, codecs, packing.
 
-Zarr v3. A *chunk* is what is decompressed together, a *shard* what is written together: one
-file, one unit of resume. Every array ends its codecs with crc32c: without it 93 % of flipped
-bits go unseen. Heatmaps are packed to 16 bits at 0.01 K around 75 °C, which spans -252.67 to
-402.67 °C; the error is at most 5 mK, a sixth of the sensor's noise.
+The format is Zarr v3. A *chunk* is decompressed as a whole. A *shard* is written as a whole:
+it is one file and the unit of resuming. The last codec of every array is crc32c; without it
+93 % of flipped bits are not noticed. Heatmaps are packed to 16 bits in steps of 0.01 K around
+75 °C. This spans -252.67 to 402.67 °C with an error of at most 5 mK, a sixth of the sensor's
+noise.
 
-Measured by ``benchmarks/bench_layout.py`` (2 people, 10 000 frames of 60 x 45, MB of float32
-temperatures per second of one core, a frame and a pixel's whole series in ms of all people):
+Measured by ``benchmarks/bench_layout.py`` on 2 people and 10 000 frames of 60 x 45. ``write``,
+``whole``, ``person`` and ``minute`` are MB of float32 temperatures per second of one core;
+``frame`` and ``pixel`` (its whole series) are ms for all people:
 
 ====== ====== ===== ===== ====== ====== ===== ===== =====
 chunk  shard  write whole person minute frame pixel files
@@ -19,13 +21,15 @@ chunk  shard  write whole person minute frame pixel files
   5000   5000   438  1042    949    336    84   184     4
 ====== ====== ===== ===== ====== ====== ===== ===== =====
 
-Longer chunks read whole recordings faster and a minute or a frame much slower; shorter ones
-cost everywhere but for single frames. So 1000 frames a chunk; and 5000 a shard, since that
-costs nothing and leaves a fifth of the files. All take 5.8 bits a pixel.
+Longer chunks make whole recordings faster to read, but a minute or a frame much slower.
+Shorter chunks are slower everywhere but for single frames. Therefore a chunk has 1000 frames.
+A shard has 5000 frames: this costs nothing and leaves a fifth of the files. All layouts take
+5.8 bits a pixel.
 
-Blosc cuts a chunk into blocks, of 64 KiB by itself; in blocks of 1 MiB the planes of bits are
-longer, which zstd's level 1 turns into less time and less space than level 2 without them. On
-1000 frames of 60 x 90 (bits a pixel; µs a frame to compress and to read; and a recorded face):
+Blosc cuts a chunk into blocks, by default of 64 KiB. In blocks of 1 MiB the planes of bits are
+longer; zstd at level 1 then takes less time and less space than level 2 in small blocks.
+Measured on 1000 frames of 60 x 90 (bits a pixel; µs a frame to compress and to read), and on a
+recorded face:
 
 =================== ============ ====================== ================
 codec, block        simulated    compress, read [µs]    recorded, bits
@@ -38,9 +42,9 @@ zstd 3, 1 MiB               4.98           57.2,  8.7               7.81
 lz4 5, 64 KiB               6.99           10.5,  4.3
 =================== ============ ====================== ================
 
-The same holds of float32 (11.9 bits in 34 µs for 12.3 in 72). lz4 takes half the time and two
-fifths more space: up to 27 GB for an opera of 77 faces. A store says in its metadata how it
-was compressed, so older ones are read as before.
+The same holds for float32 (11.9 bits in 34 µs against 12.3 bits in 72 µs). lz4 takes half the
+time and two fifths more space: up to 27 GB for an opera of 77 faces. The metadata of a store
+say how it was compressed, so older stores are read as before.
 """
 
 import math
@@ -60,12 +64,12 @@ LIMITS = (-250.0, 400.0)
 """Temperatures that can be stored [°C]."""
 CHUNK_FRAMES, SHARD_FRAMES = 1000, 5000
 BLOCK_BYTES = 2**20
-"""What Blosc shuffles and compresses at once; by itself it takes 16 to 128 KiB."""
+"""Block that Blosc shuffles and compresses at once; its own default is 16 to 128 KiB."""
 CHUNK_BYTES = 2**25
-"""No result has a longer chunk: that is what a reader must hold, and codecs end at 2 GiB."""
+"""Largest chunk of a result: a reader must hold it in memory, and codecs fail at 2 GiB."""
 STREAM_FRAMES, STREAM_BYTES = 100, 2**18
 """A chunk of a feature stream: near the window that training reads."""
-_COMPILED = 2**20  # samples from which compiling a loop pays
+_COMPILED = 2**20  # number of samples from which the compiled loop is worth its start
 PACKING: dict[str, Any] = {
     "scale_factor": SCALE_K,
     "add_offset": OFFSET_C,
@@ -74,7 +78,7 @@ PACKING: dict[str, Any] = {
 
 
 def pack(x: Floats) -> NDArray[np.int16]:
-    """°C to 16 bits: ``(...) -> (...)``; NaN to the missing value.
+    """Pack °C to 16 bits: ``(...) -> (...)``; NaN becomes the missing value.
 
     Peak memory: 11 bytes per sample.
 
@@ -89,8 +93,8 @@ def pack(x: Floats) -> NDArray[np.int16]:
     if out.size and (out.min() < LIMITS[0] - OFFSET_C or out.max() > LIMITS[1] - OFFSET_C):
         low, high = np.nanmin(x), np.nanmax(x)
         raise ValueError(
-            f"temperatures from {low:g} to {high:g} °C cannot be packed: {LIMITS} °C can; "
-            "store them as float32"
+            f"temperatures from {low:g} to {high:g} °C cannot be packed: the range is "
+            f"{LIMITS} °C; store them as float32"
         )
     out *= np.float32(1 / SCALE_K)
     np.rint(out, out=out)
@@ -100,9 +104,9 @@ def pack(x: Floats) -> NDArray[np.int16]:
 
 
 def unpack(packed: NDArray[np.int16]) -> F32:
-    """16 bits to °C, float32: ``(...) -> (...)``; the missing value to NaN.
+    """Unpack 16 bits to °C, float32: ``(...) -> (...)``; the missing value becomes NaN.
 
-    Peak memory: 4 bytes per sample, which are the result; a small array takes 5.
+    Peak memory: 4 bytes per sample (the result); 5 bytes for arrays below 2**20 samples.
     """
     if packed.size >= _COMPILED:
         from fhemb_xr.kernels.frames import packing
@@ -116,23 +120,23 @@ def unpack(packed: NDArray[np.int16]) -> F32:
 
 
 def resample(frames: F32, shape: tuple[int, ...]) -> F32:
-    """Whole frames to a grid, a pixel the mean of what it covers: ``(t, y, x) -> (t, ...)``."""
+    """Frames on a grid; a pixel is the mean of its area: ``(t, y, x) -> (t, ...)``."""
     from fhemb_xr.kernels.frames import resizing
 
     n, *box = frames.shape
     height, width = (np.full(n, side) for side in box)
-    found: F32 = resizing.resize(frames, height, width, (shape[0], shape[1]), "area")
-    return found
+    resized: F32 = resizing.resize(frames, height, width, (shape[0], shape[1]), "area")
+    return resized
 
 
 def compressors(dtype: Any) -> list[Any]:
-    """Codecs of an array: lossless, and ending in a checksum."""
+    """Codecs of an array: lossless compression, then a checksum."""
     from zarr.codecs import BloscCodec, Crc32cCodec
 
     kind = np.dtype(dtype)
     if kind.kind not in "iufbcmM":
-        return [Crc32cCodec()]  # text, which Zarr encodes itself
-    # of packed numbers the upper bits are equal, and lie together then
+        return [Crc32cCodec()]  # Zarr encodes text itself
+    # the upper bits of packed numbers are equal: bitshuffle puts them together
     shuffle: Any = "bitshuffle" if kind.kind == "i" and kind.itemsize <= 4 else "shuffle"
     blosc = BloscCodec(
         cname="zstd",
@@ -159,7 +163,7 @@ def create_recording(
     chunk_frames: int | None = None,
     shard_frames: int | None = None,
 ) -> Any:
-    """An empty recording, whole in its metadata and marked as being written.
+    """Create an empty recording with all its metadata, marked as being written.
 
     Parameters
     ----------
@@ -170,16 +174,16 @@ def create_recording(
     sampling_rate, title, threshold
         Attributes: Hz, text, °C.
     float32
-        Store temperatures unpacked.
+        Whether to store temperatures unpacked.
     resized
-        The frames are resampled to the grid: ``height`` and ``width`` are no boxes on it.
+        Whether the frames are resampled to the grid; ``height`` and ``width`` are then not
+        boxes on the grid.
     chunk_frames, shard_frames
-        Frames decompressed, and frames written, together; a shard is rounded up to equal
-        chunks.
+        Frames of a chunk and of a shard; a shard is rounded up to equal chunks.
 
     Returns
     -------
-    The :class:`zarr.Group`; ``frame`` and ``time`` are to be set by who fills it.
+    The :class:`zarr.Group`. The caller sets ``frame`` and ``time`` with :func:`set_axes`.
     """
     import zarr
 
@@ -227,7 +231,7 @@ def create_recording(
 
 
 def set_axes(group: Any, spans: Sequence[tuple[int, int]], rate_hz: float) -> None:
-    """Frame numbers, seconds, and how many frames each session, ``[start, stop)``, has."""
+    """Write frame numbers, seconds, and the length of each session ``[start, stop)``."""
     start, stop = min(a for a, _ in spans), max(b for _, b in spans)
     frame = np.arange(start, stop, dtype=np.int64)
     group[schema.FRAME][:] = frame
@@ -237,9 +241,10 @@ def set_axes(group: Any, spans: Sequence[tuple[int, int]], rate_hz: float) -> No
 
 
 def split(length: int, at_most: int) -> tuple[int, int]:
-    """Length and number of the equal pieces, of ``at_most`` each, that cover ``length``.
+    """Length and number of equal pieces that cover ``length``, none above ``at_most``.
 
-    Shards must be whole chunks; a divisor of the shard would be 1 where its length is prime.
+    A shard must be a whole number of chunks. A divisor of its length does not serve: it would
+    be 1 for a prime length.
     """
     length = max(length, 1)
     pieces = -(-length // max(at_most, 1))
@@ -254,12 +259,19 @@ def clock(dims: Sequence[Hashable]) -> str | None:
 def layout(
     dims: Sequence[Hashable], block: Sequence[int], itemsize: int
 ) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
-    """Chunks, and shards where several chunks are written together, for blocks of a result.
+    """Shapes of chunks and shards for blocks of a result; no shards where one chunk suffices.
 
-    A block is cut along time where there is one, else along its longest axis, until a chunk
-    has :data:`CHUNK_BYTES` at most, and frames :data:`CHUNK_FRAMES`; of feature streams, which
-    are read in windows, :data:`STREAM_BYTES` but no less than :data:`STREAM_FRAMES`. The last
-    chunk may reach beyond the block by less than the number of chunks.
+    A block is cut along time, or along its longest axis if there is no time. Limits of a chunk:
+
+    ================ ==================================================================
+    result           at most
+    ================ ==================================================================
+    any              :data:`CHUNK_BYTES`
+    frames           :data:`CHUNK_FRAMES` frames
+    feature streams  the larger of :data:`STREAM_FRAMES` frames and :data:`STREAM_BYTES`
+    ================ ==================================================================
+
+    The last chunk may exceed the block by fewer frames than there are chunks.
     """
     block = tuple(max(n, 1) for n in block)
     if not block:

@@ -19,7 +19,7 @@ from crash_points import Power, SimulatedCrash
 
 import fhemb_xr
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding, store
+from fhemb_xr.io import encoding, preparation
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.recording import open_recording, open_result
 from fhemb_xr.io.store import save
@@ -365,7 +365,7 @@ def test_save__of_another_chunking_is_the_same_store(tmp_path):
 
 def test_save__cuts_what_is_too_long_for_a_chunk(tmp_path, monkeypatch):
     monkeypatch.setattr(encoding, "CHUNK_BYTES", 2**12)
-    monkeypatch.setattr(store, "SHARD_BYTES", 2**14)
+    monkeypatch.setattr(preparation, "SHARD_BYTES", 2**14)
     values = np.random.default_rng(0).normal(size=(3, 1, 2251, 4))
     x = xr.DataArray(values, dims=("subject", "session", "time", "feature"), name="x")
     for name, obj in {"a": x, "b": x.chunk(time=700), "c": x.chunk(subject=1, time=-1)}.items():
