@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 import fhemb_xr as fx
 from fhemb_xr import budget, cluster
 from fhemb_xr.errors import BudgetError, ClusterError
+from fhemb_xr.io.local import preflight
 from fhemb_xr.options import options
 
 pytestmark = pytest.mark.cluster
@@ -170,14 +171,24 @@ def test_save__of_a_task_that_kills_its_workers_names_it_and_the_next_one_works(
 ):
     data = da.ones((2, 4), chunks=(1, 4)).map_blocks(die, meta=np.empty((0, 0)))
     bad = xr.DataArray(data, name="x")
-    started = time.monotonic()
     with pytest.raises(ClusterError, match=r"3 workers died of the task '[\w-]+'") as caught:
         fx.save(bad, tmp_path / "bad.zarr")
-    assert time.monotonic() - started < 60
     assert caught.value.__context__ is None
     assert list(tmp_path.iterdir()) == []
     fx.save(slow(0, 4), tmp_path / "good.zarr")
     client.wait_for_workers(2, timeout=60)
+
+
+def test_preflight__asks_the_successor_of_a_worker_that_ends_meanwhile(client, tmp_path):
+    def end():
+        threading.Timer(0.02, os._exit, (3,)).start()
+
+    for _ in range(3):
+        client.wait_for_workers(2, timeout=60)
+        ending = next(iter(client.scheduler_info(n_workers=-1)["workers"]))
+        client.run(end, workers=[ending])
+        preflight.require(client, tmp_path, [])
+    assert list(tmp_path.iterdir()) == []
 
 
 def nothing(block):
@@ -257,10 +268,8 @@ def greedy(block):
 def test_save__of_a_task_over_the_memory_limit_ends_with_an_error(client, tmp_path):
     data = da.ones(4, chunks=4).map_blocks(greedy, meta=np.empty(0))
     bad = xr.DataArray(data, name="x")
-    started = time.monotonic()
     with pytest.raises(ClusterError, match="want of memory"):
         fx.save(bad, tmp_path / "a.zarr")
-    assert time.monotonic() - started < 90
     client.wait_for_workers(2, timeout=60)
     fx.save(slow(0, 4), tmp_path / "good.zarr")
 

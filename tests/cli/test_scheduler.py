@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import dask
 import dask.array as da
@@ -19,7 +20,12 @@ from fhemb_xr.cluster import connected
 from fhemb_xr.errors import ClusterError
 
 pytestmark = pytest.mark.cluster
-QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+TESTS = Path(__file__).parents[2]  # the workers import the functions of this file from here
+QUIET = {
+    "stdout": subprocess.DEVNULL,
+    "stderr": subprocess.DEVNULL,
+    "env": {**os.environ, "PYTHONPATH": str(TESTS)},
+}
 
 
 @pytest.fixture

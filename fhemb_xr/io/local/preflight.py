@@ -18,6 +18,8 @@ NO_WORKERS_S = 60.0
 """Time without any worker after which work is given up; dask's own setting wins."""
 _WAIT_S = 3.0
 """Time that a share may take to show a new file to other machines."""
+_RESTART_S = 5.0
+"""Time that a worker may take to answer, or to leave the scheduler's list."""
 
 
 def require(client: Any, folder: Path | None, sources: list[Path]) -> None:
@@ -40,12 +42,31 @@ def require(client: Any, folder: Path | None, sources: list[Path]) -> None:
     """
     require_workers(client)
     with _token(folder) as token:
-        answers = client.run(
-            _question(), token, list(map(str, sources)), _WAIT_S, on_error="return"
-        )
+        answers = _answers(client, token, list(map(str, sources)))
     for worker, answer in sorted(answers.items()):
         if why := _fault(answer, folder):
             raise ClusterError(f"the worker {worker} {why}")
+
+
+def _answers(client: Any, token: tuple[str, str] | None, sources: list[str]) -> dict[str, Any]:
+    """What each worker answers.
+
+    A worker that ends while it is asked is no fault: a nanny starts its successor, which is
+    asked in its place.
+    """
+    answers: dict[str, Any] = {}
+    until = time.monotonic() + _RESTART_S
+    while True:
+        require_workers(client)
+        there = _workers(client)
+        answers = {worker: answers[worker] for worker in there if worker in answers}
+        asked = [worker for worker in there if not isinstance(answers.get(worker), dict)]
+        if not asked or time.monotonic() > until:
+            return answers
+        if answers:
+            time.sleep(0.1)  # one of them is ending, and its successor starts
+        question = _question(), token, sources, _WAIT_S
+        answers |= client.run(*question, workers=asked, on_error="return")
 
 
 def require_workers(client: Any) -> None:
@@ -96,8 +117,13 @@ def patience_s() -> float:
 
 
 def n_workers(client: Any) -> int:
-    """Workers that the scheduler knows now."""
-    return len(client.scheduler_info(n_workers=-1)["workers"])
+    """Number of workers that the scheduler knows now."""
+    return len(_workers(client))
+
+
+def _workers(client: Any) -> list[str]:
+    """Addresses of the workers that the scheduler knows now."""
+    return list(client.scheduler_info(n_workers=-1)["workers"])
 
 
 @contextlib.contextmanager
