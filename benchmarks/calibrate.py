@@ -1,15 +1,18 @@
 """How often each null calls independent people synchronous, and how often coupled ones.
 
 Prints the table of docs/nulls.md: families of series x nulls, each cell the share of pairs with
-p <= .05 and its Wilson interval; a cell that is said to hold must not lie above .05. Ends with
-1 if one does.
+p <= .05 and its Wilson interval. A cell that is said to hold must not lie above .05, over all
+seeds together and in each; ends with 1 if one does. ``--keep`` adds the cells to a JSON file,
+``--draw`` makes the picture of such a file and measures nothing.
 
     python benchmarks/calibrate.py [--runs 400] [--seeds 3] [--time 1000] [--nulls linear swap]
 """
 
 import argparse
+import json
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import xarray as xr
@@ -119,10 +122,18 @@ def _windows(values, seed):
     return _pair(out)[..., 1]  # one window: those of a run are not independent
 
 
-def _drawn(method):
+def _drawn(null, n=99, at_once=10):
+    """Runs stand beside each other as people, so that each is drawn by itself."""
+
     def p(values, seed):
-        x = _series(values[:, :2])
-        return _pair(fx.synchrony(x, "correlation", 99, method=method, seed=seed))
+        found = []
+        for first in range(0, len(values), at_once):
+            some = values[first : first + at_once, :2]
+            x = xr.DataArray(some.reshape(-1, some.shape[-1]), dims=("subject", "time"))
+            x = x.assign_attrs(sampling_rate=RATE)
+            out = fx.synchrony(x, "correlation", n, null=null, seed=seed + 1000 * first)
+            found += np.diagonal(out["p"].values, 1)[::2].tolist()
+        return np.array(found)
 
     return p
 
@@ -143,13 +154,14 @@ NULLS = {  # what is asked, and for which families it is said to hold
     "circular": (_exact("circular"), STATIONARY),
     "circular, detrended": (_exact("circular", flat=True), STATIONARY | LINES),
     "phase": (_drawn("phase"), STATIONARY - {"1/f", "gaps, AR(.95)"}),
-    "iaaft": (_drawn("iaaft"), {"white", "band .1-.4 Hz"}),
+    "iaaft": (_drawn("iaaft", 39), {"white", "AR(.95)", "band .1-.4 Hz"}),
+    "block": (_drawn("block"), set()),
     "linear": (_exact("linear"), DRIFTING),
     "linear, drawn": (_drawn("linear"), DRIFTING),
     "linear, windows": (_windows, DRIFTING),
     "linear, leave one out": (_alone, DRIFTING - {"shared drift"}),
     "swap": (_swap, DRIFTING | {"shared stimulus"}),
-}  # fmt: skip
+}
 
 
 def cell(family, null, runs, n_time, seed, coupling=0.0):
@@ -166,9 +178,73 @@ def cell(family, null, runs, n_time, seed, coupling=0.0):
         return int((NULLS[null][0](values, seed) <= ALPHA).sum())
 
 
-def holds(hits, n):
+def holds(hits, n, z=2.576):
     """Whether Wilson's interval reaches down to alpha."""
-    return wilson(hits / n, n, 2.576)[0] <= ALPHA
+    return wilson(hits / n, n, z)[0] <= ALPHA
+
+
+def measured(family, null, runs, seeds, n_time):
+    """Share of a cell with its interval, and whether each seed holds too."""
+    hits = [cell(family, null, runs, n_time, s) for s in range(seeds)]
+    n = runs * seeds
+    low, high = wilson(sum(hits) / n, n, 1.96)
+    fits = holds(sum(hits), n) and all(holds(h, runs, 3.29) for h in hits)
+    return {"share": sum(hits) / n, "low": low, "high": high, "n": n, "fits": fits}
+
+
+def table(nulls, families, given):
+    """Print the false positives; give the cells."""
+    print("| series |", " | ".join(nulls), "|\n" + "|---" * (1 + len(nulls)) + "|")
+    cells = {}
+    for family in families:
+        row = []
+        for null in nulls:
+            found = measured(family, null, given.runs, given.seeds, given.time)
+            found["said"] = family in NULLS[null][1]
+            cells[f"{family} / {null}"] = found
+            text = "{share:.3f} [{low:.3f}, {high:.3f}]".format(**found).replace("0.", ".")
+            row.append(text if found["said"] else f"*{text}*")
+        print(f"| {family} |", " | ".join(row), "|", flush=True)
+    return cells
+
+
+def power(nulls, given):
+    """Print how often each null finds a coupling."""
+    print("\nPower, a shared AR(.95) course of .7 standard deviations:\n")
+    for family in ("white", "AR(.95)", "random walk", "own drifts"):
+        found = [
+            cell(family, null, given.runs, given.time, 0, 0.7) / given.runs for null in nulls
+        ]
+        print(f"| {family} |", " | ".join(f"{v:.2f}" for v in found), "|", flush=True)
+
+
+def drawn(file):
+    """The picture of the cells in ``file``, beside it: a panel for each null."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    cells = json.loads(file.read_text())
+    nulls = [n for n in NULLS if any(key.endswith(f" / {n}") for key in cells)]
+    figure, axes = pyplot.subplots(1, len(nulls), sharey=True, figsize=(1.3 * len(nulls), 3.4))
+    rows = {family: -i for i, family in enumerate(FAMILIES)}
+    for axis, null in zip(np.atleast_1d(axes), nulls, strict=True):
+        axis.axvline(np.sqrt(ALPHA), color="#8c8c8c", linewidth=0.8)
+        for family, row in rows.items():
+            if (found := cells.get(f"{family} / {null}")) is None:
+                continue
+            colour = "#0072b2" if found["said"] else "#d55e00"
+            ends = np.sqrt([found["low"], found["high"]])
+            axis.plot(ends, [row, row], color=colour, linewidth=1.2)
+            axis.plot(np.sqrt(found["share"]), row, "o", color=colour, markersize=3.5)
+        axis.set_title(null.replace(", ", ",\n"), fontsize=8)
+        axis.set_xlim(0, 1.02)
+        axis.set_xticks(np.sqrt([0, 0.05, 0.25, 1]), ["0", ".05", ".25", "1"], fontsize=7)
+        axis.spines[["top", "right"]].set_visible(False)
+    np.atleast_1d(axes)[0].set_yticks(list(rows.values()), list(rows), fontsize=7)
+    figure.supxlabel("Share of independent pairs that are called synchronous", fontsize=8)
+    figure.savefig(file.with_suffix(".png"), dpi=160, bbox_inches="tight")
 
 
 def main():
@@ -177,29 +253,18 @@ def main():
     ask.add_argument("--seeds", type=int, default=3)
     ask.add_argument("--time", type=int, default=1000)
     ask.add_argument("--nulls", nargs="+", default=list(NULLS), choices=list(NULLS))
+    ask.add_argument("--families", nargs="+", default=list(FAMILIES), choices=list(FAMILIES))
+    ask.add_argument("--keep", type=Path)
+    ask.add_argument("--draw", type=Path)
     given = ask.parse_args()
-    nulls = {name: NULLS[name] for name in given.nulls}
-    wrong = []
-    print("| series |", " | ".join(nulls), "|\n" + "|---" * (1 + len(nulls)) + "|")
-    for family in FAMILIES:
-        row = []
-        for null, (_, families) in nulls.items():
-            n = given.runs * given.seeds
-            hits = sum(
-                cell(family, null, given.runs, given.time, s) for s in range(given.seeds)
-            )
-            low, high = wilson(hits / n, n, 1.96)
-            said = family in families
-            wrong += [(family, null)] if said and not holds(hits, n) else []
-            text = f"{hits / n:.3f} [{low:.3f}, {high:.3f}]".replace("0.", ".")
-            row.append(text if said else f"*{text}*")
-        print(f"| {family} |", " | ".join(row), "|", flush=True)
-    print("\nPower, a shared AR(.95) course of .7 standard deviations:\n")
-    for family in ("white", "AR(.95)", "random walk", "own drifts"):
-        found = [
-            cell(family, null, given.runs, given.time, 0, 0.7) / given.runs for null in nulls
-        ]
-        print(f"| {family} |", " | ".join(f"{v:.2f}" for v in found), "|", flush=True)
+    if given.draw:
+        return drawn(given.draw)
+    cells = table(given.nulls, given.families, given)
+    power(given.nulls, given)
+    if given.keep:
+        before = json.loads(given.keep.read_text()) if given.keep.exists() else {}
+        given.keep.write_text(json.dumps(before | cells, indent=1) + "\n")
+    wrong = [key for key, found in cells.items() if found["said"] and not found["fits"]]
     print("\nabove .05 though said to hold:", wrong or "none")
     return bool(wrong)
 

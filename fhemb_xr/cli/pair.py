@@ -97,6 +97,7 @@ def evaluate(
 
         ds, hearts = _opened(recording, trace)
         how = _method(runs, run, blind)
+        known = _known(ds, how.get("model"))
         rate = ds.get("heart_rate")
         frames = round(shift * fx.schema.sampling_rate(ds))
         with workers_of(0, "", scheduler):
@@ -109,10 +110,23 @@ def evaluate(
         shifted = fx.pairing_accuracy(late, n_trials=trials)
         found[f"own trace shifted by {shift:g} s"] = _figures(shifted.isel(difference=0))
         if as_json:
-            say(accuracy=found, chance=0.5, synthetic=bool(ds.attrs.get("synthetic", 0)))
+            synthetic = bool(ds.attrs.get("synthetic", 0))
+            say(accuracy=found, chance=0.5, synthetic=synthetic, **known)
         else:
             synthetic = " of synthetic faces" if ds.attrs.get("synthetic") else ""
-            say(**{f"{k}{synthetic}": _sentence(v) for k, v in found.items()}, chance=0.5)
+            lines = {f"{k}{synthetic}": _sentence(v) for k, v in found.items()}
+            say(**lines, chance=0.5, **known)
+
+
+def _known(ds: Any, model: Any) -> dict[str, str]:
+    """What must be said where the run has learnt from this very recording."""
+    from fhemb_xr.io.provenance import UUID
+
+    if model is None or UUID not in ds.attrs:
+        return {}
+    if model.attrs.get("trained_on") != ds.attrs[UUID]:
+        return {}
+    return {"trained_on": "this very recording: the accuracy is that of people already known"}
 
 
 def _opened(recording: Path, trace: Path | None) -> tuple[Any, Any]:

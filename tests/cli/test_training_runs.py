@@ -82,6 +82,9 @@ def test_commands__train_predict_evaluate(folder):
     assert found["synthetic"] is True
     assert found["accuracy"]["all"]["accuracy"] > 0.8
     assert {"third person's trace", "own trace shifted by 5 s"} < set(found["accuracy"])
+    assert "trained_on" not in found
+    done = fhemb("evaluate", folder / "known.zarr", "--trials", 20, *where)
+    assert "already known" in json.loads(done.stdout)["trained_on"]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,19 @@ def pearson(a: F64, b: F64) -> F64:
 
 def matrix(moving: F64, still: F64) -> F64:
     """Correlation of all with all: ``(s, t), (r, t) -> (r, s)``."""
-    return np.array([pearson(moving, np.broadcast_to(row, moving.shape)) for row in still])
+    if not (np.isfinite(moving).all() and np.isfinite(still).all()):
+        return np.array([pearson(moving, np.broadcast_to(row, moving.shape)) for row in still])
+    units = [_unit(np.ascontiguousarray(x, dtype=np.float64)) for x in (still, moving)]
+    r = np.einsum("rt,st->rs", *units)  # not by BLAS, whose sums depend on its threads
+    return np.asarray(np.clip(r, -1, 1))
+
+
+def _unit(x: F64) -> F64:
+    """Centred series of length one, NaN where nothing moves: ``(s, t) -> (s, t)``."""
+    d = centred(x)
+    still = flat(x, d, np.ones(x.shape, bool))
+    norm = np.sqrt((d * d).sum(axis=-1))
+    return np.asarray(d / np.where(still, np.nan, norm)[:, None])
 
 
 def isc(x: F64, *, how: str) -> F64:

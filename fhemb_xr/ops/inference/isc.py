@@ -214,7 +214,7 @@ def _warn(
         size = 2 * margin + 1
     else:
         size = x.sizes[schema.TIME] if null == "circular" else int(n or 0) + 1
-    warn_unreachable(size, tests, alpha, _FEWER, stacklevel=3)
+    warn_unreachable(size, tests, alpha, _FEWER)
 
 
 def _named(out: xr.Dataset, x: xr.DataArray, dim: Hashable, how: str) -> xr.Dataset:

@@ -1,7 +1,6 @@
 """p-values of statistics and their surrogates, as labelled results."""
 
 import math
-import warnings
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget
+from fhemb_xr.errors import warn
 from fhemb_xr.kernels.inference import p_values as kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.typing import F64
@@ -117,7 +117,7 @@ def bonferroni(p: xr.DataArray) -> xr.DataArray:
     return (p * p.notnull().sum()).clip(max=1.0)
 
 
-def warn_unreachable(n: int, tests: int, alpha: float, cure: str, stacklevel: int) -> None:
+def warn_unreachable(n: int, tests: int, alpha: float, cure: str) -> None:
     """Warn if one true effect among all tests can never be found after the correction.
 
     ``n`` is the number of values of the null, the observed among them: the smallest p is
@@ -131,11 +131,9 @@ def warn_unreachable(n: int, tests: int, alpha: float, cure: str, stacklevel: in
         which = f"no p_fdr can be {alpha:g} or less"
     else:
         which = f"p_fdr is {alpha:g} or less only where {together} tests reach it together"
-    warnings.warn(
+    warn(
         f"the smallest p is 1/{n}, and {tests} are tested: {which}; one alone needs a null of "
-        f"{needed} values: {cure}",
-        UserWarning,
-        stacklevel=stacklevel + 1,
+        f"{needed} values: {cure}"
     )
 
 

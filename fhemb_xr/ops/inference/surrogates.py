@@ -110,7 +110,7 @@ def surrogates(
     if method == "swap":
         raise ValueError(
             "method 'swap' makes no copy of a series, it takes those of other people: found "
-            "'swap' for surrogates, ask fx.isc(null='swap') or fx.synchrony(method='swap')"
+            "'swap' for surrogates, ask fx.isc(null='swap') or fx.synchrony(null='swap')"
         )
     require_null(method, tuple(nulls.KINDS), block_s=block_s, level=level, margin_s=margin_s)
     schema.require_dims(x, schema.TIME, *([] if dim is None else [dim]))

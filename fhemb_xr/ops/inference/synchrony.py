@@ -1,6 +1,5 @@
 """Whether people move together by more than chance."""
 
-import warnings
 from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr.clock import Clock
+from fhemb_xr.errors import warn
 from fhemb_xr.kernels.inference import p_values as kernel
 from fhemb_xr.kernels.inference import strangers
 from fhemb_xr.kernels.inference import surrogates as copies
@@ -38,7 +38,8 @@ def synchrony(
     statistic: Statistic,
     n: int | None = None,
     *,
-    method: str = "linear",
+    null: str | None = None,
+    method: str | None = None,
     block_s: float | None = None,
     level: int | None = None,
     margin_s: float | None = None,
@@ -62,11 +63,13 @@ def synchrony(
         such as ``replicate``.
     n
         Number of :func:`surrogates` that make the null; by default 200. ``"swap"`` has none.
-    method
-        The null. ``"linear"`` holds for people who drift, and what is tested is then the middle
+    null
+        ``"linear"`` (default) holds for people who drift, and what is tested is then the middle
         of the series, without the two margins. ``"circular"``, ``"phase"`` and ``"iaaft"`` hold
         for stationary series only. ``"swap"`` puts strangers in place of a partner (see
         ``across``) and holds for a shared stimulus. ``"block"`` warns: it is not a null.
+    method
+        Older name of ``null``.
     block_s, level, margin_s, seed, dim
         As in :func:`surrogates`.
     across
@@ -131,6 +134,7 @@ def synchrony(
     [[False, True, False], [True, False, False], [False, False, False]]
     """
     _check_share(alpha)
+    method = _null(null, method)
     nulls.require_null(
         method, ("swap", *copies.KINDS), block_s=block_s, level=level, margin_s=margin_s,
         across=across,
@@ -138,7 +142,13 @@ def synchrony(
     among("tail", _usual_tail(statistic, parameters) if tail is None else tail, kernel.TAILS)
     tail = _usual_tail(statistic, parameters) if tail is None else tail
     name = statistic if isinstance(statistic, str) else getattr(statistic, "__name__", "")
-    attrs = {"statistic": name, "surrogate": method, "tail": tail, "alpha": alpha}
+    attrs = {
+        "statistic": name,
+        "null": method,
+        "surrogate": method,
+        "tail": tail,
+        "alpha": alpha,
+    }
     if method == "swap":
         if n is not None or extrapolate:
             raise ValueError(
@@ -153,21 +163,31 @@ def synchrony(
             f"extrapolate needs {kernel.LEAST} surrogates or more, found n={n}: take more"
         )
     if method == "block":
-        warnings.warn(_no_null(x, block_s, level), UserWarning, stacklevel=2)
+        warn(_no_null(x, block_s, level))
     drawn: dict[str, Any] = {"method": method, "block_s": block_s, "level": level}
     drawn |= {"margin_s": margin_s, "seed": seed, "dim": dim}
     margin = nulls.margin_of(x, margin_s) if method == "linear" else 0
     function, with_copies = _statistic(statistic, dim, parameters)
     still = nulls.middle(x, margin) if margin else x
-    observed, null = function(still), with_copies(still, surrogates(x, n, **drawn))
-    if REPLICATE not in null.dims:
-        raise ValueError(f"the statistic has lost 'replicate': it has left {null.dims}")
-    observed, null = (_without_self(a, dim) for a in (observed, null))
+    observed, chance = function(still), with_copies(still, surrogates(x, n, **drawn))
+    if REPLICATE not in chance.dims:
+        raise ValueError(f"the statistic has lost 'replicate': it has left {chance.dims}")
+    observed, chance = (_without_self(a, dim) for a in (observed, chance))
     if not extrapolate:
         cure = "take n as large, read p_fwer, or extrapolate=True"
-        warn_unreachable(n + 1, _tests(observed, statistic, dim), alpha, cure, stacklevel=2)
-    out = compared(observed, null, REPLICATE, tail=tail, alpha=alpha, extrapolate=extrapolate)
+        warn_unreachable(n + 1, _tests(observed, statistic, dim), alpha, cure)
+    out = compared(observed, chance, REPLICATE, tail=tail, alpha=alpha, extrapolate=extrapolate)
     return out.assign_attrs({**attrs, "n": n, "seed": seed})
+
+
+def _null(null: str | None, method: str | None) -> str:
+    """The null by either of its names."""
+    if null is not None and method is not None and null != method:
+        raise ValueError(
+            f"null and method are two names of one option, found null={null!r} and "
+            f"method={method!r}: give null alone"
+        )
+    return null or method or "linear"
 
 
 def _no_null(x: xr.DataArray, block_s: float | None, level: int | None) -> str:
@@ -177,7 +197,7 @@ def _no_null(x: xr.DataArray, block_s: float | None, level: int | None) -> str:
     return (
         "blocks laid end to end are for intervals, not a null of coupling: blocks of "
         f"{length:g} s keep p-values right only for series whose correlation time is below "
-        f"{length / 20:g} s; take method='linear'"
+        f"{length / 20:g} s; take null='linear'"
     )
 
 
@@ -281,7 +301,7 @@ def _exchanged(
     if across in x.dims:
         tests //= x.sizes[across]
     cure = "take more groups, or read fewer pairs"
-    warn_unreachable(int(alone.min()) + 1, tests, alpha, cure, stacklevel=3)
+    warn_unreachable(int(alone.min()) + 1, tests, alpha, cure)
     return _results(observed, parts, bonferroni(parts[0]))
 
 

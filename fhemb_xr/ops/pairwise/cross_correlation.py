@@ -1,13 +1,13 @@
 """How alike two series are in time, at every lag."""
 
 import json
-import warnings
 
 import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock, number_of_seconds, require_same
+from fhemb_xr.errors import warn
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.typing import F64, Ints
 
@@ -89,7 +89,7 @@ def lagged_correlation(
     rate = _common_clock(a, b)
     window, step, max_lag = _in_samples(a, rate, window_s, step_s, max_lag_s)
     if max_lag and any(is_decimated(x) for x in (a, b)):
-        warnings.warn(SHIFTY, UserWarning, stacklevel=2)
+        warn(SHIFTY)
     starts = np.arange(0, a.sizes[schema.TIME] - window + 1, step)
     lags = np.arange(-max_lag, max_lag + 1)
     n_bytes = 8 * starts.size * lags.size

@@ -1,6 +1,5 @@
 """Who is like whom: a matrix of relations between all pairs of series."""
 
-import warnings
 from collections.abc import Hashable
 from functools import partial
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr.clock import Clock
+from fhemb_xr.errors import warn
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.checks import among, require_choice
 from fhemb_xr.ops.pairwise.cross_correlation import SHIFTY, is_decimated
@@ -142,7 +142,7 @@ def pairwise(
     if metric == _LAGGED:
         options["max_lag"] = _in_samples(options.pop("max_lag_s"), x, metric)
     if metric == _LAGGED and max_lag_s and any(map(is_decimated, (x, other))):
-        warnings.warn(SHIFTY, UserWarning, stacklevel=2)
+        warn(SHIFTY)
     left = arranged(x, dim)
     right = left if other is None else arranged(other, dim)
     if other is not None:

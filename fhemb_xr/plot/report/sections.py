@@ -243,7 +243,7 @@ def _with_null(pair: xr.DataArray, **how: float) -> tuple[xr.DataArray, xr.Datas
 
     with warnings.catch_warnings():  # the band is drawn, no p-value that could be too coarse
         warnings.filterwarnings("ignore", "the smallest p", UserWarning)
-        null = synchrony.synchrony(pair, of_two, SHIFTS, method="circular", seed=0, tail="both")
+        null = synchrony.synchrony(pair, of_two, SHIFTS, null="circular", seed=0, tail="both")
     return of_two(pair), null[["null_low", "null_high"]]
 
 

@@ -557,6 +557,50 @@ def test_synchrony__is_a_loop_over_surrogates(statistic, method):
     np.testing.assert_allclose(out["null_low"].values[there], low[there], rtol=1e-9, atol=1e-12)
 
 
+def test_synchrony__takes_its_null_by_one_word_and_by_the_older_one():
+    x = audience(n=3, n_features=1).isel(feature=0)
+    by_null = synchrony(x, "correlation", 9, null="circular", seed=0)
+    by_method = synchrony(x, "correlation", 9, method="circular", seed=0)
+    xr.testing.assert_identical(by_null, by_method)
+    assert by_null.attrs["null"] == "circular"
+    default, named = (
+        synchrony(x, "correlation", 9, seed=0, **given) for given in ({}, {"null": "linear"})
+    )
+    xr.testing.assert_identical(default, named)
+    with pytest.raises(ValueError, match="two names of one option"):
+        synchrony(x, "correlation", 9, null="linear", method="phase", seed=0)
+
+
+def test_matrix__of_whole_series_is_that_of_series_with_gaps_and_of_numpy():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(5, 40)) + 30, rng.normal(size=(3, 40))
+    y[1] = 30.7
+    found = shifts.matrix(x, y)
+    expected = np.corrcoef(np.concatenate([y[[0, 2]], x]))[:2, 2:]
+    np.testing.assert_allclose(found[[0, 2]], expected, rtol=1e-12)
+    assert np.isnan(found[1]).all()
+    each = np.array([shifts.pearson(x, np.broadcast_to(row, x.shape)) for row in y])
+    np.testing.assert_allclose(found, each, rtol=1e-12, atol=1e-14)
+
+
+def test_warnings__are_said_once_a_call_at_the_line_of_the_user():
+    x = audience(n=6, n_features=1).isel(feature=0).assign_coords(row=("subject", [0, 1] * 3))
+    calls = (
+        lambda: fx.synchrony(x, "correlation", 9, seed=0),
+        lambda: x.fhemb.isc(null="linear", how="pairwise"),
+        lambda: fx.synchrony(x, "isc", null="swap", across="row"),
+        lambda: fx.synchrony(x, "correlation", null="swap", across="row"),
+        lambda: fx.isc(x, null="swap", across="row"),
+        lambda: fx.isc(x, null="phase", seed=0, n=9),
+    )
+    for call in calls:
+        with pytest.warns(UserWarning, match="the smallest p") as told:
+            call()
+        assert [w.filename for w in told] == [__file__], call
+    enough = {"how": "leave_one_out", "null": "circular"}
+    fx.isc(x.isel(subject=slice(3)), **enough)  # 3 tests, 60 shifts: no warning
+
+
 def test_synchrony__finds_who_shares_a_course_and_nobody_else():
     x = audience(n=6, n_time=200, n_features=2, shared=2.0)
     out = synchrony(x.chunk(subject=2), "isc", 99, seed=0).compute()
