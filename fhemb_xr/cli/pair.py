@@ -110,15 +110,15 @@ def evaluate(
         shifted = fx.pairing_accuracy(late, n_trials=trials)
         found[f"own trace shifted by {shift:g} s"] = _figures(shifted.isel(difference=0))
         if as_json:
-            synthetic = bool(ds.attrs.get("synthetic", 0))
-            say(accuracy=found, chance=0.5, synthetic=synthetic, **known)
+            known |= {"synthetic": bool(ds.attrs.get("synthetic", 0))}
+            say(accuracy=found, chance=0.5, **known)
         else:
             synthetic = " of synthetic faces" if ds.attrs.get("synthetic") else ""
             lines = {f"{k}{synthetic}": _sentence(v) for k, v in found.items()}
             say(**lines, chance=0.5, **known)
 
 
-def _known(ds: Any, model: Any) -> dict[str, str]:
+def _known(ds: Any, model: Any) -> dict[str, Any]:
     """What must be said where the run has learnt from this very recording."""
     from fhemb_xr.io.provenance import UUID
 
