@@ -142,7 +142,8 @@ def synchrony(
     among("tail", _usual_tail(statistic, parameters) if tail is None else tail, kernel.TAILS)
     tail = _usual_tail(statistic, parameters) if tail is None else tail
     name = statistic if isinstance(statistic, str) else getattr(statistic, "__name__", "")
-    attrs = dict(statistic=name, null=method, surrogate=method, tail=tail, alpha=alpha)
+    attrs: dict[str, Any] = {"statistic": name, "null": method, "surrogate": method}
+    attrs.update(tail=tail, alpha=alpha)
     if method == "swap":
         if n is not None or extrapolate:
             raise ValueError(
