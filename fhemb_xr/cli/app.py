@@ -45,6 +45,13 @@ def embed(
     transform: Annotated[
         str, typer.Option(help="dwt, or modwt: bands of people compared in time.")
     ] = "dwt",
+    entropy_range: Annotated[
+        str | None,
+        typer.Option(help="Of the bins of entropy, low:high [°C]; else each frame's."),
+    ] = None,
+    entropy_correction: Annotated[
+        str, typer.Option(help="Of entropy's bias: none, miller_madow, grassberger.")
+    ] = "none",
     seconds: Annotated[
         str | None, typer.Option(help="Part of the recording, start:stop [s].")
     ] = None,
@@ -59,7 +66,9 @@ def embed(
         import fhemb_xr as fx
 
         ds = fx.select(
-            fx.open_recording(recording), subjects=_ids(subjects), seconds=_interval(seconds)
+            fx.open_recording(recording),
+            subjects=_ids(subjects),
+            seconds=_pair(_SECONDS, seconds),
         )
         emb = fx.embed(
             ds,
@@ -69,6 +78,8 @@ def embed(
             level=level,
             bands=None if wavelet == "none" else _bands(bands),
             transform=transform,
+            entropy_range=_pair("entropy-range is low:high, such as 28:38", entropy_range),
+            entropy_correction=entropy_correction,
         )
         with stores.workers_of(workers, memory, scheduler) as at, _progress("Embedding", at):
             fx.save(emb, out, mode="w" if overwrite else "w-")
@@ -260,14 +271,17 @@ def _bands(text: str) -> Any:
         ) from None
 
 
-def _interval(text: str | None) -> tuple[float, float] | None:
+_SECONDS = "seconds are start:stop, such as 400:440"
+
+
+def _pair(rule: str, text: str | None) -> tuple[float, float] | None:
     """``'400:440'`` → ``(400.0, 440.0)``."""
     if text is None:
         return None
     try:
         start, stop = (float(t) for t in text.split(":"))
     except ValueError:
-        raise ValueError(f"seconds are start:stop, such as 400:440, found {text!r}") from None
+        raise ValueError(f"{rule}, found {text!r}") from None
     return start, stop
 
 

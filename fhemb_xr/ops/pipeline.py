@@ -34,6 +34,8 @@ def embed(
     bins: str | int | Sequence[float] = "sturges",
     density: bool = True,
     entropy_bins: int = 30,
+    entropy_range: Sequence[float] | None = None,
+    entropy_correction: str = "none",
 ) -> xr.DataArray:
     """Features of every face in every frame, as one lazy array.
 
@@ -56,7 +58,7 @@ def embed(
     wavelet, level, bands, mode, transform
         See :func:`wavelet_filter`. ``wavelet=None``: unfiltered features. ``bands=None``: all
         bands.
-    bins, density, entropy_bins
+    bins, density, entropy_bins, entropy_range, entropy_correction
         See :func:`features`.
 
     Returns
@@ -99,6 +101,8 @@ def embed(
         bins=bins,
         density=density,
         entropy_bins=entropy_bins,
+        entropy_range=entropy_range,
+        entropy_correction=entropy_correction,
         pca=basis,
     )
     if wavelet is not None:
@@ -116,6 +120,7 @@ def embed(
         bins=bins,
         density=density,
         entropy_bins=entropy_bins,
+        **_of_entropy(entropy_range, entropy_correction),
     )
     return out.rename(schema.EMBEDDING)
 
@@ -199,6 +204,12 @@ def _basis(
         return asked, "given"
     options = {"n_components": max(numbers) + 1, **(asked or {})}
     return eigenfaces.pca(heat, **{"threshold": threshold, **options}), options
+
+
+def _of_entropy(span: Sequence[float] | None, correction: str) -> dict[str, Any]:
+    """Settings that old code does not know, only where they are used: it reads the others."""
+    out: dict[str, Any] = {} if span is None else {"entropy_range": list(span)}
+    return out if correction == "none" else {**out, "entropy_correction": correction}
 
 
 def _spec(**settings: Any) -> str:

@@ -57,6 +57,19 @@ def test_embed__saves_what_the_function_gives(stores):
     np.testing.assert_array_equal(emb, expected)
 
 
+def test_embed__takes_the_range_and_the_correction_of_entropy(stores):
+    folder, _, _ = stores
+    asked = ["-f", "entropy", "--entropy-range", "28:36", "--entropy-correction", "grassberger"]
+    out = folder / "entropy.zarr"
+    done = fhemb("embed", folder / "don.zarr", out, *asked, "--wavelet", "none")
+    assert done.returncode == 0, done.stderr
+    options = {"entropy_range": (28, 36), "entropy_correction": "grassberger"}
+    expected = fx.embed(fx.open_recording(folder / "don.zarr"), ["entropy"], **options)
+    np.testing.assert_array_equal(fx.open_embedding(out), expected)
+    wrong = fhemb("embed", folder / "don.zarr", out, "--entropy-range", "28-36")
+    assert "entropy-range is low:high" in wrong.stderr
+
+
 def test_similarity__saves_relation_and_groups(stores):
     folder, _, done = stores
     assert done.returncode == 0, done.stderr

@@ -4,6 +4,12 @@ A frame's visible pixels (finite, not below the threshold) are gathered once; wh
 is computed from them while they are in the cache, and nothing else. Nothing is sorted whole:
 pixels are put into fine buckets, once; for percentiles the few buckets with a wanted rank are
 sorted, and for histograms and entropy only the buckets with an edge are looked into.
+
+References
+----------
+Miller (1955), Note on the bias of information estimates, in Information Theory in Psychology.
+Grassberger (2003), Entropy estimates from insufficient samplings,
+doi:10.48550/arXiv.physics/0307138.
 """
 
 from typing import Any
@@ -31,6 +37,9 @@ def features(
     density: bool,
     entropy_bins: int,
     cell: int,
+    entropy_low: float = np.nan,
+    entropy_high: float = np.nan,
+    entropy_correction: int = 0,
 ) -> NDArray[Any]:
     """Features of frames: ``(t, y, x), (edge) -> (t, feature)``.
 
@@ -38,13 +47,16 @@ def features(
     ``PERCENTILE`` with its percentage, ``HEIGHT`` with the number of its bin, ``CELL`` with the
     number of its cell of ``cell`` × ``cell`` pixels. NaN edges at the end are not edges.
     Frames without a visible pixel are NaN. float32 in, float32 out, float64 in between.
+    Entropy is over equal bins from ``entropy_low`` to ``entropy_high``, each frame's own range
+    where these are NaN; its correction is 0 (none), 1 (Miller and Madow), or 2 (Grassberger).
 
     Peak memory: 12 bytes per pixel of one frame (float64: 20) and 32 KiB beside the result.
     """
     out = np.full((x.shape[0], kinds.size), np.nan, x.dtype)
     n_edges = int(np.isfinite(edges).sum())
     limit = visible.limit(threshold, x.dtype)
-    _features(x, edges[:n_edges], kinds, arguments, limit, density, entropy_bins, cell, out)
+    entropy = (entropy_bins, float(entropy_low), float(entropy_high), int(entropy_correction))
+    _features(x, edges[:n_edges], kinds, arguments, limit, density, entropy, cell, out)
     return out
 
 
@@ -103,19 +115,39 @@ def _heights(n, low, high, scale, where, ordered, edges, density, out):
 
 
 @kernel
-def _entropy(n, low, high, scale, where, ordered, bins):
-    """Shannon entropy in nats over equal bins from ``low`` to ``high``."""
-    if not high > low:
-        return 0.0
-    step = (high - low) / bins
-    total, before = 0.0, 0
+def _entropy(n, low, high, scale, where, ordered, how):
+    """Shannon entropy in nats over equal bins; values outside the range are left out."""
+    bins, first, last, correction = how
+    if np.isnan(first):
+        first, last = low, high
+        if not last > first:
+            return 0.0
+    step = (last - first) / bins
+    before = _below(first, False, n, low, high, scale, where, ordered)
+    inside = _below(last, True, n, low, high, scale, where, ordered) - before
+    if inside == 0:
+        return np.nan
+    total, occupied = 0.0, 0
     for i in range(1, bins + 1):
-        edge = low + i * step if i < bins else high
+        edge = first + i * step if i < bins else last
         now = _below(edge, i == bins, n, low, high, scale, where, ordered)
         if now > before:
-            share = (now - before) / n
-            total -= share * np.log(share)
+            share = (now - before) / inside
+            occupied += 1
+            logarithm = np.log(share)
+            if correction == 2:
+                logarithm = _grassberger(now - before) - np.log(inside)
+            total -= share * logarithm
         before = now
+    return total + (occupied - 1) / (2 * inside) if correction == 1 else total
+
+
+@kernel
+def _grassberger(n):
+    """What stands for the logarithm of a count: G(n) of Grassberger (2003), equation 35."""
+    total = -0.5772156649015329 - np.log(2.0)  # Euler's constant
+    for j in range(n // 2):
+        total += 2.0 / (2 * j + 1)
     return total
 
 
@@ -200,7 +232,7 @@ def _cells(frame, limit, cell, columns, sums, counts):
 
 @kernel
 def _features(  # noqa: C901  (one loop over a frame's pixels: that is its point)
-    x, edges, kinds, arguments, limit, density, entropy_bins, cell, out
+    x, edges, kinds, arguments, limit, density, entropy_how, cell, out
 ):
     size = x.shape[1] * x.shape[2]
     v, ordered = np.empty(size, x.dtype), np.empty(size, x.dtype)
@@ -239,7 +271,7 @@ def _features(  # noqa: C901  (one loop over a frame's pixels: that is its point
         if ranks:
             statistics[5] = _percentile(50.0, n, counts, where, ordered)
         if entropy:
-            statistics[8] = _entropy(n, low, high, scale, where, ordered, entropy_bins)
+            statistics[8] = _entropy(n, low, high, scale, where, ordered, entropy_how)
         if heights:
             _heights(n, low, high, scale, where, ordered, edges, density, bins)
         if cells:

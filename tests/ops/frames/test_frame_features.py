@@ -246,3 +246,70 @@ def test_errors__say_what_is_allowed():
         fx.features(heat, ["bh0"], bins=[3.0, 2.0])
     with pytest.raises(SchemaError, match=r"\['y'\] missing"):
         fx.features(heat.isel(y=0), ["mean"])
+
+
+def grassberger(counts):
+    """By the digamma form of Grassberger (2003), independent of the kernel's sum."""
+    n = counts.astype("f8")
+    digamma = scipy.special.digamma
+    g = digamma(n) + (-1) ** n * (digamma((n + 1) / 2) - digamma(n / 2)) / 2
+    return np.log(n.sum()) - (n * g).sum() / n.sum()
+
+
+def entropy_by_hand(v, bins, span, correction):
+    counts = np.histogram(v, bins, span)[0]
+    counts = counts[counts > 0]
+    if not counts.size:
+        return np.nan
+    if correction == "grassberger":
+        return grassberger(counts)
+    more = (counts.size - 1) / 2 / counts.sum() if correction == "miller_madow" else 0
+    return scipy.stats.entropy(counts) + more
+
+
+@pytest.mark.parametrize("correction", ["none", "miller_madow", "grassberger"])
+@pytest.mark.parametrize("span", [None, (31.0, 34.5), (20.0, 50.0), (33.0, 33.5)])
+def test_entropy__matches_numpy_and_scipy_in_any_range(span, correction):
+    heat = frames(dtype="f8")
+    options = {"entropy_range": span, "entropy_correction": correction, "entropy_bins": 12}
+    out = fx.features(heat.chunk(time=7), "entropy", **options)
+    for where in np.ndindex(2, 1, 30):
+        v = heat.values[where]
+        v = v[np.isfinite(v)]
+        if span is None and (not v.size or not np.ptp(v)):
+            continue
+        expected = entropy_by_hand(v, 12, span, correction)
+        np.testing.assert_allclose(out.values[where], expected, rtol=1e-10, atol=1e-10)
+    assert np.isnan(out.values[0, 0, 3]).all()
+
+
+def test_entropy__of_a_fixed_range_does_not_depend_on_the_number_of_pixels():
+    rng = np.random.default_rng(0)
+    means = {}
+    for n in (25, 900):
+        x = xr.DataArray(rng.normal(33, 1, (200, n, 1)), dims=("time", "y", "x"))
+        own = fx.features(x, "entropy")
+        fixed = fx.features(
+            x, "entropy", entropy_range=(28, 38), entropy_correction="Grassberger"
+        )
+        means[n] = float(own.mean()), float(fixed.mean())
+    (own_few, few), (own_many, many) = means.values()
+    assert abs(own_few - own_many) > 0.2
+    assert abs(few - many) < 0.06
+    assert abs(many - 2.522) < 0.01  # of the normal distribution in these 30 bins
+
+
+def test_entropy__options_are_kept_in_the_specification_and_refused_where_unused():
+    ds = fx.testing.audience(n_subjects=2, seconds=1)
+    options = {"entropy_range": np.array([28.0, 36]), "entropy_correction": "miller_madow"}
+    emb = fx.embed(ds, ["entropy", "mean"], **options)
+    xr.testing.assert_identical(fx.replay(emb.attrs["fhemb_spec"], ds), emb)
+    assert "entropy_range" not in fx.embed(ds, ["entropy"]).attrs["fhemb_spec"]
+    assert not np.allclose(emb.sel(feature="entropy"), fx.embed(ds, ["entropy"])[..., 0])
+    with pytest.raises(ValueError, match="of the feature 'entropy'"):
+        fx.embed(ds, ["mean"], entropy_range=(28, 36))
+    for wrong in ((36, 28), (28, np.inf), (28,), "ab", 3, (28, 30, 32)):
+        with pytest.raises(ValueError, match="two rising numbers"):
+            fx.embed(ds, ["entropy"], entropy_range=wrong)
+    with pytest.raises(UnknownNameError, match="grassberger"):
+        fx.embed(ds, ["entropy"], entropy_correction="grasberger")
