@@ -9,6 +9,10 @@ from fhemb_xr.plot.bands import band_energy, bands, scalogram
 from fhemb_xr.plot.distributions import pdf, scree
 from fhemb_xr.plot.faces import eigenfaces, frames
 from fhemb_xr.plot.histograms import histogram
+from fhemb_xr.plot.inference.groups import group_isc
+from fhemb_xr.plot.inference.isc import isc
+from fhemb_xr.plot.inference.null import null_histogram
+from fhemb_xr.plot.inference.synchrony import synchrony
 from fhemb_xr.plot.lagged import lagged, lagged_at
 from fhemb_xr.plot.matrices import dendrogram, relation
 from fhemb_xr.plot.normalisation import normalisation
@@ -28,10 +32,13 @@ __all__ = [
     "eigenfaces",
     "files",
     "frames",
+    "group_isc",
     "histogram",
+    "isc",
     "lagged",
     "lagged_at",
     "normalisation",
+    "null_histogram",
     "pdf",
     "player",
     "projection",
@@ -40,6 +47,7 @@ __all__ = [
     "scree",
     "signal",
     "silhouette",
+    "synchrony",
     "warping",
 ]
 

@@ -49,6 +49,7 @@ def synchrony(
     tail: str | None = None,
     alpha: float = 0.05,
     extrapolate: bool = False,
+    keep_null: bool = False,
     **parameters: Any,
 ) -> xr.Dataset:
     """A statistic of people beside what chance gives it, with p-values and corrections.
@@ -82,6 +83,8 @@ def synchrony(
     extrapolate
         Read p-values that fewer than ten surrogates reach from a generalised Pareto tail, so
         that they can be smaller than ``1 / (n + 1)``. Needs 100 surrogates or more.
+    keep_null
+        Give the values of the null too, ``null(…, replicate)``, for ``plot.null_histogram``.
     **parameters
         Parameters of :func:`pairwise`, :func:`isc` or :func:`lagged_correlation`, such as
         ``window=0.1``.
@@ -145,10 +148,10 @@ def synchrony(
     attrs: dict[str, Any] = {"statistic": name, "null": method, "surrogate": method}
     attrs.update(tail=tail, alpha=alpha)
     if method == "swap":
-        if n is not None or extrapolate:
+        if n is not None or extrapolate or keep_null:
             raise ValueError(
-                f"the null 'swap' is of all strangers, found n={n!r} and "
-                f"extrapolate={extrapolate!r}: leave both out"
+                f"the null 'swap' is of all strangers and is not drawn, found n={n!r}, "
+                f"extrapolate={extrapolate!r} and keep_null={keep_null!r}: leave them out"
             )
         out = _exchanged(x, statistic, dim, across, parameters, tail, alpha)
         return out.assign_attrs(attrs)
@@ -172,6 +175,9 @@ def synchrony(
         cure = "take n as large, read p_fwer, or extrapolate=True"
         warn_unreachable(n + 1, _tests(observed, statistic, dim), alpha, cure)
     out = compared(observed, chance, REPLICATE, tail=tail, alpha=alpha, extrapolate=extrapolate)
+    if keep_null:
+        out["null"] = chance.reset_coords(drop=True).transpose(..., REPLICATE)
+        out["null"].attrs = {"long_name": "values of the null"}
     return out.assign_attrs({**attrs, "n": n, "seed": seed})
 
 

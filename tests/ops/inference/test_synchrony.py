@@ -571,6 +571,17 @@ def test_synchrony__takes_its_null_by_one_word_and_by_the_older_one():
         synchrony(x, "correlation", 9, null="linear", method="phase", seed=0)
 
 
+def test_synchrony__keeps_its_null_where_asked():
+    x = audience(n=3, n_features=1).isel(feature=0)
+    out = synchrony(x.chunk(), "correlation", 9, null="circular", seed=0, keep_null=True)
+    expected = fx.pairwise(surrogates(x, 9, seed=0), "correlation")
+    apart = ~np.eye(3, dtype=bool)
+    found = out["null"].transpose("replicate", ...).values[:, apart]
+    np.testing.assert_allclose(found, expected.transpose("replicate", ...).values[:, apart])
+    with pytest.raises(ValueError, match="is not drawn"):
+        synchrony(x, "correlation", null="swap", across="row", keep_null=True)
+
+
 def test_matrix__of_whole_series_is_that_of_series_with_gaps_and_of_numpy():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(5, 40)) + 30, rng.normal(size=(3, 40))

@@ -1,0 +1,1 @@
+"""Figures of tests: correlation over time, matrices with stars, groups, nulls."""
