@@ -123,8 +123,6 @@ def _rows(result: xr.Dataset) -> xr.Dataset:
     else:
         texts = [labels.name_of(found)]
         found = found.expand_dims("row")
-    if not texts:
-        raise SchemaError("inter-subject correlation needs two people or more, found one")
     found = found.drop_vars("row", errors="ignore").assign_coords(row=texts)
     return found.transpose("row", ...).assign_attrs(result.attrs)
 
