@@ -100,7 +100,8 @@ def group_isc(result: xr.Dataset, *, summary: str = "mean", title: str | None = 
 def _groups(found: xr.Dataset) -> tuple[list[str], F64, F64, F64]:
     """Names, values and ends of the rows: the groups, then their difference."""
     if "group" not in found.dims:
-        return ["all"], *(np.atleast_1d(found[n].values) for n in ("isc", "low", "high"))
+        alone = [np.atleast_1d(found[n].values) for n in ("isc", "low", "high")]
+        return ["all"], alone[0], alone[1], alone[2]
     names = [*figure_data.ids(found, "group")]
     parts = (("isc", "difference"), ("low", "difference_low"), ("high", "difference_high"))
     values = [np.append(found[a].values, found[b].values) for a, b in parts]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from fhemb_xr.ops.pairwise.similarity import is_similarity
 from fhemb_xr.plot import labels, linkage, matrices, theme
 from fhemb_xr.plot.inference import tested
 from fhemb_xr.plot.inference.isc import isc
@@ -100,5 +101,5 @@ def _metric(result: xr.Dataset) -> str:
 def _filled(matrix: xr.DataArray) -> xr.DataArray:
     """The matrix with a value on the diagonal, which no test has, for the tree."""
     values = matrix.values.copy()
-    np.fill_diagonal(values, 1.0 if matrices.is_similarity(matrix) else 0.0)
+    np.fill_diagonal(values, 1.0 if is_similarity(matrix) else 0.0)
     return matrix.copy(data=values)
