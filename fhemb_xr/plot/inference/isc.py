@@ -102,21 +102,18 @@ def _rows(result: xr.Dataset) -> xr.Dataset:
     names = [n for n in (*tested.VALUES, *tested.CORRECTIONS, "null_low", "null_high")
              if n in result]  # fmt: skip
     found = figure_data.loaded(result[names], "inter-subject correlation")
-    found = found.squeeze([d for d in found.dims if found.sizes[d] == 1 and d != schema.WINDOW])
-    dims = [str(d) for d in found.dims if d != schema.WINDOW]
-    pair = [d for d in dims if d[-2:] in ("_0", "_1")]
-    if len(dims) - (len(pair) == 2) > 1:
+    pair = sorted(str(d) for d in found.dims if str(d)[-2:] in ("_0", "_1"))
+    found = found.squeeze(
+        [d for d in found.dims if found.sizes[d] == 1 and d not in (schema.WINDOW, *pair)]
+    )
+    dims = [str(d) for d in found.dims if d != schema.WINDOW and d not in pair]
+    if len(dims) > (not pair) or len(pair) == 1:
         raise SchemaError(
             f"inter-subject correlation is drawn by people and windows, found "
             f"{dict(value.sizes)}: choose one of each other dimension with .sel(...)"
         )
-    if len(pair) == 2:
-        first, second = sorted(pair)
-        i, j = np.triu_indices(found.sizes[first], 1)
-        who = [figure_data.ids(found, d) for d in (first, second)]
-        texts = [f"{who[0][a]} and {who[1][b]}" for a, b in zip(i, j, strict=True)]
-        found = found.isel({first: xr.DataArray(i, dims="row"),
-                            second: xr.DataArray(j, dims="row")})  # fmt: skip
+    if pair:
+        found, texts = _pairs(found, pair)
     elif dims:
         texts = [f"{dims[0]} {name}" for name in figure_data.ids(found, dims[0])]
         found = found.rename({dims[0]: "row"})
@@ -125,6 +122,17 @@ def _rows(result: xr.Dataset) -> xr.Dataset:
         found = found.expand_dims("row")
     found = found.drop_vars("row", errors="ignore").assign_coords(row=texts)
     return found.transpose("row", ...).assign_attrs(result.attrs)
+
+
+def _pairs(found: xr.Dataset, pair: list[str]) -> tuple[xr.Dataset, list[str]]:
+    """Pairs of two people along ``row``, each once, and their names."""
+    first, second = (figure_data.ids(found, d) for d in pair)
+    i, j = np.nonzero([[a != b for b in second] for a in first])
+    if first == second:
+        i, j = np.triu_indices(len(first), 1)
+    places = (xr.DataArray(n, dims="row") for n in (i, j))
+    texts = [f"{first[a]} and {second[b]}" for a, b in zip(i, j, strict=True)]
+    return found.isel(dict(zip(pair, places, strict=True))), texts
 
 
 def _curves(rows: xr.Dataset, value: xr.DataArray, marks: Bools, starts: F64) -> list[Any]:
