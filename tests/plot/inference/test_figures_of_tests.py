@@ -153,6 +153,6 @@ def test_figures_of_tests__say_what_is_wrong():
     with pytest.raises(SchemaError, match="choose one of each"):
         plot.isc(both)
     one = windows(how="pairwise").sel(subject_0=[40])
-    assert len(leaves(plot.isc(one), hv.Curve)) == 1 + 3  # zero, and the three others
+    assert len(leaves(plot.isc(one), hv.Curve)) == 2 + 3  # band, zero, the three others
     alone = plot.isc(fx.isc(audience(1), how="pairwise"))
     assert "one person" in leaves(alone, hv.Labels)[0].dimension_values("why")[0]
