@@ -24,6 +24,7 @@ from fhemb_xr.ops.classification.segments import prepare
 from fhemb_xr.ops.clustering.barycenters import barycentre
 from fhemb_xr.ops.clustering.clusters import clusters, silhouette
 from fhemb_xr.ops.clustering.manifold import embed_relation
+from fhemb_xr.ops.clustering.one_group import gap_statistic
 from fhemb_xr.ops.clustering.svd import svd_relation
 from fhemb_xr.ops.components.corrca import corrca
 from fhemb_xr.ops.frames.frame_features import features
@@ -76,6 +77,7 @@ __all__ = [
     "features",
     "forget",
     "from_coefficients",
+    "gap_statistic",
     "group_isc",
     "inspect",
     "instantaneous_rate",

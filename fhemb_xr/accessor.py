@@ -21,7 +21,7 @@ from fhemb_xr.ops.cardiac import (
     trace_alignment,
 )
 from fhemb_xr.ops.classification import cross_validation, segments
-from fhemb_xr.ops.clustering import barycenters, manifold, svd
+from fhemb_xr.ops.clustering import barycenters, manifold, one_group, svd
 from fhemb_xr.ops.clustering import clusters as grouping
 from fhemb_xr.ops.components import corrca
 from fhemb_xr.ops.frames import frame_features, resizing, selection, statistics
@@ -171,6 +171,7 @@ class FhembDataArray(_Accessor):
     classify = _method(cross_validation.classify)
     barycentre = _method(barycenters.barycentre)
     silhouette = _method(grouping.silhouette)
+    gap_statistic = _method(one_group.gap_statistic)
     embed_relation = _method(manifold.embed_relation)
     svd_relation = _method(svd.svd_relation)
     surrogates = _method(nulls.surrogates)

@@ -8,11 +8,12 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import figure_data, labels, theme
+from fhemb_xr.plot.inference import tested
 
 _K = "n_clusters"
 
 
-def silhouette(score: xr.DataArray, *, title: str | None = None) -> Any:
+def silhouette(score: xr.DataArray | xr.Dataset, *, title: str | None = None) -> Any:
     """Mean silhouette by number of groups; a ring marks the best.
 
     Parameters
@@ -20,7 +21,7 @@ def silhouette(score: xr.DataArray, *, title: str | None = None) -> Any:
     score
         Of :func:`fhemb_xr.silhouette`, ``(n_clusters)``, with one more dimension, such as a
         session or sliding windows, for more curves. Above eight they are grey, and their median
-        is drawn over them.
+        is drawn over them. A result with a null: one curve over the silhouettes of one group.
     title
         Instead of the method.
 
@@ -46,6 +47,7 @@ def silhouette(score: xr.DataArray, *, title: str | None = None) -> Any:
     ... )
     """
     hv = theme.backends()
+    score, null = _with_null(score)
     schema.require_dims(score, _K)
     score = score.squeeze([d for d in score.dims if d != _K and score.sizes[d] == 1])
     rest = [str(d) for d in score.dims if d != _K]
@@ -57,12 +59,16 @@ def silhouette(score: xr.DataArray, *, title: str | None = None) -> Any:
     k = np.asarray(score[_K].values, np.float64)
     rows = score.values.reshape(-1, k.size)
     heading = title if title is not None else labels.title(
-        "Silhouette", _by(score), labels.bands(score.attrs), columns=52
+        "Silhouette", _by(score), labels.bands(score.attrs), columns=52,
+        below=_share(null),
     )  # fmt: skip
     if not np.isfinite(rows).any():
         return theme.empty("no groups to separate", heading, "Number of groups", "Silhouette")
     curves = _named(score, rest, rows)
     drawn = [e for label, v, colour in curves for e in _curve(k, v, label, colour)]
+    if null is not None:
+        ends = [figure_data.loaded(null[n].squeeze(), "the null").values for n in _ENDS]
+        drawn.insert(0, tested.band(k, ends[0], ends[1], ["groups", "silhouette"]))
     several = sum(bool(label) for label, _, _ in curves) > 1
     return theme.panel(
         hv.Overlay(drawn),
@@ -76,6 +82,32 @@ def silhouette(score: xr.DataArray, *, title: str | None = None) -> Any:
         show_legend=several,
         legend_position="right",
     )
+
+
+def _share(null: xr.Dataset | None) -> str:
+    if null is None:
+        return ""
+    return f"grey: {100 * (1 - float(null.attrs.get('alpha', 0.05))):g} % of one group"
+
+
+_ENDS = ("null_low", "null_high")
+
+
+def _with_null(score: Any) -> tuple[xr.DataArray, xr.Dataset | None]:
+    """The silhouettes, and the result that has their null, if it has one curve."""
+    if not isinstance(score, xr.Dataset):
+        return score, None
+    if missing := {"silhouette", *_ENDS} - {*score}:
+        raise SchemaError(
+            f"need {sorted(missing)}, found {sorted(map(str, score))}: make it with "
+            "fx.silhouette(..., null=99)"
+        )
+    if score["silhouette"].size > score.sizes[_K]:
+        raise SchemaError(
+            f"silhouettes with a null are drawn one curve at a time, found "
+            f"{dict(score.sizes)}: choose with .sel(...)"
+        )
+    return score["silhouette"], score
 
 
 def _by(score: xr.DataArray) -> str:

@@ -13,6 +13,7 @@ from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.sliding_windows import intervals
 from fhemb_xr.ops.checks import require_choice, require_count
 from fhemb_xr.ops.clustering import barycenters
+from fhemb_xr.ops.clustering.one_group import tested_silhouettes
 from fhemb_xr.ops.clustering.whole_matrix import _distance, _each, _of_people, _order
 from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
 from fhemb_xr.typing import F64, Ints
@@ -107,7 +108,9 @@ def silhouette(
     seed: int | None = None,
     window_s: float | None = None,
     step_s: float | None = None,
-) -> xr.DataArray:
+    null: int | None = None,
+    alpha: float | None = None,
+) -> xr.DataArray | xr.Dataset:
     """How well each number of groups separates the series: the mean silhouette.
 
     Parameters
@@ -118,23 +121,31 @@ def silhouette(
         Numbers of groups to try.
     window_s, step_s
         Series are cut into intervals of this length [s], this far apart (default: end to end).
+    null
+        Number of data sets of one group that the silhouettes are compared with, see
+        :func:`gap_statistic`. Then "one group" is a possible answer: no ``p_fwer`` is small.
+    alpha
+        The null band holds ``1 - alpha`` of the silhouettes of one group (default .05).
 
     Returns
     -------
     Scores ``(…, [window,] n_clusters)`` from -1 to 1, float64, lazy where the input is; NaN for
-    one group, or for as many groups as people. The best is ``score.idxmax("n_clusters")``.
+    one group, or for as many groups as people. The best is ``score.idxmax("n_clusters")``. With
+    ``null`` a Dataset of ``silhouette``, ``p``, ``p_fwer`` (against the largest of any
+    number of groups tried), ``null_low`` and ``null_high``.
 
     Raises
     ------
     ValueError
-        If a ``k`` is not a positive whole number, or an interval longer than the series.
+        If a ``k`` is not a positive whole number, or an interval longer than the series; if a
+        null has no seed, or ``alpha`` is given without one.
     UnknownNameError
-        No such method (a ``KeyError``).
+        No such method (a ``KeyError``); a null has those of relations only.
 
     Notes
     -----
-    Memory: one task holds the matrix four times. Tasks: one per matrix, and two per block to
-    gather it. Computes at call: none.
+    Memory: one task holds the matrix four times, six times with a null. Tasks: one per matrix,
+    and two per block to gather it. Computes at call: none.
 
     References
     ----------
@@ -152,6 +163,12 @@ def silhouette(
     if window_s is not None or step_s is not None:
         d_or_x = intervals(d_or_x, window_s, step_s)
     d = _distance(d_or_x)
+    if null is not None:
+        return tested_silhouettes(
+            d, tried, method, null, seed, 0.05 if alpha is None else alpha
+        )
+    if alpha is not None:
+        raise ValueError(f"alpha is of a null, found {alpha!r} without null: give null=99")
     rows, columns = pair_dims(d)
     given, cores = [whole(d).drop_vars([rows, columns], errors="ignore")], [[rows, columns]]
     if method in barycenters.METHODS:
