@@ -10,6 +10,7 @@ from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import ConfigError, SchemaError
 from fhemb_xr.kernels.cardiac import heartbeats as kernel
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.cardiac.events import beats_at
 from fhemb_xr.ops.cardiac.trace_alignment import Clocked, _whole, times_of, times_on
 from fhemb_xr.ops.checks import among
@@ -266,9 +267,7 @@ def cardiac_wave(beats: xr.DataArray | Sequence[float], clock: Clocked) -> xr.Da
     [1.0, 0.0, -1.0, -0.0, 1.0]
     """
     turns = _on(kernel.phase, beats, clock)
-    out: xr.DataArray = xr.apply_ufunc(
-        _cosine, turns, dask="parallelized", output_dtypes=[np.float64], keep_attrs=False
-    )
+    out = apply_kernel(_cosine, turns)
     out.attrs = {"long_name": "cosine of the cardiac phase", "units": "1"}
     return out.rename("trace")
 

@@ -10,6 +10,7 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.inference import forced_choice as kernel
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.cardiac.pairing_scores import CANDIDATE, HEART, METHOD
 from fhemb_xr.ops.checks import among, check_number
@@ -106,18 +107,21 @@ def pairing_accuracy(
     names += [f">{edges[-1]:g}"] if edges else []
     rest = [d for d in score.dims if d not in (HEART, CANDIDATE)]
     core = [HEART, CANDIDATE, *rest]
-    options = {"n": n_trials, "third": heart == "third", "alpha": alpha, "n_boot": n_boot}
-    found: xr.DataArray = xr.apply_ufunc(
+    options: dict[str, Any] = {
+        "n": n_trials,
+        "third": heart == "third",
+        "alpha": alpha,
+        "n_boot": n_boot,
+    }
+    found = apply_kernel(
         _evaluated,
         score,
         _rates(rate, score, rest),
-        input_core_dims=[core, [CANDIDATE, *rest]],
-        output_core_dims=[[STRATUM, "_found"]],
-        kwargs={**options, "seed": seed, "edges": edges},
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {STRATUM: len(names), "_found": 6}},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[core, [CANDIDATE, *rest]],
+        new={STRATUM: len(names), "_found": 6},
+        **options,
+        seed=seed,
+        edges=edges,
     )
     out = xr.Dataset({n: found.isel(_found=i) for i, n in enumerate(kernel.FOUND)})
     out = out.assign_coords({STRATUM: names})

@@ -10,6 +10,7 @@ from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock, number_of_seconds, on_one_origin
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.cardiac import heartbeats as kernel
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 
 Clocked = xr.DataArray | xr.Dataset
@@ -104,21 +105,16 @@ def _whole(
     series = [x] if beside is None else [x, beside]
     whole = [rechunked(s, {d: -1 if d == schema.TIME else 1 for d in s.dims}) for s in series]
     core = schema.TIME if clocked is None else "_clock"
-    out: xr.DataArray = xr.apply_ufunc(
+    out = apply_kernel(
         function,
         *(
             s.drop_vars([n for n, c in s.coords.items() if schema.TIME in c.dims])
             for s in whole
         ),
-        input_core_dims=[[schema.TIME]] * len(series),
-        output_core_dims=[[core]],
-        kwargs=kwargs,
-        dask="parallelized",
-        dask_gufunc_kwargs=(
-            {} if clocked is None else {"output_sizes": {core: clocked.sizes[schema.TIME]}}
-        ),
-        output_dtypes=[dtype],
-        keep_attrs=False,
+        core=[[schema.TIME]] * len(series),
+        new={core: None if clocked is None else clocked.sizes[schema.TIME]},
+        dtype=dtype,
+        **kwargs,
     )
     if clocked is not None:
         out = out.rename(_clock=schema.TIME)

@@ -13,6 +13,7 @@ from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.inference import cross_validation as kernel
 from fhemb_xr.kernels.inference import p_values
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import require_choice, require_count
 from fhemb_xr.ops.classification import classifiers as zoo
@@ -182,10 +183,7 @@ def _who(samples: xr.DataArray) -> tuple[xr.DataArray, xr.DataArray]:
             raise ValueError(f"need two {name}s or more, found {kinds}")
         given = rechunked(given, -1)
         codes.append(
-            xr.apply_ufunc(
-                _numbered, given, input_core_dims=[[SAMPLE]], output_core_dims=[[SAMPLE]],
-                dask="parallelized", output_dtypes=[np.int64], keep_attrs=False,
-            )
+            apply_kernel(_numbered, given, core=[[SAMPLE]], new=[SAMPLE], dtype=np.int64)
         )  # fmt: skip
     return codes[0], codes[1]
 
@@ -197,11 +195,9 @@ def _segments(samples: xr.DataArray) -> xr.DataArray:
     if "start" not in names or not parts:
         return xr.DataArray(np.full(samples.sizes[SAMPLE], -1), dims=SAMPLE)
     parts = [rechunked(a.drop_vars(SAMPLE, errors="ignore"), -1) for a in parts]
-    out: xr.DataArray = xr.apply_ufunc(
-        _segment_numbers, *parts, input_core_dims=[[SAMPLE]] * len(parts),
-        output_core_dims=[[SAMPLE]], dask="parallelized", output_dtypes=[np.int64],
-        keep_attrs=False,
-    )  # fmt: skip
+    out = apply_kernel(
+        _segment_numbers, *parts, core=[[SAMPLE]] * len(parts), new=[SAMPLE], dtype=np.int64
+    )
     if not out.chunks and not samples[LABEL].chunks:
         _check_segments(_numbered(samples[LABEL].values), out.values)
     return out
@@ -265,18 +261,14 @@ def _trials(
     names = xr.DataArray(da.from_array(np.array(chosen), chunks=1), dims="classifier")
     numbers = da.arange(1 + n_permutations, chunks=DRAWS_PER_TASK)
     draws = xr.DataArray(numbers, dims="draw")
-    out: xr.DataArray = xr.apply_ufunc(
+    out = apply_kernel(
         _judged,
         names,
         draws,
         *given,
-        input_core_dims=[[], [], *cores],
-        output_core_dims=[["repeat", SAMPLE]],
-        kwargs=options,
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {"repeat": options["n_repeats"]}},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[[], [], *cores],
+        new={"repeat": options["n_repeats"], SAMPLE: None},
+        **options,
     )
     return out.assign_coords(classifier=list(chosen))
 
@@ -352,18 +344,14 @@ def _report(
 ) -> xr.Dataset:
     """The Dataset of :func:`classify` from the trials."""
     right = right.chunk(draw=-1)
-    found: xr.DataArray = xr.apply_ufunc(
+    found = apply_kernel(
         _summaries,
         right,
         labels,
         groups,
-        input_core_dims=[["draw", "repeat", SAMPLE], [SAMPLE], [SAMPLE]],
-        output_core_dims=[["_found"]],
-        kwargs={"alpha": alpha},
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {"_found": len(kernel.SUMMARY)}},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[["draw", "repeat", SAMPLE], [SAMPLE], [SAMPLE]],
+        new={"_found": len(kernel.SUMMARY)},
+        alpha=alpha,
     )
     out = xr.Dataset({n: found.isel(_found=i) for i, n in enumerate(kernel.SUMMARY)})
     scores = right.mean(["repeat", SAMPLE]).rename(draw="permutation")
@@ -381,11 +369,9 @@ def _report(
 def _band(null: xr.DataArray, alpha: float) -> list[xr.DataArray]:
     if not null.sizes["permutation"]:
         return [xr.full_like(null.sum("permutation"), np.nan) for _ in range(2)]
-    ends: xr.DataArray = xr.apply_ufunc(
-        p_values.band, null, input_core_dims=[["permutation"]], output_core_dims=[["_end"]],
-        kwargs={"alpha": alpha}, dask="parallelized", output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": {"_end": 2}}, keep_attrs=False,
-    )  # fmt: skip
+    ends = apply_kernel(
+        p_values.band, null, core=[["permutation"]], new={"_end": 2}, alpha=alpha
+    )
     return [ends.isel(_end=i) for i in range(2)]
 
 

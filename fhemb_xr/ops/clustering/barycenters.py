@@ -4,7 +4,7 @@ The arithmetic is tslearn's, in one thread, but k-shape's: tslearn's starts thre
 which two tasks at once may not.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.clustering import clusters, kshape
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import require_choice, require_count, require_positive
 from fhemb_xr.typing import F64, Bools, Ints
@@ -94,17 +95,16 @@ def barycentre(
     method = require_choice("barycentre", method, BARYCENTRES, {"soft-dtw": "soft_dtw"})
     gamma, max_iter = require_positive("gamma", gamma), require_count("max_iter", max_iter)
     data = _series(x, dim, warped=method != "mean")
-    options = {"method": method, "gamma": gamma, "max_iter": max_iter}
+    options: dict[str, Any] = {"method": method, "gamma": gamma, "max_iter": max_iter}
     core = [*data.dims[-2:]]
     if labels is None:
-        out = _lazily(_centres, [data], [[dim, *core]], core, np.float64, {}, options)
+        out = apply_kernel(_centres, data, core=[[dim, *core]], new=core, **options)
     else:
         n = _count(labels)
-        given = [data, _group_of(labels, x, dim)]
-        cores, new = [[dim, *core], [dim]], [CLUSTER, *core]
-        out = _lazily(
-            _centres, given, cores, new, np.float64, {CLUSTER: n}, {"n": n, **options}
-        )
+        out = apply_kernel(
+            _centres, data, _group_of(labels, x, dim), core=[[dim, *core], [dim]],
+            new={CLUSTER: n} | dict.fromkeys(core), n=n, **options,
+        )  # fmt: skip
         out = out.assign_coords({CLUSTER: np.arange(n)})
     out = out.isel({_ALONE: 0}) if _ALONE in out.dims else out
     keep = {**{k: v for k, v in x.attrs.items() if k == "units"}, **Clock.of(x).attrs}
@@ -125,27 +125,14 @@ def groups(
             f"{method!r} finds the middle of series, found a relation {x.dims}: give the series"
         )
     data = _series(x, dim, warped=method in _WARPING)
-    options = {"n": int(n_clusters), "method": method, "seed": seed, "order": _sorted(x, dim)}
+    options: dict[str, Any] = {
+        "n": int(n_clusters),
+        "method": method,
+        "seed": seed,
+        "order": _sorted(x, dim),
+    }
     core = [[dim, *data.dims[-2:]]]
-    return _lazily(_grouped, [data], core, [dim], np.int64, {}, options)
-
-
-def _lazily(
-    function: Callable[..., Any], given: list[xr.DataArray], cores: list[list[Hashable]],
-    new: list[Hashable], dtype: type, sizes: dict[str, int], options: dict[str, Any],
-) -> xr.DataArray:  # fmt: skip
-    out: xr.DataArray = xr.apply_ufunc(
-        function,
-        *given,
-        input_core_dims=cores,
-        output_core_dims=[new],
-        kwargs=options,
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": sizes},
-        output_dtypes=[dtype],
-        keep_attrs=False,
-    )
-    return out
+    return apply_kernel(_grouped, data, core=core, new=[dim], dtype=np.int64, **options)
 
 
 def _series(x: xr.DataArray, dim: Hashable, *, warped: bool) -> xr.DataArray:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr.kernels.clustering import clusters as trees
 from fhemb_xr.kernels.clustering.members import members
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.sliding_windows import intervals
 from fhemb_xr.ops.checks import require_choice, require_count
@@ -91,7 +92,7 @@ def clusters(
     else:
         d = _distance(d_or_x)
         options = {"n_clusters": n_clusters, "method": method, "seed": seed}
-        out = _of_people(_labels, d, [()], np.int64, **options)
+        out = _of_people(_labels, d, np.int64, **options)
         metric = d.attrs.get("metric", "")
     out.attrs = {"long_name": "group", "units": "1", "n_clusters": n_clusters}
     out.attrs |= {"method": method, "metric": metric}
@@ -175,16 +176,15 @@ def silhouette(
         found = [barycenters.groups(d_or_x, k, method, seed) for k in tried]
         given.append(_together(found))
         cores.append(["n_clusters", str(rows)[:-2]])
-    out: xr.DataArray = xr.apply_ufunc(
+    out = apply_kernel(
         _scores,
         *given,
-        input_core_dims=cores,
-        output_core_dims=[["n_clusters"]],
-        kwargs={"tried": tried, "method": method, "seed": seed, "order": _order(d)},
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {"n_clusters": len(tried)}},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=cores,
+        new={"n_clusters": len(tried)},
+        tried=tried,
+        method=method,
+        seed=seed,
+        order=_order(d),
     )
     out = out.assign_coords(n_clusters=np.array(tried, dtype=np.int64))
     out.attrs = {"long_name": "mean silhouette", "units": "1", "method": method}
@@ -197,7 +197,7 @@ def leaf_order(d: xr.DataArray, *, method: str = "average") -> xr.DataArray:
     Those without data come last. Lazy where ``d`` is; one task per matrix.
     """
     method = require_choice("linkage", method, trees.LINKAGES)
-    return _of_people(_leaves, _distance(d), [()], np.int64, method=method).rename("leaf")
+    return _of_people(_leaves, _distance(d), np.int64, method=method).rename("leaf")
 
 
 def linkage(d: xr.DataArray, *, method: str = "average") -> tuple[F64, Ints]:

@@ -65,7 +65,7 @@ def embed_relation(
     n_dims = require_count("n_dims", n_dims)
     method = require_choice("map", method, MAPS)
     out = _of_people(
-        _mapped, _distance(d), [(schema.COMPONENT, n_dims)], np.float64,
+        _mapped, _distance(d), np.float64, {schema.COMPONENT: n_dims},
         method=method, n_dims=n_dims, seed=seed,
     )  # fmt: skip
     out = out.assign_coords({schema.COMPONENT: np.arange(n_dims)})

@@ -7,7 +7,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.kernels.clustering import members
-from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
+from fhemb_xr.ops.pairwise.pair_dims import of_matrix, pair_dims
 from fhemb_xr.typing import F64
 
 
@@ -50,18 +50,9 @@ def svd_relation(d: xr.DataArray) -> xr.Dataset:
     >>> fx.svd_relation(d).singular_value.values.tolist()
     [3.0, 2.0]
     """
-    rows, columns = pair_dims(d)
+    rows, _ = pair_dims(d)
     n, dim = d.sizes[rows], str(rows)[:-2]
-    out: xr.DataArray = xr.apply_ufunc(
-        _decomposed,
-        whole(d).drop_vars([rows, columns], errors="ignore"),
-        input_core_dims=[[rows, columns]],
-        output_core_dims=[["_row", schema.COMPONENT]],
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {"_row": 2 * n + 1, schema.COMPONENT: n}},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
-    )
+    out = of_matrix(_decomposed, d, {"_row": 2 * n + 1, schema.COMPONENT: n})
     left, right = (
         out.isel(_row=part).rename(_row=dim) for part in (slice(n), slice(n + 1, None))
     )

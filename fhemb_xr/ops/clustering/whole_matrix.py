@@ -1,6 +1,6 @@
 """Functions of a distance matrix as a whole, lazily, one matrix at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr.ops.pairwise.matrix import pairwise
-from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
+from fhemb_xr.ops.pairwise.pair_dims import of_matrix, pair_dims
 from fhemb_xr.ops.pairwise.similarity import as_distance
 from fhemb_xr.typing import F64
 
@@ -32,24 +32,16 @@ def _order(d: xr.DataArray) -> tuple[int, ...]:
 def _of_people(
     function: Callable[..., Any],
     d: xr.DataArray,
-    extra: list[tuple[Any, ...]],
     dtype: type,
+    new: Mapping[Hashable, int] | None = None,
+    /,
     **options: Any,
 ) -> xr.DataArray:
     """``function`` of each whole matrix, one row per member."""
-    rows, columns = pair_dims(d)
+    rows, _ = pair_dims(d)
     dim = str(rows)[:-2]
-    new = dict(e for e in extra if e)
-    out: xr.DataArray = xr.apply_ufunc(
-        function,
-        whole(d).drop_vars([rows, columns], errors="ignore"),
-        input_core_dims=[[rows, columns]],
-        output_core_dims=[[dim, *new]],
-        kwargs={"order": _order(d), **options},
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {dim: d.sizes[rows], **new}},
-        output_dtypes=[dtype],
-        keep_attrs=False,
+    out = of_matrix(
+        function, d, {dim: d.sizes[rows], **(new or {})}, dtype, order=_order(d), **options
     )
     return out.assign_coords({dim: (dim, d[rows].values)}) if rows in d.indexes else out
 

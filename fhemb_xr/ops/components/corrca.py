@@ -11,6 +11,7 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.components import corrca as kernel
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.reductions import reduce_blocks
 from fhemb_xr.ops.blockwise.rereading import again
@@ -228,16 +229,13 @@ def _scores(
     second = lines
     if isinstance(fits, da.Array):
         second = lines.copy(deep=False, data=again(lines.data, fits))
-    scores: xr.DataArray = xr.apply_ufunc(
+    scores = apply_kernel(
         _course,
         second,
         out["mean"],
         out["weights"],
-        input_core_dims=[[feature], [feature], ["component", feature]],
-        output_core_dims=[["component"]],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[[feature], [feature], ["component", feature]],
+        new=["component"],
     )
     return scores.drop_vars([feature], errors="ignore")
 
@@ -256,16 +254,13 @@ def _in_windows(
     times = Clock.of(x)
     width, step = samples_of(window_s, step_s, times)
     starts = np.arange(0, length - width + 1, step)
-    found: xr.DataArray = xr.apply_ufunc(
+    found = apply_kernel(
         kernel.strength_in_windows,
         rechunked(scores, {dim: -1, schema.TIME: -1, "component": 1}),
-        input_core_dims=[[dim, schema.TIME]],
-        output_core_dims=[[schema.WINDOW]],
-        kwargs={"width": width, "step": step},
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {schema.WINDOW: starts.size}},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[[dim, schema.TIME]],
+        new={schema.WINDOW: starts.size},
+        width=width,
+        step=step,
     )
     found = found.transpose(..., schema.WINDOW, "component")
     clock = {"long_name": "start of window", "units": "s"}
@@ -283,16 +278,16 @@ def _p_values(
     one = 8 * int(np.prod([lines.sizes[d] for d in core]))
     budget.check(3 * one, "all series of one null", "take fewer features or less time")
     margin = margin_of(lines, margin_s) if null == "linear" else None
-    p: xr.DataArray = xr.apply_ufunc(
+    p = apply_kernel(
         _p_value,
         rechunked(lines, dict.fromkeys(core, -1)).drop_vars(core, errors="ignore"),
-        input_core_dims=[core],
-        output_core_dims=[["component"]],
-        kwargs={"k": k, "gamma": gamma, "n": n, "margin": margin, "seed": seed},
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {"component": k}},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[core],
+        new={"component": k},
+        k=k,
+        gamma=gamma,
+        n=n,
+        margin=margin,
+        seed=seed,
     )
     return p
 

@@ -11,6 +11,7 @@ from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError, UnknownNameError
 from fhemb_xr.ops import background
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.checks import require_whole_frames
 from fhemb_xr.ops.frames.entropy_options import entropy_options
 from fhemb_xr.ops.frames.feature_names import (
@@ -211,23 +212,18 @@ def _of_pixels(
 ) -> xr.DataArray:
     x = heat if heat.dtype.kind == "f" else heat.astype(np.float64)
     kinds, arguments = zip(*(_column(n, heat) for n in names), strict=True)
-    out: xr.DataArray = xr.apply_ufunc(
+    out = apply_kernel(
         _block,
         x,
         edges,
-        kwargs={
-            "kinds": kinds,
-            "arguments": arguments,
-            "threshold": math.nan if threshold is None else float(threshold),
-            "density": density,
-            **entropy,
-        },
-        input_core_dims=[[schema.Y, schema.X], ["edge"]],
-        output_core_dims=[[schema.FEATURE]],
-        dask="parallelized",
-        output_dtypes=[x.dtype],
-        dask_gufunc_kwargs={"output_sizes": {schema.FEATURE: len(names)}},
-        keep_attrs=False,
+        core=[[schema.Y, schema.X], ["edge"]],
+        new={schema.FEATURE: len(names)},
+        dtype=x.dtype,
+        kinds=kinds,
+        arguments=arguments,
+        threshold=math.nan if threshold is None else float(threshold),
+        density=density,
+        **entropy,
     )
     return out.assign_coords({schema.FEATURE: names})
 

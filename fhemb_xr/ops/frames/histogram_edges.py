@@ -10,6 +10,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.ops.blockwise import reductions
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rereading import again
 
 Bins = str | int | Sequence[float]
@@ -38,21 +39,13 @@ def _edges(heat: xr.DataArray, threshold: float | None, bins: Bins) -> xr.DataAr
     dims = _stack_dims(heat)
     n = math.prod(heat.sizes[d] for d in dims)
     fixed = bins if isinstance(bins, int) else None
-    options = {
+    options: dict[str, Any] = {
         "threshold": math.nan if threshold is None else float(threshold),
         "n_stack": len(dims),
         "bins": fixed,
         "width": (fixed or math.ceil(math.log2(max(n, 1)) + 1)) + 1,
     }
-    out: xr.DataArray = xr.apply_ufunc(
-        _edges_of,
-        heat,
-        kwargs=options,
-        input_core_dims=[dims],
-        output_core_dims=[["edge"]],
-        dask="allowed",
-        keep_attrs=False,
-    )
+    out = apply_kernel(_edges_of, heat, core=[dims], new=["edge"], dask="allowed", **options)
     return out
 
 

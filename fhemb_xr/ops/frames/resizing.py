@@ -8,6 +8,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.checks import require_choice, require_count, require_whole_frames
 
 METHODS = ("area", "linear")
@@ -59,17 +60,15 @@ def resize(
     face, sizes = _parts(heat)
     core = [[schema.Y, schema.X], *([[]] * len(sizes))]
     rows, columns = "new_y", "new_x"
-    out: xr.DataArray = xr.apply_ufunc(
+    out = apply_kernel(
         _resized,
         face,
         *sizes,
-        kwargs={"shape": (n_rows, n_columns), "method": method},
-        input_core_dims=core,
-        output_core_dims=[[rows, columns]],
-        dask="parallelized",
-        output_dtypes=[face.dtype],
-        dask_gufunc_kwargs={"output_sizes": {rows: n_rows, columns: n_columns}},
-        keep_attrs=False,
+        core=core,
+        new={rows: n_rows, columns: n_columns},
+        dtype=face.dtype,
+        shape=(n_rows, n_columns),
+        method=method,
     )
     out = out.rename({rows: schema.Y, columns: schema.X})
     keep = {k: v for k, v in face.attrs.items() if k in ("units", schema.THRESHOLD)}

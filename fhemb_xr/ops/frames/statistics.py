@@ -12,6 +12,7 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.frames import moments as kernel
 from fhemb_xr.ops import background
 from fhemb_xr.ops.blockwise import reductions
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 
 _UNITS = {"mean": "{}", "variance": "({})^2", "skewness": "1", "kurtosis": "1"}
 
@@ -77,14 +78,8 @@ def moments(
     if not dims or any(d not in heat.dims for d in dims):
         raise ValueError(f"cannot take moments along {dim!r}: the dimensions are {heat.dims}")
     heat = background.visible(heat, threshold)
-    stacked = xr.apply_ufunc(
-        _moments,
-        heat,
-        kwargs={"n_core": len(dims)},
-        input_core_dims=[list(dims)],
-        output_core_dims=[["moment"]],
-        dask="allowed",  # _moments speaks dask itself, so dim need not be one chunk
-        keep_attrs=False,  # kept by default since xarray 2025.11: the units would be wrong
+    stacked = apply_kernel(
+        _moments, heat, core=[dims], new=["moment"], dask="allowed", n_core=len(dims)
     )
     out = xr.Dataset({m: stacked.isel(moment=i) for i, m in enumerate(kernel.MOMENTS)})
     for name, var in out.items():

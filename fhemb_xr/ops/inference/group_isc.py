@@ -10,6 +10,7 @@ from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.inference import group_isc as kernel
 from fhemb_xr.kernels.inference import p_values
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import among, check_number
 from fhemb_xr.ops.inference.p_values import _check_share
@@ -113,16 +114,15 @@ def group_isc(
     core = [*([by] if paired else []), dim, schema.TIME]
     width = 3 * max(len(labels), 1) + 4 + n
     options: dict[str, Any] = {"groups": groups, "paired": paired, "n": int(n)}
-    found: xr.DataArray = xr.apply_ufunc(
+    found = apply_kernel(
         kernel.tested,
         rechunked(x, dict.fromkeys(core, -1)).drop_vars(core, errors="ignore"),
-        input_core_dims=[core],
-        output_core_dims=[[SUMMARY, "_cell"]],
-        kwargs={**options, "seed": int(seed), "tail": tail, "alpha": alpha},
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {SUMMARY: len(kernel.SUMMARIES), "_cell": width}},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[core],
+        new={SUMMARY: len(kernel.SUMMARIES), "_cell": width},
+        **options,
+        seed=int(seed),
+        tail=tail,
+        alpha=alpha,
     )
     out = _unpacked(found.drop_vars([c for c in found.coords if dim in found[c].dims]), labels)
     test = "one group" if by is None else "repeated measures" if paired else "two groups"

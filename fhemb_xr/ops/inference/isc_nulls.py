@@ -4,12 +4,12 @@ import math
 from collections.abc import Hashable
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels.inference import isc as kernel
 from fhemb_xr.kernels.inference import p_values
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.inference import nulls
 from fhemb_xr.ops.inference.p_values import (
@@ -45,16 +45,12 @@ def _applied(
     function: Any, given: list[xr.DataArray], dim: Hashable, sizes: dict[Hashable, int],
     work: dict[str, Any],
 ) -> xr.DataArray:  # fmt: skip
-    out: xr.DataArray = xr.apply_ufunc(
+    out = apply_kernel(
         function,
         *(_gathered(a, dim).drop_vars([dim, schema.TIME], errors="ignore") for a in given),
-        input_core_dims=[[dim, schema.TIME]] * len(given),
-        output_core_dims=[list(sizes)],
-        kwargs=work,
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": sizes},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[[dim, schema.TIME]] * len(given),
+        new=sizes,
+        **work,
     )
     return out
 

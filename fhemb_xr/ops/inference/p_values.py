@@ -10,6 +10,7 @@ import xarray as xr
 from fhemb_xr import budget
 from fhemb_xr.errors import warn
 from fhemb_xr.kernels.inference import p_values as kernel
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.typing import F64
 
@@ -29,17 +30,13 @@ def _lazily(
     **kwargs: Any,
 ) -> xr.DataArray:  # fmt: skip
     core = [d for d in null.dims if d not in observed.dims]
-    out: xr.DataArray = xr.apply_ufunc(
+    out = apply_kernel(
         function,
         observed,
         null,
-        input_core_dims=[[], core],
-        output_core_dims=[["_found"] if sizes else []],
-        kwargs=kwargs,
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {"_found": sizes}} if sizes else {},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[[], core],
+        new={"_found": sizes} if sizes else (),
+        **kwargs,
     )
     return out
 
@@ -70,15 +67,7 @@ def _discovery(p: xr.DataArray) -> xr.DataArray:
     """Over all of ``p``, in one task."""
     budget.check(48 * p.size, "the correction of all p-values", "test fewer at once")
     p = rechunked(p, dict.fromkeys(p.dims, -1))
-    out: xr.DataArray = xr.apply_ufunc(
-        kernel.false_discovery,
-        p,
-        input_core_dims=[p.dims],
-        output_core_dims=[p.dims],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        keep_attrs=False,
-    )
+    out = apply_kernel(kernel.false_discovery, p, core=[p.dims], new=p.dims)
     return out
 
 

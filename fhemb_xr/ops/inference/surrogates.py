@@ -8,6 +8,7 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.inference import surrogates as nulls
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import check_number
 from fhemb_xr.ops.inference.nulls import margin_of, middle, require_null
@@ -124,21 +125,18 @@ def surrogates(
     if method == "iaaft":  # all series of a member turn by one phase
         x = rechunked(x, {d: -1 for d in x.dims if d != dim})
     numbers, who = _numbers(x, n, dim)
-    out: xr.DataArray = xr.apply_ufunc(
+    out = apply_kernel(
         nulls.drawn,
         numbers,
         who,
         _whole_time(x).drop_vars(schema.TIME, errors="ignore"),
-        input_core_dims=[[], [], [schema.TIME]],
-        output_core_dims=[["_time"]],
-        kwargs={
-            "kind": method, "size": size.get(method, lambda: nulls.ROUNDS)(), "seed": int(seed)
-        },
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {"_time": kept.sizes[schema.TIME]}},
-        output_dtypes=[x.dtype],
-        keep_attrs=False,
-    )  # fmt: skip
+        core=[[], [], [schema.TIME]],
+        new={"_time": kept.sizes[schema.TIME]},
+        dtype=x.dtype,
+        kind=method,
+        size=size.get(method, lambda: nulls.ROUNDS)(),
+        seed=int(seed),
+    )
     out = out.drop_vars([c for c in out.coords if schema.TIME in out[c].dims])
     out = out.rename(_time=schema.TIME).transpose(REPLICATE, *x.dims)
     out = out.assign_coords(kept.coords)

@@ -13,6 +13,7 @@ from fhemb_xr.kernels.inference import p_values as kernel
 from fhemb_xr.kernels.inference import strangers
 from fhemb_xr.kernels.inference import surrogates as copies
 from fhemb_xr.kernels.pairwise import metrics
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import among
 from fhemb_xr.ops.inference import nulls
@@ -276,24 +277,22 @@ def _exchanged(
     first, second = (f"{nulls.MEMBER}_{i}" for i in (0, 1))
     here = [groups.rename({nulls.MEMBER: first}), people.rename({nulls.MEMBER: first})]
     there = [groups.rename({nulls.MEMBER: second}), people.rename({nulls.MEMBER: second})]
-    found = xr.apply_ufunc(
+    against_strangers = apply_kernel(
         strangers.tested,
         rechunked(values, {second: -1}),
         *here,
         *there,
-        input_core_dims=[[second], [], [], [second], [second]],
-        output_core_dims=[[second, "_part"]],
-        kwargs={"tail": tail, "alpha": alpha, "itself": False},
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {"_part": 3}},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[[second], [], [], [second], [second]],
+        new={second: None, "_part": 3},
+        tail=tail,
+        alpha=alpha,
+        itself=False,
     )
     together = groups.rename({nulls.MEMBER: first}) == groups.rename({nulls.MEMBER: second})
     observed = values.where(together).where(
         people.rename({nulls.MEMBER: first}) != people.rename({nulls.MEMBER: second})
     )
-    cells = [observed, *(found.isel(_part=i) for i in range(3))]
+    cells = [observed, *(against_strangers.isel(_part=i) for i in range(3))]
     observed, *parts = (_labelled(regrouped(a, x, dim, across), x, dim) for a in cells)
     alone = np.sum((groups.values != groups.values[:, None])
                    & (people.values != people.values[:, None]), axis=1)  # fmt: skip

@@ -8,6 +8,7 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock, number_of_seconds, require_same
 from fhemb_xr.errors import warn
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.typing import F64, Ints
 
@@ -94,19 +95,14 @@ def lagged_correlation(
     lags = np.arange(-max_lag, max_lag + 1)
     n_bytes = 8 * starts.size * lags.size
     budget.check(n_bytes, "one map of windows and lags", "take a larger step or fewer lags")
-    out = xr.apply_ufunc(
+    out = apply_kernel(
         _pearson,
         *_blocks(a, b, n_bytes),
-        input_core_dims=[[schema.TIME], [schema.TIME]],
-        output_core_dims=[[schema.WINDOW, schema.LAG]],
-        kwargs={"window": window, "step": step, "max_lag": max_lag},
-        join="exact",
-        dask="parallelized",
-        dask_gufunc_kwargs={
-            "output_sizes": {schema.WINDOW: starts.size, schema.LAG: lags.size}
-        },
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[[schema.TIME], [schema.TIME]],
+        new={schema.WINDOW: starts.size, schema.LAG: lags.size},
+        window=window,
+        step=step,
+        max_lag=max_lag,
     )
     return _labelled(out, a, starts, lags, rate, window)
 

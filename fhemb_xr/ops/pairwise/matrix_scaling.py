@@ -5,7 +5,7 @@ import xarray as xr
 
 from fhemb_xr.kernels.pairwise import matrix_scaling
 from fhemb_xr.ops.checks import require_choice
-from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
+from fhemb_xr.ops.pairwise.pair_dims import of_matrix
 from fhemb_xr.ops.pairwise.similarity import KIND, KINDS, is_similarity
 from fhemb_xr.typing import F64
 
@@ -51,17 +51,7 @@ def normalize_relation(d: xr.DataArray, how: str) -> xr.DataArray:
     [[0.0, 1.0], [1.0, 0.0]]
     """
     how = require_choice("scale", how, matrix_scaling.SCALES)
-    rows, columns = pair_dims(d)
-    out: xr.DataArray = xr.apply_ufunc(
-        _scaled,
-        whole(d),
-        input_core_dims=[[rows, columns]],
-        output_core_dims=[[rows, columns]],
-        kwargs={"how": how},
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        keep_attrs=False,
-    )
+    out = of_matrix(_scaled, d, how=how)
     out.attrs = dict(d.attrs)
     if how != "none":
         kind = KINDS[is_similarity(d) != (how in matrix_scaling.SIMILARITIES)]

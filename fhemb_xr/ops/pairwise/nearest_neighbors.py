@@ -11,6 +11,7 @@ from dask.highlevelgraph import HighLevelGraph
 from numpy.typing import NDArray
 
 from fhemb_xr.kernels.pairwise import metrics
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.checks import among, check_number
 from fhemb_xr.ops.pairwise.metric_options import check_window
 from fhemb_xr.ops.pairwise.series_blocks import arranged, check_partner
@@ -152,10 +153,12 @@ def _labelled(data: Any, a: xr.DataArray, b: xr.DataArray, dim: Hashable) -> xr.
     labels = b[dim].values
     nobody: Any = -1 if labels.dtype.kind in "iuf" else ""
     table = np.append(labels, np.array([nobody], dtype=labels.dtype))
-    match = xr.apply_ufunc(
-        _named, xr.DataArray(data[1], coords=out.coords, dims=dims), kwargs={"labels": table},
-        dask="parallelized", output_dtypes=[table.dtype],
-    )  # fmt: skip
+    match = apply_kernel(
+        _named,
+        xr.DataArray(data[1], coords=out.coords, dims=dims),
+        dtype=table.dtype,
+        labels=table,
+    )
     match.attrs = {"long_name": f"{dim} that is nearest"}
     return out.assign(match=match)
 

@@ -1,11 +1,14 @@
 """The shape of a relation, ``(…, dim_0, dim_1)``, and the names that may be asked for."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
+import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 
 
@@ -22,6 +25,31 @@ def whole(d: xr.DataArray) -> xr.DataArray:
     budget.check(n_bytes, "a matrix of all pairs in one piece", "select fewer series")
     d = d.transpose(..., rows, columns)
     return rechunked(d, {rows: -1, columns: -1})
+
+
+def of_matrix(
+    kernel: Callable[..., Any],
+    d: xr.DataArray,
+    /,
+    new: Mapping[Hashable, int] | None = None,
+    dtype: type = np.float64,
+    **options: Any,
+) -> xr.DataArray:
+    """Result of a kernel of each whole matrix, lazy where ``d`` is.
+
+    ``new`` has the result's dimensions and their sizes. None: those of the matrix, with its
+    labels.
+
+    Raises
+    ------
+    BudgetError
+        If four matrices are larger than the budget of a task.
+    """
+    pair, matrix = pair_dims(d), whole(d)
+    if new is None:
+        return apply_kernel(kernel, matrix, core=[pair], new=pair, dtype=dtype, **options)
+    matrix = matrix.drop_vars(pair, errors="ignore")
+    return apply_kernel(kernel, matrix, core=[pair], new=new, dtype=dtype, **options)
 
 
 def pair_dims(d: xr.DataArray) -> tuple[Hashable, Hashable]:

@@ -5,7 +5,7 @@ import xarray as xr
 
 from fhemb_xr.errors import SchemaError, warn
 from fhemb_xr.kernels.pairwise import distances, matrix_scaling, metrics
-from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
+from fhemb_xr.ops.pairwise.pair_dims import of_matrix, pair_dims
 
 KIND = "kind"
 """Attribute of a scaled relation: ``"distance"`` or ``"similarity"``."""
@@ -46,20 +46,10 @@ def as_distance(d: xr.DataArray) -> xr.DataArray:
     BudgetError
         If a matrix is larger than the budget of a task.
     """
-    rows, columns = pair_dims(d)
     similar = is_similarity(d)
     if not similar:
         _warn_of_likeness(d)
-    out: xr.DataArray = xr.apply_ufunc(
-        distances.distances,
-        whole(d),
-        input_core_dims=[[rows, columns]],
-        output_core_dims=[[rows, columns]],
-        kwargs={"similar": similar},
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        keep_attrs=False,
-    )
+    out = of_matrix(distances.distances, d, similar=similar)
     return out.assign_attrs({**d.attrs, KIND: KINDS[0]}).rename(d.name)
 
 

@@ -7,6 +7,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.kernels.pairwise import metrics
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import among
 from fhemb_xr.ops.pairwise.metric_options import check_constraint
@@ -82,20 +83,18 @@ def warping_path(
         samples = x.sizes[schema.TIME] * (x.sizes[names[0]] if names else 1)
         budget.check(200 * samples + 8 * _BASE_CELLS, "a pair of series", "select less time")
     clock = a[schema.TIME] if schema.TIME in a.indexes else None
-    out: xr.DataArray = xr.apply_ufunc(
+    out = apply_kernel(
         _ranges,
         _whole(a, names),
         _whole(b, names).rename({schema.TIME: _OTHER}),
-        input_core_dims=[[*names, schema.TIME], [*names, _OTHER]],
-        output_core_dims=[["end", schema.TIME]],
-        kwargs={"several": bool(names), "window": window, "itakura": itakura,
-                "normalize": normalize},
-        join="exact",
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {"end": 2}},
-        output_dtypes=[np.int64],
-        keep_attrs=False,
-    )  # fmt: skip
+        core=[[*names, schema.TIME], [*names, _OTHER]],
+        new={"end": 2, schema.TIME: None},
+        dtype=np.int64,
+        several=bool(names),
+        window=window,
+        itakura=itakura,
+        normalize=normalize,
+    )
     if clock is not None:
         out = out.assign_coords({schema.TIME: clock})
     ends = xr.Dataset({n: out.isel(end=i) for i, n in enumerate(("first", "last"))})

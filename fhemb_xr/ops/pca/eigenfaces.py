@@ -12,6 +12,7 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.pca import imputation as kernel
 from fhemb_xr.ops import background
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.pca import basis as bases
 from fhemb_xr.ops.pca import covariance, imputation, kernel_pca, methods
@@ -270,16 +271,13 @@ def project(
         options["impute"] = impute
     else:
         options = {"impute": "mean" if "projection" in basis else "fit"} if impute else {}
-    out: xr.DataArray = xr.apply_ufunc(
+    out = apply_kernel(
         kernel_pca.scores if of_kernel else _scores,
         rechunked(heat, whole),
         *parts,
-        kwargs=options,
-        input_core_dims=[list(_PIXELS), *bases.core(parts)],
-        output_core_dims=[[schema.COMPONENT]],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[_PIXELS, *bases.core(parts)],
+        new=[schema.COMPONENT],
+        **options,
     )
     out.attrs = {"long_name": "score on eigenfaces"}
     if schema.TIME in heat.dims:
@@ -329,15 +327,12 @@ def reconstruct(scores: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
             f"{basis.sizes.get(schema.COMPONENT, 0)}: give the basis they were projected on"
         )
     parts = bases.parts(basis.isel(component=slice(k)), _LINEAR)
-    out: xr.DataArray = xr.apply_ufunc(
+    out = apply_kernel(
         _frames,
         rechunked(scores, {schema.COMPONENT: -1}),
         *parts,
-        input_core_dims=[[schema.COMPONENT], *bases.core(parts)],
-        output_core_dims=[list(_PIXELS)],
-        dask="parallelized",
-        output_dtypes=[np.float64],
-        keep_attrs=False,
+        core=[[schema.COMPONENT], *bases.core(parts)],
+        new=_PIXELS,
     )
     out.attrs = {**schema.VARIABLES[schema.HEATMAP].attrs}
     if schema.TIME in scores.dims:

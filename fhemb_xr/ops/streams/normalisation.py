@@ -9,6 +9,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.frames.statistics import moments
 from fhemb_xr.ops.streams.splits import AnyStreams, Streams, of_part, pooled, recordings
@@ -218,10 +219,7 @@ def _scaled(x: xr.DataArray, offset: xr.DataArray, scale: xr.DataArray) -> xr.Da
     if x.chunks and isinstance(scale.data, da.Array):
         # else the chunks that the statistics are of would wait in memory for them
         x = x.copy(data=again(x.data, scale.data))
-    out: xr.DataArray = xr.apply_ufunc(
-        _kernel, x, offset, scale, dask="parallelized", output_dtypes=[np.float32],
-        keep_attrs=False,
-    )  # fmt: skip
+    out = apply_kernel(_kernel, x, offset, scale, dtype=np.float32)
     return out.transpose(*x.dims).rename(x.name)
 
 
