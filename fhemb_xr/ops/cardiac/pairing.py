@@ -8,24 +8,22 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
-from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.errors import UnknownNameError, nearest
 from fhemb_xr.kernels.cardiac import pairing_scores as kernel
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.cardiac.pairing_scores import (
+from fhemb_xr.ops.cardiac.pairing_methods import METHODS, method_of
+from fhemb_xr.ops.cardiac.pairing_windows import (
     CANDIDATE,
     HEART,
     METHOD,
-    METHODS,
-    face_codes,
+    TICK,
     frames_of,
-    heart_codes,
     movies,
-    over,
     require_clock,
-    scores,
     windows,
 )
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.checks import require_choice
 
 
 def pair(
@@ -101,39 +99,19 @@ def pair(
     >>> out.candidate[out.score.argmax("candidate")].values.ravel().tolist()
     [1]
     """
-    among("method", method, METHODS)
+    method = require_choice("method", method, METHODS)
     heat = ds[schema.HEATMAP] if isinstance(ds, xr.Dataset) else ds
     schema.require_dims(heat, schema.SUBJECT, schema.TIME, schema.Y, schema.X)
     schema.require_dims(trace, schema.TIME)
-    _check_model(model, method, heat)
+    way = method_of(method, model, heat)
     heat = _candidates(heat, candidates)
     require_clock(heat, trace)
     rate_hz = Clock.of(heat).require_regular().rate_hz
     width = frames_of(window_s, rate_hz, heat.sizes[schema.TIME])
-    faces = face_codes(movies(windows(heat, width), rate_hz), method, model)
-    hearts = heart_codes(_hearts(trace, width), method, model, rate_hz, width)
-    score = scores(faces, hearts, method, model).rename(subject=CANDIDATE)
+    faces = way.face_code(movies(windows(heat, width), rate_hz))
+    hearts = way.heart_code(_hearts(trace, width), rate_hz)
+    score = way.score(faces, hearts).rename(subject=CANDIDATE)
     return _finished(score, heat, method, rate_hz, width)
-
-
-def _check_model(model: xr.Dataset | None, method: str, heat: xr.DataArray) -> None:
-    if method == "blind":
-        return
-    if model is None:
-        raise ValueError(
-            f"method {method!r} needs a model: train one with fx.train_pairing, or take 'blind'"
-        )
-    if model.attrs.get(METHOD) != method:
-        raise SchemaError(
-            f"the model is of method {model.attrs.get(METHOD)!r}, asked for {method!r}"
-        )
-    grid = tuple(model.attrs["grid"])
-    found = heat.sizes[schema.Y], heat.sizes[schema.X]
-    if found != grid:
-        raise SchemaError(
-            f"the model was trained on {grid} pixels, the faces have {found}: "
-            f"fx.resize(ds, {grid})"
-        )
 
 
 def _candidates(heat: xr.DataArray, asked: str | Sequence[Any]) -> xr.DataArray:
@@ -156,7 +134,7 @@ def _candidates(heat: xr.DataArray, asked: str | Sequence[Any]) -> xr.DataArray:
 def _hearts(trace: xr.DataArray, width: int) -> xr.DataArray:
     x = windows(trace, width)
     x = x.rename({schema.SUBJECT: HEART}) if schema.SUBJECT in x.dims else x
-    return rechunked(x, {d: -1 for d in ("_tick", HEART) if d in x.dims})
+    return rechunked(x, {d: -1 for d in (TICK, HEART) if d in x.dims})
 
 
 def _finished(
@@ -165,7 +143,7 @@ def _finished(
     score = score.transpose(..., schema.WINDOW, CANDIDATE)
     if score.chunks:
         score = score.chunk({CANDIDATE: -1})
-    probability = over(kernel.probability, [score], [[CANDIDATE]], [CANDIDATE], {})
+    probability = apply_kernel(kernel.probability, score, core=[[CANDIDATE]], new=[CANDIDATE])
     out = xr.Dataset({"score": score, "probability": probability})
     out["score"].attrs = {"long_name": "likeness of heart and face", "units": "1"}
     out["probability"].attrs = {"long_name": "probability of the candidate", "units": "1"}

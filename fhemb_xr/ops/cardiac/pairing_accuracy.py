@@ -12,7 +12,7 @@ from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.inference import forced_choice as kernel
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.cardiac.pairing_scores import CANDIDATE, HEART, METHOD
+from fhemb_xr.ops.cardiac.pairing_windows import CANDIDATE, HEART, METHOD
 from fhemb_xr.ops.checks import among, check_number
 
 CONTROLS = ("own", "third")

@@ -1,6 +1,8 @@
 """Learning to pair: models are Datasets, weights are arrays."""
 
+import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,13 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.errors import UnknownNameError, nearest
 from fhemb_xr.kernels.cardiac import pairing_scores as kernel
 from fhemb_xr.kernels.cardiac import pulse_band
-from fhemb_xr.ops.cardiac import pairing_scores
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.blockwise.apply import apply_kernel
+from fhemb_xr.ops.cardiac import pairing_windows
+from fhemb_xr.ops.checks import require_choice
 
 _FOILS = 8  # trials of each heart
 _FOLDS = 3
+_NETWORK_HZ = 7.5  # rate of the network's clock
 OPTIONS: dict[str, dict[str, Any]] = {
     "linear": {"n_filters": 4},
     "r2plus1d": {
@@ -90,30 +94,29 @@ def train_pairing(
     >>> out.score.isel(session=0, window=0).argmax("candidate").values.tolist()
     [0, 1]
     """
-    among("method to train", method, tuple(OPTIONS))
+    method = require_choice("method to train", method, OPTIONS)
     options = _options(method, options)
     heat = ds[schema.HEATMAP] if isinstance(ds, xr.Dataset) else ds
     schema.require_dims(heat, schema.SUBJECT, schema.TIME, schema.Y, schema.X)
     schema.require_dims(trace, schema.SUBJECT, schema.TIME)
     if not 0 <= validation < 1:
         raise ValueError(f"validation is a share from 0 to below 1, found {validation!r}")
-    pairing_scores.require_clock(heat, trace)
+    pairing_windows.require_clock(heat, trace)
     rate_hz = Clock.of(heat).require_regular().rate_hz
-    width = pairing_scores.frames_of(window_s, rate_hz, heat.sizes[schema.TIME])
-    data = _clips(heat, trace, width, rate_hz)
-    rng = np.random.default_rng(seed)
-    if method == "linear":
-        out = _linear(*data, rng, **options)
-    else:
-        out = _network(data, width, rate_hz, validation, seed, report, options)
+    width = pairing_windows.frames_of(window_s, rate_hz, heat.sizes[schema.TIME])
+    clips = _clips(heat, trace, width, rate_hz)
+    lesson = _Lesson(*clips, width, rate_hz, validation, seed, report)
+    out = _TRAINERS[method](lesson, **options)
     grid = [heat.sizes[schema.Y], heat.sizes[schema.X]]
     about = {
-        pairing_scores.METHOD: method,
+        pairing_windows.METHOD: method,
         "grid": grid,
         "window_s": width / rate_hz,
         "seed": seed,
     }
-    return out.assign_attrs(about | {"people": len(np.unique(data[2])), "clips": len(data[2])})
+    return out.assign_attrs(
+        about | {"people": len(lesson.people), "clips": len(lesson.persons)}
+    )
 
 
 def _options(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,16 +137,15 @@ def _clips(
     """Movies ``(m, f, y, x)``, waves ``(m, l, f)``, the first without delay, and persons."""
     import dask
 
-    x = pairing_scores.movies(pairing_scores.windows(heat, width), rate_hz)
+    x = pairing_windows.movies(pairing_windows.windows(heat, width), rate_hz)
     budget.check(
         2 * x.nbytes, "all clips of the pulse band", "train on fewer people or windows"
     )
-    lags = np.array([0.0, *pairing_scores.LAGS_S])
-    sizes = {"_l": lags.size, "_g": x.sizes["_f"]}
-    trace_windows = pairing_scores.windows(trace, width).chunk({"_tick": -1})
-    h = pairing_scores.over(
-        pulse_band.waves, [trace_windows], [["_tick"]],
-        ["_l", "_g"], sizes, rate_hz=rate_hz, lags_s=lags,
+    lags = np.array([0.0, *pairing_windows.LAGS_S])
+    trace_windows = pairing_windows.windows(trace, width).chunk({pairing_windows.TICK: -1})
+    h = apply_kernel(
+        pulse_band.waves, trace_windows, core=[[pairing_windows.TICK]],
+        new={"_l": lags.size, "_g": x.sizes["_f"]}, rate_hz=rate_hz, lags_s=lags,
     )  # fmt: skip
     lead = [d for d in x.dims if d not in ("_f", schema.Y, schema.X)]
     x, h = xr.align(x.transpose(*lead, "_f", schema.Y, schema.X), h, join="inner")
@@ -161,21 +163,41 @@ def _clips(
     return movies[good], waves[good], persons[good]
 
 
-def _linear(
-    movies: Any, waves: Any, persons: Any, rng: np.random.Generator, *, n_filters: int
-) -> xr.Dataset:
+@dataclass(frozen=True)
+class _Lesson:
+    """Clips of known people, and how to learn from them."""
+
+    movies: NDArray[Any]
+    waves: NDArray[Any]
+    """``(clip, lag, f)``; the first is without delay."""
+    persons: NDArray[Any]
+    width: int
+    rate_hz: float
+    validation: float
+    seed: int
+    report: Callable[[int, Mapping[str, float]], None] | None
+
+    @property
+    def people(self) -> NDArray[Any]:
+        """Every person once."""
+        return np.unique(self.persons)
+
+
+def _linear(lesson: _Lesson, *, n_filters: int) -> xr.Dataset:
     """Filters of all people; weights from people whom the filters have not seen."""
+    rng = np.random.default_rng(lesson.seed)
+    movies, waves, persons = lesson.movies, lesson.waves, lesson.persons
     grid = movies.shape[2:]
     flat = movies.reshape(*movies.shape[:2], -1)
-    people = rng.permutation(np.unique(persons))
+    people = rng.permutation(lesson.people)
     rows = []
     for fold in np.array_split(people, min(_FOLDS, len(people))):
-        here = np.isin(persons, fold)
+        held_out = np.isin(persons, fold)
         if len(fold) < 2:
-            here = np.isin(persons, people[:2])  # so few people that some are seen twice
-        filters = kernel.learn_filters(flat[~here], waves[~here, 1:], n_filters)
-        faces = kernel.filtered(movies[here], filters.reshape(-1, *grid))
-        rows.append(_differences(faces, waves[here, 1:], persons[here], rng))
+            held_out = np.isin(persons, people[:2])  # few people: some are seen twice
+        filters = kernel.learn_filters(flat[~held_out], waves[~held_out, 1:], n_filters)
+        faces = kernel.filtered(movies[held_out], filters.reshape(-1, *grid))
+        rows.append(_differences(faces, waves[held_out, 1:], persons[held_out], rng))
     weights = kernel.learn_weights(np.concatenate(rows))
     filters = kernel.learn_filters(flat, waves[:, 1:], n_filters)
     out = xr.Dataset(
@@ -183,7 +205,7 @@ def _linear(
             "filters": (("filter", schema.Y, schema.X), filters.reshape(-1, *grid)),
             "weights": (("term", "lag"), weights.reshape(1 + n_filters, -1)),
         },
-        coords={"lag": ("lag", np.array(pairing_scores.LAGS_S), {"units": "s"})},
+        coords={"lag": ("lag", np.array(pairing_windows.LAGS_S), {"units": "s"})},
     )
     out["filters"].attrs = {"long_name": "spatial filters of the pulse", "units": "1"}
     out["weights"].attrs = {"long_name": "weights of the likenesses", "units": "1"}
@@ -191,7 +213,7 @@ def _linear(
 
 
 def _differences(faces: Any, waves: Any, persons: Any, rng: np.random.Generator) -> Any:
-    """What its own face has more than another person's, for some trials of each heart."""
+    """Likeness with the own face minus that with another's, for some trials of each heart."""
     rows = []
     for i, who in enumerate(persons):
         others = np.flatnonzero(persons != who)
@@ -202,24 +224,25 @@ def _differences(faces: Any, waves: Any, persons: Any, rng: np.random.Generator)
 
 
 def _network(
-    data: Any, width: int, rate_hz: float, validation: float, seed: int, report: Any,
-    options: dict[str, Any],
-) -> xr.Dataset:  # fmt: skip
+    lesson: _Lesson, *, spatial: int, channels: int, epochs: int, batch: int, **schedule: Any
+) -> xr.Dataset:
+    """Weights of the towers and the history of their training."""
     from fhemb_xr.nn import training, two_towers
 
-    movies, waves, persons = data
-    sizes = {name: int(options.pop(name)) for name in ("spatial", "channels")}
-    ticks = int(np.ceil(width * 7.5 / rate_hz)) if rate_hz > 7.5 else width
-    band = two_towers.band(width, rate_hz)
+    movies, waves, persons = lesson.movies, lesson.waves[:, 0], lesson.persons
+    slow = lesson.rate_hz <= _NETWORK_HZ
+    ticks = lesson.width if slow else math.ceil(lesson.width * _NETWORK_HZ / lesson.rate_hz)
+    band = two_towers.band(lesson.width, lesson.rate_hz)
+    sizes = {"spatial": int(spatial), "channels": int(channels)}
     design = two_towers.Design(movies.shape[2:], ticks, band, **sizes)
-    people = np.random.default_rng(seed).permutation(np.unique(persons))
-    out_of_it = np.isin(persons, people[: round(validation * len(people))])
-    kept, held = (
-        training.Clips(movies[k], waves[k, 0], persons[k]) for k in (~out_of_it, out_of_it)
+    people = np.random.default_rng(lesson.seed).permutation(lesson.people)
+    held_out = np.isin(persons, people[: round(lesson.validation * len(people))])
+    kept, tested = (
+        training.Clips(movies[k], waves[k], persons[k]) for k in (~held_out, held_out)
     )
-    whole = {n: int(options[n]) for n in ("epochs", "batch")}
-    how = training.Schedule(**{**options, **whole}, seed=seed)
-    arrays, history = training.fit(kept, held if out_of_it.any() else None, design, how, report)
+    how = training.Schedule(**schedule, epochs=int(epochs), batch=int(batch), seed=lesson.seed)
+    tested_or_none = tested if held_out.any() else None
+    arrays, history = training.fit(kept, tested_or_none, design, how, lesson.report)
     out = xr.Dataset(
         {n: ([f"{n}_{i}" for i in range(v.ndim)], v) for n, v in arrays.items()}
         | {n: ("epoch", v) for n, v in history.items()},
@@ -229,3 +252,6 @@ def _network(
         ticks=ticks, frequencies=list(band), **sizes,
         parameters=int(sum(v.size for v in arrays.values())),
     )  # fmt: skip
+
+
+_TRAINERS: dict[str, Callable[..., xr.Dataset]] = {"linear": _linear, "r2plus1d": _network}
