@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.typing import F64, Bools, Floats, Ints
 
 
@@ -41,19 +42,20 @@ class Sums(NamedTuple):
     cross: F64
 
 
+def _fields(n_people: int, n_features: int) -> Fields:
+    n, d = n_people, n_features
+    return Fields(n=(n, n), c=(n, d), b=(n, n, d), within=(n, d, d), cross=(n, d, d))
+
+
 def size(n_people: int, n_features: int) -> int:
     """Numbers in a state."""
-    n, d = n_people, n_features
-    return n * n + n * d + n * n * d + 2 * n * d * d
+    return _fields(n_people, n_features).size
 
 
 def parts(state: F64, n_people: int, n_features: int) -> Sums:
     """The parts of ``(s,)``."""
-    n, d = n_people, n_features
-    shapes = ((n, n), (n, d), (n, n, d), (n, d, d), (n, d, d))
-    ends = np.cumsum([np.prod(shape) for shape in shapes])
-    pieces = np.split(state, ends[:-1])
-    return Sums(*(piece.reshape(shape) for piece, shape in zip(pieces, shapes, strict=True)))
+    fields = _fields(n_people, n_features)
+    return Sums(*(fields.part(state, name) for name in Sums._fields))
 
 
 def state(x: Floats) -> F64:
@@ -143,6 +145,15 @@ class Fit(NamedTuple):
     """(n, k): the same, each person with the others."""
     mean: F64
     """(n, d)."""
+
+
+def fit_fields(n_people: int, n_features: int, k: int) -> Fields:
+    """Shapes of the parts of a :class:`Fit`."""
+    pattern = (k, n_features)
+    return Fields(
+        weights=pattern, patterns=pattern, strength=(k,), strength_of=(n_people, k),
+        mean=(n_people, n_features),
+    )  # fmt: skip
 
 
 def fit(state: F64, n_people: int, n_features: int, k: int, gamma: float) -> Fit:

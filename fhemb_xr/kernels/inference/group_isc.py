@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.kernels.inference import p_values
 from fhemb_xr.kernels.inference.isc import matrix
 from fhemb_xr.typing import F64, Bools, Ints
@@ -64,18 +65,29 @@ def effects(d: F64) -> F64:
     return np.asarray(np.linalg.lstsq(weights, total, rcond=None)[0])
 
 
+def fields(n_groups: int, n: int) -> Fields:
+    """Results of :func:`tested` for one summary, and ``n`` values of the null.
+
+    One group: the difference is its own value.
+    """
+    groups = (n_groups,)
+    return Fields(
+        isc=groups, low=groups, high=groups, difference=(), difference_low=(),
+        difference_high=(), p=(), null=(n,),
+    )  # fmt: skip
+
+
 def tested(
     x: F64, *, groups: Ints | None, paired: bool, n: int, seed: int, tail: str, alpha: float
 ) -> F64:
-    """Summaries, intervals and the test: ``(..., [2], s, t) -> (..., 2, 3 * g + 4 + n)``.
+    """Summaries, intervals and the test: ``(..., [2], s, t) -> (..., 2, f)``.
 
-    For the mean and the median: the value, the lower and the upper end of each of ``g``
-    groups, then the difference and its ends, p, and the ``n`` values of the null. One group:
-    the difference is its own value. Peak memory: 16 bytes per pair of people and draw of one.
+    Along the axis of 2: mean and median. :func:`fields` says what the last axis of length
+    ``f`` holds. Peak memory: 16 bytes per pair of people and draw of one.
     """
     lead = x.shape[: -3 if paired else -2]
     n_groups = 2 if paired or groups is not None else 1
-    out = np.empty((*lead, len(SUMMARIES), 3 * n_groups + 4 + n))
+    out = np.empty((*lead, len(SUMMARIES), fields(n_groups, n).size))
     for i in np.ndindex(lead):
         series = np.asarray(x[i], dtype=np.float64)
         rng = np.random.default_rng(seed)  # alike for all, so that no block matters
@@ -98,10 +110,12 @@ def _ends(values: F64, alpha: float) -> F64:
 
 
 def _packed(value: F64, ends: F64, difference: F64, limits: F64, null: F64, tail: str) -> F64:
-    """One row per summary: ``(k, g), (k, g, 2), (k,), (k, 2), (k, n) -> (k, 3 g + 4 + n)``."""
+    """One row per summary: ``(k, g), (k, g, 2), (k,), (k, 2), (k, n) -> (k, f)``."""
     p = p_values.p_value(difference, null, tail=tail, exact=False)
-    parts = [value, ends[..., 0], ends[..., 1], difference[:, None], limits, p[:, None], null]
-    return np.concatenate(parts, axis=1)
+    return fields(value.shape[1], null.shape[1]).pack(
+        isc=value, low=ends[..., 0], high=ends[..., 1], difference=difference,
+        difference_low=limits[:, 0], difference_high=limits[:, 1], p=p, null=null,
+    )  # fmt: skip
 
 
 def _one(r: F64, n: int, rng: np.random.Generator, tail: str, alpha: float) -> F64:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.kernels.inference import p_values, strangers
 from fhemb_xr.kernels.inference.shifts import Shifts, centred, flat
 from fhemb_xr.typing import F64, Ints
@@ -92,22 +93,31 @@ def moved(x: F64, copies: F64, *, how: str) -> F64:
     return out
 
 
+def fields(shape: tuple[int, ...], how: str, margin: int | None) -> Fields:
+    """Results of :func:`tested` in one window, for ``(people, samples)``.
+
+    ``isc``, ``p`` and the ends of the band of ``1 - alpha``, of each person or pair; then
+    ``largest``, the largest score of all at each shift.
+    """
+    n_people, n_samples = shape
+    values = (n_people,) if how == "leave_one_out" else (n_people, n_people)
+    n_shifts = n_samples if margin is None else 2 * margin + 1
+    return Fields(isc=values, p=values, low=values, high=values, largest=(n_shifts,))
+
+
 def tested(
     x: F64, *, how: str, alpha: float, tail: str, width: int, step: int, margin: int | None
 ) -> F64:
-    """Values and the null of all shifts: ``(..., s, t) -> (..., w, 4 * r + k)``.
+    """Values and the null of all shifts: ``(..., s, t) -> (..., w, f)``.
 
-    ``r`` is the number of values of :func:`isc` in a window, ``k`` that of shifts. The whole
-    series are shifted, then cut into windows. Of each window: the values, then p, then the two
-    ends of the band of 1 - alpha, then the largest score of all at each shift.
+    The whole series are shifted, then cut into windows. :func:`fields` says what the last axis
+    of length ``f`` holds for each window.
     Peak memory: 200 bytes per sample of one ``(s, t)``, twice that with gaps.
     """
     first = 0 if margin is None else margin
     last = x.shape[-1] - first - width
     starts = range(first, last + 1, step)
-    n = x.shape[-2] if how == "leave_one_out" else x.shape[-2] ** 2
-    n_shifts = x.shape[-1] if margin is None else 2 * margin + 1
-    out = np.empty((*x.shape[:-2], len(starts), 4 * n + n_shifts))
+    out = np.empty((*x.shape[:-2], len(starts), fields(x.shape[-2:], how, margin).size))
     for i in np.ndindex(x.shape[:-2]):
         series = np.asarray(x[i], dtype=np.float64)
         still = others(series) if how == "leave_one_out" else series

@@ -1,12 +1,11 @@
 """What geometry a relation has: its singular values and vectors."""
 
-from typing import Any
-
 import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.kernels.clustering import members
+from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.ops.pairwise.pair_dims import of_matrix, pair_dims
 from fhemb_xr.typing import F64
 
@@ -52,25 +51,31 @@ def svd_relation(d: xr.DataArray) -> xr.Dataset:
     """
     rows, _ = pair_dims(d)
     n, dim = d.sizes[rows], str(rows)[:-2]
-    out = of_matrix(_decomposed, d, {"_row": 2 * n + 1, schema.COMPONENT: n})
-    left, right = (
-        out.isel(_row=part).rename(_row=dim) for part in (slice(n), slice(n + 1, None))
-    )
-    found = xr.Dataset({"left": left, "singular_value": out.isel(_row=n), "right": right})
-    found = found.assign_coords({schema.COMPONENT: np.arange(n)})
+    fields = _fields(n)
+    out = of_matrix(_decomposed, d, {"_row": fields.size, schema.COMPONENT: n})
+    left, right = (out.isel(_row=fields[side]).rename(_row=dim) for side in ("left", "right"))
+    value = out.isel(_row=fields["singular_value"])
+    parts = xr.Dataset({"left": left, "singular_value": value, "right": right})
+    parts = parts.assign_coords({schema.COMPONENT: np.arange(n)})
     if rows in d.indexes:
-        found = found.assign_coords({dim: (dim, d[rows].values)})
-    found["singular_value"].attrs = {"long_name": "singular value"}
+        parts = parts.assign_coords({dim: (dim, d[rows].values)})
+    parts["singular_value"].attrs = {"long_name": "singular value"}
     if "units" in d.attrs:
-        found["singular_value"].attrs["units"] = d.attrs["units"]
-    return found
+        parts["singular_value"].attrs["units"] = d.attrs["units"]
+    return parts
+
+
+def _fields(n: int) -> Fields:
+    """Rows of the array that :func:`_decomposed` returns."""
+    return Fields(left=(n,), singular_value=(), right=(n,))
 
 
 def _decomposed(d: F64) -> F64:
-    """Left vectors, values and right vectors: ``(..., n, n) -> (..., 2 n + 1, n)``."""
+    """Vectors and values: ``(..., n, n) -> (..., row, n)``, rows as in :func:`_fields`."""
     n = d.shape[-1]
-    out: Any = np.full((*d.shape[:-2], 2 * n + 1, n), np.nan)
-    out[..., n, :] = 0
+    fields = _fields(n)
+    out = np.full((*d.shape[:-2], fields.size, n), np.nan)
+    out[..., fields["singular_value"], :] = 0
     for i in np.ndindex(d.shape[:-2]):
         inside = members.members(np.asarray(d[i], dtype=np.float64))
         u, s, vt = np.linalg.svd(d[i][np.ix_(inside, inside)])
@@ -78,6 +83,8 @@ def _decomposed(d: F64) -> F64:
         if not m:
             continue
         sign = np.where(u[np.abs(u).argmax(axis=0), np.arange(m)] < 0, -1, 1)
-        out[i][inside], out[i][n + 1 + inside] = 0, 0
-        out[i][inside, :m], out[i][n, :m], out[i][n + 1 + inside, :m] = u * sign, s, vt.T * sign
-    return np.asarray(out)
+        left, right = out[i][fields["left"]], out[i][fields["right"]]
+        left[inside], right[inside] = 0, 0
+        left[inside, :m], right[inside, :m] = u * sign, vt.T * sign
+        out[i][fields["singular_value"], :m] = s
+    return out

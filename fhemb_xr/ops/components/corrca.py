@@ -9,15 +9,13 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
-from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.components import corrca as kernel
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.reductions import reduce_blocks
 from fhemb_xr.ops.blockwise.rereading import again
-from fhemb_xr.ops.blockwise.sliding_windows import samples_of
 from fhemb_xr.ops.checks import require_count
-from fhemb_xr.ops.inference.nulls import margin_of, require_null, require_seed
+from fhemb_xr.ops.components.corrca_strength import in_windows, p_values
 from fhemb_xr.typing import F64
 
 
@@ -128,22 +126,17 @@ def corrca(
     )
     lines = rechunked(lines, {dim: -1, feature: -1} | dict.fromkeys(lead, 1))
     fits = _fits(lines.data, n_components, gamma)
-    shapes = _shapes(people, width, n_components)
-    names = {"k": "component", "d": feature, "n": dim}
-    out = xr.Dataset(
-        {
-            name: ((*lead, *(names[s] for s in dims)), _part(fits, place, sizes))
-            for name, (dims, place, sizes) in shapes.items()
-        }
-    )
+    fields = kernel.fit_fields(people, width, n_components)
+    dims = _dims(dim, feature)
+    out = xr.Dataset({n: ((*lead, *dims[n]), fields.part(fits, n)) for n in fields.shapes})
     out = out.assign_coords(
         {name: c.variable for name, c in x.coords.items() if schema.TIME not in c.dims}
     )
     out["scores"] = _scores(lines, out, fits, dim, feature)
     if window_s is not None or step_s is not None:
-        out["window_strength"] = _in_windows(out["scores"], x, dim, window_s, step_s)
+        out["window_strength"] = in_windows(out["scores"], x, dim, window_s, step_s)
     if null is not None:
-        out["p"] = _p_values(lines, dim, feature, n_components, gamma, null, n, margin_s, seed)
+        out["p"] = p_values(lines, dim, feature, n_components, gamma, null, n, margin_s, seed)
     return _described(out, x, gamma)
 
 
@@ -176,7 +169,7 @@ def _fits(data: Any, k: int, gamma: float) -> Any:
             width,
             k,
             gamma,
-            chunks=(*states.chunks[:-1], (_length(people, width, k),)),
+            chunks=(*states.chunks[:-1], (kernel.fit_fields(people, width, k).size,)),
             dtype=np.float64,
             meta=np.empty((0,) * states.ndim),
         )
@@ -188,38 +181,24 @@ def _same(x: Any) -> Any:
 
 
 def _fitted(states: F64, people: int, width: int, k: int, gamma: float) -> F64:
-    out = np.empty((*states.shape[:-1], _length(people, width, k)))
+    """The fit of each state, packed: ``(..., s) -> (..., f)``."""
+    fields = kernel.fit_fields(people, width, k)
+    out = np.empty((*states.shape[:-1], fields.size))
     for at in np.ndindex(states.shape[:-1]):
         fit = kernel.fit(states[at], people, width, k, gamma)
-        out[at] = np.concatenate([np.ravel(part) for part in fit])
+        out[at] = fields.pack(**fit._asdict())
     return out
 
 
-def _length(people: int, width: int, k: int) -> int:
-    return 2 * k * width + k + people * k + people * width
-
-
-def _shapes(people: int, width: int, k: int) -> dict[str, tuple[str, slice, tuple[int, ...]]]:
-    """Dimensions, place in the vector and shape of each part of a fit."""
-    sizes = {"k": k, "d": width, "n": people}
-    dims = {
-        "weights": "kd",
-        "patterns": "kd",
-        "strength": "k",
-        "strength_of": "nk",
-        "mean": "nd",
+def _dims(dim: Hashable, feature: Hashable) -> dict[str, tuple[Hashable, ...]]:
+    """Dimensions of each part of a fit."""
+    return {
+        "weights": ("component", feature),
+        "patterns": ("component", feature),
+        "strength": ("component",),
+        "strength_of": (dim, "component"),
+        "mean": (dim, feature),
     }
-    out, start = {}, 0
-    for name, letters in dims.items():
-        shape = tuple(sizes[s] for s in letters)
-        stop = start + int(np.prod(shape))
-        out[name] = letters, slice(start, stop), shape
-        start = stop
-    return out
-
-
-def _part(fits: Any, place: slice, shape: tuple[int, ...]) -> Any:
-    return fits[..., place].reshape((*fits.shape[:-1], *shape))
 
 
 def _scores(
@@ -243,63 +222,6 @@ def _scores(
 def _course(x: F64, mean: F64, weights: F64) -> F64:
     rows: F64 = np.matmul((x - mean)[..., None, :], np.swapaxes(weights, -1, -2))
     return rows[..., 0, :]
-
-
-def _in_windows(
-    scores: xr.DataArray, x: xr.DataArray, dim: Hashable,
-    window_s: float | None, step_s: float | None,
-) -> xr.DataArray:  # fmt: skip
-    length = x.sizes[schema.TIME]
-    budget.check(16 * x.sizes[dim] * length, "one component of all people", "select less time")
-    times = Clock.of(x)
-    width, step = samples_of(window_s, step_s, times)
-    starts = np.arange(0, length - width + 1, step)
-    found = apply_kernel(
-        kernel.strength_in_windows,
-        rechunked(scores, {dim: -1, schema.TIME: -1, "component": 1}),
-        core=[[dim, schema.TIME]],
-        new={schema.WINDOW: starts.size},
-        width=width,
-        step=step,
-    )
-    found = found.transpose(..., schema.WINDOW, "component")
-    clock = {"long_name": "start of window", "units": "s"}
-    return found.assign_coords({schema.WINDOW: (schema.WINDOW, starts / times.rate_hz, clock)})
-
-
-def _p_values(
-    lines: xr.DataArray, dim: Hashable, feature: Hashable, k: int, gamma: float,
-    null: str, n: int, margin_s: float | None, seed: int | None,
-) -> xr.DataArray:  # fmt: skip
-    """Share of shifts whose first component is as strong as each component observed."""
-    require_null(null, ("circular", "linear"), margin_s=margin_s)
-    n, seed = require_seed(null, n, seed)
-    core = [dim, schema.TIME, feature]
-    one = 8 * int(np.prod([lines.sizes[d] for d in core]))
-    budget.check(3 * one, "all series of one null", "take fewer features or less time")
-    margin = margin_of(lines, margin_s) if null == "linear" else None
-    p = apply_kernel(
-        _p_value,
-        rechunked(lines, dict.fromkeys(core, -1)).drop_vars(core, errors="ignore"),
-        core=[core],
-        new={"component": k},
-        k=k,
-        gamma=gamma,
-        n=n,
-        margin=margin,
-        seed=seed,
-    )
-    return p
-
-
-def _p_value(x: F64, *, k: int, gamma: float, n: int, margin: int | None, seed: int) -> F64:
-    out = np.full((*x.shape[:-3], k), np.nan)
-    for at in np.ndindex(x.shape[:-3]):
-        rng = np.random.default_rng(seed)
-        strength = kernel.strengths_of_shifted(x[at], k, gamma, rng, n=n, margin=margin)
-        reached = (strength[1:, :1] >= strength[:1]).sum(axis=0)
-        out[at] = np.where(np.isfinite(strength[0]), (1 + reached) / (1 + n), np.nan)
-    return out
 
 
 def _described(out: xr.Dataset, x: xr.DataArray, gamma: float) -> xr.Dataset:

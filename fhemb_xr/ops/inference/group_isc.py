@@ -8,6 +8,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
+from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.kernels.inference import group_isc as kernel
 from fhemb_xr.kernels.inference import p_values
 from fhemb_xr.ops.blockwise.apply import apply_kernel
@@ -112,19 +113,20 @@ def group_isc(
     paired = by is not None and by in x.dims
     groups, labels = _groups(x, dim, by, paired)
     core = [*([by] if paired else []), dim, schema.TIME]
-    width = 3 * max(len(labels), 1) + 4 + n
+    fields = kernel.fields(max(len(labels), 1), int(n))
     options: dict[str, Any] = {"groups": groups, "paired": paired, "n": int(n)}
     found = apply_kernel(
         kernel.tested,
         rechunked(x, dict.fromkeys(core, -1)).drop_vars(core, errors="ignore"),
         core=[core],
-        new={SUMMARY: len(kernel.SUMMARIES), "_cell": width},
+        new={SUMMARY: len(kernel.SUMMARIES), "_cell": fields.size},
         **options,
         seed=int(seed),
         tail=tail,
         alpha=alpha,
     )
-    out = _unpacked(found.drop_vars([c for c in found.coords if dim in found[c].dims]), labels)
+    found = found.drop_vars([c for c in found.coords if dim in found[c].dims])
+    out = _unpacked(found, fields, labels)
     test = "one group" if by is None else "repeated measures" if paired else "two groups"
     out.attrs = {"test": test, "n": int(n), "seed": int(seed), "tail": tail, "alpha": alpha}
     if by is not None:
@@ -174,17 +176,15 @@ _NAMES = {
 }
 
 
-def _unpacked(found: xr.DataArray, labels: list[Any]) -> xr.Dataset:
-    size = max(len(labels), 1)
-    of_group = [found.isel(_cell=slice(i * size, (i + 1) * size)) for i in range(3)]
-    of_group = [a.rename(_cell=GROUP) for a in of_group]
-    if labels:
-        of_group = [a.assign_coords({GROUP: labels}) for a in of_group]
-    else:
-        of_group = [a.isel({GROUP: 0}) for a in of_group]
-    rest = [found.isel(_cell=3 * size + i) for i in range(4)]
-    null = found.isel(_cell=slice(3 * size + 4, None)).rename(_cell=PERMUTATION)
-    out = xr.Dataset(dict(zip(_NAMES, [*of_group, *rest, null], strict=True)))
+def _unpacked(tested: xr.DataArray, fields: Fields, labels: list[Any]) -> xr.Dataset:
+    parts = {name: tested.isel(_cell=fields[name]) for name in _NAMES}
+    for name in ("isc", "low", "high"):
+        groups = parts[name].rename(_cell=GROUP)
+        parts[name] = (
+            groups.assign_coords({GROUP: labels}) if labels else groups.isel({GROUP: 0})
+        )
+    parts["null"] = parts["null"].rename(_cell=PERMUTATION)
+    out = xr.Dataset(parts)
     for name, text in _NAMES.items():
         out[name].attrs = {"long_name": text, "units": "1"}
     return out.assign_coords({SUMMARY: list(kernel.SUMMARIES)})

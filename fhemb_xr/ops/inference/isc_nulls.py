@@ -75,20 +75,19 @@ def shift_null(
     x: xr.DataArray, dim: Hashable, n_windows: int, work: dict[str, Any]
 ) -> xr.Dataset:
     """:func:`isc` with every shift as the null; the family's p is that of the largest value."""
-    n, people, margin = x.sizes[dim], people_dims(dim, work["how"]), work["margin"]
-    cells = n ** len(people)
-    n_shifts = x.sizes[schema.TIME] if margin is None else 2 * margin + 1
-    sizes: dict[Hashable, int] = {schema.WINDOW: n_windows, "_cell": 4 * cells + n_shifts}
-    found = _applied(kernel.tested, [x], dim, sizes, work)
-    largest = found.isel(_cell=slice(4 * cells, None))
-    largest = largest.max([d for d in found.dims if d != "_cell"])
-    parts = [
-        _shaped(found.isel(_cell=slice(i * cells, (i + 1) * cells)), people, n)
-        for i in range(4)
-    ]
-    score = p_values.score(_without_self(parts[0], dim), work["tail"])
+    n, people = x.sizes[dim], people_dims(dim, work["how"])
+    fields = kernel.fields((n, x.sizes[schema.TIME]), work["how"], work["margin"])
+    sizes: dict[Hashable, int] = {schema.WINDOW: n_windows, "_cell": fields.size}
+    tested = _applied(kernel.tested, [x], dim, sizes, work)
+    largest = tested.isel(_cell=fields["largest"])
+    largest = largest.max([d for d in tested.dims if d != "_cell"])
+    observed, *parts = (
+        _shaped(tested.isel(_cell=fields[name]), people, n)
+        for name in ("isc", "p", "low", "high")
+    )
+    score = p_values.score(_without_self(observed, dim), work["tail"])
     family = _lazily(p_values.p_value, score, largest, sizes=0, tail="greater", exact=True)
-    return _results(parts[0], parts[1:], family, name="isc")
+    return _results(observed, parts, family, name="isc")
 
 
 def swap_null(
