@@ -39,7 +39,8 @@ from fhemb_xr.ops.pairwise.cross_correlation import lagged_correlation
 from fhemb_xr.ops.pairwise.matrix import normalize_relation, pairwise
 from fhemb_xr.ops.pairwise.nearest_neighbors import nearest
 from fhemb_xr.ops.pairwise.warping_paths import warping_path
-from fhemb_xr.ops.pca.eigenfaces import pca, project, reconstruct
+from fhemb_xr.ops.pca.eigenfaces import pca
+from fhemb_xr.ops.pca.projection import project, reconstruct
 from fhemb_xr.ops.pipeline import embed, replay
 from fhemb_xr.ops.streams.inspection import inspect
 from fhemb_xr.ops.streams.normalisation import normalise

@@ -29,7 +29,7 @@ from fhemb_xr.ops.inference import group_isc, isc
 from fhemb_xr.ops.inference import surrogates as nulls
 from fhemb_xr.ops.inference import synchrony as significance
 from fhemb_xr.ops.pairwise import cross_correlation, matrix, nearest_neighbors, warping_paths
-from fhemb_xr.ops.pca import eigenfaces
+from fhemb_xr.ops.pca import eigenfaces, projection
 from fhemb_xr.ops.streams import inspection, normalisation, splits, torch_windows
 from fhemb_xr.ops.time_frequency import butterworth, detrend, spectrograms
 from fhemb_xr.ops.time_frequency import wavelet_bands as bands
@@ -150,8 +150,8 @@ class FhembDataArray(_Accessor):
     moments = _method(statistics.moments)
     features = _method(frame_features.features)
     pca = _method(eigenfaces.pca)
-    project = _method(eigenfaces.project)
-    reconstruct = _method(eigenfaces.reconstruct)
+    project = _method(projection.project)
+    reconstruct = _method(projection.reconstruct)
     wavelet_bands = _method(bands.wavelet_bands)
     wavelet_filter = _method(bands.wavelet_filter)
     wavelet_coefficients = _method(coefficients.wavelet_coefficients)
@@ -196,7 +196,7 @@ class FhembDataset(_Accessor):
     moments = _method(statistics.moments, pipeline.heatmap)
     features = _method(frame_features.features, pipeline.heatmap)
     pca = _method(eigenfaces.pca, pipeline.heatmap)
-    project = _method(eigenfaces.project, pipeline.heatmap)
+    project = _method(projection.project, pipeline.heatmap)
     wavelet_bands = _method(bands.wavelet_bands, pipeline.heatmap)
     wavelet_filter = _method(bands.wavelet_filter, pipeline.heatmap)
     wavelet_coefficients = _method(coefficients.wavelet_coefficients, pipeline.heatmap)
