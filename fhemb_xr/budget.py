@@ -46,14 +46,21 @@ SHARE = 0.5
 """Share of a worker's memory for tasks; the rest is for Python, dask and the system."""
 
 
-def worker_share() -> int | None:
-    """Bytes of one task on the workers of this session's Dask client; None without one."""
+def session_client() -> Any:
+    """The Dask client of this session; None without one."""
     distributed = sys.modules.get("distributed")  # no client was made without it
     if distributed is None:
         return None
     try:
-        client = distributed.default_client()
+        return distributed.default_client()
     except ValueError:
+        return None
+
+
+def worker_share() -> int | None:
+    """Bytes of one task on the workers of this session's Dask client; None without one."""
+    client = session_client()
+    if client is None:
         return None
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     shares = [w["memory_limit"] / w["nthreads"] for w in workers if w["memory_limit"]]

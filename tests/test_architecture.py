@@ -124,6 +124,30 @@ def test_functions__are_short(path):
             assert body_lines(node) <= 60, node.name
 
 
+PUBLIC = {*fx.__all__, "audience", "create_recording", "ingest"}
+COMMANDS = {"app.py", "cli.py"}  # a parameter is an option of the command
+
+
+@pytest.mark.parametrize("path", BY_NAME.values(), ids=BY_NAME)
+def test_functions__have_at_most_ten_parameters_but_public_ones(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and path.name not in COMMANDS:
+            a = node.args
+            n = len([*a.posonlyargs, *a.args, *a.kwonlyargs])
+            assert n <= 10 or node.name in PUBLIC, node.name
+
+
+def test_kernels__meet_labelled_arrays_at_one_door():
+    door = "ops/blockwise/apply.py"
+    users = {
+        str(path.relative_to(ROOT))
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr == "apply_ufunc"
+    }
+    assert users == {door}
+
+
 def test_folders__hold_at_most_fifteen_modules_and_have_a_face_of_a_sentence():
     for base in (ROOT, INGEST):
         for face in base.rglob("__init__.py"):

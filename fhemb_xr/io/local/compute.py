@@ -8,6 +8,7 @@ from typing import Any
 
 import dask
 
+from fhemb_xr.budget import session_client
 from fhemb_xr.errors import ClusterError
 from fhemb_xr.io.local import preflight, sources
 
@@ -104,15 +105,11 @@ def _wait(client: Any, futures: list[Any]) -> None:
 
 def _client() -> Any:
     """The client that will do the work; None where a scheduler is chosen beside it."""
-    distributed = sys.modules.get("distributed")  # no worker processes without it
-    if distributed is None:
+    client = session_client()
+    if client is None:
         return None
     import dask.base
 
-    try:
-        client = distributed.default_client()
-    except ValueError:
-        return None
     return client if dask.base.get_scheduler() == client.get else None
 
 

@@ -56,7 +56,7 @@ def distances(
         whole = window is None and itakura is None
         pair = _univariate_pair if whole else _banded_pair
         if a.shape[1] > 1:
-            pair = _multivariate_pair
+            pair = _multivariate_pair if whole else _banded_multivariate_pair
     if local == "mahalanobis":
         return _scaled(a, b, lengths_a, lengths_b, pairs, limits, out)
     table(pair, a, b, lengths_a, lengths_b, pairs, limits, out, code, p)
@@ -168,7 +168,16 @@ def _multivariate_pair(
     x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
     buffers: Floats,
 ) -> Any:  # fmt: skip
-    """The same for several features, ``(f, t)``, with a band or without."""
+    """The same for several features, ``(f, t)``."""
+    return sweep.sweep(sweep.all_rows, sweep.multivariate, x, y, n, m, low, high, buffers, None)
+
+
+@kernel
+def _banded_multivariate_pair(
+    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
+    buffers: Floats,
+) -> Any:  # fmt: skip
+    """The same for several features inside a band."""
     return sweep.sweep(
         sweep.banded_rows, sweep.multivariate, x, y, n, m, low, high, buffers, None
     )

@@ -31,8 +31,7 @@ _BUCKETS = 2048  # of 512 to 4096 the fastest for frames of 64 × 80; 32 KiB, in
 def features(
     x: NDArray[Any],
     edges: F64,
-    kinds: Ints,
-    arguments: F64,
+    columns: tuple[Ints, F64],
     threshold: float,
     density: bool,
     entropy_bins: int,
@@ -43,15 +42,17 @@ def features(
 ) -> NDArray[Any]:
     """Features of frames: ``(t, y, x), (edge) -> (t, feature)``.
 
-    ``kinds`` and ``arguments`` say what each column is: an index into :data:`STATISTICS`; or
-    ``PERCENTILE`` with its percentage, ``HEIGHT`` with the number of its bin, ``CELL`` with the
-    number of its cell of ``cell`` × ``cell`` pixels. NaN edges at the end are not edges.
+    ``columns`` has the kind and the argument of each column. A kind is an index into
+    :data:`STATISTICS`, or ``PERCENTILE`` with a percentage, ``HEIGHT`` with the number of a
+    bin, ``CELL`` with the number of a cell of ``cell`` × ``cell`` pixels. NaN edges at the end
+    are not edges.
     Frames without a visible pixel are NaN. float32 in, float32 out, float64 in between.
     Entropy is over equal bins from ``entropy_low`` to ``entropy_high``, each frame's own range
     where these are NaN; its correction is 0 (none), 1 (Miller and Madow), or 2 (Grassberger).
 
     Peak memory: 12 bytes per pixel of one frame (float64: 20) and 32 KiB beside the result.
     """
+    kinds, arguments = columns
     out = np.full((x.shape[0], kinds.size), np.nan, x.dtype)
     n_edges = int(np.isfinite(edges).sum())
     limit = visible.limit(threshold, x.dtype)

@@ -246,7 +246,7 @@ def _block(x: Any, edges: Any, kinds: Any, arguments: Any, **options: Any) -> An
         e = edges[tuple(0 if s else i for s, i in zip(shared, where, strict=True))]
         frames = x[at]
         flat = np.ascontiguousarray(frames.reshape(-1, *x.shape[-2:]))
-        found = kernel.features(flat, np.ascontiguousarray(e), *columns, **options, cell=CELL)
+        found = kernel.features(flat, np.ascontiguousarray(e), columns, **options, cell=CELL)
         out[at] = found.reshape(*frames.shape[:-2], -1)
     return out
 
