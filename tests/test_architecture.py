@@ -36,8 +36,6 @@ FORBIDDEN = {
     "ops": {"zarr", "matplotlib", "holoviews"},
     "io": {"holoviews", "matplotlib"},
 }
-MOST = {"plot": 18}
-"""Folders with more than fifteen modules."""
 FILES = [
     p for p in ROOT.rglob("*.py") if p.relative_to(ROOT).parts[0].removesuffix(".py") in FLOORS
 ]
@@ -153,7 +151,7 @@ def test_folders__hold_at_most_fifteen_modules_and_have_a_face_of_a_sentence():
         for face in base.rglob("__init__.py"):
             assert ast.get_docstring(ast.parse(face.read_text())), face
             modules = [p for p in face.parent.glob("*.py") if p.name[:2] != "__"]
-            assert len(modules) <= MOST.get(face.parent.name, 15), face.parent
+            assert len(modules) <= 15, face.parent
 
 
 MADE = ("Client(", "LocalCluster(", "dask.config.set(", "config.set(", "print(")

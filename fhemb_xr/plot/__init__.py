@@ -6,22 +6,22 @@ Every function loads what it draws, and refuses what does not fit the budget.
 from fhemb_xr.ops import doors
 from fhemb_xr.plot import files
 from fhemb_xr.plot.bands import band_energy, bands, scalogram
-from fhemb_xr.plot.distributions import pdf, scree
-from fhemb_xr.plot.faces import eigenfaces, frames
-from fhemb_xr.plot.histograms import histogram
+from fhemb_xr.plot.clustering.projections import clusters_at, projection
+from fhemb_xr.plot.clustering.scores import accuracy, silhouette
+from fhemb_xr.plot.frames.distributions import pdf, scree
+from fhemb_xr.plot.frames.faces import eigenfaces, frames
+from fhemb_xr.plot.frames.histograms import histogram
+from fhemb_xr.plot.frames.player import player
 from fhemb_xr.plot.inference.groups import group_isc
 from fhemb_xr.plot.inference.isc import isc
 from fhemb_xr.plot.inference.null import null_histogram
 from fhemb_xr.plot.inference.synchrony import synchrony
-from fhemb_xr.plot.lagged import lagged, lagged_at
-from fhemb_xr.plot.matrices import dendrogram, relation
 from fhemb_xr.plot.normalisation import normalisation
 from fhemb_xr.plot.notebook import display as _display  # noqa: F401  (registers itself)
-from fhemb_xr.plot.player import player
-from fhemb_xr.plot.projections import clusters_at, projection
-from fhemb_xr.plot.scores import accuracy, silhouette
+from fhemb_xr.plot.pairwise.lagged import lagged, lagged_at
+from fhemb_xr.plot.pairwise.matrices import dendrogram, relation
+from fhemb_xr.plot.pairwise.warping import warping
 from fhemb_xr.plot.signals import signal
-from fhemb_xr.plot.warping import warping
 
 __all__ = [
     "accuracy",

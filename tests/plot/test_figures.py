@@ -12,10 +12,11 @@ from scipy.spatial.distance import squareform
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
-from fhemb_xr.plot import linkage, signals, theme
-from fhemb_xr.plot.faces import frames
+from fhemb_xr.plot import signals, theme
+from fhemb_xr.plot.frames.faces import frames
+from fhemb_xr.plot.frames.player import LEVELS, pack, unpack
 from fhemb_xr.plot.labels import bands
-from fhemb_xr.plot.player import LEVELS, pack, unpack
+from fhemb_xr.plot.pairwise import linkage
 
 plot = pytest.importorskip("fhemb_xr.plot")
 hv = pytest.importorskip("holoviews")
@@ -373,7 +374,7 @@ def test_player__of_no_face_and_of_one_value():
 
 
 def test_player__refuses_a_whole_opera(monkeypatch, heat):
-    monkeypatch.setattr(import_module("fhemb_xr.plot.player"), "MOST_BYTES", 100)
+    monkeypatch.setattr(import_module("fhemb_xr.plot.frames.player"), "MOST_BYTES", 100)
     with pytest.raises(BudgetError, match=r"40 frames.*select\(seconds"):
         plot.player(heat)
 

@@ -10,7 +10,8 @@ import pytest
 import xarray as xr
 
 import fhemb_xr as fx
-from fhemb_xr.plot import files, linkage, theme
+from fhemb_xr.plot import files, theme
+from fhemb_xr.plot.pairwise import linkage
 from fhemb_xr.plot.report import sections
 from fhemb_xr.plot.report.page import report
 

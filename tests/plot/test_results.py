@@ -134,7 +134,7 @@ def test_relation__members_of_a_group_stand_together_in_a_frame():
 
 
 def test_projection__in_space_keeps_lengths_across_and_up():
-    from fhemb_xr.plot import scatter3d
+    from fhemb_xr.plot.clustering import scatter3d
 
     axes = scatter3d.turned(np.eye(3), (0.0, -90.0))
     np.testing.assert_allclose(axes, [[1, 0], [0, 0], [0, 1]], atol=1e-12)  # from the front

@@ -6,9 +6,10 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr.ops.pairwise.similarity import is_similarity
-from fhemb_xr.plot import labels, linkage, matrices, theme
+from fhemb_xr.plot import labels, theme
 from fhemb_xr.plot.inference import tested
 from fhemb_xr.plot.inference.isc import isc
+from fhemb_xr.plot.pairwise import linkage, matrices
 
 
 def synchrony(

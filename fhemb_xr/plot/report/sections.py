@@ -11,18 +11,12 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.ops.pairwise.similarity import as_distance
-from fhemb_xr.plot import (
-    distributions,
-    faces,
-    figure_data,
-    labels,
-    linkage,
-    matrices,
-    projections,
-    signals,
-)
-from fhemb_xr.plot.lagged import lagged
-from fhemb_xr.plot.player import player
+from fhemb_xr.plot import figure_data, labels, signals
+from fhemb_xr.plot.clustering import projections
+from fhemb_xr.plot.frames import distributions, faces
+from fhemb_xr.plot.frames.player import player
+from fhemb_xr.plot.pairwise import linkage, matrices
+from fhemb_xr.plot.pairwise.lagged import lagged
 
 PLAYER_BYTES = 1_200_000
 """Pixels of the film, so that the page stays below 5 MB."""

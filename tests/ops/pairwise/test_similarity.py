@@ -9,7 +9,7 @@ import fhemb_xr as fx
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.pairwise.matrix_scaling import SCALES
 from fhemb_xr.ops.pairwise.similarity import as_distance, is_similarity
-from fhemb_xr.plot import linkage
+from fhemb_xr.plot.pairwise import linkage
 
 
 def people(n=9):

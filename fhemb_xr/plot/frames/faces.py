@@ -106,7 +106,7 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
     --------
     >>> import numpy as np, xarray as xr
     >>> from fhemb_xr import plot
-    >>> from fhemb_xr.plot.faces import frames
+    >>> from fhemb_xr.plot.frames.faces import frames
     >>> heat = xr.DataArray(np.ones((50, 4, 3)), dims=("time", "y", "x"))
     >>> heat.attrs["sampling_rate"] = 25.0
     >>> len(frames(heat, n=3))

@@ -6,7 +6,8 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr.ops.pairwise.similarity import is_similarity
-from fhemb_xr.plot import figure_data, labels, linkage, theme
+from fhemb_xr.plot import figure_data, labels, theme
+from fhemb_xr.plot.pairwise import linkage
 from fhemb_xr.typing import F64, Ints
 
 _NAMES = {

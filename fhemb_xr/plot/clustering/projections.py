@@ -9,9 +9,10 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError, UnknownNameError
-from fhemb_xr.plot import figure_data, scatter3d, theme
+from fhemb_xr.plot import figure_data, theme
 from fhemb_xr.plot import labels as text
-from fhemb_xr.plot.scatter3d import scatter
+from fhemb_xr.plot.clustering import scatter3d
+from fhemb_xr.plot.clustering.scatter3d import scatter
 
 
 def projection(

@@ -11,7 +11,8 @@ from fhemb_xr import schema
 from fhemb_xr.budget import human
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import BudgetError, extra
-from fhemb_xr.plot import faces, figure_data, labels, theme
+from fhemb_xr.plot import figure_data, labels, theme
+from fhemb_xr.plot.frames import faces
 from fhemb_xr.plot.notebook.film import Film
 from fhemb_xr.typing import F64, Floats
 

@@ -1,0 +1,1 @@
+"""Figures of groups: people as points, silhouettes, accuracies."""

@@ -1,0 +1,1 @@
+"""Figures of frames: faces, films, histograms, distributions."""

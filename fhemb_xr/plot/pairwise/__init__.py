@@ -1,0 +1,1 @@
+"""Figures of pairs: relations and their trees, lagged correlation, warping."""
