@@ -107,24 +107,20 @@ def band_energy(x: xr.DataArray, *, title: str | None = None) -> Any:
         return theme.empty("no signal", heading, "Frequency [Hz]", "Share of variance")
     axes = [hv.Dimension("place", label="Frequency [Hz]"), hv.Dimension("share")]
     bars = [(i - 0.38, 0, i + 0.38, v) for i, v in enumerate(np.median(shares, axis=0))]
-    drawn = theme.styled(
-        hv.Rectangles(bars, kdims=[*axes, "place_stop", "share_stop"]),
-        bokeh={"line_color": None, "fill_color": theme.CYCLE[5]},
-        mpl={"linewidth": 0, "facecolor": theme.CYCLE[5]},
-    )
+    boxes = hv.Rectangles(bars, kdims=[*axes, "place_stop", "share_stop"])
+    drawn = [theme.filled(boxes, theme.CYCLE[5])]
     if len(shares) > 1:
         aside = np.linspace(-0.25, 0.25, len(shares))[:, None] + np.arange(shares.shape[1])
         dots = hv.Scatter((aside.ravel(), shares.ravel()), *axes)
-        drawn *= theme.styled(
-            dots, bokeh={"size": 3.5}, mpl={"s": 5, "linewidth": 0}, color=theme.LINE
-        )
-    return theme.panel(
-        hv.Overlay([drawn]) if len(shares) == 1 else drawn,
-        bokeh={"frame_width": 560, "frame_height": 220},
-        mpl={"fig_inches": (theme.FULL_IN, 2.6), "aspect": 2.6},
-        title=heading,
-        xlabel="Frequency [Hz]",
-        ylabel="Share of variance",
+        look = {"bokeh": {"size": 3.5}, "mpl": {"s": 5, "linewidth": 0}}
+        drawn.append(theme.styled(dots, **look, color=theme.LINE))
+    return theme.figure(
+        drawn,
+        heading,
+        ("Frequency [Hz]", "Share of variance"),
+        px=(560, 220),
+        inches=(theme.FULL_IN, 2.6),
+        aspect=2.6,
         xlim=(-0.6, shares.shape[1] - 0.4),
         ylim=(0, 1.05 * float(shares.max())),
         xticks=list(enumerate(_intervals(x))),
@@ -186,19 +182,15 @@ def scalogram(x: xr.DataArray, *, subject: object = None, title: str | None = No
     label = f"Power [dB re 1 {unit}]" if unit else "Power [dB]"
     mesh = hv.QuadMesh((seconds, octaves, decibels.T), [clock, octave], "power")
     ticks = np.arange(np.ceil(octaves.min()), np.floor(octaves.max()) + 1)
-    return theme.panel(
+    return theme.figure(
         mesh,
-        bokeh={"frame_width": 560, "frame_height": 260},
-        mpl={"fig_inches": (theme.FULL_IN, 2.8), "aspect": 2.4},
-        title=heading,
-        xlabel="Time [s]",
-        ylabel="Frequency [Hz]",
+        heading,
+        ("Time [s]", "Frequency [Hz]"),
+        px=(560, 260),
+        inches=(theme.FULL_IN, 2.8),
+        aspect=2.4,
         yticks=[(float(t), f"{2.0**t:g}") for t in ticks],
-        cmap=theme.DISTANCE,
-        clim=(top - _FLOOR_DB, top),
-        colorbar=True,
-        clabel=label,
-        clipping_colors={"NaN": theme.MISSING},
+        **theme.coloured(theme.DISTANCE, (top - _FLOOR_DB, top), label),
     )
 
 

@@ -181,11 +181,7 @@ def _grey(boxes: Sequence[tuple[float, ...]], quantity: str) -> Any:
     """Boxes ``(start, low, stop, high)`` of time without a value."""
     # named as the curves' axes are, else rows of different units would share limits
     edges = [schema.TIME, f"y_{quantity}", "gap_stop", f"gap_{quantity}"]
-    return theme.styled(
-        theme.backends().Rectangles(boxes, kdims=edges),
-        bokeh={"line_color": None, "fill_color": theme.MISSING},
-        mpl={"linewidth": 0, "facecolor": theme.MISSING},
-    )
+    return theme.filled(theme.backends().Rectangles(boxes, kdims=edges), theme.MISSING)
 
 
 def _curve(seconds: Any, values: Any, quantity: str, colour: str, label: str = "") -> Any:
@@ -193,12 +189,7 @@ def _curve(seconds: Any, values: Any, quantity: str, colour: str, label: str = "
     t, v = thinned(seconds, np.asarray(values, dtype=np.float64))
     time = hv.Dimension(schema.TIME, label="Time [s]")
     curve = hv.Curve((t, v), time, hv.Dimension(f"y_{quantity}", label=quantity), label=label)
-    return theme.styled(
-        curve,
-        bokeh={"line_width": 1.1, "tools": ["hover"]},
-        mpl={"linewidth": 0.8},
-        color=colour,
-    )
+    return theme.stroke(curve, (1.1, 0.8), colour, tools=["hover"])
 
 
 def _gaps(seconds: F64, missing: Bools) -> list[tuple[float, float]]:
@@ -273,7 +264,6 @@ def _stack(seconds: F64, rows: Sequence[Row], heading: str) -> Any:
             "and "
             "must be of one feature: choose with .sel(feature=...)"
         )
-    hv = theme.backends()
     series = np.stack([next(iter(r.curves.values())) for r in rows]).astype(np.float64)
     seen = np.isfinite(series).any(axis=1)
     spread, middle = np.zeros(len(rows)), np.zeros(len(rows))
@@ -296,13 +286,13 @@ def _stack(seconds: F64, rows: Sequence[Row], heading: str) -> Any:
     units = rows[0].quantity.partition(" [")[2].rstrip("]")
     names = [r.label.removeprefix("Subject ") for r in rows]
     high_in = 0.6 + 0.16 * len(rows)
-    return theme.panel(
-        hv.Overlay(curves),
-        bokeh={"frame_width": 620, "frame_height": 16 * len(rows) + 30},
-        mpl={"fig_inches": (theme.FULL_IN, high_in), "aspect": theme.FULL_IN / high_in},
-        title=heading,
-        xlabel="Time [s]",
-        ylabel=f"Subject (step: {f'{step:g} {units}'.strip()})",
+    return theme.figure(
+        curves,
+        heading,
+        ("Time [s]", f"Subject (step: {f'{step:g} {units}'.strip()})"),
+        px=(620, 16 * len(rows) + 30),
+        inches=(theme.FULL_IN, high_in),
+        aspect=theme.FULL_IN / high_in,
         xlim=(float(seconds[0]), float(seconds[-1])),
         ylim=(float(base[-1]) - step, step),
         yticks=list(zip(base.tolist(), names, strict=True)),

@@ -86,6 +86,96 @@ def panel(
     return styled(element, bokeh={**BOKEH, **bokeh}, mpl={**MPL, **mpl}, **shared)
 
 
+def figure(
+    drawn: Any,
+    heading: str,
+    axes: tuple[str, str] | None,
+    *,
+    px: tuple[int, int],
+    inches: tuple[float, float],
+    aspect: float | str,
+    bokeh: Mapping[str, Any] | None = None,
+    mpl: Mapping[str, Any] | None = None,
+    **shared: Any,
+) -> Any:
+    """A whole figure with the house's look.
+
+    Parameters
+    ----------
+    drawn
+        Element, or a list of elements that lie one over the other.
+    heading
+        Title.
+    axes
+        Labels of the axes across and up; None: no axes.
+    px
+        Width and height of the frame on a screen.
+    inches
+        Width and height of the figure in print.
+    aspect
+        Width over height of the axes in print, or ``"equal"``.
+    bokeh, mpl
+        More options of one backend.
+    **shared
+        More options of both.
+    """
+    if isinstance(drawn, list):
+        drawn = backends().Overlay(drawn)
+    shown = {"xaxis": None, "yaxis": None} if axes is None else {}
+    labelled = shown if axes is None else {"xlabel": axes[0], "ylabel": axes[1]}
+    return panel(
+        drawn,
+        bokeh={"frame_width": px[0], "frame_height": px[1], **(bokeh or {})},
+        mpl={"fig_inches": inches, "aspect": aspect, **(mpl or {})},
+        title=heading,
+        **labelled,
+        **shared,
+    )
+
+
+def stroke(element: Any, widths: tuple[float, float], colour: str, **bokeh: Any) -> Any:
+    """A line, or lines; ``widths`` in pixels on a screen and in points of print."""
+    lines = {"line_width": widths[0], **bokeh}
+    return styled(element, bokeh=lines, mpl={"linewidth": widths[1]}, color=colour)
+
+
+def dashed(element: Any, widths: tuple[float, float] = (0.8, 0.6)) -> Any:
+    """A dashed line in ink."""
+    return styled(
+        element,
+        bokeh={"line_width": widths[0], "line_dash": "dashed"},
+        mpl={"linewidth": widths[1], "linestyle": "--"},
+        color=INK,
+    )
+
+
+def dots(element: Any, sizes: tuple[float, float], colour: str) -> Any:
+    """Dots that say their values under the pointer; sizes in pixels and in square points."""
+    return styled(
+        element, bokeh={"size": sizes[0], "tools": ["hover"]}, mpl={"s": sizes[1]}, color=colour
+    )
+
+
+def filled(element: Any, colour: str) -> Any:
+    """Boxes without an edge."""
+    return styled(
+        element,
+        bokeh={"line_color": None, "fill_color": colour},
+        mpl={"linewidth": 0, "facecolor": colour},
+    )
+
+
+def coloured(cmap: str, limits: tuple[float, float], bar: str) -> dict[str, Any]:
+    """Options of an image: its colours, their limits, and the label of the colour bar."""
+    return {
+        "cmap": cmap,
+        "clim": limits,
+        "colorbar": True,
+        "clabel": bar,
+        "clipping_colors": {"NaN": MISSING},
+    }
+
+
 def plain_bokeh(plot: Any, element: Any) -> None:
     """A hook: upright labels, no frame, no grid, no minor ticks, no logo."""
     models = bokeh_models()

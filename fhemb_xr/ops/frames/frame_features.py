@@ -27,7 +27,7 @@ from fhemb_xr.ops.frames.histogram_edges import (
     _no_edges,
     _with_edges,
 )
-from fhemb_xr.ops.pca import eigenfaces
+from fhemb_xr.ops.pca import projection
 
 CELL = 5
 """Side of a coarse grid's cell in pixels, the original's ``sub_roi_width``."""
@@ -151,7 +151,7 @@ def features(
     if pca is not None and len(columns) < len(wanted):
         visible = background.visible(heat, threshold)
         numbers = [int(n[2:]) for n in wanted if n.startswith("pc")]
-        scores = eigenfaces.project(visible, pca.sel(component=numbers), threshold=None)
+        scores = projection.project(visible, pca.sel(component=numbers), threshold=None)
         parts.append(_as_features(scores, numbers, heat.dtype))
     out = parts[0]
     if len(parts) > 1:  # both have the coordinates of heat, lazy ones are not read to compare

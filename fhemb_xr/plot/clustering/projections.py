@@ -81,13 +81,14 @@ def projection(
     low, high = np.nanmin(xy, axis=0), np.nanmax(xy, axis=0)
     reach = 0.58 * max(float((high - low).max()), 1e-12)
     centre = (low + high) / 2
-    return theme.panel(
+    return theme.figure(
         scatter(xy, figure_data.ids(points, subject), clusters, 0.06 * reach),
-        bokeh={"frame_width": 400, "frame_height": 400, "legend_cols": 1},
-        mpl={"fig_inches": (theme.COLUMN_IN, theme.COLUMN_IN), "aspect": 1},
-        title=heading,
-        xlabel=names[0],
-        ylabel=names[1],
+        heading,
+        (names[0], names[1]),
+        px=(400, 400),
+        inches=(theme.COLUMN_IN, theme.COLUMN_IN),
+        aspect=1,
+        bokeh={"legend_cols": 1},
         xlim=(centre[0] - reach, centre[0] + reach),
         ylim=(centre[1] - reach, centre[1] + reach),
         legend_position="right",

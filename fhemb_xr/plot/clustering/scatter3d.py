@@ -8,6 +8,7 @@ import xarray as xr
 from fhemb_xr.plot import figure_data, theme
 from fhemb_xr.typing import F64
 
+THIN = (0.7, 0.5)
 FLOOR = -0.6
 """Height of the floor under a cube from -0.5 to 0.5."""
 
@@ -29,26 +30,25 @@ def cube(
     feet = turned(np.where([True, True, False], inside, FLOOR), view)
     there = np.isfinite(inside).all(axis=1)
     stems = np.concatenate([feet, seen], axis=1)[there]
-    thin = {"bokeh": {"line_width": 0.7}, "mpl": {"linewidth": 0.5}}
     drawn = [
         _floor(view),
-        theme.styled(hv.Segments(stems, kdims=["x", "y", "to_x", "to_y"]), **thin,
-                     color=theme.QUIET),
+        theme.stroke(hv.Segments(stems, kdims=["x", "y", "to_x", "to_y"]), THIN, theme.QUIET),
         _words(view, axes, reach),
         *scatter(seen, names, clusters, 0.05).values(),
     ]  # fmt: skip
-    return theme.panel(
-        hv.Overlay(drawn),
-        bokeh={"frame_width": 420, "frame_height": 380, "legend_cols": 1},
-        mpl={"fig_inches": (theme.COLUMN_IN + 0.6, theme.COLUMN_IN), "aspect": "equal",
-             "show_frame": False},
-        title=heading,
+    return theme.figure(
+        drawn,
+        heading,
+        None,
+        px=(420, 380),
+        inches=(theme.COLUMN_IN + 0.6, theme.COLUMN_IN),
+        aspect="equal",
+        bokeh={"legend_cols": 1},
+        mpl={"show_frame": False},
         xlim=(-0.95, 0.95),
         ylim=(-0.95, 0.82),
-        xaxis=None,
-        yaxis=None,
         legend_position="right",
-    )  # fmt: skip
+    )
 
 
 def turned(points: F64, view: tuple[float, float]) -> F64:
@@ -70,9 +70,7 @@ def _floor(view: tuple[float, float]) -> Any:
     ends = np.array(lines)
     flat = np.concatenate([turned(ends[:, 0], view), turned(ends[:, 1], view)], axis=1)
     segments = theme.backends().Segments(flat, kdims=["x", "y", "to_x", "to_y"])
-    return theme.styled(
-        segments, bokeh={"line_width": 0.7}, mpl={"linewidth": 0.5}, color=theme.MISSING
-    )
+    return theme.stroke(segments, THIN, theme.MISSING)
 
 
 def _upright(view: tuple[float, float]) -> tuple[float, float]:

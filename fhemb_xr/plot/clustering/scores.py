@@ -46,7 +46,7 @@ def silhouette(score: xr.DataArray | xr.Dataset, *, title: str | None = None) ->
     ...     xr.DataArray([0.3, 0.6, 0.1], dims="n_clusters", coords={"n_clusters": [2, 3, 4]})
     ... )
     """
-    hv = theme.backends()
+    theme.backends()  # refuses here, not after the work, where the extra is missing
     score, null = _with_null(score)
     schema.require_dims(score, _K)
     score = score.squeeze([d for d in score.dims if d != _K and score.sizes[d] == 1])
@@ -70,13 +70,13 @@ def silhouette(score: xr.DataArray | xr.Dataset, *, title: str | None = None) ->
         ends = [figure_data.loaded(null[n].squeeze(), "the null").values for n in _ENDS]
         drawn.insert(0, tested.band(k, ends[0], ends[1], ["groups", "silhouette"]))
     several = sum(bool(label) for label, _, _ in curves) > 1
-    return theme.panel(
-        hv.Overlay(drawn),
-        bokeh={"frame_width": 340, "frame_height": 240},
-        mpl={"fig_inches": (theme.COLUMN_IN, 2.6), "aspect": 1.3},
-        title=heading,
-        xlabel="Number of groups",
-        ylabel="Mean silhouette",
+    return theme.figure(
+        drawn,
+        heading,
+        ("Number of groups", "Mean silhouette"),
+        px=(340, 240),
+        inches=(theme.COLUMN_IN, 2.6),
+        aspect=1.3,
         xticks=k.tolist(),
         xlim=(k.min() - 0.4, k.max() + 0.4),
         show_legend=several,
@@ -134,12 +134,10 @@ def _curve(k: Any, values: Any, label: str, colour: str) -> list[Any]:
     hv = theme.backends()
     line = hv.Curve((k, values), "groups", "silhouette", label=label)
     dots = hv.Scatter((k, values), "groups", "silhouette", label=label)
-    out = [theme.styled(line, bokeh={"line_width": 1.2}, mpl={"linewidth": 0.9}, color=colour)]
+    out = [theme.stroke(line, (1.2, 0.9), colour)]
     if colour == theme.MISSING:
         return out
-    out.append(
-        theme.styled(dots, bokeh={"size": 5, "tools": ["hover"]}, mpl={"s": 10}, color=colour)
-    )
+    out.append(theme.dots(dots, (5, 10), colour))
     if np.isfinite(values).any():
         best = int(np.nanargmax(values))
         ring = hv.Scatter([(k[best], values[best])], "groups", "silhouette")
@@ -201,19 +199,15 @@ def accuracy(result: xr.Dataset, *, title: str | None = None) -> Any:
         return theme.empty("no sample could be used", heading, "Accuracy", "Classifier")
     drawn = [*_null(found, rows), *_bars(found, rows)]
     dots = hv.Scatter((found["accuracy"].values, rows), "accuracy", "row")
-    drawn.append(
-        theme.styled(
-            dots, bokeh={"size": 8, "tools": ["hover"]}, mpl={"s": 22}, color=theme.LINE
-        )
-    )
+    drawn.append(theme.dots(dots, (8, 22), theme.LINE))
     high = 0.7 + 0.2 * len(names)
-    return theme.panel(
-        hv.Overlay(drawn),
-        bokeh={"frame_width": 400, "frame_height": 24 * len(names) + 20},
-        mpl={"fig_inches": (theme.COLUMN_IN + 1, high), "aspect": 3.2 / (high - 0.5)},
-        title=heading,
-        xlabel="Accuracy (share of tested samples)",
-        ylabel="",
+    return theme.figure(
+        drawn,
+        heading,
+        ("Accuracy (share of tested samples)", ""),
+        px=(400, 24 * len(names) + 20),
+        inches=(theme.COLUMN_IN + 1, high),
+        aspect=3.2 / (high - 0.5),
         yticks=list(zip(rows.tolist(), names, strict=True)),
         xlim=(0, 1.02),
         ylim=(-0.6, len(names) - 0.4),
@@ -243,23 +237,11 @@ def _null(found: xr.Dataset, rows: Any) -> list[Any]:
         low, high = np.nanquantile(null, [0.025, 0.975], axis=1)
         boxes = [(a, r - 0.36, b, r + 0.36) for a, b, r in zip(low, high, rows, strict=True)]
         grey = hv.Rectangles(boxes, kdims=["accuracy", "row", "to", "above"])
-        out.append(
-            theme.styled(
-                grey,
-                bokeh={"line_color": None, "fill_color": theme.MISSING},
-                mpl={"linewidth": 0, "facecolor": theme.MISSING},
-            )
-        )
+        out.append(theme.filled(grey, theme.MISSING))
     chance = float(found["chance"].max())
     ends = [(chance, -0.6), (chance, len(rows) - 0.4)]
     line = hv.Curve(ends, "accuracy", "row")
-    dashed = theme.styled(
-        line,
-        bokeh={"line_width": 1.0, "line_dash": "dashed"},
-        mpl={"linewidth": 0.7, "linestyle": "--"},
-        color=theme.INK,
-    )
-    return [*out, dashed]
+    return [*out, theme.dashed(line, (1.0, 0.7))]
 
 
 def _bars(found: xr.Dataset, rows: Any) -> list[Any]:
@@ -270,12 +252,5 @@ def _bars(found: xr.Dataset, rows: Any) -> list[Any]:
         low, high = found[f"{name}_low"].values, found[f"{name}_high"].values
         ends = np.stack([low, rows, high, rows], axis=1)[np.isfinite(low)]
         bars = hv.Segments(ends, kdims=["accuracy", "row", "to", "same"])
-        out.append(
-            theme.styled(
-                bars,
-                bokeh={"line_width": thick * 1.2},
-                mpl={"linewidth": thick * 0.8},
-                color=theme.LINE,
-            )
-        )
+        out.append(theme.stroke(bars, (thick * 1.2, thick * 0.8), theme.LINE))
     return out

@@ -49,22 +49,15 @@ def scree(basis: xr.Dataset, subject: object = None) -> Any:
     ):
         line = hv.Curve((number, values), "component", "share", label=label)
         dots = hv.Scatter((number, values), "component", "share", label=label)
-        drawn.append(
-            theme.styled(line, bokeh={"line_width": 1.1}, mpl={"linewidth": 0.8}, color=colour)
-        )
-        drawn.append(
-            theme.styled(
-                dots, bokeh={"size": 5, "tools": ["hover"]}, mpl={"s": 10}, color=colour
-            )
-        )
+        drawn += [theme.stroke(line, (1.1, 0.8), colour), theme.dots(dots, (5, 10), colour)]
     step = max(1, -(-shares.size // 10))
-    return theme.panel(
-        hv.Overlay(drawn),
-        bokeh={"frame_width": 300, "frame_height": 220},
-        mpl={"fig_inches": (theme.COLUMN_IN, 2.6), "aspect": 1.35},
-        title=labels.title("Explained variance", labels.name_of(shares), columns=44),
-        xlabel="Number of components",
-        ylabel="Variance explained [%]",
+    return theme.figure(
+        drawn,
+        labels.title("Explained variance", labels.name_of(shares), columns=44),
+        ("Number of components", "Variance explained [%]"),
+        px=(300, 220),
+        inches=(theme.COLUMN_IN, 2.6),
+        aspect=1.35,
         xticks=number[::step].tolist(),
         xlim=(0.5, shares.size + 0.5),
         ylim=(0, 104),
@@ -119,7 +112,7 @@ def pdf(
     >>> ds = fx.testing.audience(n_subjects=1, seconds=2)
     >>> figure = fx.plot.pdf(fx.mask(ds.heatmap, 25), [0.5, 1.5])
     """
-    hv = theme.backends()
+    theme.backends()  # refuses here, not after the work, where the extra is missing
     moments = [float(s) for s in np.atleast_1d(np.asarray(seconds, dtype=np.float64))]
     if len(moments) > len(theme.CYCLE):
         raise ValueError(
@@ -137,21 +130,17 @@ def pdf(
             frame[np.isfinite(frame)].astype(np.float64), second, colour, bins, bw_method
         )
     heading = labels.title("Face temperatures", labels.name_of(face), columns=60)
+    axes = ("Temperature [°C]", "Density [1/°C]")
     if not drawn:
-        return theme.empty(
-            "no pixel at these moments", heading, "Temperature [°C]", "Density [1/°C]"
-        )
-    return theme.panel(
-        hv.Overlay(drawn),
-        bokeh={"frame_width": 560, "frame_height": 240},
-        mpl={
-            "fig_inches": (5.0, 3.2),
-            "aspect": 1.6,
-            "legend_opts": {"bbox_to_anchor": (0.0, -0.2), "loc": "upper left"},
-        },
-        title=heading,
-        xlabel="Temperature [°C]",
-        ylabel="Density [1/°C]",
+        return theme.empty("no pixel at these moments", heading, *axes)
+    return theme.figure(
+        drawn,
+        heading,
+        axes,
+        px=(560, 240),
+        inches=(5.0, 3.2),
+        aspect=1.6,
+        mpl={"legend_opts": {"bbox_to_anchor": (0.0, -0.2), "loc": "upper left"}},
         legend_position="bottom",
         legend_cols=1,
     )
@@ -191,5 +180,5 @@ def _density(pixels: Any, second: float, colour: str, bins: int, bw_method: Any)
             bokeh={"fill_color": colour, "fill_alpha": 0.25, "line_color": None},
             mpl={"facecolor": colour, "alpha": 0.25, "edgecolor": "none"},
         ),
-        theme.styled(curve, bokeh={"line_width": 1.6}, mpl={"linewidth": 1.1}, color=colour),
+        theme.stroke(curve, (1.6, 1.1), colour),
     ]

@@ -165,24 +165,17 @@ def _montage(pictures: Sequence[_Picture], heading: str, bar: str) -> Any:
         shown.outline.set_visible(False)
         shown.ax.tick_params(width=0.6, length=2, labelsize=theme.PT["cticks"])
 
-    return theme.panel(
-        hv.Overlay(drawn),
-        bokeh={
-            "frame_width": 115 * across,
-            "frame_height": round(115 * across * height / width),
-        },
-        mpl={
-            "fig_inches": (inches + 0.6, inches * height / width + 0.3),
-            "aspect": "equal",
-            "show_frame": False,
-            "hooks": [theme.plain_mpl, scale],
-        },
-        title=heading,
+    return theme.figure(
+        drawn,
+        heading,
+        None,
+        px=(115 * across, round(115 * across * height / width)),
+        inches=(inches + 0.6, inches * height / width + 0.3),
+        aspect="equal",
+        mpl={"show_frame": False, "hooks": [theme.plain_mpl, scale]},
         xlim=(-0.02 * columns, width),
         ylim=(-0.34 * columns, height - 0.34 * columns),
         invert_yaxis=True,
-        xaxis=None,
-        yaxis=None,
         show_legend=False,
     )
 
@@ -195,11 +188,7 @@ def _picture(picture: _Picture, left: float, top: float, bar: str) -> Any:
         box = hv.Rectangles(
             [(left, top, left + columns, top + rows)], kdims=["x", "y", "x1", "y1"]
         )
-        return theme.styled(
-            box,
-            bokeh={"line_color": None, "fill_color": theme.MISSING},
-            mpl={"linewidth": 0, "facecolor": theme.MISSING},
-        )
+        return theme.filled(box, theme.MISSING)
     image = hv.Image(
         picture.values[::-1],  # the axis points down, the first row of an Image is its top
         bounds=(left, top, left + columns, top + rows),

@@ -79,16 +79,16 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
         if title is not None
         else labels.title("Histogram", labels.name_of(bars), labels.bands(emb.attrs))
     )
-    return theme.panel(
+    cmap = theme.DIVERGING if limits[0] < 0 else theme.DISTANCE
+    return theme.figure(
         image,
-        bokeh={"frame_width": 560, "frame_height": 240, "tools": ["hover"]},
-        mpl={"fig_inches": (theme.FULL_IN, 2.6), "aspect": 2.6},
-        title=heading,
-        cmap=theme.DIVERGING if limits[0] < 0 else theme.DISTANCE,
-        clim=limits,
-        colorbar=True,
-        clabel="Density [1/°C]",
-        clipping_colors={"NaN": theme.MISSING},
+        heading,
+        ("Time [s]", ylabel),
+        px=(560, 240),
+        inches=(theme.FULL_IN, 2.6),
+        aspect=2.6,
+        bokeh={"tools": ["hover"]},
+        **theme.coloured(cmap, limits, "Density [1/°C]"),
     )
 
 

@@ -86,11 +86,7 @@ def lagged(
         image,
         bokeh={"frame_width": 380, "frame_height": 340, "tools": ["hover"]},
         mpl={"fig_inches": (theme.COLUMN_IN, 3.0), "aspect": 1.15},
-        cmap=theme.DIVERGING,
-        clim=clim,
-        colorbar=True,
-        clabel="Pearson r",
-        clipping_colors={"NaN": theme.MISSING},
+        **theme.coloured(theme.DIVERGING, clim, "Pearson r"),
     )
     drawn = [image]
     if null is not None:
@@ -98,14 +94,7 @@ def lagged(
         drawn.append(_outline(beyond, (left, right), (bottom, top)))
     if left < 0 < right:
         zero = hv.Curve([(0.0, bottom), (0.0, top)], schema.LAG, schema.WINDOW)
-        drawn.append(
-            theme.styled(
-                zero,
-                bokeh={"line_width": 0.8, "line_dash": "dashed"},
-                mpl={"linewidth": 0.6, "linestyle": "--"},
-                color=theme.INK,
-            )
-        )
+        drawn.append(theme.dashed(zero))
     return theme.panel(
         hv.Overlay(drawn),
         bokeh={},
@@ -186,24 +175,16 @@ def lagged_at(
         )
     zero = hv.Curve([(starts[0], 0.0), (starts[-1], 0.0)], "start", "r")
     line = hv.Curve((starts, row.values), "start", "r")
-    thin = {"bokeh": {"line_width": 0.8}, "mpl": {"linewidth": 0.6}}
-    drawn.append(theme.styled(zero, **thin, color=theme.QUIET))
-    drawn.append(
-        theme.styled(
-            line,
-            bokeh={"line_width": 1.3, "tools": ["hover"]},
-            mpl={"linewidth": 1.0},
-            color=theme.LINE,
-        )
-    )
+    drawn.append(theme.stroke(zero, (0.8, 0.6), theme.QUIET))
+    drawn.append(theme.stroke(line, (1.3, 1.0), theme.LINE, tools=["hover"]))
     heading = title if title is not None else _heading(r, _note(null, "grey", inside=True))
-    return theme.panel(
-        hv.Overlay(drawn),
-        bokeh={"frame_width": 560, "frame_height": 200},
-        mpl={"fig_inches": (theme.FULL_IN, 2.2), "aspect": 3.4},
-        title=heading,
-        xlabel=f"Start of window{long} [s]",
-        ylabel=f"Pearson r at {lag:g} s",
+    return theme.figure(
+        drawn,
+        heading,
+        (f"Start of window{long} [s]", f"Pearson r at {lag:g} s"),
+        px=(560, 200),
+        inches=(theme.FULL_IN, 2.2),
+        aspect=3.4,
         ylim=(-1, 1),
         xlim=figure_data.limits(starts),
         show_legend=False,
@@ -263,12 +244,8 @@ def _outline(inside: Bools, across: tuple[float, float], up: tuple[float, float]
     i, j = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
     level = np.stack([x[j], y[i], x[j + 1], y[i]], axis=1)
     ends = [schema.LAG, schema.WINDOW, "to_lag", "to_window"]
-    return theme.styled(
-        theme.backends().Segments(np.concatenate([upright, level]), kdims=ends),
-        bokeh={"line_width": 0.9},
-        mpl={"linewidth": 0.5},
-        color=theme.INK,
-    )
+    segments = theme.backends().Segments(np.concatenate([upright, level]), kdims=ends)
+    return theme.stroke(segments, (0.9, 0.5), theme.INK)
 
 
 def _axis(x: xr.DataArray, dim: str) -> F64:

@@ -102,21 +102,18 @@ def relation(
     }
     px = round(min(640, max(320, 10 * n)))
     tiny = {**theme.PX, **{k: f"{min(11, 0.85 * px / n):.1f}px" for k in ("xticks", "yticks")}}
+    inches = (side + 1.2, side + 0.6)
     image = theme.panel(
         image,
         bokeh={"frame_width": px, "frame_height": px, "tools": ["hover"], "fontsize": tiny},
-        mpl={"fig_inches": (side + 1.2, side + 0.6), "aspect": 1, "fontsize": small},
-        cmap=theme.DIVERGING if _signed(shown) else theme.DISTANCE,
-        clim=figure_data.symmetric(shown) if _signed(shown) else _between(shown),
-        colorbar=True,
-        clabel=bar,
-        clipping_colors={"NaN": theme.MISSING},
+        mpl={"fig_inches": inches, "aspect": 1, "fontsize": small},
+        **_colours_of(shown, bar),
     )
     drawn = image if groups is None else image * _frames(groups[rows])
     return theme.panel(
         drawn,
         bokeh={"fontsize": tiny},
-        mpl={"fig_inches": (side + 1.2, side + 0.6), "aspect": 1, "fontsize": small},
+        mpl={"fig_inches": inches, "aspect": 1, "fontsize": small},
         title=heading,
         xlabel="Subject",
         ylabel="Subject",
@@ -125,6 +122,12 @@ def relation(
         yticks=ticks,
         xrotation=90 if n > 12 else 0,
     )
+
+
+def _colours_of(values: F64, bar: str) -> dict[str, Any]:
+    if np.nanmin(values) < 0:
+        return theme.coloured(theme.DIVERGING, figure_data.symmetric(values), bar)
+    return theme.coloured(theme.DISTANCE, _between(values), bar)
 
 
 def _between(values: F64) -> tuple[float, float]:
@@ -148,19 +151,8 @@ def _frames(groups: Ints) -> Any:
         low, high = mine[0] - 0.5, mine[-1] + 0.5
         box = hv.Path([[(low, low), (high, low), (high, high), (low, high), (low, low)]],
                       ["column", "row"])  # fmt: skip
-        drawn.append(
-            theme.styled(
-                box,
-                bokeh={"line_width": 4},
-                mpl={"linewidth": 2},
-                color=theme.cluster_colour(int(group)),
-            )
-        )
+        drawn.append(theme.stroke(box, (4, 2), theme.cluster_colour(int(group))))
     return hv.Overlay(drawn)
-
-
-def _signed(values: F64) -> bool:
-    return bool(np.nanmin(values) < 0)
 
 
 def scale(d: xr.DataArray) -> str:
@@ -230,33 +222,22 @@ def dendrogram(
     for path, colour in zip(_brackets(tree, leaves), colours, strict=True):
         paths.setdefault(colour, []).append(path)
     drawn = [
-        theme.styled(
-            hv.Path(some, ["leaf", "height"]),
-            bokeh={"line_width": 1.2},
-            mpl={"linewidth": 0.9},
-            color=colour,
-        )
+        theme.stroke(hv.Path(some, ["leaf", "height"]), (1.2, 0.9), colour)
         for colour, some in paths.items()
     ]
     names = [ids[i] for i in leaves]
     wide = min(theme.FULL_IN, max(theme.COLUMN_IN, 0.09 * n + 0.8))
     tick = min(7.0, 0.7 * 72 * (wide - 0.8) / n) if n > 12 else 7.0
     px = round(min(860, max(380, 11 * n)))
-    return theme.panel(
-        hv.Overlay(drawn),
-        bokeh={
-            "frame_width": px,
-            "frame_height": 240,
-            "fontsize": {**theme.PX, "xticks": f"{tick * 1.55:.1f}px"},
-        },
-        mpl={
-            "fig_inches": (wide, 2.6),
-            "aspect": wide / 2.6,
-            "fontsize": {**theme.PT, "xticks": tick},
-        },
-        title=heading,
-        xlabel="Subject",
-        ylabel=ylabel,
+    return theme.figure(
+        drawn,
+        heading,
+        ("Subject", ylabel),
+        px=(px, 240),
+        inches=(wide, 2.6),
+        aspect=wide / 2.6,
+        bokeh={"fontsize": {**theme.PX, "xticks": f"{tick * 1.55:.1f}px"}},
+        mpl={"fontsize": {**theme.PT, "xticks": tick}},
         xticks=list(enumerate(names)),
         xrotation=90 if n > 12 else 0,
         xlim=(-0.6, n - 0.4),

@@ -89,14 +89,11 @@ def warping(
     some = np.unique(np.linspace(0, len(i) - 1, MOST_LINKS).round().astype(int))
     ends = [clocks[0][i[some]], above[i[some]], clocks[1][j[some]], below[j[some]]]
     links = hv.Segments(np.stack(ends, axis=1), kdims=["time", "value", "to", "onto"])
-    drawn = [theme.styled(links, bokeh={"line_width": 0.6}, mpl={"linewidth": 0.4},
-                          color=theme.QUIET)]  # fmt: skip
+    drawn = [theme.stroke(links, (0.6, 0.4), theme.QUIET)]
     for t, v, colour in zip(clocks, (above, below), theme.CYCLE, strict=False):
         line = hv.Curve(signals.thinned(t, v), "time", "value")
-        drawn.append(
-            theme.styled(line, bokeh={"line_width": 1.5}, mpl={"linewidth": 1.1}, color=colour)
-        )
-    return _framed(hv.Overlay(drawn), both, step, cost, normalize, title)
+        drawn.append(theme.stroke(line, (1.5, 1.1), colour))
+    return _framed(drawn, both, step, cost, normalize, title)
 
 
 def _ready(x: xr.DataArray, normalize: str) -> F64:
@@ -131,13 +128,13 @@ def _framed(
         "Warping", named, f"distance {cost:.3g}{units.replace('[', '').replace(']', '')}",
         below=labels.bands(both[0].attrs),
     )  # fmt: skip
-    return theme.panel(
+    return theme.figure(
         drawn,
-        bokeh={"frame_width": 620, "frame_height": 240},
-        mpl={"fig_inches": (theme.FULL_IN, 2.6), "aspect": 2.9},
-        title=heading,
-        xlabel="Time [s]",
-        ylabel=f"Series (step: {amount})",
+        heading,
+        ("Time [s]", f"Series (step: {amount})"),
+        px=(620, 240),
+        inches=(theme.FULL_IN, 2.6),
+        aspect=2.9,
         yticks=[(step, names[0]), (0.0, names[1])],
         show_legend=False,
     )
