@@ -20,13 +20,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fhemb_xr.kernels._jit import fast_kernel, kernel
+from fhemb_xr.kernels._jit import kernel
+from fhemb_xr.kernels.time_frequency.dwt_rows import (
+    copy_rows,
+    down,
+    extend,
+    fetch,
+    make_rows,
+    up,
+)
 from fhemb_xr.typing import Floats
 
 ROW_BYTES = 2048
 """Bytes of the channels that are worked on at a time, if the rows are wider."""
-TILE = 64
-"""Rows that go through all taps of a long filter before the next rows do."""
 
 
 class Levels(NamedTuple):
@@ -57,176 +63,6 @@ MODES = (
 )  # fmt: skip
 
 
-@fast_kernel
-def _down_eight(x, at, step, out, to, width, n, taps, add):
-    """``out[to + i] (+)= sum_k taps[k] x[at + 2 i + k]``, for n rows i, two at a time."""
-    a, b, c, d = taps[0], taps[1], taps[2], taps[3]
-    e, f, g, h = taps[4], taps[5], taps[6], taps[7]
-    s, w = np.uint64(step), np.uint64(width)
-    s2, s3, s4, s5 = np.uint64(2) * s, np.uint64(3) * s, np.uint64(4) * s, np.uint64(5) * s
-    s6, s7, s8, s9 = np.uint64(6) * s, np.uint64(7) * s, np.uint64(8) * s, np.uint64(9) * s
-    for i in range(0, n, 2):
-        r, q = x[(at + 2 * i) * step :], out[(to + i) * width :]
-        for j in range(w):
-            x2, x3, x4 = r[j + s2], r[j + s3], r[j + s4]
-            x5, x6, x7 = r[j + s5], r[j + s6], r[j + s7]
-            one = ((a * r[j] + b * r[j + s]) + (c * x2 + d * x3)) + (
-                (e * x4 + f * x5) + (g * x6 + h * x7)
-            )
-            two = ((a * x2 + b * x3) + (c * x4 + d * x5)) + (
-                (e * x6 + f * x7) + (g * r[j + s8] + h * r[j + s9])
-            )
-            q[j] = one + q[j] if add else one
-            q[j + w] = two + q[j + w] if add else two
-
-
-@fast_kernel
-def _down_two(x, at, step, out, to, width, n, taps, add):
-    """The same for two taps."""
-    a, b = taps[0], taps[1]
-    s, w = np.uint64(step), np.uint64(width)
-    s2, s3 = np.uint64(2) * s, np.uint64(3) * s
-    for i in range(0, n, 2):
-        r, q = x[(at + 2 * i) * step :], out[(to + i) * width :]
-        for j in range(w):
-            one, two = a * r[j] + b * r[j + s], a * r[j + s2] + b * r[j + s3]
-            q[j] = one + q[j] if add else one
-            q[j + w] = two + q[j + w] if add else two
-
-
-@fast_kernel
-def _up_four(x, at, width, out, to, step, n, even, odd, add):
-    """``out[to + 2 i] (+)= sum_k even[k] x[at + i + k]`` for n rows i, and the odd rows."""
-    a, b, c, d = even[0], even[1], even[2], even[3]
-    e, f, g, h = odd[0], odd[1], odd[2], odd[3]
-    s, w = np.uint64(step), np.uint64(width)
-    w2, w3 = np.uint64(2) * w, np.uint64(3) * w
-    for i in range(n):
-        r, q = x[(at + i) * width :], out[(to + 2 * i) * step :]
-        for j in range(w):
-            x0, x1, x2, x3 = r[j], r[j + w], r[j + w2], r[j + w3]
-            one = (a * x0 + b * x1) + (c * x2 + d * x3)
-            two = (e * x0 + f * x1) + (g * x2 + h * x3)
-            q[j] = one + q[j] if add else one
-            q[j + s] = two + q[j + s] if add else two
-
-
-@fast_kernel
-def _up_one(x, at, width, out, to, step, n, even, odd, add):
-    """The same for one tap."""
-    a, e = even[0], odd[0]
-    s, w = np.uint64(step), np.uint64(width)
-    for i in range(n):
-        r, q = x[(at + i) * width :], out[(to + 2 * i) * step :]
-        for j in range(w):
-            one, two = a * r[j], e * r[j]
-            q[j] = one + q[j] if add else one
-            q[j + s] = two + q[j + s] if add else two
-
-
-@kernel
-def _down(x, at, step, out, to, width, n, taps):
-    """Rows of the next level; ``taps`` are stored backwards, so that a row is a plain sum."""
-    for i in range(0, n, TILE):
-        rows, k, add = min(TILE, n - i), 0, False
-        while k < len(taps):
-            if len(taps) - k >= 8:
-                _down_eight(x, at + 2 * i + k, step, out, to + i, width, rows, taps[k:], add)
-                k += 8
-            else:
-                _down_two(x, at + 2 * i + k, step, out, to + i, width, rows, taps[k:], add)
-                k += 2
-            add = True
-
-
-@kernel
-def _up(work, smooth, detail, width, used, bank, out, to, step, n):
-    """Pairs of rows of the smooth from row ``smooth`` on, of the detail, or of both."""
-    poly, shift = bank.poly, bank.shift
-    if (
-        shift[0] != shift[1]
-    ):  # aligning them by a tap of 0 would spread missing samples: 0 * NaN
-        for odd in range(2):
-            add = False
-            for band in range(2):
-                at = (detail if band else smooth) + shift[odd]
-                if used[band]:
-                    _up_apart(work, at, width, out, to + odd, step, n, poly[band, odd], add)
-                    add = True
-        return
-    smooth, detail = smooth + shift[0], detail + shift[0]
-    for i in range(0, n, TILE):
-        rows, add = min(TILE, n - i), False
-        for band in range(2):
-            at, k = (detail if band else smooth) + i, 0
-            while used[band] and k < poly.shape[2]:
-                even, odd = poly[band, 0, k:], poly[band, 1, k:]
-                if poly.shape[2] - k >= 4:
-                    _up_four(work, at + k, width, out, to + 2 * i, step, rows, even, odd, add)
-                    k += 4
-                else:
-                    _up_one(work, at + k, width, out, to + 2 * i, step, rows, even, odd, add)
-                    k += 1
-                add = True
-
-
-@kernel
-def _up_apart(work, at, width, out, to, step, n, taps, add):
-    """Every other row, of a parity that reads rows of its own."""
-    for i in range(n):
-        q = out[(to + 2 * i) * step :]
-        for k in range(len(taps)):
-            f, r = taps[k], work[(at + i + k) * width :]
-            if add or k:
-                for j in range(width):
-                    q[j] += f * r[j]
-            else:
-                for j in range(width):
-                    q[j] = f * r[j]
-
-
-@kernel
-def _copy(x, at, step, out, to, out_step, n, width):
-    """Rows of ``width`` channels."""
-    for i in range(n):
-        r, q = x[(at + i) * step :], out[(to + i) * out_step :]
-        for j in range(width):
-            q[j] = r[j]
-
-
-@kernel
-def _make(x, at, step, work, to, width, source, weight):
-    """A row outside a run, which begins at row ``at``, from up to three rows of it."""
-    q = work[to * width :]
-    for j in range(width):
-        q[j] = 0
-    for k in range(len(source)):
-        if weight[k] != 0:
-            f, r = weight[k], x[(at + source[k]) * step :]
-            for j in range(width):
-                q[j] += f * r[j]
-
-
-@kernel
-def _extend(work, at, n, width, source, weight):
-    """Fill the rows before and after a run of n from the rows and weights of a table."""
-    pad = len(source) // 2
-    for e in range(2 * pad):
-        to = at - pad + e if e < pad else at + n + e - pad
-        _make(work, at, width, work, to, width, source[e], weight[e])
-
-
-@kernel
-def _fetch(x, n, step, begin, end, work, width, source, weight):
-    """Copy rows ``begin`` to ``end`` of a run to the head of the work array, with extension."""
-    pad, lo, hi = len(source) // 2, max(begin, 0), min(end, n)
-    _copy(x, lo, step, work, lo - begin, width, hi - lo, width)
-    for e in range(2 * pad):
-        t = e - pad if e < pad else n + e - pad
-        if begin <= t < end:
-            _make(x, 0, step, work, t - begin, width, source[e], weight[e])
-
-
 @kernel
 def _first(x, n, step, work, to, width, size, taps, offset, ends):
     """Level 1 from the run itself, and near its ends from copies of them."""
@@ -236,11 +72,11 @@ def _first(x, n, step, work, to, width, size, taps, offset, ends):
     for lo, hi in ((0, a), (a, b), (b, size)):
         begin = 2 * lo - before
         if lo == a and hi == b:
-            _down(x, begin, step, work, to + lo, width, hi - lo, taps)
+            down(x, begin, step, work, to + lo, width, hi - lo, taps)
         elif hi > lo:
             end = begin + 2 * (hi - lo - 1) + len(taps)
-            _fetch(x, n, step, begin, end, work, width, ends.source[0], ends.weight[0])
-            _down(work, 0, width, work, to + lo, width, hi - lo, taps)
+            fetch(x, n, step, begin, end, work, width, ends.source[0], ends.weight[0])
+            down(work, 0, width, work, to + lo, width, hi - lo, taps)
 
 
 @kernel
@@ -251,7 +87,7 @@ def _analyse(x, step, work, width, levels, wanted, filters, offset, ends):
     for j in range(1, n_levels + 1):
         if j > 1:
             source, weight = ends.source[j - 1], ends.weight[j - 1]
-            _extend(work, starts[j - 1], sizes[j - 1], width, source, weight)
+            extend(work, starts[j - 1], sizes[j - 1], width, source, weight)
         for band in range(1, -1, -1):
             if not (wanted[j] if band else j < n_levels or wanted[0]):
                 continue
@@ -260,14 +96,14 @@ def _analyse(x, step, work, width, levels, wanted, filters, offset, ends):
                 _first(x, sizes[0], step, work, to, width, sizes[1], taps, offset, ends)
             else:
                 at = starts[j - 1] + offset - len(taps) + 1
-                _down(work, at, width, work, to, width, sizes[j], taps)
+                down(work, at, width, work, to, width, sizes[j], taps)
 
 
 @kernel
 def _rebuild(work, width, j, levels, used, bank, begin, end):
     """Rows ``begin`` to ``end`` of the smooth of level j - 1 from level j."""
     m, to = begin // 2, levels.starts[j - 1]
-    _up(
+    up(
         work, levels.starts[j] + m, levels.high[j] + m, width, used, bank, work, to + 2 * m,
         width, (end + 1) // 2 - m,
     )  # fmt: skip
@@ -280,15 +116,15 @@ def _last(work, width, levels, used, bank, first, last, out, step):
         return
     lo, hi = (first + 1) // 2, last // 2
     smooth, detail = levels.starts[1], levels.high[1]
-    _up(
+    up(
         work, smooth + lo, detail + lo, width, used, bank, out, 2 * lo - first, step,
         max(hi - lo, 0),
     )  # fmt: skip
     for row in (first, last - 1):
         if (row == first and first % 2) or (row == last - 1 and last % 2):
             m = row // 2
-            _up(work, smooth + m, detail + m, width, used, bank, work, 0, width, 1)
-            _copy(work, row % 2, width, out, row - first, step, 1, width)
+            up(work, smooth + m, detail + m, width, used, bank, work, 0, width, 1)
+            copy_rows(work, row % 2, width, out, row - first, step, 1, width)
 
 
 @kernel
@@ -305,7 +141,7 @@ def _synthesise(work, width, levels, chosen, bank, circular, wraps, span, out, s
             for band in range(2):
                 if used[band]:
                     at = high[j] if band else starts[j]
-                    _extend(work, at, sizes[j], width, wraps.source[j], wraps.weight[j])
+                    extend(work, at, sizes[j], width, wraps.source[j], wraps.weight[j])
         else:  # only the rows that the result depends on
             begin, end = first, last
             for _ in range(j - 1):
@@ -376,14 +212,14 @@ def onward(work, width, levels, carried, had, has, wanted, filters, extension, e
         made, by = extension.source[j - 1], extension.weight[j - 1]
         for e in range(2 * pad):
             if e < pad and begins:
-                _make(work, at, width, work, at - pad + e, width, made[e], by[e])
+                make_rows(work, at, width, work, at - pad + e, width, made[e], by[e])
             if e >= pad and ends:
-                _make(work, at, width, work, at + rows + e - pad, width, made[e], by[e])
+                make_rows(work, at, width, work, at + rows + e - pad, width, made[e], by[e])
         first = at + 2 * had[j] + 2 - pad - (had[j - 1] - carried)
         if wanted[j]:
-            _down(work, first, width, work, high[j], width, n, filters[1])
+            down(work, first, width, work, high[j], width, n, filters[1])
         if j < len(starts) - 1 or wanted[0]:
-            _down(work, first, width, work, starts[j] + carried, width, n, filters[0])
+            down(work, first, width, work, starts[j] + carried, width, n, filters[0])
 
 
 @kernel
@@ -401,7 +237,7 @@ def analysis(x, width, work, sizes, filters, offset, ends, begins, at, out):
         _analyse(part, step, work, n, levels, wanted, filters, offset, ends)
         for j in range(len(sizes)):
             row = begins[j] + (high[j] if j else starts[-1])
-            _copy(work, row, n, into, at[j], step, at[j + 1] - at[j], n)
+            copy_rows(work, row, n, into, at[j], step, at[j + 1] - at[j], n)
 
 
 @kernel
@@ -423,7 +259,7 @@ def synthesis(x, width, work, begins, ends, chosen, at, bank, out):
         for j in range(len(begins)):
             if chosen[j]:
                 row = high[j] + begins[j] if j else starts[-1] + begins[-1]
-                _copy(part, at[j], step, work, row, n, at[j + 1] - at[j], n)
+                copy_rows(part, at[j], step, work, row, n, at[j + 1] - at[j], n)
         used[0] = chosen[0]
         for j in range(len(begins) - 1, 1, -1):
             used[1] = chosen[j]
