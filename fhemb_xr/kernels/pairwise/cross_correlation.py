@@ -60,7 +60,7 @@ def overlap(a: F64, b: F64, max_lag: int) -> F64:
 
 
 def count(n_samples: int, window: int, step: int) -> int:
-    """How many windows fit."""
+    """Number of windows that fit."""
     return max(0, (n_samples - window) // step + 1)
 
 

@@ -1,4 +1,4 @@
-"""Series cut into intervals of time, which may overlap."""
+"""Sliding windows: series cut into intervals of time, which may overlap."""
 
 import numpy as np
 import xarray as xr
@@ -8,14 +8,14 @@ from fhemb_xr.clock import Clock, number_of_seconds
 
 
 def intervals(x: xr.DataArray, window_s: float | None, step_s: float | None) -> xr.DataArray:
-    """``(window, …, time)``: the samples of each interval; ``time`` loses its clock.
+    """Samples of each window, ``(window, …, time)``; ``time`` has no coordinate.
 
     Raises
     ------
     SchemaError
         If ``x`` has no ``time``.
     ValueError
-        If an interval is longer than the series, or not a positive number of seconds.
+        If a window is longer than the series, or not a positive number of seconds.
     """
     schema.require_dims(x, schema.TIME)
     clock = Clock.of(x).require_regular()
@@ -37,14 +37,14 @@ def samples_of(window_s: float | None, step_s: float | None, clock: Clock) -> tu
     Raises
     ------
     ValueError
-        If one is not a positive number, a window is longer than the series or holds fewer than
-        two samples, or a step holds none.
+        If ``window_s`` or ``step_s`` is not a positive number; if a window is longer than the
+        series or shorter than two samples; or if a step is shorter than one sample.
     SchemaError
-        If seconds are asked for and the sampling rate is not known.
+        If the sampling rate is not known, so that seconds cannot become samples.
     """
     if window_s is None:
         if step_s is not None:
-            raise ValueError(f"step_s is of windows, found {step_s!r} without window_s")
+            raise ValueError(f"step_s needs window_s, found step_s={step_s!r} without window_s")
         return clock.n, max(clock.n, 1)
     step_s = window_s if step_s is None else step_s
     for name, value in (("window_s", window_s), ("step_s", step_s)):

@@ -35,38 +35,39 @@ def pair(
     model: xr.Dataset | None = None,
     window_s: float = 10.0,
 ) -> xr.Dataset:
-    """Which of the candidates' faces a heart belongs to.
+    """Scores that tell to which candidate's face a heart belongs.
 
-    Slow motion, breathing and drift are projected down to the noise, window by window; then the
-    course of the pulse (0.7 to 3 Hz) in each face is compared with the waveform of the trace. A
-    score is of one face and one heart alone: two candidates that change places get each other's
-    scores, and probabilities, to the last bit.
+    In every window, slow motion, breathing and drift are projected out, down to the noise. Then
+    the pulse in each face (0.7 to 3 Hz) is compared with the waveform of the trace. A score
+    depends on one face and one heart only: if two candidates change places, their scores and
+    probabilities change places exactly.
 
     Parameters
     ----------
     ds
         A recording, or its heatmap ``(subject, …, time, y, x)``.
     trace
-        The heart, ``(…, time)`` on the clock of ``ds``: of :func:`cardiac_wave` (from an
-        electrocardiogram) or :func:`align` (a pulse wave). A dimension ``subject`` becomes
-        ``heart``, so that every heart meets every face; ``session`` stays with its session.
+        Trace of the heart, ``(…, time)`` on the clock of ``ds``: the result of
+        :func:`cardiac_wave` (electrocardiogram) or :func:`align` (pulse wave). A dimension
+        ``subject`` becomes ``heart``: every heart is compared with every face of its session.
     candidates
         Two subjects or more, or ``"all"``.
     method
-        ``"blind"``: regression on the courses that neighbouring pixels share, at any delay;
-        nothing is learnt. ``"linear"``: learnt spatial filters, delays of 0.05 to 0.4 s.
-        ``"r2plus1d"``: a convolutional network, first in space, then in time (torch).
+        ``"blind"``: regression on the courses that neighbouring pixels share, at any delay. It
+        needs no model. ``"linear"``: learnt spatial filters, at delays of 0.05 to 0.4 s.
+        ``"r2plus1d"``: convolutional network, first in space, then in time (torch).
     model
         Result of :func:`train_pairing`, for the methods that learn.
     window_s
-        Each window [s], end to end, is a trial of its own; what is left over is not used.
+        Length of a window [s]. Windows lie end to end, and each is one trial. A shorter rest at
+        the end is not used.
 
     Returns
     -------
     Dataset, float64, lazy: ``score(…, window, candidate)``, a log likelihood ratio up to a
-    constant, so that scores of windows add up; ``probability``, of each candidate among the
-    others (of a blind method, overconfident: only its order counts). NaN where more than a
-    fifth of the window lacks the face or the trace.
+    constant, so scores of several windows can be added; and ``probability`` of each candidate
+    among all. Probabilities of ``"blind"`` are too close to 0 and 1: use their order only. NaN
+    where the face or the trace is missing in more than a fifth of the window.
 
     Raises
     ------

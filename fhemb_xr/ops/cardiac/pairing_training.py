@@ -41,21 +41,22 @@ def train_pairing(
     report: Callable[[int, Mapping[str, float]], None] | None = None,
     **options: Any,
 ) -> xr.Dataset:
-    """Learn to pair hearts and faces from people whose hearts are known.
+    """Model that pairs hearts and faces, learnt from people whose hearts are known.
 
     Parameters
     ----------
     ds
         A recording, or its heatmap ``(subject, …, time, y, x)``.
     trace
-        Each person's own, ``(subject, …, time)`` on the clock of ``ds``, as for :func:`pair`.
+        Traces of the same people's hearts, ``(subject, …, time)`` on the clock of ``ds``, as
+        for :func:`pair`.
     method
         ``"linear"`` or ``"r2plus1d"``.
     window_s
         Length of a clip [s].
     validation
-        Share of the people (not of the clips) who are kept out of training and tested after
-        each epoch; of ``"r2plus1d"``.
+        Share of the people (not of the clips) who are held out of training and tested after
+        each epoch. Only ``"r2plus1d"`` uses it.
     seed
         Random seed of the draws.
     report
@@ -67,8 +68,8 @@ def train_pairing(
 
     Returns
     -------
-    Dataset: the model's arrays, and with ``"r2plus1d"`` the history along ``epoch``; to be
-    given to :func:`pair`, and saved like any result.
+    Dataset of the model's arrays, for :func:`pair`; it is saved like any result. With
+    ``"r2plus1d"`` it also has the history along ``epoch``.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What geometry a relation has: its singular values and vectors."""
+"""Singular values and vectors of a relation."""
 
 import numpy as np
 import xarray as xr
@@ -11,20 +11,23 @@ from fhemb_xr.typing import F64
 
 
 def svd_relation(d: xr.DataArray) -> xr.Dataset:
-    """Singular values and vectors of a relation; how fast they fall says how many axes it has.
+    """Singular values and vectors of a relation.
+
+    The number of large singular values tells how many axes the relation has.
 
     Parameters
     ----------
     d
-        A relation ``(…, subject_0, subject_1)`` of :func:`pairwise`, best a similarity: of
-        distances, ``normalize_relation(d, "gauss")``.
+        Relation ``(…, subject_0, subject_1)`` of :func:`pairwise`, best a similarity. Turn
+        distances into one by ``normalize_relation(d, "gauss")``.
 
     Returns
     -------
-    Dataset, float64, lazy where ``d`` is, of ``left(…, subject, component)``,
-    ``singular_value(…, component)``, falling, and ``right(…, subject, component)``:
-    ``left * singular_value @ right`` is ``d``. The largest entry of each left vector is
-    positive. People without data are NaN, and values that are not there 0.
+    Dataset, float64, lazy where ``d`` is: ``left(…, subject, component)``,
+    ``singular_value(…, component)`` from the largest to the smallest, and
+    ``right(…, subject, component)``. ``left * singular_value @ right`` is ``d``. The largest
+    entry of each left vector is positive. People without data have NaN in the vectors, and for
+    each of them one singular value is 0.
 
     Raises
     ------

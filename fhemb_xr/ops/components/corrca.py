@@ -35,32 +35,35 @@ def corrca(
 ) -> xr.Dataset:
     """Correlated components: combinations of features that people share in time.
 
-    A component weighs the features, alike for all people, so that its course correlates most
-    between people. Its pattern shows how the component appears in the features.
+    A component is a weighted sum of the features, with the same weights for all people. The
+    weights are chosen so that its course correlates most between people. Its pattern shows how
+    the component appears in the features.
 
     Parameters
     ----------
     x
         Series ``(..., dim, time, feature)`` in any order and chunks, e.g. scores of a pooled
-        basis of eigenfaces. Other dimensions, such as ``session``, are analysed each by itself.
+        basis of eigenfaces. Every entry of another dimension, such as ``session``, is analysed
+        separately.
     n_components
         Number of components, strongest first.
     dim
-        People.
+        Dimension of the people.
     feature
-        Features that are combined.
+        Dimension of the features that are combined.
     gamma
         Shrinkage of the covariance within people towards its mean variance, from 0 (none) to 1.
-        It keeps weak features from dominating. Units of the features matter where it is not 0:
-        standardise them first if they differ.
+        It keeps weak features from dominating. If ``gamma`` is not 0, the units of the
+        features matter: standardise features of different units first.
     window_s, step_s
-        Length of windows and distance of their starts [s]; adds the strength in each window.
+        Length of the windows and distance between their starts [s]. With windows, the result
+        also has the strength in each window.
     null
         ``"linear"`` or ``"circular"``: people are shifted against each other at random, and the
         components are fitted again. The linear shift holds for series that drift, the circular
         one does not.
     n
-        Number of such shifts.
+        Number of shifts for the null.
     margin_s
         Seconds that people slide to either side in a linear shift (default: an eighth of the
         series).

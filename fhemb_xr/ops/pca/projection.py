@@ -37,15 +37,21 @@ def project(
 
     Returns
     -------
-    ``scores(…, component)``, float64, lazy where ``heat`` or ``basis`` is. A frame with a NaN
-    inside of the basis's mask has NaN scores. With a basis of ``mask="impute"``, it has the
-    scores that fit its seen pixels best (least squares); with a kernel or sparse components,
-    its gaps are taken as the pixels' means.
+    ``scores(…, component)``, float64, lazy where ``heat`` or ``basis`` is. The scores of a
+    frame with a gap (NaN inside the basis's mask) depend on the basis:
+
+    =======================================  =================================================
+    basis                                    scores of a frame with gaps
+    =======================================  =================================================
+    ``mask="intersection"``                  NaN
+    ``mask="impute"``                        those that fit the visible pixels best
+    ``mask="impute"``, kernel or sparse      those of the frame with the pixels' means in gaps
+    =======================================  =================================================
 
     Raises
     ------
     SchemaError
-        The grids differ, or ``basis`` is not a basis of :func:`pca`.
+        The grids differ, or ``basis`` does not come from :func:`pca`.
 
     Notes
     -----
@@ -84,7 +90,7 @@ def reconstruct(scores: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     scores
         From :func:`project`, ``(…, component)``.
     basis
-        Basis on which they were projected; its first components if there are fewer scores.
+        Basis on which they were projected. Fewer scores than components: its first ones.
 
     Returns
     -------

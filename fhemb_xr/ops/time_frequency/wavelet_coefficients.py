@@ -27,36 +27,38 @@ _CURE = "smaller chunks along the other dimensions or fewer levels"
 def wavelet_coefficients(
     x: xr.DataArray, wavelet: str = "db4", level: int = 8, mode: str = "symmetric"
 ) -> xr.Dataset:
-    """The coefficients of the multilevel DWT, level by level, as PyWavelets has them.
+    """Coefficients of the multilevel DWT, level by level, as in PyWavelets.
 
     Parameters
     ----------
     x, wavelet, level, mode
-        As in :func:`wavelet_bands`. A mode that joins both ends of the series (periodic,
-        periodization) needs the whole series at every end of it, and is refused.
+        Same meaning as in :func:`wavelet_bands`. The modes ``"periodic"`` and
+        ``"periodization"`` join both ends of the series. They are refused, because every block
+        at an end would need the whole series.
 
     Returns
     -------
-    Dataset with ``detail_1`` … ``detail_L`` and ``approximation``, lazy where ``x`` is. The
-    lengths are ragged: level j has ``n_j = floor((n_{j-1} + F - 1) / 2)`` coefficients, F the
-    filter's length, on a dimension ``time_<j>`` of its own, with the middle of the samples
-    that each sees as coordinate [s]. The coordinates of ``x`` are kept for
-    :func:`from_coefficients`. Missing samples spread to every coefficient that sees them.
+    Dataset with ``detail_1`` … ``detail_L`` and ``approximation``, lazy where ``x`` is. Every
+    level has a length and a dimension of its own: level j has
+    ``n_j = floor((n_{j-1} + F - 1) / 2)`` coefficients along ``time_<j>``, where F is the
+    length of the filter. The coordinate of ``time_<j>`` is the middle of the samples that a
+    coefficient depends on [s]. The coordinates of ``x`` are kept for
+    :func:`from_coefficients`. A coefficient is NaN if a sample that it depends on is missing.
 
     Raises
     ------
     UnknownNameError
-        A wavelet that is not there, with the nearest ones.
+        No such wavelet; the error names the nearest ones.
     ValueError
-        Another argument that is not allowed.
+        Any other argument is out of its range.
     BudgetError
-        If a block and what it depends on are larger than the budget of one task.
+        A block and the samples that it depends on exceed the budget of one task.
 
     Notes
     -----
-    Equal to ``pywt.wavedec`` over the whole series, to rounding. A block reads twice
-    ``(F - 1)(2^L - 1)`` samples before it. Memory: twice what a block reads and once the block,
-    for each running task. Tasks: under five and L + 1 for each block. Computes at call: none.
+    Equal to ``pywt.wavedec`` of the whole series, except for rounding. A block also reads the
+    ``2 (F - 1)(2^L - 1)`` samples before it. Memory per task: 2 · samples read + block. Tasks:
+    under L + 6 per block. Computes at call: none.
 
     References
     ----------
@@ -113,35 +115,35 @@ def from_coefficients(
     hz: Interval | None = None,
     period_s: Interval | None = None,
 ) -> xr.DataArray:
-    """A signal, or the sum of some of its bands, from its wavelet coefficients.
+    """Signal, or sum of some of its bands, from its wavelet coefficients.
 
     Parameters
     ----------
     coefficients
-        What :func:`wavelet_coefficients` gave, also stored and opened again by
+        Result of :func:`wavelet_coefficients`, in memory, lazy, or opened from a store by
         :func:`open_result`.
     bands, hz, period_s
-        As in :func:`wavelet_filter`; coefficients of other bands are not read.
+        Same meaning as in :func:`wavelet_filter`. Coefficients of other bands are not read.
 
     Returns
     -------
-    The signal with its coordinates, lazy where the coefficients are, in chunks twice as long
+    Signal with its coordinates, lazy where the coefficients are. Its chunks are twice as long
     as those of ``detail_1``.
 
     Raises
     ------
     SchemaError
-        A Dataset that is none of coefficients, with what is missing.
+        The Dataset holds no coefficients; the error names what is missing.
     ValueError
-        A band that is not there.
+        No such band.
     BudgetError
-        If a block is larger than the budget of one task.
+        A block exceeds the budget of one task.
 
     Notes
     -----
-    Equal to ``pywt.waverec`` over the whole series, to rounding. Memory: three times a block,
-    which is some chunks up to 64 MiB together. Tasks: under 3 (L + 1) for each block. Computes
-    at call: none.
+    Equal to ``pywt.waverec`` of the whole series, except for rounding. A block joins chunks up
+    to 64 MiB. Memory per task: 3 · block. Tasks: under 3 (L + 1) per block. Computes at call:
+    none.
 
     Examples
     --------
