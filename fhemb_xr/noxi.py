@@ -106,7 +106,7 @@ def search_samples_by_frame_count(
     min_frames: int | None = None,
     max_frames: int | None = None,
 ) -> list[tuple[int, str, int]]:
-    """Index, name and frames of the samples that have so many, both ends included."""
+    """Index, name and frames of the samples of these lengths, both ends included."""
     names = _names(path)
     low, high = min_frames or 0, np.inf if max_frames is None else max_frames
     return [

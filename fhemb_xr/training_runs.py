@@ -86,7 +86,7 @@ def train(
     runs
         Folder of the group, made if it is not there.
     config
-        Of the training; stored whole.
+        Settings of the training; all of them are stored.
     tensorboard
         Folder for TensorBoard's event files, too.
     """

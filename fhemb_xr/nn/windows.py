@@ -21,7 +21,7 @@ class Windows(torch.utils.data.Dataset[Window]):
     Parameters
     ----------
     recordings
-        Who, and streams along ``frame``, of each recording.
+        Name and streams along ``frame`` of each recording.
     variables
         Names, in the order of the tensors.
     length, stride
@@ -185,7 +185,7 @@ class ShuffledBlocks(torch.utils.data.IterableDataset[Window]):
     Parameters
     ----------
     windows
-        What is to be shuffled.
+        Dataset that is shuffled.
     block
         Windows of a block, read together.
     pool

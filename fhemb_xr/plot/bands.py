@@ -21,11 +21,11 @@ def bands(x: xr.DataArray, *, subject: object = None, title: str | None = None) 
     Parameters
     ----------
     x
-        What :func:`fhemb_xr.wavelet_bands` gives: ``(…, time, band)``, of one feature.
+        Result of :func:`fhemb_xr.wavelet_bands` for one feature, ``(…, time, band)``.
     subject
-        Whose; the first by default.
+        Person who is drawn; the first by default.
     title
-        Instead of the subject.
+        Title; by default the subject.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def band_energy(x: xr.DataArray, *, title: str | None = None) -> Any:
     Parameters
     ----------
     x
-        What :func:`fhemb_xr.wavelet_bands` gives: ``(…, time, band)``.
+        Result of :func:`fhemb_xr.wavelet_bands`, ``(…, time, band)``.
     title
         Above the figure.
 
@@ -134,11 +134,11 @@ def scalogram(x: xr.DataArray, *, subject: object = None, title: str | None = No
     Parameters
     ----------
     x
-        What :func:`fhemb_xr.scalogram` gives: ``(…, time, frequency)``.
+        Result of :func:`fhemb_xr.scalogram`, ``(…, time, frequency)``.
     subject
-        Whose; the first by default.
+        Person who is drawn; the first by default.
     title
-        Instead of the subject.
+        Title; by default the subject.
 
     Returns
     -------

@@ -28,7 +28,7 @@ def loaded(x: Labelled, what: str) -> Labelled:
 
 
 def one(x: Labelled, dim: str, asked: object = None) -> Labelled:
-    """One entry of a dimension: the one asked for, else the first; its label stays.
+    """One entry of a dimension, the first by default; its label stays.
 
     Raises
     ------

@@ -37,7 +37,7 @@ def capital_first(text: str) -> str:
 
 
 def units_of(x: xr.DataArray, feature: object = None) -> str:
-    """Units of an embedding's feature: those of the array, else those its name implies."""
+    """Units of an embedding's feature: those of the array, or those that its name implies."""
     if "units" in x.attrs:
         return str(x.attrs["units"])
     if "units" in x.coords and feature is not None and x["units"].dims == (schema.FEATURE,):
@@ -81,7 +81,7 @@ def title(*parts: object, below: str = "", columns: int = 96) -> str:
 
 
 def name_of(x: xr.DataArray | xr.Dataset, dim: str = schema.SUBJECT) -> str:
-    """``"subject 65"`` where ``x`` is of one subject, else nothing."""
+    """``"subject 65"`` where ``x`` is of one subject, otherwise nothing."""
     found = x.coords.get(dim)
     return f"{dim} {found.item()}" if found is not None and found.ndim == 0 else ""
 

@@ -19,16 +19,16 @@ _TITLES = {"none": "As it is", "minmax": "Min-max", "standard": "Standard"}
 def normalisation(streams: Streams, stream: str) -> Any:
     """Ranges of the quantities of a stream under each policy, side by side.
 
-    A thin line from the least to the most, a thick one over the middle 90 %, a dot at the
-    median, and how alike neighbouring frames are: what lies on scales of its own becomes
-    comparable, and what has a geometry of its own, as an embedding has, loses it.
+    Each quantity has a thin line from its smallest to its largest value, a thick line over the
+    middle 90 %, and a dot at the median. The title says how alike neighbouring frames are.
+    Quantities on different scales become comparable; an embedding loses its geometry.
 
     Parameters
     ----------
     streams
-        As of :func:`fhemb_xr.open_streams`, not normalised yet.
+        Streams of :func:`fhemb_xr.open_streams`, not yet normalised.
     stream
-        Which of them.
+        Name of the stream.
 
     Returns
     -------

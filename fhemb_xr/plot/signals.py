@@ -43,7 +43,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
         ``(…, time)`` with any of ``subject``, ``session`` and one of ``feature``,
         ``component``, ``band``.
     title
-        Instead of the feature and the bands of ``attrs["fhemb_bands"]``.
+        Title; by default the feature and the bands of ``attrs["fhemb_bands"]``.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
 
 
 def seconds_of(x: xr.DataArray) -> F64:
-    """Seconds of the frames: the coordinate, else from the sampling rate."""
+    """Seconds of the frames: the coordinate, or from the sampling rate without one."""
     return Clock.of(x).axis_s
 
 
@@ -179,7 +179,7 @@ def _overlay(seconds: F64, row: Row, extent: tuple[float, float]) -> Any:
 
 def _grey(boxes: Sequence[tuple[float, ...]], quantity: str) -> Any:
     """Boxes ``(start, low, stop, high)`` of time without a value."""
-    # named as the curves' axes are, else rows of different units would share limits
+    # named like the curves' axes, otherwise rows of different units would share limits
     edges = [schema.TIME, f"y_{quantity}", "gap_stop", f"gap_{quantity}"]
     return theme.filled(theme.backends().Rectangles(boxes, kdims=edges), theme.MISSING)
 

@@ -79,7 +79,8 @@ def resampled(x: Floats, times: F64, clock: F64, *, max_gap: float) -> F64:
 
     Two samples or more within half a step of the new clock: their mean, which keeps what is
     faster than the new clock out of it. Fewer: a line between the samples on either side,
-    where they are at most ``max_gap`` seconds apart, else NaN. Missing samples are not there.
+    where they are at most ``max_gap`` seconds apart, otherwise NaN. Missing samples are left
+    out.
     Peak memory: 40 bytes per sample.
     """
     half = np.median(np.diff(clock)) / 2 if clock.size > 1 else 0.0

@@ -47,13 +47,13 @@ def pairing_accuracy(
         ``"own"``, or ``"third"``: a control, the trace of somebody who is neither of the two
         faces; whatever is right then is chance.
     n_trials
-        How many.
+        Number of trials.
     edges
         Edges of the intervals of the difference in rate of the two people, the last open above.
     alpha
         Intervals hold ``1 - alpha``.
     n_boot
-        How often the people are drawn again.
+        Number of bootstrap draws of the people.
     seed
         Random seed of both draws.
 

@@ -48,7 +48,7 @@ def barycentre(
         distances; ``"soft_dtw"``: the minimum of the mean soft-DTW; ``"mean"``: sample by
         sample. All begin at the mean.
     dim
-        What is averaged over.
+        Dimension that is averaged over.
     labels
         Groups of :func:`fhemb_xr.clusters`: a barycentre each, along ``cluster``.
     gamma

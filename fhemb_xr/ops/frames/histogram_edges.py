@@ -72,7 +72,7 @@ def _edges_of(x: Any, threshold: float, n_stack: int, bins: int | None, width: i
 
 
 def _after(x: Any, edges: Any) -> Any:
-    """``x``, read anew once its edges are known: else a stack waits in memory for them."""
+    """``x``, read again once its edges are known, so that no stack waits in memory."""
     lazy = isinstance(x, da.Array) and isinstance(edges, da.Array)
     return again(x, edges) if lazy else x
 

@@ -50,7 +50,7 @@ def group_isc(
     seed
         Seed of the draws, from 0 on.
     tail
-        What counts as extreme: ``"greater"``, ``"less"`` or ``"both"``.
+        Values that count as extreme: ``"greater"``, ``"less"`` or ``"both"``.
     alpha
         Intervals hold ``1 - alpha``.
 

@@ -79,7 +79,7 @@ def isc(
     n, seed
         Number of surrogates (default 200) and their seed, of ``"phase"`` and ``"iaaft"``.
     tail
-        What counts as extreme: ``"greater"``, ``"less"`` or ``"both"``.
+        Values that count as extreme: ``"greater"``, ``"less"`` or ``"both"``.
     alpha
         The null band holds ``1 - alpha`` of the null.
 

@@ -43,7 +43,7 @@ def nearest(
     queries
         Series that are looked for, with the same dimensions; of any length.
     k
-        How many are wanted.
+        Number of nearest series.
     dim
         The dimension of ``x`` and of ``queries`` that holds the series.
     window, normalize, nan

@@ -58,7 +58,7 @@ def warping_path(
     Notes
     -----
     Memory: one task holds both series, 100 bytes per sample, and 32 MiB: never the table, of
-    which parts are worked out anew (twice the work of the distance). Tasks: one per block, and
+    which parts are computed again (twice the work of the distance). Tasks: one per block, and
     three per chunk to gather the series. Computes at call: none.
 
     References

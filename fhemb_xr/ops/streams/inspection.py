@@ -23,7 +23,7 @@ def inspect(
     Parameters
     ----------
     streams
-        As of :func:`open_streams`, or one stream.
+        Streams of :func:`open_streams`, or one stream.
     stream
         Name of the variable; the only one by default.
     part

@@ -37,7 +37,7 @@ def normalise(
     Parameters
     ----------
     streams
-        As of :func:`open_streams`.
+        Streams of :func:`open_streams`.
     policies
         ``"none"``, ``"minmax"`` or ``"standard"`` by stream. By default that of
         :data:`fhemb_xr.schema.STREAMS`: ``minmax`` for OpenFace's, ``none`` for ``vit``; what

@@ -31,7 +31,7 @@ def to_torch(
     Parameters
     ----------
     streams
-        As of :func:`open_streams`; quickest with ``chunks=None`` and the extra ``fast``.
+        Streams of :func:`open_streams`; quickest with ``chunks=None`` and the extra ``fast``.
     length
         Frames of a window.
     stride

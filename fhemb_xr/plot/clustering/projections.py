@@ -36,9 +36,9 @@ def projection(
     clusters
         Labels of :func:`fhemb_xr.clusters`, for the colours.
     view
-        Of the cube: elevation above its floor and azimuth round it [degrees].
+        View of the cube: elevation above its floor and azimuth round it [degrees].
     title
-        Instead of the method.
+        Title; by default the method.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def clusters_at(
     frame
         Frame number on the session's clock.
     title
-        Instead of the frame and its second.
+        Title; by default the frame and its second.
 
     Returns
     -------

@@ -19,11 +19,12 @@ def silhouette(score: xr.DataArray | xr.Dataset, *, title: str | None = None) ->
     Parameters
     ----------
     score
-        Of :func:`fhemb_xr.silhouette`, ``(n_clusters)``, with one more dimension, such as a
-        session or sliding windows, for more curves. Above eight they are grey, and their median
-        is drawn over them. A result with a null: one curve over the silhouettes of one group.
+        Result of :func:`fhemb_xr.silhouette`, ``(n_clusters)``. One more dimension, such as
+        sessions or windows, gives several curves. More than eight curves are grey, with their
+        median over them. A result with a null gives one curve over
+        the silhouettes of one group.
     title
-        Instead of the method.
+        Title; by default the method.
 
     Returns
     -------
@@ -157,9 +158,9 @@ def accuracy(result: xr.Dataset, *, title: str | None = None) -> Any:
     Parameters
     ----------
     result
-        Of :func:`fhemb_xr.classify`.
+        Result of :func:`fhemb_xr.classify`.
     title
-        Instead of how many samples, people and classes.
+        Title; by default the numbers of samples and of people.
 
     Returns
     -------

@@ -19,7 +19,7 @@ def scree(basis: xr.Dataset, subject: object = None) -> Any:
     basis
         A basis of :func:`fhemb_xr.pca`, with ``explained_variance_ratio``.
     subject
-        Whose, where the basis has several; the first by default.
+        Person, where the basis has several; the first by default.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def pdf(
     seconds
         The moments [s], on the session's clock; the nearest frame is taken.
     subject
-        Whose face; the first by default.
+        Person whose face is drawn; the first by default.
     bins
         Number of bins of the histogram.
     bw_method

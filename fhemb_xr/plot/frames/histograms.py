@@ -21,9 +21,9 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
         An embedding with features ``bh0…`` and, where it has them, their edges in the
         coordinate ``bin_edges`` [°C].
     subject
-        Whose; the first by default.
+        Person whose histograms are drawn; the first by default.
     title
-        Instead of the subject and the bands.
+        Title; by default the subject and the bands.
 
     Returns
     -------

@@ -32,7 +32,7 @@ def lagged(
     limit
         Colours run from ``-limit`` to ``limit``; by default to the largest magnitude shown.
     title
-        Instead of who, which feature and which bands.
+        Title; by default the people, the feature and the bands.
 
     Returns
     -------
@@ -127,7 +127,7 @@ def lagged_at(
     null
         As in :func:`lagged`.
     title
-        Instead of who, which feature and which bands.
+        Title; by default the people, the feature and the bands.
 
     Returns
     -------

@@ -41,7 +41,7 @@ def relation(
     clusters
         Labels of :func:`fhemb_xr.clusters`: members of a group stand together, in a frame.
     title
-        Instead of the metric.
+        Title; by default the metric.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def dendrogram(
     clusters
         Labels of :func:`fhemb_xr.clusters`: branches of one cluster take its colour.
     title
-        Instead of the metric and the linkage.
+        Title; by default the linkage and the bands.
 
     Returns
     -------

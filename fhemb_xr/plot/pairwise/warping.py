@@ -24,7 +24,7 @@ def warping(
     normalize: str = "none",
     title: str | None = None,
 ) -> Any:
-    """Two series, one above the other, and which moment of one warping puts on which of other.
+    """Two series, one above the other, with links between the moments that warping joins.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def warping(
     normalize
         As in :func:`fhemb_xr.pairwise`, of each series.
     title
-        Instead of the two people and the distance.
+        Title; by default the feature and the distance.
 
     Returns
     -------
@@ -54,10 +54,10 @@ def warping(
 
     Notes
     -----
-    Memory: 100 bytes per sample, and 32 MiB: of a long pair the table is never held. Work: the
-    cells of the band, twice where the pair is long; a whole opera wants a window. Computes at
-    call: one for each series, if lazy. Of a long curve the smallest and largest sample of each
-    of some thousand intervals are drawn.
+    Memory: 100 bytes per sample + 32 MiB; the table of a long pair is never held as a whole.
+    Work: the cells of the band, twice for a long pair; use a window for a whole opera. Computes
+    at call: one for each series, if lazy. A long curve is thinned to the smallest and largest
+    sample of each of 2 000 intervals.
 
     References
     ----------

@@ -65,7 +65,7 @@ def report(
     path
         The page; one that exists is replaced.
     subject
-        Whose face is shown; by default the first of the embedding.
+        Person whose face is shown; by default the first of the embedding.
     basis
         Eigenfaces from :func:`fhemb_xr.pca`; by default those of the subject's first 2 000
         frames.
