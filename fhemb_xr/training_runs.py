@@ -86,7 +86,7 @@ def train(
     runs
         Folder of the group, made if it is not there.
     config
-        Settings of the training; all of them are stored.
+        Configuration of the training, which is stored with the model.
     tensorboard
         Folder for TensorBoard's event files, too.
     """
