@@ -53,15 +53,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fhemb_xr import schema
-from fhemb_xr.typing import F32, Floats
+from fhemb_xr.io.packing import LIMITS as LIMITS
+from fhemb_xr.io.packing import MISSING, PACKING
+from fhemb_xr.io.packing import OFFSET_C as OFFSET_C
+from fhemb_xr.io.packing import SCALE_K as SCALE_K
+from fhemb_xr.io.packing import pack as pack
+from fhemb_xr.io.packing import unpack as unpack
+from fhemb_xr.typing import F32
 
 STATUS, WRITING, COMPLETE = "fhemb_status", "writing", "complete"
-SCALE_K, OFFSET_C, MISSING = 0.01, 75.0, -32768
-LIMITS = (-250.0, 400.0)
-"""Temperatures that can be stored [°C]."""
 CHUNK_FRAMES, SHARD_FRAMES = 1000, 5000
 BLOCK_BYTES = 2**20
 """Block that Blosc shuffles and compresses at once; its own default is 16 to 128 KiB."""
@@ -69,64 +71,6 @@ CHUNK_BYTES = 2**25
 """Largest chunk of a result: a reader must hold it in memory, and codecs fail at 2 GiB."""
 STREAM_FRAMES, STREAM_BYTES = 100, 2**18
 """A chunk of a feature stream: near the window that training reads."""
-_COMPILED = 2**20  # number of samples from which the compiled loop is worth its start
-PACKING: dict[str, Any] = {
-    "scale_factor": SCALE_K,
-    "add_offset": OFFSET_C,
-    "_FillValue": MISSING,
-}
-
-
-def pack(x: Floats) -> NDArray[np.int16]:
-    """Pack °C to 16 bits: ``(...) -> (...)``; NaN becomes the missing value.
-
-    Peak memory: 11 bytes per sample.
-
-    Raises
-    ------
-    ValueError
-        If a temperature is outside :data:`LIMITS`.
-    """
-    out = np.subtract(x, OFFSET_C, dtype=np.float32)
-    missing = np.isnan(out)
-    out[missing] = 0
-    if out.size and (out.min() < LIMITS[0] - OFFSET_C or out.max() > LIMITS[1] - OFFSET_C):
-        low, high = np.nanmin(x), np.nanmax(x)
-        raise ValueError(
-            f"temperatures from {low:g} to {high:g} °C cannot be packed: the range is "
-            f"{LIMITS} °C; store them as float32"
-        )
-    out *= np.float32(1 / SCALE_K)
-    np.rint(out, out=out)
-    packed: NDArray[np.int16] = out.astype(np.int16)
-    packed[missing] = MISSING
-    return packed
-
-
-def unpack(packed: NDArray[np.int16]) -> F32:
-    """Unpack 16 bits to °C, float32: ``(...) -> (...)``; the missing value becomes NaN.
-
-    Peak memory: 4 bytes per sample (the result); 5 bytes for arrays below 2**20 samples.
-    """
-    if packed.size >= _COMPILED:
-        from fhemb_xr.kernels.frames import packing
-
-        return packing.unpack(packed, SCALE_K, OFFSET_C, MISSING)
-    out = packed.astype(np.float32)
-    out *= np.float32(SCALE_K)
-    out += np.float32(OFFSET_C)
-    out[packed == MISSING] = np.nan
-    return out
-
-
-def resample(frames: F32, shape: tuple[int, ...]) -> F32:
-    """Frames on a grid; a pixel is the mean of its area: ``(t, y, x) -> (t, ...)``."""
-    from fhemb_xr.kernels.frames import resizing
-
-    n, *box = frames.shape
-    height, width = (np.full(n, side) for side in box)
-    resized: F32 = resizing.resize(frames, height, width, (shape[0], shape[1]), "area")
-    return resized
 
 
 def compressors(dtype: Any) -> list[Any]:
@@ -146,6 +90,16 @@ def compressors(dtype: Any) -> list[Any]:
         blocksize=BLOCK_BYTES,
     )
     return [blosc, Crc32cCodec()]
+
+
+def resample(frames: F32, shape: tuple[int, ...]) -> F32:
+    """Frames on a grid; a pixel is the mean of its area: ``(t, y, x) -> (t, ...)``."""
+    from fhemb_xr.kernels.frames import resizing
+
+    n, *box = frames.shape
+    height, width = (np.full(n, side) for side in box)
+    resized: F32 = resizing.resize(frames, height, width, (shape[0], shape[1]), "area")
+    return resized
 
 
 def create_recording(

@@ -1,6 +1,7 @@
-"""Stores with commits, by icechunk: every save is a version that can be opened again.
+"""Stores with commits (icechunk): every save is a version that can be opened again.
 
-A session is taken wherever a store is: ``fx.save(emb, session)``, ``fx.open_result(session)``.
+Functions that take a store also take a session: ``fx.save(emb, session)``,
+``fx.open_result(session)``.
 """
 
 import datetime
@@ -18,7 +19,7 @@ FIRST = "Repository initialized"
 
 @dataclass(frozen=True)
 class Version:
-    """One commit."""
+    """One commit of a versioned store."""
 
     snapshot: str
     written_at: datetime.datetime
@@ -26,7 +27,7 @@ class Version:
 
 
 def store_of(store: Any) -> Any:
-    """The Zarr store of a session; anything else as it is."""
+    """The Zarr store of a session; any other store unchanged."""
     return store.store if is_session(store) else store
 
 
@@ -37,42 +38,43 @@ def is_session(store: Any) -> bool:
 
 
 def is_store(store: Any) -> bool:
-    """Whether a Zarr store is that of an icechunk session; imports nothing."""
+    """Whether a Zarr store belongs to an icechunk session; imports nothing."""
     return type(store).__module__.startswith("icechunk.")
 
 
 @contextmanager
 def version(path: str | Path, message: str, *, branch: str = "main") -> Iterator[Any]:
-    """Write a new version of a store on this machine: all that is saved inside, or nothing.
+    """Write a new version of a store on this machine: all that the block saves, or nothing.
 
-    The store keeps every earlier version; a chunk that did not change is not stored again.
+    The store keeps every earlier version. A chunk that did not change is not stored again.
 
     Parameters
     ----------
     path
-        Folder of the versioned store, made if it is not there.
+        Folder of the versioned store; it is created if it does not exist.
     message
-        What the version is.
+        Text that describes the version.
     branch
-        That it goes on from.
+        Branch that the version continues.
 
     Yields
     ------
-    An icechunk session: give it to :func:`save` with ``mode="w"``. It is committed at the end
-    if anything changed, and forgotten if anything failed. With a repository elsewhere (S3, …)
-    make the session with icechunk itself, and save with ``message=``.
+    An icechunk session: give it to :func:`save` with ``mode="w"``. At the end of the block it
+    is committed if anything changed, and dropped if anything failed. For a repository elsewhere
+    (S3, …) make the session with icechunk itself, and save with ``message=``.
 
     Raises
     ------
     StoreError
-        Another process writes the store (commits on a local disk are not safe from each other,
-        so there is a lock), or the folder holds something else, or there is no such branch.
+        Another process is writing the store, the folder holds something else, or there is no
+        such branch.
     ImportError
-        If icechunk is not installed: ``pip install 'fhemb_xr[versions]'``.
+        icechunk is not installed: ``pip install 'fhemb_xr[versions]'``.
 
     Notes
     -----
-    Worker processes cannot write into a session: threads of this process do.
+    A lock keeps other writers away, because commits on a local disk are not safe from each
+    other. Worker processes cannot write into a session; threads of this process do.
 
     Examples
     --------
@@ -110,16 +112,17 @@ def open_version(
     as_of: datetime.datetime | None = None,
     branch: str = "main",
 ) -> Any:
-    """A version of a store on this machine, to be read.
+    """Open a version of a store on this machine for reading.
 
     Parameters
     ----------
     path
         Folder of the versioned store.
     snapshot, tag
-        Which version, of :func:`versions`; by default the newest of the branch.
+        Snapshot (of :func:`versions`) or tag of the version; by default the newest version of
+        the branch.
     as_of
-        The newest of the branch that was there at this moment.
+        Moment; the version that was the newest of the branch at this moment is opened.
     branch
         Branch of the versions.
 
@@ -153,7 +156,7 @@ def open_version(
 
 
 def versions(path: str | Path, *, branch: str = "main") -> list[Version]:
-    """Versions of a store on this machine, the oldest first.
+    """List the versions of a store on this machine, the oldest first.
 
     Parameters
     ----------
@@ -181,7 +184,7 @@ def versions(path: str | Path, *, branch: str = "main") -> list[Version]:
 
 
 def commit(session: Any, message: str | None) -> None:
-    """Commit what a session holds, if there is a message."""
+    """Commit a session, if there is a message."""
     if message is not None:
         session.commit(message)
 
@@ -189,7 +192,7 @@ def commit(session: Any, message: str | None) -> None:
 def _repository(target: Path, *, new: bool) -> Any:
     import icechunk
 
-    icechunk.set_logs_filter("error")  # it warns of commits beside each other: there is a lock
+    icechunk.set_logs_filter("error")  # it warns of parallel commits, which our lock prevents
     storage = icechunk.local_filesystem_storage(str(target))
     kind = icechunk.Repository
     return kind.open_or_create(storage) if new else kind.open(storage)
@@ -201,20 +204,22 @@ def is_versioned(target: Path) -> bool:
 
 
 def _require_repository(target: Path, *, or_nothing: bool) -> None:
-    there = target.is_dir() and any(target.iterdir())
-    if there and not is_versioned(target):
-        raise StoreError(f"{target.name!r} is there and is no versioned store: choose another")
-    if not there and not or_nothing:
+    exists = target.is_dir() and any(target.iterdir())
+    if exists and not is_versioned(target):
+        raise StoreError(
+            f"{target.name!r} is there and is no versioned store: choose another name"
+        )
+    if not exists and not or_nothing:
         raise StoreError(f"there is no versioned store {target.name!r}: is the path right?")
 
 
 @contextmanager
 def _errors(target: Path) -> Iterator[None]:
-    """Icechunk's errors, which are pages long, in one sentence."""
+    """Shorten icechunk's errors, which are pages long, to one sentence."""
     import icechunk
 
     try:
         yield
     except icechunk.IcechunkError as error:
         first = str(error).strip().splitlines()[0].strip(" x×|-")
-        raise StoreError(f"{target.name!r}: {first}; fx.versions says what there is") from None
+        raise StoreError(f"{target.name!r}: {first}; fx.versions lists the versions") from None

@@ -11,11 +11,11 @@ from fhemb_xr.io.local import atomic_files
 
 
 def state(store: Any) -> str | None:
-    """Whether a result is up to date with its sources, as far as the folder around it tells.
+    """Whether a result is up to date with those of its sources that lie in the same folder.
 
-    A store keeps no paths. So the stores in the same folder are looked at: one whose
-    ``fhemb_uuid`` is that of a source is the source as it was; one that was made from it by an
-    append or another change names it in its history.
+    A store keeps no paths, so the other stores of the folder are read. A store whose
+    ``fhemb_uuid`` is that of a source is the unchanged source. A store whose history names
+    that uuid is the source after an append or another change.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ def state(store: Any) -> str | None:
 
     Returns
     -------
-    ``"up to date"``, ``"out of date: ..."`` with the name of the source, or None where the
-    sources are not in the folder, or the result names none.
+    ``"up to date"``; ``"out of date: ..."`` with the name of the source; or None if the result
+    names no source or the folder does not hold the sources.
     """
     local = atomic_files.local_path(store)
     if local is None:
@@ -34,16 +34,16 @@ def state(store: Any) -> str | None:
     if not wanted:
         return None
     beside = {path.name: _attributes(path) for path in local.parent.iterdir() if path != local}
-    there = {attrs.get(provenance.UUID) for attrs in beside.values()}
+    present = {attrs.get(provenance.UUID) for attrs in beside.values()}
     for name, attrs in sorted(beside.items()):
         was = wanted & set(_replaced(attrs))
-        if was - there:
+        if was - present:
             return f"out of date: {name!r} has changed since; make the result again"
-    return "up to date" if wanted <= there else None
+    return "up to date" if wanted <= present else None
 
 
 def _replaced(attrs: dict[str, Any]) -> list[str]:
-    """Uuids that a store itself had before it was changed in its place."""
+    """Earlier uuids of a recording that was changed in place."""
     lines = str(attrs.get(schema.HISTORY, "")).splitlines()
     if attrs.get(provenance.KIND) != "recording":
         return []

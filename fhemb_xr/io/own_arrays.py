@@ -1,4 +1,4 @@
-"""A recording from arrays that somebody already has: numpy, dask, xarray, one a person."""
+"""Making a recording from your own arrays: numpy, dask, xarray, or a dict of people."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,15 +9,8 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.io.temperature_units import scale_of
 
-UNITS: dict[str, tuple[float, float]] = {
-    "degC": (1.0, 0.0), "K": (1.0, -273.15), "degF": (5 / 9, -160 / 9), "cK": (0.01, -273.15),
-}  # fmt: skip
-"""Scale and offset that make °C of a unit."""
-_NAMES = {"celsius": "degC", "°C": "degC", "C": "degC", "kelvin": "K", "Kelvin": "K",
-          "°F": "degF", "F": "degF", "fahrenheit": "degF", "centikelvin": "cK"}  # fmt: skip
-FACES_C = (-30.0, 55.0)
-"""Medians that are taken for °C of faces."""
 CHUNK_BYTES = 2**23
 _DIMS = (schema.SUBJECT, schema.SESSION, schema.TIME, schema.Y, schema.X)
 _BY_NDIM = {3: _DIMS[2:], 4: (schema.SUBJECT, *_DIMS[2:]), 5: _DIMS}
@@ -39,41 +32,43 @@ def recording(
     Parameters
     ----------
     data
-        A numpy or dask array ``(time, y, x)``, ``(subject, time, y, x)`` or
+        One of: a numpy or dask array ``(time, y, x)``, ``(subject, time, y, x)`` or
         ``(subject, session, time, y, x)``; an xarray object with these dimensions in any
-        order (of a Dataset its ``heatmap``, or its only such variable); or a dict of subject
-        and array ``(time, y, x)``. People with fewer frames are NaN at the end, smaller frames
-        are centred.
+        order; a dict of subject and array ``(time, y, x)``. From a Dataset, ``heatmap`` is
+        taken, or the only variable with these dimensions. People with fewer frames get NaN at
+        the end; smaller frames are centred.
     rate_hz
-        Frames a second [Hz]; needed where there is no clock.
+        Frames a second [Hz]; needed if the data have no clock.
     time
-        Moment of each frame [s, or dates]; None: the coordinate ``time`` of an xarray object.
+        Time of each frame [s, or dates]; None takes the coordinate ``time`` of an xarray
+        object.
     subjects
-        Labels; None: those of the dict or the coordinate, or 0, 1, ...
+        Labels of the people; None takes those of the dict or the coordinate, otherwise
+        0, 1, ...
     session
-        Label of the session; a list of labels where there are several.
+        Label of the session, or a list of labels if there are several sessions.
     threshold
         Lowest temperature of a face [°C].
     units
         Unit of the numbers: ``degC``, ``K``, ``degF`` or ``cK`` (0.01 K). The attribute
-        ``units`` of an xarray object goes before the default.
+        ``units`` of an xarray object takes precedence over the default.
     title
         Title of the recording.
 
     Returns
     -------
-    Dataset with ``heatmap(subject, session, time, y, x)`` in °C, float32, in chunks of 8 MiB;
-    an array of dask keeps its chunks. :func:`save` stores it.
+    Dataset with ``heatmap(subject, session, time, y, x)`` in °C, float32, in chunks of 8 MiB.
+    A dask array keeps its chunks. :func:`save` stores the Dataset.
 
     Raises
     ------
     SchemaError
-        One sentence with everything that is wrong.
+        The data are not a recording; the sentence lists all that is wrong.
 
     Notes
     -----
-    Memory: a chunk, and its float32 copy. Tasks: three per chunk. Computes at call: none; of
-    numpy arrays the first frames are looked at, whether they can be °C.
+    Memory per task: a chunk + its float32 copy. Tasks: three per chunk. Computes at call:
+    none. The first frames of a numpy array are checked: are they plausible temperatures?
 
     Examples
     --------
@@ -92,14 +87,14 @@ def recording(
     heat = _with_labels(heat, subjects, session, wrong)
     heat, hertz = _with_clock(heat, rate_hz, time, wrong)
     _check_sizes(heat, threshold, wrong)
-    scale = _scale(heat, units, wrong)
+    scale = scale_of(heat, units, wrong)
     if wrong:
         raise _refused(wrong)
     attrs = {schema.SAMPLING_RATE: hertz, "title": title, schema.SCHEMA: schema.VERSION}
     attrs |= {} if threshold is None else {schema.THRESHOLD: float(threshold)}
-    made = _celsius(heat, *scale).transpose(*_DIMS)
-    made.attrs = {**schema.VARIABLES[schema.HEATMAP].attrs, schema.SAMPLING_RATE: hertz}
-    ds = made.to_dataset(name=schema.HEATMAP).assign_attrs(attrs)
+    celsius = _celsius(heat, *scale).transpose(*_DIMS)
+    celsius.attrs = {**schema.VARIABLES[schema.HEATMAP].attrs, schema.SAMPLING_RATE: hertz}
+    ds = celsius.to_dataset(name=schema.HEATMAP).assign_attrs(attrs)
     clock = ds[schema.TIME]
     about = {"axis": "T"} if clock.dtype.kind == "M" else {"units": "s", "axis": "T"}
     ds = ds.assign_coords({schema.TIME: (schema.TIME, clock.values, about)})
@@ -112,7 +107,7 @@ def _refused(wrong: Sequence[str]) -> SchemaError:
 
 
 def _labelled(data: Any, wrong: list[str]) -> xr.DataArray | None:
-    """``data`` with names of its dimensions, or None and what is wrong."""
+    """``data`` with named dimensions; None if that fails, with the reason in ``wrong``."""
     if isinstance(data, Mapping) and not isinstance(data, xr.Dataset):
         return _of_people(data, wrong)
     if isinstance(data, xr.Dataset):
@@ -120,7 +115,7 @@ def _labelled(data: Any, wrong: list[str]) -> xr.DataArray | None:
         chosen = schema.HEATMAP if schema.HEATMAP in names else names[0] if names else None
         if chosen is None or (len(names) > 1 and chosen != schema.HEATMAP):
             found = sorted(map(str, data.data_vars))
-            wrong.append(f"which variable has the frames (time, y, x)? found {found}")
+            wrong.append(f"give the variable that holds the frames (time, y, x), found {found}")
             return None
         return data[chosen]
     if isinstance(data, xr.DataArray):
@@ -140,22 +135,22 @@ def _labelled(data: Any, wrong: list[str]) -> xr.DataArray | None:
 
 
 def _of_people(people: Mapping[Any, Any], wrong: list[str]) -> xr.DataArray | None:
-    """One array of all, the shorter ones NaN at the end, smaller frames in the middle."""
+    """One array of all people: NaN at the end of shorter ones, smaller frames centred."""
     arrays: dict[Any, xr.DataArray] = {}
     for who, data in people.items():
         problems: list[str] = []
-        one = None if isinstance(data, Mapping) else _labelled(data, problems)
-        if one is not None:
-            one = one.squeeze([d for d in _DIMS[:2] if one.sizes.get(d) == 1], drop=True)
-        if one is None or set(one.dims) != set(_DIMS[2:]):
+        heat = None if isinstance(data, Mapping) else _labelled(data, problems)
+        if heat is not None:
+            heat = heat.squeeze([d for d in _DIMS[:2] if heat.sizes.get(d) == 1], drop=True)
+        if heat is None or set(heat.dims) != set(_DIMS[2:]):
             shape = getattr(data, "shape", type(data).__name__)
             wrong.append(f"subject {who!r} is no array (time, y, x), found {shape}")
-        elif one.dtype.kind not in "fiu":
-            wrong.append(f"subject {who!r} holds {one.dtype}, no numbers")
+        elif heat.dtype.kind not in "fiu":
+            wrong.append(f"subject {who!r} holds {heat.dtype}, not numbers")
         else:
-            arrays[who] = one.transpose(*_DIMS[2:])
+            arrays[who] = heat.transpose(*_DIMS[2:])
     if not people:
-        wrong.append("the dict holds nobody")
+        wrong.append("the dict is empty")
     if wrong:
         return None
     clocks = [a[schema.TIME].values for a in arrays.values() if schema.TIME in a.coords]
@@ -176,9 +171,9 @@ def _of_people(people: Mapping[Any, Any], wrong: list[str]) -> xr.DataArray | No
     return out if longest is None else out.assign_coords({schema.TIME: longest})
 
 
-def _padded(one: xr.DataArray, sizes: Mapping[str, int]) -> xr.DataArray:
-    bare = _lazy(one).drop_vars(list(one.coords))
-    missing = {d: n - one.sizes[d] for d, n in sizes.items()}
+def _padded(heat: xr.DataArray, sizes: Mapping[str, int]) -> xr.DataArray:
+    bare = _lazy(heat).drop_vars(list(heat.coords))
+    missing = {d: n - heat.sizes[d] for d, n in sizes.items()}
     if not any(missing.values()):
         return bare
     if bare.dtype.kind != "f":
@@ -208,18 +203,18 @@ def _with_labels(
     sessions = [session] if isinstance(session, str) or np.ndim(session) == 0 else list(session)
     for dim, asked in ((schema.SUBJECT, subjects), (schema.SESSION, sessions)):
         if dim not in heat.dims:
-            one = heat.coords[dim].values[()] if dim in heat.coords else None
-            given = asked if asked is not None else [0 if one is None else one]
-            if dim == schema.SESSION and one is not None and session == "session":
-                given = [one]
-            if len(given) == 1:
-                heat = heat.drop_vars(dim, errors="ignore").expand_dims({dim: list(given)})
+            label = heat.coords[dim].values[()] if dim in heat.coords else None
+            labels = asked if asked is not None else [0 if label is None else label]
+            if dim == schema.SESSION and label is not None and session == "session":
+                labels = [label]
+            if len(labels) == 1:
+                heat = heat.drop_vars(dim, errors="ignore").expand_dims({dim: list(labels)})
                 continue
-            wrong.append(f"there is one {dim}, found the labels {list(given)!r}")
+            wrong.append(f"the data have one {dim}, found the labels {list(labels)!r}")
             continue
-        named = dim in heat.indexes
-        if asked is None or (dim == schema.SESSION and session == "session" and named):
-            asked = list(heat.indexes[dim]) if named else range(heat.sizes[dim])
+        has_labels = dim in heat.indexes
+        if asked is None or (dim == schema.SESSION and session == "session" and has_labels):
+            asked = list(heat.indexes[dim]) if has_labels else range(heat.sizes[dim])
         if len(asked) != heat.sizes[dim]:
             wrong.append(f"there are {heat.sizes[dim]} of {dim!r}, {len(asked)} labels")
             continue
@@ -232,7 +227,7 @@ def _with_labels(
 def _with_clock(
     heat: xr.DataArray, rate_hz: float | None, time: Any, wrong: list[str]
 ) -> tuple[xr.DataArray, float]:
-    """The clock as a coordinate, and its rate."""
+    """``heat`` with its clock as a coordinate, and the rate in Hz."""
     n = heat.sizes.get(schema.TIME, 0)
     if rate_hz is not None and not _is_positive(rate_hz):
         wrong.append(f"rate_hz is a positive number of Hz, found {rate_hz!r}")
@@ -247,12 +242,13 @@ def _with_clock(
             return heat, 1.0
         heat = heat.assign_coords({schema.TIME: moments})
     if schema.TIME not in heat.coords:
-        told = rate_hz or heat.attrs.get(schema.SAMPLING_RATE)
-        if told is None or not _is_positive(told):
+        given_hz = rate_hz or heat.attrs.get(schema.SAMPLING_RATE)
+        if given_hz is None or not _is_positive(given_hz):
             if rate_hz is None and schema.TIME in heat.dims:
-                wrong.append("nothing tells the clock: give rate_hz= [Hz] or time= [s]")
+                wrong.append("the sampling rate is unknown: give rate_hz= [Hz] or time= [s]")
             return heat, 1.0
-        return heat.assign_coords({schema.TIME: np.arange(n) / float(told)}), float(told)
+        seconds = np.arange(n) / float(given_hz)
+        return heat.assign_coords({schema.TIME: seconds}), float(given_hz)
     heat = heat.assign_attrs({schema.SAMPLING_RATE: rate_hz} if rate_hz else {})
     try:
         clock = Clock.of(heat)
@@ -281,31 +277,6 @@ def _check_sizes(heat: xr.DataArray, threshold: Any, wrong: list[str]) -> None:
     number = isinstance(threshold, int | float | np.number) and np.isfinite(threshold)
     if threshold is not None and not number:
         wrong.append(f"threshold is a temperature [°C], found {threshold!r}")
-
-
-def _scale(heat: xr.DataArray, units: str, wrong: list[str]) -> tuple[float, float]:
-    """Scale and offset of the unit; refused where frames in memory cannot be of it."""
-    said = heat.attrs.get("units")
-    told = _NAMES.get(str(said), str(said)) if said is not None else None
-    asked = _NAMES.get(units, units)
-    if asked not in UNITS:
-        wrong.append(f"units are one of {', '.join(UNITS)}, found {units!r}")
-        return 1.0, 0.0
-    if told in UNITS and told != asked:
-        if asked != "degC":
-            wrong.append(f"units={units!r}, and the array says {said!r}")
-        asked = told
-    scale = UNITS[asked]
-    if heat.dtype.kind in "fiu" and isinstance(heat.variable._data, np.ndarray):
-        first = np.asarray(heat.isel({schema.TIME: slice(0, 8)}).values, np.float64)
-        seen = first[np.isfinite(first)] if schema.TIME in heat.dims else first[:0]
-        middle = float(np.median(seen)) * scale[0] + scale[1] if seen.size else 0.0
-        if not FACES_C[0] <= middle <= FACES_C[1]:
-            wrong.append(
-                f"the numbers are around {middle:g} °C, which no face has: say units "
-                f"({', '.join(UNITS)})"
-            )
-    return scale
 
 
 def _celsius(heat: xr.DataArray, scale: float, offset: float) -> xr.DataArray:

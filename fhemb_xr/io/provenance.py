@@ -1,4 +1,4 @@
-"""Where a result comes from: attributes without a path, a host or a person."""
+"""Provenance of a result: attributes that name no path, no host and no person."""
 
 import datetime
 import hashlib
@@ -17,13 +17,13 @@ from fhemb_xr.io import sensitivity
 
 UUID, KIND, ARRAY = "fhemb_uuid", "fhemb_kind", "fhemb_array"
 SOURCES = "fhemb_sources"
-"""Attribute with the uuids of the stores that a result was made from."""
+"""Attribute with the uuids of the source stores of a result."""
 DIGEST = "fhemb_spec_sha256"
-"""Attribute with the digest of the specification of a result, where it has one."""
+"""Attribute with the digest of a result's specification, if it has one."""
 
 
 def kind(obj: xr.Dataset) -> str:
-    """What a Dataset is: recording, embedding, basis, relation, lagged, streams or result."""
+    """Kind of a Dataset: recording, embedding, basis, relation, lagged, streams or result."""
     names, dims = set(obj.data_vars), set(map(str, obj.dims))
     if schema.HEATMAP in names and _is_recording(obj):
         return "recording"
@@ -49,25 +49,25 @@ def _is_recording(ds: xr.Dataset) -> bool:
 
 
 def stamp(ds: xr.Dataset, operation: str, read: Sequence[str] = ()) -> xr.Dataset:
-    """``ds`` with a new uuid, its mark, its sources, and one line more of history.
+    """``ds`` with a new uuid, its sensitivity, its sources, and one more line of history.
 
-    The line gives the time, the version, what was done, and the uuids it was made from.
+    The line gives the time, the version, the operation, and the uuids of the sources.
 
     Parameters
     ----------
     ds
         A result.
     operation
-        What was done, a word.
+        Name of the operation, one word.
     read
-        Uuids of the stores that its tasks read.
+        Uuids of the stores that the tasks of the result read.
     """
     found = {**ds.attrs}
     for var in ds.data_vars.values():
         found = {**var.attrs, **found}
     sources = list(dict.fromkeys([*([found[UUID]] if UUID in found else []), *read]))
     if str(found.get(schema.HISTORY, "")).endswith(" anonymize"):
-        sources = []  # a link to the store with the names would undo it
+        sources = []  # a link to the store with the names would undo the pseudonyms
     done = line(operation + (f" of {' '.join(sources)}" if sources else ""))
     earlier = [h for h in (found.get(schema.HISTORY),) if h]
     spec = found.get(schema.SPEC)
@@ -90,14 +90,14 @@ def stamp(ds: xr.Dataset, operation: str, read: Sequence[str] = ()) -> xr.Datase
 
 
 def line(operation: str) -> str:
-    """A line of history: when, by what version, what."""
+    """A line of history: time, version, operation."""
     now = datetime.datetime.now(datetime.UTC)
     version = importlib.metadata.version("fhemb_xr")
     return f"{now:%Y-%m-%dT%H:%M:%SZ} fhemb_xr {version} {operation}"
 
 
 def restamp(group: Any, operation: str) -> None:
-    """A new uuid, and one line more of history, in a store."""
+    """Write a new uuid, and one more line of history, into a store."""
     names = (UUID, schema.HISTORY)
     earlier = {n: group.attrs[n] for n in names if n in group.attrs}
     made = stamp(xr.Dataset(attrs=earlier), operation).attrs
@@ -105,7 +105,7 @@ def restamp(group: Any, operation: str) -> None:
 
 
 def plain(value: Any) -> Any:
-    """An attribute that JSON can hold; what it cannot, as text."""
+    """An attribute value that JSON can hold; any other value becomes text."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, dict):

@@ -1,17 +1,18 @@
 """How much of a person a store shows: a mark on every store, which exports respect.
 
 ``"face"``
-    Pixels of a face, their bands, means and eigenfaces: a picture by which a person is known.
+    Pixels of a face, their bands, means and eigenfaces. They are a picture that identifies a
+    person.
 ``"derived-invertible"``
-    Scores on eigenfaces and means of a grid, from which pictures can be made again, with the
-    basis or without; and whatever cannot be told.
+    Scores on eigenfaces and means of a grid. A picture can be reconstructed from them, with
+    the basis or without it. Unknown contents also get this mark.
 ``"aggregate"``
-    Statistics of whole frames, relations, groups: no picture can be made of them. They are
-    personal data all the same while they belong to one person.
+    Statistics of whole frames, relations, groups. No picture can be reconstructed from them.
+    They are still personal data while they belong to one person.
 
-The mark is read off what an object holds, so that it follows every derivation by itself; a mark
-that came along with it is never lowered. The functions of the library do not carry a heatmap's
-mark over to what they make; arithmetic of xarray does.
+The mark is derived from the contents of an object, so it is right after every operation. A mark
+that an object already carries is never lowered. Functions of the library do not copy the mark
+of a heatmap to their results; arithmetic of xarray does.
 """
 
 import re
@@ -32,7 +33,7 @@ _PAIR = re.compile(r".+_[01]")
 
 
 def of(ds: xr.Dataset) -> str:
-    """The mark of a Dataset: the highest of its variables, and of the marks it carries."""
+    """The mark of a Dataset: the highest of its variables and of the marks it carries."""
     carried = [ds.attrs, *(v.attrs for v in ds.data_vars.values())]
     marks = [attrs.get(schema.SENSITIVITY) for attrs in carried]
     levels = [LEVELS.index(m) for m in marks if m in LEVELS]
@@ -40,7 +41,7 @@ def of(ds: xr.Dataset) -> str:
 
 
 def invertible(features: Iterable[Any]) -> list[Any]:
-    """The features of which pictures can be made: scores on eigenfaces, means of a grid."""
+    """The features that allow a picture to be reconstructed: ``pc`` scores and grid means."""
     return [f for f in features if _PICTURE.fullmatch(str(f))]
 
 
@@ -49,5 +50,5 @@ def _level(var: xr.DataArray) -> int:
     if {schema.Y, schema.X} <= dims:
         return LEVELS.index(FACE)
     names = var.coords[schema.FEATURE].values.ravel() if schema.FEATURE in var.coords else ()
-    told = all(d in _PLAIN or _PAIR.fullmatch(d) for d in dims)
-    return LEVELS.index(INVERTIBLE if invertible(names) or not told else AGGREGATE)
+    known = all(d in _PLAIN or _PAIR.fullmatch(d) for d in dims)
+    return LEVELS.index(INVERTIBLE if invertible(names) or not known else AGGREGATE)

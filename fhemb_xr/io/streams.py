@@ -1,4 +1,4 @@
-"""Opening feature streams: landmarks, action units, head pose, embeddings, frame by frame."""
+"""Opening feature streams: landmarks, action units, head pose and embeddings per frame."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.dask_internals import is_in_memory
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.io import encoding, icechunk_versions, provenance, recording
+from fhemb_xr.io import encoding, icechunk_versions, opening, provenance
 from fhemb_xr.io.formats import codecs, decimals, hdf5, ragged
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.remote import places
@@ -31,13 +31,13 @@ def open_streams(
     Parameters
     ----------
     store
-        Zarr store of :func:`save`, by path, address or object; or an HDF5 file in the layout
-        of NoXi-Re's scripts (extra ``streams``).
+        Zarr store of :func:`save`: a path, an address or a store object. Or an HDF5 file in
+        the layout of NoXi-Re's scripts (extra ``streams``).
     chunks
-        Length of a dask chunk along each dimension, as in :meth:`xarray.Dataset.chunk`;
-        ``{}``: the chunks on disk, gathered to at most 32 MiB. With ``None`` the arrays are
-        xarray's own lazily indexed ones, without dask, which are the quickest for windows of
-        training; an HDF5 file is then always a tree.
+        Length of a dask chunk along each dimension, as in :meth:`xarray.Dataset.chunk`.
+        ``{}`` takes the chunks on disk, gathered to at most 32 MiB. ``None`` gives xarray's
+        lazily indexed arrays, without dask; they are the fastest for training windows. An
+        HDF5 file is then always a tree.
     sampling_rate
         Sampling rate of an HDF5 file, which does not state it [Hz].
     storage_options
@@ -45,18 +45,18 @@ def open_streams(
 
     Returns
     -------
-    Where all recordings are equally long, a Dataset with the dimensions ``session``,
-    ``person``, ``frame``; else a DataTree ``/session/person`` of Datasets. Variables by their
-    names in :data:`fhemb_xr.schema.STREAMS`: ``face(frame, landmark, xy)``,
-    ``aus(frame, au)``, ``head(frame, pose)``, ``vit(frame, embedding)``, each with its policy
-    in ``attrs["normalization"]``; ``time(frame)`` [s] is shared by all of them.
+    If all recordings have the same length, a Dataset with the dimensions ``session``,
+    ``person``, ``frame``. Otherwise a DataTree ``/session/person`` of Datasets. The variables
+    have the names in :data:`fhemb_xr.schema.STREAMS`: ``face(frame, landmark, xy)``,
+    ``aus(frame, au)``, ``head(frame, pose)``, ``vit(frame, embedding)``. Each has its
+    normalisation policy in ``attrs["normalization"]``. All share ``time(frame)`` [s].
 
     Raises
     ------
     StoreError
-        Nothing is there, or it is unfinished or damaged.
+        There is no store, or it is unfinished or damaged.
     SchemaError
-        It holds no streams.
+        The store holds no streams.
 
     Notes
     -----
@@ -78,7 +78,7 @@ def open_streams(
         found = {(s, p): chunked(ds, chunks) for s, p, ds in each}
         return assembled(found, {schema.SAMPLING_RATE: float(sampling_rate)})
     where = places.to_read(icechunk_versions.store_of(store), storage_options)
-    ds = _direct(recording.opened(where, None), where)
+    ds = _direct(opening.opened(where, None), where)
     if ds.attrs.get(provenance.KIND) != "streams":
         kind = ds.attrs.get(provenance.KIND, "something else")
         raise SchemaError(f"expected feature streams, the store holds a {kind}")
@@ -89,7 +89,7 @@ def open_streams(
 
 
 def _direct(ds: xr.Dataset, where: Any) -> xr.Dataset:
-    """``ds`` with numbers along ``frame`` read straight from their arrays."""
+    """``ds`` whose numbers along ``frame`` are read directly from the Zarr arrays."""
     import zarr
 
     with codecs.reading(where if isinstance(where, Path) else None):
@@ -106,7 +106,7 @@ def _direct(ds: xr.Dataset, where: Any) -> xr.Dataset:
 def assembled(
     found: Mapping[tuple[str, str], xr.Dataset], attrs: Mapping[str, Any] = {}
 ) -> Streams:
-    """Recordings by session and person as one Dataset, or as a tree where lengths differ.
+    """Recordings by session and person as one Dataset, or as a tree if their lengths differ.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def assembled(
     sessions, persons = (list(dict.fromkeys(labels)) for labels in zip(*found, strict=True))
     shapes = {frozenset((n, v.shape) for n, v in ds.data_vars.items()) for ds in found.values()}
     variables = [v for ds in found.values() for v in ds.variables.values()]
-    # one clock for all, or a tree: concat would take that of the first
+    # concat would take the clock of the first recording for all
     one_clock = len({_clock_of(ds) for ds in found.values()}) == 1
     lazy = all(v.chunks or is_in_memory(v) for v in variables)
     if (
@@ -134,7 +134,7 @@ def assembled(
         or len(found) < len(sessions) * len(persons)
         or not lazy
     ):
-        # labels that all of them share stand at the root
+        # labels that all recordings share go to the root
         named = {d: c for ds in found.values() for d, c in ds.coords.items() if c.dims == (d,)}
         named.pop(schema.FRAME, None)
         nodes = {f"{s}/{p}": ds for (s, p), ds in found.items()}
@@ -146,7 +146,7 @@ def assembled(
 
 
 def _clock_of(ds: xr.Dataset) -> tuple[bytes, ...]:
-    """Frame numbers, and moments to a microsecond, to tell clocks apart."""
+    """Frame numbers and times, rounded to microseconds, as a key that identifies a clock."""
     known = [n for n in (schema.FRAME, schema.TIME) if n in ds.coords]
     return tuple(np.rint(np.asarray(ds[n].values, np.float64) * 1e6).tobytes() for n in known)
 
@@ -169,7 +169,7 @@ def clocked(ds: xr.Dataset, rate_hz: float, first: int = 0) -> xr.Dataset:
 
 
 def chunked(ds: xr.Dataset, chunks: Any) -> xr.Dataset:
-    """``ds`` in dask chunks: of what lies together on disk, as far as a task may hold it."""
+    """``ds`` in dask chunks: chunks on disk are gathered as far as a task may hold them."""
     if chunks is None:
         return ds
     lazy = {n: v for n, v in ds.data_vars.items() if schema.FRAME in v.dims}

@@ -116,7 +116,7 @@ def test_versions__say_what_is_wrong(tmp_path, ds):
         pass
     with fx.version(tmp_path / "emb", "first") as session:
         fx.save(ds, session)
-    with pytest.raises(StoreError, match=r"'emb': .*; fx.versions says what there is") as error:
+    with pytest.raises(StoreError, match=r"'emb': .*; fx.versions lists the versions") as error:
         fx.open_version(tmp_path / "emb", tag="none")
     assert str(tmp_path) not in str(error.value)
     assert len(str(error.value)) < 200

@@ -245,7 +245,7 @@ def test_open__refuses_a_damaged_coordinate(path):
 
 def test_open__says_that_a_writer_died(tmp_path):
     (tmp_path / ".a.zarr.0123abcd.staging").mkdir()
-    with pytest.raises(StoreError, match=r"'a\.zarr' is missing, a writer died"):
+    with pytest.raises(StoreError, match=r"'a\.zarr' is missing, its writer died"):
         open_recording(tmp_path / "a.zarr")
 
 

@@ -1,0 +1,60 @@
+"""Temperatures packed to 16 bits, in steps of 0.01 K."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhemb_xr.typing import F32, Floats
+
+SCALE_K, OFFSET_C, MISSING = 0.01, 75.0, -32768
+LIMITS = (-250.0, 400.0)
+"""Temperatures that can be stored [°C]."""
+_COMPILED = 2**20  # number of samples from which the compiled loop is worth its start
+PACKING: dict[str, Any] = {
+    "scale_factor": SCALE_K,
+    "add_offset": OFFSET_C,
+    "_FillValue": MISSING,
+}
+
+
+def pack(x: Floats) -> NDArray[np.int16]:
+    """Pack °C to 16 bits: ``(...) -> (...)``; NaN becomes the missing value.
+
+    Peak memory: 11 bytes per sample.
+
+    Raises
+    ------
+    ValueError
+        If a temperature is outside :data:`LIMITS`.
+    """
+    out = np.subtract(x, OFFSET_C, dtype=np.float32)
+    missing = np.isnan(out)
+    out[missing] = 0
+    if out.size and (out.min() < LIMITS[0] - OFFSET_C or out.max() > LIMITS[1] - OFFSET_C):
+        low, high = np.nanmin(x), np.nanmax(x)
+        raise ValueError(
+            f"temperatures from {low:g} to {high:g} °C cannot be packed: the range is "
+            f"{LIMITS} °C; store them as float32"
+        )
+    out *= np.float32(1 / SCALE_K)
+    np.rint(out, out=out)
+    packed: NDArray[np.int16] = out.astype(np.int16)
+    packed[missing] = MISSING
+    return packed
+
+
+def unpack(packed: NDArray[np.int16]) -> F32:
+    """Unpack 16 bits to °C, float32: ``(...) -> (...)``; the missing value becomes NaN.
+
+    Peak memory: 4 bytes per sample (the result); 5 bytes for arrays below 2**20 samples.
+    """
+    if packed.size >= _COMPILED:
+        from fhemb_xr.kernels.frames import packing
+
+        return packing.unpack(packed, SCALE_K, OFFSET_C, MISSING)
+    out = packed.astype(np.float32)
+    out *= np.float32(SCALE_K)
+    out += np.float32(OFFSET_C)
+    out[packed == MISSING] = np.nan
+    return out
