@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhemb_xr.budget import SHARE
 from fhemb_xr.errors import ClusterError
-from fhemb_xr.io.local.atomic_files import try_lock
+from fhemb_xr.io.local.locks import try_lock
 from fhemb_xr.options import options, set_options
 
 if TYPE_CHECKING:

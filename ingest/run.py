@@ -9,7 +9,7 @@ from typing import Any
 from fhemb_xr.io.encoding import LIMITS
 from fhemb_xr.io.integrity.repair import DAMAGED
 from fhemb_xr.io.local import atomic_files
-from fhemb_xr.io.local.atomic_files import locked
+from fhemb_xr.io.local.locks import locked
 from ingest.hints import Request
 from ingest.planning import plan
 from ingest.shards import Counts

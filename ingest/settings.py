@@ -21,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from fhemb_xr.errors import ConfigError
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import durable_files
 
 _MOUNTS = ("audiofiles", "mount", "mount_nas2", "localroot")
 _CONFIG = SettingsConfigDict(
@@ -197,7 +197,7 @@ def create(folder: Path | None = None) -> list[Path]:
     for path in missing:
         kind = kinds[path.name]
         head = (kind.__doc__ or "").replace("`", "")
-        with atomic_files.open_new(path) as file:
+        with durable_files.open_new(path) as file:
             file.write(f"# {head}\n" + "".join(map(_line, kind.model_fields.items())))
     if not (where / ".gitignore").exists():
         (where / ".gitignore").write_text(".env.*\n")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from fhemb_xr import schema
 from fhemb_xr.errors import ConfigError, SchemaError, StoreError
 from fhemb_xr.io import streams
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import atomic_files, durable_files, locks
 from fhemb_xr.io.store import save
 from fhemb_xr.typing import F32
 from ingest.streams import open_npy
@@ -151,7 +151,7 @@ def extract(
     work = target.with_name(f".{target.name}.vit")
     spec = {"frames": list(frames.shape), "block": block_frames, "batch": batch,
             "limits": list(limits or _limits(frames)), "attrs": vit.attrs}  # fmt: skip
-    with atomic_files.locked(work):
+    with locks.locked(work):
         atomic_files.require_place(target, replace=False)
         _agree(work, spec, target.name)
         for start in range(0, vit.sizes[schema.TIME], block_frames):
@@ -192,7 +192,7 @@ def _keep(path: Path, content: Any) -> None:
         os.fsync(file.fileno())
     aside.chmod(0o600)
     aside.replace(path)
-    atomic_files.sync_folder(path.parent)
+    durable_files.sync_folder(path.parent)
 
 
 def _gathered(work: Path, vit: xr.DataArray, rate_hz: float) -> xr.Dataset:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import locks
 
 FIRST = "Repository initialized"
 
@@ -94,7 +94,7 @@ def version(path: str | Path, message: str, *, branch: str = "main") -> Iterator
     if not message.strip():
         raise ValueError("a version has a message that says what it is, found an empty one")
     target = Path(path).expanduser().resolve()
-    with atomic_files.locked(target):
+    with locks.locked(target):
         _require_repository(target, or_nothing=True)
         target.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _errors(target):

@@ -12,7 +12,7 @@ from fhemb_xr import budget
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import chunk_writer, encoding, icechunk_versions, provenance
 from fhemb_xr.io.formats import decimals, manifest, ragged
-from fhemb_xr.io.local import atomic_files, compute, owners
+from fhemb_xr.io.local import atomic_files, compute, durable_files, locks, owners
 from fhemb_xr.io.local import resume as resuming
 from fhemb_xr.io.preparation import Packing, codecs, prepared
 from fhemb_xr.io.remote import inventory, places, replacement
@@ -138,7 +138,7 @@ def _save(obj: xr.Dataset | xr.DataArray, store: Any, mode: str, resume: bool) -
         else:
             _write_elsewhere(ds, store, mode, packed)
         return
-    with atomic_files.locked(target):
+    with locks.locked(target):
         atomic_files.sweep(target, keep=token)
         atomic_files.require_place(target, replace=mode == "w")
         atomic_files.require_room(target, ds.nbytes)
@@ -153,7 +153,7 @@ def _save(obj: xr.Dataset | xr.DataArray, store: Any, mode: str, resume: bool) -
 
 
 def _publish(aside: Path, target: Path) -> None:
-    atomic_files.sync_tree(aside)
+    durable_files.sync_tree(aside)
     atomic_files.publish(aside, target)
 
 

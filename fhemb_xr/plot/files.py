@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from fhemb_xr.io.local.atomic_files import open_new
+from fhemb_xr.io.local.durable_files import open_new
 from fhemb_xr.plot import theme
 
 POLICY = (

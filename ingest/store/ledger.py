@@ -19,7 +19,7 @@ from typing import Any
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io.formats import manifest
-from fhemb_xr.io.local.atomic_files import replace_file
+from fhemb_xr.io.local.durable_files import replace_file
 from ingest.shards import Counts, Subject
 
 NAME = manifest.LEDGER

@@ -36,7 +36,7 @@ from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding
 from fhemb_xr.io.integrity.repair import DAMAGED
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import atomic_files, durable_files
 from fhemb_xr.io.local.atomic_files import successor
 from fhemb_xr.io.provenance import UUID, restamp
 from ingest.planning import cut
@@ -150,7 +150,7 @@ def begin(path: Path, sessions: Sequence[Session]) -> Target:
     if not aside.exists():
         with atomic_files.staging(path) as folder:
             _link(path, folder / path.name)
-            atomic_files.sync_tree(folder / path.name)
+            durable_files.sync_tree(folder / path.name)
             (folder / path.name).rename(aside)
     _lengthen(aside, sessions)
     target = opened(path)
@@ -180,7 +180,7 @@ def _link(store: Path, aside: Path) -> None:
         else:
             there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             changes = path.suffix in (".json", ".jsonl")
-            (shutil.copy2 if changes else atomic_files.link)(path, there)
+            (shutil.copy2 if changes else durable_files.link)(path, there)
     group = zarr.open_group(aside, mode="r+")
     succeeds = group.attrs.get(UUID)
     group.attrs.update({encoding.STATUS: encoding.WRITING, "fhemb_succeeds": succeeds})

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fhemb_xr import schema
-from fhemb_xr.io.local.atomic_files import locked
+from fhemb_xr.io.local.locks import locked
 from ingest.shards import Block
 from ingest.source import Reader, Source, count_like
 from ingest.store import revision

@@ -20,7 +20,7 @@ from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding, provenance
 from fhemb_xr.io.formats import manifest
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import atomic_files, durable_files
 from ingest.hints import Request
 from ingest.planning import Plan
 from ingest.shards import Block, Cell, Run, Subject
@@ -143,7 +143,7 @@ class Target:
             file = self._file(array, self._where(block))
             there = self.base / file.relative_to(self.path)
             if there.exists() and not (file.exists() and file.samefile(there)):
-                atomic_files.replace_file(file, there.read_bytes())
+                durable_files.replace_file(file, there.read_bytes())
             elif file.exists() and not there.exists():
                 file.unlink()
 
@@ -267,7 +267,7 @@ def create(path: Path, plan: Plan, request: Request) -> None:
         provenance.restamp(group, f"ingest of {plan.source}")
         heat: Any = group[schema.HEATMAP]
         Ledger.create(aside, header(plan, request, (heat.shards or heat.chunks)[2]))
-        atomic_files.sync_tree(aside)
+        durable_files.sync_tree(aside)
         atomic_files.publish(aside, path)
 
 
@@ -323,5 +323,5 @@ def _sync(file: Path, root: Path) -> None:
     folder = file.parent
     while folder != root.parent:
         folder.chmod(0o700)
-        atomic_files.sync_folder(folder)
+        durable_files.sync_folder(folder)
         folder = folder.parent

@@ -12,7 +12,7 @@ from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import encoding, provenance
 from fhemb_xr.io.formats import hdf5
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import durable_files
 from fhemb_xr.io.streams import Streams
 
 _KINDS = {(True, False): "openface", (False, True): "vit", (True, True): "mixed"}
@@ -74,7 +74,7 @@ def write_hdf5(streams: Streams, path: Path | str, *, mode: str = "w-", gzip: in
         with aside.open("rb") as written:
             os.fsync(written.fileno())
         aside.replace(target)
-        atomic_files.sync_folder(target.parent)
+        durable_files.sync_folder(target.parent)
     finally:
         aside.unlink(missing_ok=True)
 

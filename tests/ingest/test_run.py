@@ -14,7 +14,7 @@ import pytest
 
 import fhemb_xr as fx
 from fhemb_xr.errors import SourceError, StoreError, UnknownNameError
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import atomic_files, locks
 from ingest.planning import plan
 from ingest.postgres.copy_decoder import ARRAYS
 from ingest.run import ingest
@@ -292,7 +292,7 @@ def crash_at(block, subject, start):
 def test_ingest__a_second_run_is_refused_by_name(source, tmp_path):
     store = tmp_path / "a.zarr"
     with (
-        atomic_files.locked(store),
+        locks.locked(store),
         pytest.raises(StoreError, match=rf"written by process {os.getpid()}"),
     ):
         ingest(source, store)

@@ -182,7 +182,7 @@ def test_save__that_fails_while_computing_leaves_nothing(emb, tmp_path):
 HOLD = """
 import sys, time
 from pathlib import Path
-from fhemb_xr.io.local.atomic_files import locked
+from fhemb_xr.io.local.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -20,7 +20,7 @@ from crash_points import Power, SimulatedCrash
 import fhemb_xr
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding, preparation
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import atomic_files, locks
 from fhemb_xr.io.recording import open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.testing import audience
@@ -235,7 +235,7 @@ def test_lock__lets_many_writers_in_one_after_the_other(tmp_path):
     def work():
         for _ in range(20):
             try:
-                with atomic_files.locked(tmp_path / "x"):
+                with locks.locked(tmp_path / "x"):
                     inside.append(1)
                     worst.append(len(inside))
                     time.sleep(0.001)

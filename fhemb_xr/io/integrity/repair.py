@@ -17,7 +17,7 @@ from fhemb_xr.io import encoding, provenance
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.integrity.damage import Damage
 from fhemb_xr.io.integrity.verification import verify
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import atomic_files, durable_files, locks
 
 AXES = (schema.SUBJECT, schema.SESSION, schema.AXIS, schema.TIME, schema.FRAME, schema.N_TIME)
 DAMAGED = "damaged"
@@ -85,7 +85,7 @@ def repair(store: Any) -> Repair:
     path = atomic_files.local_path(store)
     if path is None:
         raise StoreError("only stores in folders of this machine are repaired")
-    with atomic_files.locked(path):
+    with locks.locked(path):
         atomic_files.sweep(path)
         if path.exists():
             atomic_files.sweep_pieces(path)
@@ -155,7 +155,7 @@ def _strike(ledger: Path, header: dict[str, Any], lines: list[bytes], struck: se
         line = json.loads(raw)
         if (line["session"], str(line["subject"]), line["start"]) not in struck:
             kept.append(raw)
-    atomic_files.replace_file(ledger, b"\n".join([*kept, b""]))
+    durable_files.replace_file(ledger, b"\n".join([*kept, b""]))
 
 
 def _mend(path: Path, header: dict[str, Any], found: tuple[Damage, ...]) -> tuple[str, ...]:
@@ -173,7 +173,7 @@ def _mend(path: Path, header: dict[str, Any], found: tuple[Damage, ...]) -> tupl
                 if name in AXES or file.name == manifest.ROOT:
                     there = old / file.relative_to(new)
                     there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    atomic_files.replace_file(there, file.read_bytes())
+                    durable_files.replace_file(there, file.read_bytes())
     return tuple(sorted(names))
 
 
@@ -201,4 +201,4 @@ def _sum_up(path: Path) -> None:
     """New checksums of the files that hold no chunk; what there must be stays as it was."""
     root = manifest.document(path / manifest.ROOT)
     root["attributes"][manifest.CHECKSUMS] = manifest.checksums(path, {})
-    atomic_files.replace_file(path / manifest.ROOT, json.dumps(root, indent=2).encode())
+    durable_files.replace_file(path / manifest.ROOT, json.dumps(root, indent=2).encode())

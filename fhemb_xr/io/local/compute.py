@@ -1,4 +1,4 @@
-"""Computing what is to be stored, with the Dask in use, and saying what went wrong."""
+"""Computing with the Dask scheduler in use, with one clear error for each failure."""
 
 import contextlib
 import sys
@@ -13,7 +13,7 @@ from fhemb_xr.errors import ClusterError
 from fhemb_xr.io.local import preflight, sources
 
 RETRIES = 2
-"""A task that only reads, or writes its own chunk, may be done again: a share may stutter."""
+"""Number of retries of a task: a share may fail for a moment. Tasks may run more than once."""
 _POLL_S = 0.5
 _HOST_S = 2.0
 """Time between two questions to the scheduler whether there are workers."""
@@ -22,26 +22,25 @@ _HOST_S = 2.0
 def compute(work: list[Any], folder: Path | None = None) -> list[Any]:
     """Compute dask collections whose tasks may be done more than once.
 
-    On worker processes every worker is asked first whether it can do the work; a task that
-    fails is tried again; when an error ends the wait, Ctrl-C too, the client lets go of all
-    that is left.
+    With worker processes, every worker is asked first whether it can do the work. A task that
+    fails is tried again. An error or Ctrl-C cancels all remaining tasks.
 
     Parameters
     ----------
     work
         Dask collections.
     folder
-        Folder that the tasks write into, if they do.
+        Folder that the tasks write into, if they write into one.
 
     Returns
     -------
-    Their values, in the same order.
+    Values of the collections, in the same order.
 
     Raises
     ------
     ClusterError
-        A worker cannot do the work; workers died of a task, with its name; no worker was
-        there; or the scheduler was lost.
+        A worker cannot do the work; a task, which the error names, killed workers; there was
+        no worker; or the scheduler was lost.
     """
     client = _client()
     if client is None or not work:
@@ -58,11 +57,11 @@ def compute(work: list[Any], folder: Path | None = None) -> list[Any]:
         deaths = error.allowed_failures + 1
         why = (
             f"{deaths} workers died of the task {_name(error.task)!r}, most likely for want of "
-            "memory (their logs tell): use smaller chunks, or workers with more memory or "
+            "memory (see their logs): use smaller chunks, or workers with more memory or "
             "fewer threads, and save again with resume=True"
         )
     except (scheduler.NoWorkerError, scheduler.NoValidWorkerError) as error:
-        why = f"no worker was there for the task {_name(error.task)!r}: are they running?"
+        why = f"there was no worker for the task {_name(error.task)!r}: are workers running?"
     except (
         distributed.client.FutureCancelledError,
         distributed.client.FuturesCancelledError,
@@ -77,13 +76,13 @@ def compute(work: list[Any], folder: Path | None = None) -> list[Any]:
 
 
 def _wait(client: Any, futures: list[Any]) -> None:
-    """Wait for all futures, and look from time to time whether anybody works on them."""
+    """Wait for all futures, and check from time to time that workers exist."""
     import distributed
 
     seen = asked = time.monotonic()
     while True:
         try:
-            # the error of a task ends it as soon as it is known
+            # FIRST_COMPLETED also returns at the first error
             distributed.wait(futures, timeout=_POLL_S, return_when="FIRST_COMPLETED")
             waiting = [f for f in futures if not f.done()]
             if any(f.status in ("error", "cancelled", "lost") for f in futures) or not waiting:

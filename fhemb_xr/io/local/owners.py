@@ -1,13 +1,13 @@
-"""Who is writing a staging: host, boot, process, and a sign of life.
+"""The writer of a staging: host, boot, process, and a sign of life.
 
-On sshfs, SMB and NFS a lock is known to one machine only. So a writer leaves its name in what
-it writes, and nobody removes a staging unless its writer is known to be dead:
+On sshfs, SMB and NFS only one machine knows of a lock. A writer therefore leaves a file with
+its name beside its staging. Nobody removes a staging unless its writer is known to be dead:
 
 ========================== =======================================================
 writer                     dead
 ========================== =======================================================
-this process               when it has let go of the staging
-this machine, this boot    when no such process runs, or one that started later
+this process               if it has released the staging
+this machine, this boot    if no such process runs, or one that started later
 this machine, other boot   yes
 another machine            after :data:`SILENCE_S` without a sign of life
 ========================== =======================================================
@@ -27,25 +27,25 @@ from typing import Any
 from fhemb_xr.errors import StoreError
 
 ENDING = ".owner"
-"""What the file beside a staging has behind the name of the staging."""
+"""Suffix of the file that names the writer of a staging."""
 BEAT_S = 60.0
 """Time between two signs of life."""
 SILENCE_S = 3600.0
-"""Time without one after which a writer on another machine is taken for dead."""
+"""Time without a sign of life after which a writer on another machine counts as dead."""
 MINE: set[str] = set()
 """Tokens of the stagings that this process is writing."""
 
 
 @contextmanager
 def owning(folder: Path) -> Iterator[None]:
-    """Say beside ``folder`` that this process writes it, until the block ends."""
+    """Name this process as the writer of ``folder`` until the block ends."""
     owner = me()
     MINE.add(owner["token"])
     stop = threading.Event()
     file = file_of(folder)
     beat = threading.Thread(target=_beat, args=(file, stop), daemon=True, name="fhemb-owner")
     try:
-        with suppress(OSError):  # a full disk is told of by whoever writes the data
+        with suppress(OSError):  # on a full disk, writing the data raises the error
             file.write_text(json.dumps(owner))
         beat.start()
         yield
@@ -62,7 +62,7 @@ def file_of(folder: Path) -> Path:
 
 
 def require_dead(folder: Path, name: str) -> None:
-    """Refuse to touch a staging whose writer may live.
+    """Refuse to touch a staging whose writer may be alive.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def require_dead(folder: Path, name: str) -> None:
     Raises
     ------
     StoreError
-        With host and process of the writer, and its last sign of life.
+        The writer may be alive; the error gives its host, process and last sign of life.
     """
     owner = _owner(file_of(folder))
     age_s = 0.0 if owner is None else _age_s(file_of(folder))
@@ -87,7 +87,7 @@ def require_dead(folder: Path, name: str) -> None:
 
 
 def me() -> dict[str, Any]:
-    """The running process, as a record that other machines can judge."""
+    """A record of this process that other machines can check."""
     return {
         "host": socket.gethostname(),
         "boot": _boot(),
@@ -106,7 +106,7 @@ def is_dead(owner: dict[str, Any], age_s: float) -> bool:
     owner
         A record of :func:`me`.
     age_s
-        Time since its last sign of life [s].
+        Time since the last sign of life of the writer [s].
     """
     here = socket.gethostname(), _boot()
     if owner.get("host") != here[0]:
@@ -120,7 +120,7 @@ def is_dead(owner: dict[str, Any], age_s: float) -> bool:
 
 
 def text(owner: dict[str, Any]) -> str:
-    """The writer in words."""
+    """The writer as text: process and machine."""
     return f"process {owner.get('pid')} of the machine {owner.get('host')!r}"
 
 
@@ -133,7 +133,7 @@ def _owner(file: Path) -> dict[str, Any] | None:
 
 
 def _age_s(file: Path) -> float:
-    """Seconds since a file was touched, by the clock of the disk that it lies on."""
+    """Seconds since a file was touched, by the clock of its own disk."""
     probe = file.with_name(f".now-{os.urandom(4).hex()}")
     try:
         probe.touch()
@@ -148,12 +148,12 @@ def _age_s(file: Path) -> float:
 
 def _beat(file: Path, stop: threading.Event) -> None:
     while not stop.wait(BEAT_S):
-        with suppress(OSError):  # it is published, or removed
+        with suppress(OSError):  # the staging was published or removed
             os.utime(file)
 
 
 def _boot() -> str:
-    """What changes when the machine starts, and between containers with own processes."""
+    """A text that differs between boots, and between containers with their own processes."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -161,7 +161,7 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str:
-    """When a process started, in the system's own count: a number is given to others later."""
+    """Start time of a process, in the system's units; process numbers are reused."""
     with suppress(OSError, IndexError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     return ""
@@ -169,7 +169,7 @@ def _started(pid: int) -> str:
 
 def _runs(pid: int) -> bool:
     if sys.platform == "win32":
-        return True  # signal 0 would end it there: only time tells
+        return True  # signal 0 would end the process on Windows, so we cannot ask
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
-"""Before the first task on worker processes: can every worker do this work?
+"""A check before the first task on worker processes: can every worker do this work?
 
-Dask does not ask. Workers without this library die one after the other, and workers with
-another disk write their chunks where nobody looks for them.
+Dask does not check. Workers without this library die one after the other. Workers that see
+another disk write their chunks to a place where nobody looks.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from typing import Any
 from fhemb_xr.errors import ClusterError
 
 NO_WORKERS_S = 60.0
-"""Time without any worker after which work is given up; dask's own setting wins."""
+"""Longest wait for a worker; dask's own setting takes precedence."""
 _WAIT_S = 3.0
 """Time that a share may take to show a new file to other machines."""
 _RESTART_S = 5.0
@@ -30,15 +30,15 @@ def require(client: Any, folder: Path | None, sources: list[Path]) -> None:
     client
         A :class:`distributed.Client`.
     folder
-        Folder that the workers write into; None: they write elsewhere.
+        Folder that the workers write into; None if they write elsewhere.
     sources
         Folders that the workers read.
 
     Raises
     ------
     ClusterError
-        There is no worker; or one lacks this library, has another version of it, or does not
-        see the folder or a source. The error names the worker and the cure.
+        There is no worker. Or a worker lacks this library, has another version of it, or does
+        not see the folder or a source. The error names the worker and the cure.
     """
     require_workers(client)
     with _token(folder) as token:
@@ -49,10 +49,10 @@ def require(client: Any, folder: Path | None, sources: list[Path]) -> None:
 
 
 def _answers(client: Any, token: tuple[str, str] | None, sources: list[str]) -> dict[str, Any]:
-    """What each worker answers.
+    """The answer of each worker.
 
-    A worker that ends while it is asked is no fault: a nanny starts its successor, which is
-    asked in its place.
+    A worker may end while it is asked. Its nanny then starts a successor, which is asked
+    instead.
     """
     answers: dict[str, Any] = {}
     until = time.monotonic() + _RESTART_S
@@ -64,18 +64,18 @@ def _answers(client: Any, token: tuple[str, str] | None, sources: list[str]) -> 
         if not asked or time.monotonic() > until:
             return answers
         if answers:
-            time.sleep(0.1)  # one of them is ending, and its successor starts
+            time.sleep(0.1)  # a worker is ending, and its successor starts
         question = _question(), token, sources, _WAIT_S
         answers |= client.run(*question, workers=asked, on_error="return")
 
 
 def require_workers(client: Any) -> None:
-    """Wait until there is a worker; a cluster that grows on demand is asked for one.
+    """Wait for a worker; submit one task, so that a cluster that grows on demand starts one.
 
     Raises
     ------
     ClusterError
-        There was none for :func:`patience_s`.
+        There was no worker for :func:`patience_s` seconds.
     """
     if n_workers(client):
         return
@@ -94,21 +94,21 @@ def require_workers(client: Any) -> None:
 
 LOST = (
     "the connection to the Dask scheduler was lost: start the cluster again, and save again "
-    "with resume=True, which keeps what is done"
+    "with resume=True, which keeps finished chunks"
 )
 
 
 def none_for(seconds: float) -> str:
-    """The sentence about a cluster without workers."""
+    """The error text for a cluster without workers."""
     return (
-        f"the Dask cluster had no workers for {seconds:g} s: start workers (or look into the "
-        "logs for the reason why they ended), and save again with resume=True; a longer wait "
-        "is dask's setting distributed.scheduler.no-workers-timeout"
+        f"the Dask cluster had no workers for {seconds:g} s: start workers (the logs say why "
+        "earlier ones ended), and save again with resume=True; for a longer wait set dask's "
+        "distributed.scheduler.no-workers-timeout"
     )
 
 
 def patience_s() -> float:
-    """Seconds to wait for a worker."""
+    """Number of seconds to wait for a worker."""
     import dask
     from dask.utils import parse_timedelta
 
@@ -128,7 +128,7 @@ def _workers(client: Any) -> list[str]:
 
 @contextlib.contextmanager
 def _token(folder: Path | None) -> Iterator[tuple[str, str] | None]:
-    """A new file in ``folder`` and what is in it."""
+    """Make a file in ``folder``; yield its path and its content."""
     if folder is None:
         yield None
         return
@@ -141,7 +141,7 @@ def _token(folder: Path | None) -> Iterator[tuple[str, str] | None]:
 
 
 def _question() -> Callable[..., dict[str, Any]]:
-    """What every worker is asked; a closure, which is sent by value and needs no library."""
+    """The function that every worker runs; a closure is sent by value and needs no library."""
 
     def look(
         token: tuple[str, str] | None, sources: list[str], wait_s: float
@@ -152,13 +152,13 @@ def _question() -> Callable[..., dict[str, Any]]:
 
         try:
             version = importlib.import_module("fhemb_xr").__version__
-        except Exception as error:  # whatever keeps it from being imported
+        except Exception as error:  # an import can fail with any error
             return {"error": f"{type(error).__name__}: {error}"}
-        found, until = None, time.monotonic() + wait_s
-        while token is not None and found != token[1]:
+        content, until = None, time.monotonic() + wait_s
+        while token is not None and content != token[1]:
             try:
                 with open(token[0]) as file:
-                    found = file.read()
+                    content = file.read()
             except OSError:
                 if time.monotonic() > until:
                     break
@@ -166,7 +166,7 @@ def _question() -> Callable[..., dict[str, Any]]:
         writes = token is None or os.access(os.path.dirname(token[0]), os.W_OK)
         return {
             "version": version,
-            "sees": token is None or found == token[1],
+            "sees": token is None or content == token[1],
             "writes": writes,
             "absent": [path for path in sources if not os.path.exists(path)],
         }
@@ -175,10 +175,10 @@ def _question() -> Callable[..., dict[str, Any]]:
 
 
 def _fault(answer: Any, folder: Path | None) -> str | None:
-    """What keeps a worker from doing the work, as the rest of a sentence."""
+    """The reason why a worker cannot do the work, as the rest of a sentence; None: it can."""
     here = importlib.import_module("fhemb_xr").__version__
     if not isinstance(answer, dict):
-        return f"cannot be asked ({answer!r}): look into its log, or start it again"
+        return f"does not answer ({answer!r}): look into its log, or start it again"
     if "error" in answer:
         return (
             f"cannot import fhemb_xr ({answer['error']}): install it in the environment of "
@@ -186,7 +186,7 @@ def _fault(answer: Any, folder: Path | None) -> str | None:
         )
     if answer["version"] != here:
         return (
-            f"has fhemb_xr {answer['version']}, here it is {here}: install "
+            f"has fhemb_xr {answer['version']}, this process has {here}: install "
             "the same version for all"
         )
     where = folder.parent if folder is not None else None
@@ -199,7 +199,7 @@ def _fault(answer: Any, folder: Path | None) -> str | None:
         return f"may not write into the folder {str(where)!r}: change its mode or owner"
     if answer["absent"]:
         return (
-            f"does not see the store {answer['absent'][0]!r}, which is read: put it into a "
-            "folder that all workers share, under the same path"
+            f"does not see the store {answer['absent'][0]!r}, which the work reads: put it "
+            "into a folder that all workers share, under the same path"
         )
     return None

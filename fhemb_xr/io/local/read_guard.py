@@ -1,9 +1,9 @@
-"""One generation of a store: what was opened is what is read, or an error, never a mixture.
+"""Reads of one generation of a store: a replaced store is an error, never a mixture.
 
-A store that is saved anew is exchanged whole, so whoever opened the old one lazily would go on
-in the new one, half old and half new without a word. Here every read looks, after it has the
-bytes, whether the store is still the one that was opened: a ``stat``, 2 us beside the 2 ms of a
-chunk; only when the file is another one, its uuid. A share that stutters is asked again.
+Saving again exchanges the whole store. A reader that opened the old store lazily would then
+silently mix old and new chunks. Therefore every read checks, after it has the bytes, that the
+store is still the one that was opened. The check is a ``stat``, 2 µs against 2 ms for a chunk;
+the uuid is read only if the file has changed. A read that fails for a moment is tried again.
 """
 
 import asyncio
@@ -22,19 +22,19 @@ from fhemb_xr.io.formats import manifest
 
 T = TypeVar("T")
 TRANSIENT = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR}
-"""Errors of network file systems that may be gone a moment later."""
+"""Errors of network file systems that may pass after a moment."""
 PAUSES_S = (0.05, 0.5)
 
 
 class Generation(LocalStore):
-    """A local store, read only, of which every chunk belongs to one generation.
+    """A local, read-only store whose chunks all belong to one generation.
 
     Parameters
     ----------
     root
         Folder of the store.
     attrs
-        Its attributes, as they were read from ``zarr.json``.
+        Attributes of the store, as read from ``zarr.json``.
     """
 
     def __init__(
@@ -47,14 +47,14 @@ class Generation(LocalStore):
         self._seen: tuple[int, int] | None = None
 
     def with_read_only(self, read_only: bool = False) -> "Generation":  # zarr asks for a copy
-        """Itself: there is no other way to read it."""
+        """Return itself: it can only be read."""
         return self
 
     def __dask_tokenize__(self) -> tuple[str, str, Any]:
         return type(self).__name__, str(self.root), self.uuid
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
-        """As :class:`zarr.storage.LocalStore` has it, of this generation."""
+        """Read one file, and check the generation."""
         found = await patiently(lambda: super(Generation, self).get(key, prototype, byte_range))
         self._check(key, found)
         return found
@@ -62,7 +62,7 @@ class Generation(LocalStore):
     async def get_partial_values(
         self, prototype: Any, key_ranges: Iterable[tuple[str, Any]]
     ) -> list[Any]:
-        """As :class:`zarr.storage.LocalStore` has it, of this generation."""
+        """Read parts of files, and check the generation."""
         asked = list(key_ranges)
         found = await patiently(
             lambda: super(Generation, self).get_partial_values(prototype, asked)
@@ -77,16 +77,16 @@ class Generation(LocalStore):
         if found is None and name in self.whole and rest.split("/")[0] == "c":
             raise StoreError(
                 f"{self.root.name!r} has lost the file {key!r}, which would read as missing "
-                "values: `fhemb verify` tells whose and when it is"
+                "values: `fhemb verify` shows the person and the time"
             )
 
     def require_files(self, keys: Iterable[str]) -> None:
-        """After something else read these files: they were there, and of this generation.
+        """Check files that other code has read: they exist and are of this generation.
 
         Raises
         ------
         StoreError
-            Another store took its place, or a file of an array that is whole is lost.
+            The store was replaced, or a file of a complete array is lost.
         """
         for key in keys:
             whole = key.partition("/")[0] in self.whole
@@ -96,13 +96,13 @@ class Generation(LocalStore):
     def _require_same(self) -> None:
         path = self.root / manifest.ROOT
         try:
-            found = os.stat(path)
-            now = found.st_ino, found.st_mtime_ns
+            status = os.stat(path)
+            now = status.st_ino, status.st_mtime_ns
             if now == self._seen:
                 return
             uuid = json.loads(path.read_text()).get("attributes", {}).get(provenance.UUID)
         except (OSError, ValueError):
-            raise StoreError(f"{self.root.name!r} is gone since it was opened") from None
+            raise StoreError(f"{self.root.name!r} was removed since it was opened") from None
         if uuid != self.uuid:
             raise StoreError(
                 f"{self.root.name!r} was replaced since it was opened: open it again"
@@ -111,7 +111,7 @@ class Generation(LocalStore):
 
 
 async def patiently(read: Callable[[], Awaitable[T]]) -> T:
-    """A read that is tried again where that may help."""
+    """Read, and try again after an error that may pass."""
     for pause in PAUSES_S:
         try:
             return await read()

@@ -1,7 +1,7 @@
-"""Going on with a result that was interrupted: chunks that are on the disk are kept.
+"""Resuming an interrupted save: finished chunks on the disk are kept.
 
-What is being computed is known by its Dask names, which say the data, the functions and their
-options: the same call in another process finds its own pieces, another call does not.
+Dask names identify a result: they depend on the data, the functions and their options. The same
+call in another process therefore finds its own chunks, and another call does not.
 """
 
 from pathlib import Path
@@ -16,16 +16,16 @@ from dask.highlevelgraph import HighLevelGraph
 
 
 def token(obj: xr.Dataset | xr.DataArray) -> str:
-    """Eight hexadecimal digits that the same result gets in every process.
+    """Eight hexadecimal digits, the same for the same result in every process.
 
     Raises
     ------
     ValueError
-        If its graph has something in it that has no name of its own.
+        The graph holds an object that dask cannot name in the same way in every process.
     """
     try:
         return str(tokenize(obj, ensure_deterministic=True))[:8]
-    except Exception as error:  # dask raises what its version likes
+    except Exception as error:  # the class depends on the version of dask
         raise ValueError(
             "cannot resume a result that is not the same in every process "
             f"({type(error).__name__}): save it with resume=False"
@@ -33,15 +33,15 @@ def token(obj: xr.Dataset | xr.DataArray) -> str:
 
 
 def rest(ds: xr.Dataset, store: Path) -> Delayed:
-    """The work that is left, as one object: a task for every chunk that is not whole.
+    """The remaining work, as one object: a task for every unfinished chunk.
 
-    What else is made of a chunk that is whole, as groups are of a matrix, reads it, unless it
-    is packed on its way to the disk: then it is made again.
+    Other results may need a finished chunk, as clusters need a distance matrix. They read it
+    from the store. A chunk that is packed on its way to the disk is computed again instead.
     """
     import zarr
 
     tasks: dict[Any, Any] = {}
-    done: dict[Any, Any] = {}
+    finished: dict[Any, Any] = {}
     lazy = [v.data for v in ds.variables.values() if isinstance(v.data, da.Array)]
     for name, var in ds.variables.items():
         if not isinstance(var.data, da.Array):
@@ -50,26 +50,26 @@ def rest(ds: xr.Dataset, store: Path) -> Delayed:
         starts = [np.cumsum([0, *c]).tolist() for c in var.data.chunks]
         for where in np.ndindex(var.data.numblocks):
             region = tuple(slice(s[i], s[i + 1]) for s, i in zip(starts, where, strict=True))
-            block, at = (var.data.name, *where), (str(store), str(name), region)
+            block, place = (var.data.name, *where), (str(store), str(name), region)
             if _is_whole(array, store / str(name), where, region):
-                done[block] = (_get, *at)
+                finished[block] = (_get, *place)
             else:
-                tasks[(f"fhemb-put-{name}", *where)] = (_put, block, *at)
+                tasks[(f"fhemb-put-{name}", *where)] = (_put, block, *place)
     end = "fhemb-put-all-" + tokenize(sorted(map(str, tasks)), str(store))
     tasks[end] = (_nothing, list(tasks))
     graph = HighLevelGraph.from_collections(end, tasks, dependencies=lazy)
-    if done:
-        graph = HighLevelGraph.from_collections(end, {**graph, **done})
+    if finished:
+        graph = HighLevelGraph.from_collections(end, {**graph, **finished})
     return Delayed(end, graph)
 
 
 def _is_whole(array: Any, folder: Path, where: tuple[int, ...], region: Any) -> bool:
-    """Whether a chunk is there, and what was written is what is read (its checksum says so)."""
+    """Whether a chunk exists and its checksum is right."""
     if not (folder / array.metadata.encode_chunk_key(where)).exists():
         return False
     try:
         array[region]
-    except Exception:  # whatever is wrong with it, it is made anew
+    except Exception:  # whatever is wrong, the chunk is computed again
         return False
     return True
 
@@ -84,7 +84,7 @@ def _put(block: Any, store: str, name: str, region: Any) -> None:
     import zarr
 
     array: Any = zarr.open_array(f"{store}/{name}", mode="r+")
-    # one that is all of the fill value too: a missing chunk is a lost one
+    # chunks of nothing but the fill value too: a missing chunk counts as lost
     array.with_config({"write_empty_chunks": True})[region] = np.asarray(block)
 
 

@@ -1,4 +1,4 @@
-"""Which stores a lazy object reads."""
+"""The stores that a lazy object reads."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +8,13 @@ from fhemb_xr.io.local import atomic_files
 
 
 def stores(obj: Any) -> list[Any]:
-    """The Zarr stores that the tasks of dask collections read, each once."""
-    found: dict[int, Any] = {}
+    """The Zarr stores that the tasks of dask collections read, each listed once."""
+    by_id: dict[int, Any] = {}
     for collection in obj if isinstance(obj, list | tuple) else [obj]:
         graph = collection.__dask_graph__() if hasattr(collection, "__dask_graph__") else None
         for array in _arrays(graph):
-            found.setdefault(id(array.store), array.store)
-    return list(found.values())
+            by_id.setdefault(id(array.store), array.store)
+    return list(by_id.values())
 
 
 def folders(obj: Any) -> list[Path]:
@@ -24,15 +24,15 @@ def folders(obj: Any) -> list[Path]:
 
 
 def uuids(obj: Any) -> list[str]:
-    """What the stores that the tasks read are called: their ``fhemb_uuid``."""
+    """The ``fhemb_uuid`` of each store that the tasks read."""
     found = (getattr(store, "uuid", None) for store in stores(obj))
     return sorted({uuid for uuid in found if isinstance(uuid, str)})
 
 
 def _arrays(graph: Any) -> Iterator[Any]:
     for name, layer in getattr(graph, "layers", {}).items():
-        # what dask reads from, in a layer of one entry; no other layer is looked into,
-        # since that would build its tasks
+        # dask puts a data source into a layer of one entry; looking into another layer would
+        # build its tasks
         if str(name).startswith("original-"):
             yield from filter(None, map(_zarr_array, layer.values()))
 

@@ -22,7 +22,7 @@ from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding, icechunk_versions, provenance
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.integrity import damage
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import atomic_files, durable_files, locks
 
 _OF_PEOPLE = re.compile(rf"{schema.SUBJECT}(_\d+)?")
 Places = dict[str, int]
@@ -120,7 +120,7 @@ def _forget(subject: int | str, store: Any) -> Erasure:
     path = atomic_files.local_path(store)
     if path is None:
         raise StoreError("people are removed from stores in folders of this machine only")
-    with atomic_files.locked(path):
+    with locks.locked(path):
         swept = _sweep(path)
         if icechunk_versions.is_versioned(path):
             raise StoreError(
@@ -140,7 +140,7 @@ def _forget(subject: int | str, store: Any) -> Erasure:
             for name, array in arrays.items():
                 _copy(path / name, aside / name, array, gone)
             _finish(path, aside, attrs, subject)
-            atomic_files.sync_tree(aside)
+            durable_files.sync_tree(aside)
             atomic_files.publish(aside, path)
         return gone.told(path.name, swept)
 
@@ -207,7 +207,7 @@ def _remove(path: Path, gone: _Gone, swept: int) -> Erasure:
         gone.count(file, whole=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.staging")
     path.rename(aside)
-    atomic_files.sync_folder(path.parent)
+    durable_files.sync_folder(path.parent)
     shutil.rmtree(aside)
     return gone.told(path.name, swept)
 
@@ -236,7 +236,7 @@ def _copy(old: Path, new: Path, array: Any, gone: _Gone) -> None:
         moved = [k - (i in axes and k > axes[i]) for i, k in enumerate(index)]
         there = new.joinpath("c", *map(str, moved))
         there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        atomic_files.link(file, there)
+        durable_files.link(file, there)
 
 
 def _rewrite(old: Path, new: Path, array: Any, axes: dict[int, int], gone: _Gone) -> None:

@@ -21,7 +21,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import ConfigError
 from fhemb_xr.io import provenance, sensitivity
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import durable_files
 
 T = TypeVar("T", xr.Dataset, xr.DataArray)
 KEY_BYTES = 32
@@ -139,7 +139,7 @@ def new_key(path: str | os.PathLike[str]) -> Path:
     place = Path(path).expanduser()
     _require_outside(place)
     place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with atomic_files.open_new(place) as file:
+    with durable_files.open_new(place) as file:
         file.write(secrets.token_hex(KEY_BYTES) + "\n")
     return place
 

@@ -50,7 +50,7 @@ def test_preflight__names_the_worker_that_lacks_a_source(client, tmp_path):
         (NONE | {"version": "0.0.1"}, "has fhemb_xr 0.0.1"),
         (NONE | {"sees": False}, "share"),
         (NONE | {"writes": False}, "may not"),
-        (OSError("closed"), "cannot be asked"),
+        (OSError("closed"), "does not answer"),
     ],
 )
 def test_preflight__says_what_a_worker_lacks(answer, words, tmp_path):
