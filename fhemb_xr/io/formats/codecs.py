@@ -1,7 +1,7 @@
-"""Which code decodes chunks: zarr-python's, or the compiled threads of ``zarrs``.
+"""The code that decodes chunks: zarr-python, or the compiled threads of ``zarrs``.
 
-The pipeline belongs to an array from its opening on, so it is chosen there, for reading only:
-the writes of ``zarrs`` are not atomic.
+An array keeps the pipeline that it was opened with, so the pipeline is chosen at opening.
+``zarrs`` is used for reading only, because its writes are not atomic.
 """
 
 import warnings
@@ -15,26 +15,26 @@ from fhemb_xr.options import options
 
 
 def compiled(local: Path | None) -> bool:
-    """Whether arrays of a store are to be read by ``zarrs``.
+    """Whether ``zarrs`` reads the arrays of a store.
 
     Raises
     ------
     ConfigError
-        It is asked for and not installed.
+        The options ask for ``zarrs``, and it is not installed.
     """
     asked = options.codec_pipeline
-    there = find_spec("zarrs") is not None
-    if asked == "zarrs" and not there:
+    installed = find_spec("zarrs") is not None
+    if asked == "zarrs" and not installed:
         raise ConfigError(
             "codec_pipeline is 'zarrs', which is not installed: pip install 'fhemb_xr[fast]', "
-            "or ask for 'auto'"
+            "or set 'auto'"
         )
-    return asked != "zarr" and there and local is not None
+    return asked != "zarr" and installed and local is not None
 
 
 @contextmanager
 def reading(local: Path | None) -> Iterator[None]:
-    """Arrays opened inside are read by the pipeline that the options ask for."""
+    """Arrays that are opened in this block use the pipeline of the options."""
     import zarr
 
     if not compiled(local):
@@ -43,6 +43,6 @@ def reading(local: Path | None) -> Iterator[None]:
     from fhemb_xr.io.formats.zarrs_pipeline import PATH
 
     with zarr.config.set({"codec_pipeline.path": PATH}), warnings.catch_warnings():
-        # of text and other codecs that it leaves to zarr-python
+        # it warns of text and other codecs, which it leaves to zarr-python
         warnings.filterwarnings("ignore", "Array is unsupported by ZarrsCodecPipeline")
         yield

@@ -1,10 +1,10 @@
-"""Decimal numbers in fewer bits, without loss: what was printed with *d* decimals.
+"""Numbers that were printed with *d* decimals, stored in fewer bits without loss.
 
-A tool that prints 312.4 gives a multiple of 0.1: stored as the whole number 3124 with
-``scale_factor`` 0.1 it takes half the room of the float32 nearest to it, and comes back as
-that very float32: the quotient of two exact float64 numbers is the float64 nearest to the
-decimal, which is what reading the text gives. 32 bits hold every float32 that has *d* exact
-decimals; the upper ones are equal, and shuffling leaves next to nothing of them.
+A tool that prints 312.4 gives a multiple of 0.1. Stored as the whole number 3124 with
+``scale_factor`` 0.1, it takes half the room of the nearest float32. It comes back as exactly
+that float32: 3124 / 10 in float64 is the float64 nearest to the decimal, as reading the text
+gives it. 32 bits hold every float32 that has *d* exact decimals. The upper bits are equal, so
+shuffling and compression remove them.
 """
 
 from typing import Any
@@ -25,22 +25,22 @@ from fhemb_xr.typing import F32, Floats
 
 MISSING = -(2**31)
 MOST = 9
-"""More decimals than any float32 holds exactly."""
+"""Largest number of decimals; no float32 holds more exactly."""
 
 
 class Inexact(ValueError):  # noqa: N818  (a finding; its first argument is the variable)
-    """Numbers that have more decimals than their attribute says."""
+    """A number has more decimals than the attribute says."""
 
 
 def pack(x: Floats, decimals: int, label: str = "") -> NDArray[np.int32]:
-    """Numbers of so many decimals to 32 bits: ``(...) -> (...)``; NaN to the missing value.
+    """Pack numbers with ``decimals`` decimals to 32 bits: ``(...) -> (...)``.
 
-    Peak memory: 25 bytes per sample.
+    NaN becomes the missing value. Peak memory: 25 bytes per sample.
 
     Raises
     ------
     Inexact
-        If a number has more decimals, so that it would come back as another.
+        A number has more decimals, so it would come back as another number.
     """
     with np.errstate(invalid="ignore"):
         whole = np.rint(np.multiply(x, 10.0**decimals, dtype=np.float64))
@@ -53,16 +53,16 @@ def pack(x: Floats, decimals: int, label: str = "") -> NDArray[np.int32]:
 
 
 def unpack(packed: NDArray[np.int32], decimals: int) -> F32:
-    """32 bits to the float32 nearest to the decimal: ``(...) -> (...)``.
+    """Unpack 32 bits to the float32 nearest to the decimal: ``(...) -> (...)``.
 
-    Peak memory: 4 bytes per sample, which are the result.
+    Peak memory: 4 bytes per sample (the result).
     """
     out = np.empty(packed.shape, np.float32)
     whole, flat, unit = np.ravel(packed), out.reshape(-1), 10.0**decimals
     for start in range(0, whole.size, _AT_ONCE):
         part = whole[start : start + _AT_ONCE]
         place = flat[start : start + _AT_ONCE]
-        place[...] = np.divide(part, unit)  # in float64, which the cache holds
+        place[...] = np.divide(part, unit)  # in float64, in pieces that fit the cache
         missing = part == MISSING
         if missing.any():
             place[missing] = np.nan
@@ -73,25 +73,25 @@ _AT_ONCE = 2**14
 
 
 def asked(x: xr.DataArray) -> int | None:
-    """Decimals that an array of numbers is to be stored with, if any.
+    """Number of decimals to store a float32 array with; None if it has no such attribute.
 
     Raises
     ------
     ValueError
-        If the attribute is no number of decimals.
+        The attribute is not a valid number of decimals.
     """
-    found = x.attrs.get(DECIMALS)
-    if found is None or x.dtype != np.float32:
+    places = x.attrs.get(DECIMALS)
+    if places is None or x.dtype != np.float32:
         return None
-    if not isinstance(found, int | np.integer) or not 0 <= found <= MOST:
+    if not isinstance(places, int | np.integer) or not 0 <= places <= MOST:
         raise ValueError(
-            f"attrs[{DECIMALS!r}] is a whole number from 0 to {MOST}, found {found!r}"
+            f"attrs[{DECIMALS!r}] is a whole number from 0 to {MOST}, found {places!r}"
         )
-    return int(found)
+    return int(places)
 
 
 def as_it_is(obj: Any, name: str) -> Any:
-    """``obj`` with every bit of one array to be stored."""
+    """``obj`` without the attribute, so that every bit of one array is stored."""
     if isinstance(obj, xr.DataArray):
         return obj.drop_attrs(deep=False).assign_attrs(_less(obj.attrs))
     var = obj[name]
@@ -103,7 +103,7 @@ def _less(attrs: dict[Any, Any]) -> dict[Any, Any]:
 
 
 def attributes(decimals: int) -> dict[str, Any]:
-    """How any other program reads what was packed."""
+    """CF attributes by which any other program unpacks the numbers."""
     return dict(zip(_HOW, (10.0**-decimals, 0.0, MISSING), strict=True))
 
 
@@ -111,11 +111,11 @@ _HOW = ("scale_factor", "add_offset", "_FillValue")
 
 
 def is_packed(var: xr.DataArray) -> bool:
-    """Whether xarray, left to itself, would read it with another rounding."""
-    how = var.encoding
+    """Whether a variable is packed by us; xarray alone would round it in another way."""
+    stored = var.encoding
     places = var.attrs.get(DECIMALS)
-    ours = isinstance(places, int) and how.get("dtype") == np.int32
-    return ours and how.get("_FillValue") == MISSING
+    ours = isinstance(places, int) and stored.get("dtype") == np.int32
+    return ours and stored.get("_FillValue") == MISSING
 
 
 def decoded(raw: xr.Variable) -> xr.Variable:
@@ -126,7 +126,7 @@ def decoded(raw: xr.Variable) -> xr.Variable:
 
 
 class _Decimals(BackendArray):
-    """Packed numbers that are unpacked where they are read."""
+    """Packed numbers that are unpacked when they are read."""
 
     def __init__(self, raw: xr.Variable, decimals: int) -> None:
         self._raw, self._decimals = raw, decimals
@@ -141,10 +141,10 @@ class _Decimals(BackendArray):
 
 
 def direct(raw: xr.Variable, array: Any) -> xr.Variable:
-    """A variable that reads its Zarr array by plain slices, unpacked.
+    """A variable that reads its Zarr array by plain slices, and unpacks it.
 
-    xarray asks Zarr for any selection as for an orthogonal one, which ``zarrs`` leaves to
-    zarr-python: a window of 100 frames took four times as long.
+    xarray uses orthogonal selection for everything, which ``zarrs`` leaves to zarr-python. A
+    window of 100 frames then took four times as long.
     """
     places = raw.attrs.get(DECIMALS) if array.dtype == np.int32 else None
     data = LazilyIndexedArray(_Stored(array, places))
@@ -163,17 +163,17 @@ class _Stored(BackendArray):
         return explicit_indexing_adapter(key, self.shape, IndexingSupport.BASIC, self._read)
 
     async def async_getitem(self, key: ExplicitIndexer) -> Any:
-        """The same without waiting, of integers and slices that go forwards only."""
+        """Read without waiting; only integers and forward slices are supported."""
         if not all(_is_basic(k) for k in key.tuple):
-            raise NotImplementedError("a selection that is none of slices")
+            raise NotImplementedError("only integers and forward slices can be read")
         basic = tuple(k if isinstance(k, slice) else int(k) for k in key.tuple)
         return self._decoded(await self._array.async_array.getitem(basic))
 
     def _read(self, key: tuple[Any, ...]) -> Any:
         return self._decoded(self._array.get_basic_selection(key))
 
-    def _decoded(self, found: Any) -> Any:
-        stored = np.asarray(found)
+    def _decoded(self, values: Any) -> Any:
+        stored = np.asarray(values)
         return stored if self._decimals is None else unpack(stored, self._decimals)
 
 

@@ -1,7 +1,7 @@
-"""Feature streams in HDF5, in the layout of NoXi-Re's preparation scripts, as they are.
+"""Reading feature streams from HDF5 files in the layout of NoXi-Re's preparation scripts.
 
-``sample_names``, and ``sample_000/expert/face`` and so on: float32, gzip. Read through
-h5netcdf, lazily; dimensions get their names from those of the streams.
+The files hold ``sample_names``, ``sample_000/expert/face`` and so on, as float32 with gzip.
+They are read lazily through h5netcdf. Dimensions get their names from the streams.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,18 +17,18 @@ from fhemb_xr.io import provenance
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 NAMES, COUNT = "sample_names", "num_samples"
 DECIMALS = 4
-"""What the scripts round OpenFace's streams to."""
+"""Number of decimals to which the scripts round OpenFace's streams."""
 SCALED: dict[str, tuple[str, list[str]]] = {
     schema.FACE: ("minmax", [schema.LANDMARK]),
-    schema.AUS: ("minmax", []),  # by the scale's own ends, 0 and 5
+    schema.AUS: ("minmax", []),  # by the ends of the AU scale, 0 and 5
     schema.HEAD: ("minmax", [schema.FRAME]),
 }
-"""How the scripts have normalised what says nothing about it. They scale the three rotations
-across each other, frame by frame, which no attribute can undo."""
+"""Normalisation by the scripts of streams without an attribute for it. The scripts scale the
+three rotations of a frame by a common range; no attribute can undo this."""
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file is HDF5, by its first bytes."""
+    """Whether the first bytes of a file are those of HDF5."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -66,12 +66,12 @@ def _file(path: Path) -> Any:
 
 
 def recordings(path: Path, index: int | None = None) -> Iterator[tuple[str, str, xr.Dataset]]:
-    """Session, person and lazily indexed streams of every sample, or of one.
+    """Yield session, person and lazily indexed streams of every sample, or of one sample.
 
     Raises
     ------
     SchemaError
-        A stream with other dimensions than it has to have.
+        A stream has the wrong number of dimensions.
     """
     found = names(path)
     for i in range(len(found)) if index is None else [index]:
@@ -82,7 +82,7 @@ def recordings(path: Path, index: int | None = None) -> Iterator[tuple[str, str,
             phony_dims="access",
             chunks=None,
             cache=False,
-            mask_and_scale=False,  # NaN is NaN there, and nothing is packed
+            mask_and_scale=False,  # these files mark missing values by NaN and pack nothing
         )
         for person, node in tree.children.items():
             yield found[i], str(person), labelled(node.to_dataset(), f"{group(i)}/{person}")
@@ -94,16 +94,16 @@ def group(index: int) -> str:
 
 
 def labelled(ds: xr.Dataset, where: str) -> xr.Dataset:
-    """Streams with the dimensions, labels and attributes that they have by their names."""
+    """``ds`` with dimensions, labels and attributes by the names of the streams."""
     out: dict[str, xr.Variable] = {}
     for name, var in ds.data_vars.items():
         stream = schema.STREAMS.get(str(name))
         dims = stream.dims if stream else _unknown(str(name), var.ndim)
         if len(dims) != var.ndim:
             raise SchemaError(f"{where}/{name} has the shape {var.shape}, expected {dims}")
-        one = ds[[name]].rename_dims(dict(zip(var.dims, dims, strict=True)))[name].variable
-        one.attrs = _attributes(str(name), var.attrs)
-        out[str(name)] = one
+        renamed = ds[[name]].rename_dims(dict(zip(var.dims, dims, strict=True)))
+        out[str(name)] = renamed[name].variable
+        out[str(name)].attrs = _attributes(str(name), var.attrs)
     lengths = {n: v.sizes[schema.FRAME] for n, v in out.items()}
     if len(set(lengths.values())) > 1:
         raise SchemaError(f"{where} has streams of unequal length: {lengths}")
@@ -115,9 +115,9 @@ def _unknown(name: str, n_dims: int) -> tuple[str, ...]:
     return (schema.FRAME, *(f"{name}_{i}" for i in range(1, n_dims)))
 
 
-def _attributes(name: str, found: Mapping[Any, Any]) -> dict[str, Any]:
+def _attributes(name: str, stored: Mapping[Any, Any]) -> dict[str, Any]:
     attrs: dict[str, Any] = dict(schema.STREAMS[name].attrs) if name in schema.STREAMS else {}
-    attrs |= {k: provenance.plain(v) for k, v in found.items()}
+    attrs |= {k: provenance.plain(v) for k, v in stored.items()}
     if name in SCALED and schema.POLICY not in attrs:
         policy, dims = SCALED[name]
         attrs |= {schema.POLICY: policy, schema.POLICY_DIMS: dims, schema.DECIMALS: DECIMALS}

@@ -1,9 +1,11 @@
-"""What a finished store consists of, written into it, so that a loss or a change has a name.
+"""The manifest of a finished store: with it, losses and changes can be named.
 
-Chunks end in checksums of their own. What lies beside them does not: a flipped bit in a
-``scale_factor`` would move every temperature without a word. So the attributes of a finished
-store hold the number of data files of each array, which of them there are where some have
-nothing to hold, and a crc32c of every other file, of themselves too.
+Every chunk ends in its own checksum. Other files do not: a flipped bit in a ``scale_factor``
+would silently move every temperature. So the attributes of a finished store hold
+
+* the number of data files of each array,
+* a map of these files, for arrays that lack some because those would hold nothing,
+* a crc32c of every other file, including these attributes.
 """
 
 import json
@@ -19,17 +21,17 @@ from fhemb_xr.io import encoding
 FILES = "fhemb_files"
 """Attribute with the number of data files of each array when the store was complete."""
 PRESENT = "fhemb_present"
-"""Which files those are, for arrays that lack some: bits in C order, in hexadecimal."""
+"""Attribute with the map of files of arrays that lack some: bits in C order, in hexadecimal."""
 CHECKSUMS = "fhemb_crc32c"
-"""Checksum of every file that holds no chunk; of ``zarr.json`` less its own checksum."""
+"""Checksum of every file that holds no chunk; for ``zarr.json`` without its own checksum."""
 ROOT, LEDGER = "zarr.json", "ledger.jsonl"
-"""Metadata of a group or an array; what an ingest has read, beside the heatmap's."""
+"""Metadata file of a group or an array; ledger of an ingest, in the folder of the heatmap."""
 PRIVATE = (encoding.STATUS, FILES, PRESENT, CHECKSUMS)
-"""Attributes of the store and not of what it holds."""
+"""Attributes that describe the store and not its contents."""
 
 
 def seal(store: Path, changes: dict[str, Any]) -> dict[str, Any]:
-    """``changes`` of a store's attributes that finish it, and what it then consists of."""
+    """The attributes that finish a store: ``changes`` and the manifest."""
     arrays = {f.name: document(f / ROOT) for f in _folders(store)}
     maps = {name: present(store / name, found) for name, found in arrays.items()}
     counts = {FILES: count_files(store), PRESENT: {n: m for n, m in maps.items() if m}}
@@ -37,7 +39,7 @@ def seal(store: Path, changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def checksums(store: Path, changes: dict[str, Any]) -> dict[str, str]:
-    """Of each file that holds no chunk, once ``changes`` are among the store's attributes."""
+    """Checksum of each file that holds no chunk, after ``changes`` to the attributes."""
     found = {str(p.relative_to(store)): crc32c(p.read_bytes()) for p in beside(store)}
     root = document(store / ROOT)
     root["attributes"] = root.get("attributes", {}) | changes | {CHECKSUMS: found}
@@ -45,14 +47,14 @@ def checksums(store: Path, changes: dict[str, Any]) -> dict[str, str]:
 
 
 def own_checksum(root: dict[str, Any]) -> str:
-    """Of the content of the group's ``zarr.json`` less itself, however it is laid out."""
+    """Checksum of the content of ``zarr.json`` without itself; its formatting is ignored."""
     attrs = dict(root.get("attributes", {}))
     attrs[CHECKSUMS] = {k: v for k, v in attrs.get(CHECKSUMS, {}).items() if k != ROOT}
     return crc32c(json.dumps(root | {"attributes": attrs}, sort_keys=True).encode())
 
 
 def beside(store: Path) -> Iterator[Path]:
-    """Files of the arrays that hold no chunk: metadata, and the ledger of an ingest."""
+    """Files in the arrays' folders that hold no chunk: metadata and the ledger of an ingest."""
     for folder in _folders(store):
         yield from sorted(
             p for p in folder.iterdir() if p.is_file() and p.suffix in (".json", ".jsonl")
@@ -60,30 +62,30 @@ def beside(store: Path) -> Iterator[Path]:
 
 
 def crc32c(data: bytes | memoryview) -> str:
-    """Checksum in hexadecimal."""
+    """The crc32c of ``data``, in hexadecimal."""
     import google_crc32c
 
     return f"{google_crc32c.value(data):08x}"
 
 
 def count_files(store: Path) -> dict[str, int]:
-    """Data files of each array of a local store."""
+    """Number of data files of each array of a local store."""
     return {folder.name: _count(str(folder / "c")) for folder in _folders(store)}
 
 
 def present(folder: Path, metadata: dict[str, Any]) -> str | None:
-    """The map of the files of an array; None where all of them are there."""
+    """The map of the files of an array; None if no file is missing."""
     shape = grid(metadata)
     if not shape:
         return None
-    there = np.zeros(shape, bool)
+    exists = np.zeros(shape, bool)
     for index in np.ndindex(shape):
-        there[index] = os.path.isfile(folder / "c" / "/".join(map(str, index)))
-    return None if there.all() else np.packbits(there).tobytes().hex()
+        exists[index] = os.path.isfile(folder / "c" / "/".join(map(str, index)))
+    return None if exists.all() else np.packbits(exists).tobytes().hex()
 
 
 def expected(text: str | None, shape: tuple[int, ...]) -> Any:
-    """The inverse of :func:`present`: True where a file must be."""
+    """The inverse of :func:`present`: True for every file that must exist."""
     if text is None:
         return np.ones(shape, bool)
     bits = np.unpackbits(np.frombuffer(bytes.fromhex(text), np.uint8))
@@ -91,15 +93,15 @@ def expected(text: str | None, shape: tuple[int, ...]) -> Any:
 
 
 def grid(metadata: dict[str, Any]) -> tuple[int, ...]:
-    """Numbers of files along the axes of an array."""
+    """Number of files along each axis of an array."""
     unit = metadata["chunk_grid"]["configuration"]["chunk_shape"]
     return tuple(-(-n // c) for n, c in zip(metadata["shape"], unit, strict=True))
 
 
 def document(path: Path) -> dict[str, Any]:
     """The content of a ``zarr.json``."""
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    content: dict[str, Any] = json.loads(path.read_text())
+    return content
 
 
 def _folders(store: Path) -> list[Path]:
@@ -107,7 +109,7 @@ def _folders(store: Path) -> list[Path]:
 
 
 def _count(path: str) -> int:
-    """Files of a chunk grid; not what killed writers left, which zarr calls ``.partial``."""
+    """Number of files of a chunk grid, without the ``.partial`` files of killed writers."""
     if os.path.isfile(path):
         return 1  # the only chunk of a single number
     if not os.path.isdir(path):
@@ -120,7 +122,7 @@ def _count(path: str) -> int:
 
 
 def whole(attrs: dict[str, Any]) -> frozenset[str]:
-    """Arrays of which every file must be there, by the attributes of a finished store."""
+    """Names of the arrays whose files must all exist, by the attributes of a finished store."""
     names = set(attrs.get(FILES, {}))
     if PRESENT in attrs:
         return frozenset(names - set(attrs[PRESENT]))

@@ -1,8 +1,9 @@
-"""Recordings of unequal length in one flat Dataset, and as a tree again.
+"""Recordings of unequal length as one flat Dataset, and back to a tree.
 
-CF's contiguous ragged array: the frames of all recordings one after the other along ``frame``,
-and how many each has in ``n_frame(recording)``. So a store of a hundred recordings has as many
-arrays as one of them, opens in one go, and is written, checked and verified as any other.
+This is the contiguous ragged array of CF: the frames of all recordings follow each other along
+``frame``, and ``n_frame(recording)`` holds their lengths. A store of a hundred recordings
+therefore has as many arrays as a store of one. It is opened, written and verified like any
+other store.
 """
 
 from collections.abc import Mapping
@@ -16,17 +17,17 @@ from fhemb_xr.errors import SchemaError
 
 RECORDING, ROWS = "recording", "n_frame"
 ABSENT = "fhemb_absent"
-"""Attribute with the streams that a recording lacks, by its path."""
+"""Attribute that lists, by path, the streams that a recording lacks."""
 _AXES = (schema.FRAME, RECORDING)
 
 
 def flat(tree: xr.DataTree) -> xr.Dataset:
-    """One Dataset of a tree ``/session/person`` of streams: lazy, with every attribute.
+    """Join a tree ``/session/person`` of streams to one lazy Dataset with all attributes.
 
     Raises
     ------
     SchemaError
-        If the tree has other levels, or the same stream with other dimensions.
+        The tree has other levels, or a stream differs in its dimensions.
     """
     leaves = {n.path: n.to_dataset() for n in tree.leaves if schema.FRAME in n.sizes}
     levels = [path.strip("/").split("/") for path in leaves]
@@ -55,7 +56,7 @@ def flat(tree: xr.DataTree) -> xr.Dataset:
 
 
 def _joined(leaves: Mapping[str, xr.Dataset]) -> dict[str, xr.Variable]:
-    """Every variable of all recordings: along frames, or one value a recording."""
+    """Every variable of all recordings: joined along frames, or one value per recording."""
     names = dict.fromkeys(str(n) for ds in leaves.values() for n in ds.variables)
     out = {}
     for name in names:
@@ -71,7 +72,7 @@ def _joined(leaves: Mapping[str, xr.Dataset]) -> dict[str, xr.Variable]:
 
 
 def _part(ds: xr.Dataset, name: str, model: xr.Variable) -> xr.Variable:
-    """One recording's part of a variable; NaN where it has none."""
+    """The part of a variable from one recording; NaN if the recording lacks the variable."""
     import dask.array as da
 
     if name in ds.variables:
@@ -81,7 +82,7 @@ def _part(ds: xr.Dataset, name: str, model: xr.Variable) -> xr.Variable:
                 f"{name!r} is {dict(part.sizes)} in one recording and {dict(model.sizes)} in "
                 "another: streams differ in their frames only"
             )
-        # what is lazy without dask would be read now to be joined
+        # without dask, joining would read lazy data now
         return part.to_base_variable().chunk() if part.dims[:1] == (schema.FRAME,) else part
     shape = tuple(_sizes(model, ds).values())
     fill: Any = np.nan if model.dtype.kind == "f" else 0
@@ -89,18 +90,18 @@ def _part(ds: xr.Dataset, name: str, model: xr.Variable) -> xr.Variable:
 
 
 def _sizes(model: xr.Variable, of: xr.Variable | xr.Dataset) -> dict[Any, int]:
-    """Sizes of ``model`` with as many frames as ``of``."""
+    """Sizes of ``model`` with the number of frames of ``of``."""
     n = of.sizes.get(schema.FRAME, 0)
     return {d: n if d == schema.FRAME else size for d, size in model.sizes.items()}
 
 
 def tree(ds: xr.Dataset) -> xr.DataTree:
-    """The tree that :func:`flat` was given; lazy.
+    """The inverse of :func:`flat`: a lazy tree.
 
     Parameters
     ----------
     ds
-        A flat Dataset, lazily indexed or of dask arrays.
+        Flat Dataset, lazily indexed or of dask arrays.
     """
     rows = ds[ROWS].values.tolist()
     stops = np.cumsum(rows).tolist()
@@ -110,7 +111,7 @@ def tree(ds: xr.Dataset) -> xr.DataTree:
     root.attrs = {k: v for k, v in root.attrs.items() if k != ABSENT}
     shared = [n for n in root.variables if n not in root.dims]
     own = ds[each].drop_vars([ROWS])
-    found: dict[str, xr.Dataset] = {"/": root}
+    nodes: dict[str, xr.Dataset] = {"/": root}
     who = [ds[d].values.tolist() for d in schema.WHO]
     for i, (path, stop) in enumerate(zip(zip(*who, strict=True), stops, strict=True)):
         name = "/".join(map(str, path))
@@ -118,5 +119,5 @@ def tree(ds: xr.Dataset) -> xr.DataTree:
         leaf = own.isel({d: s for d, s in span.items() if d in own.dims})
         leaf = leaf.drop_vars([*schema.WHO, *shared, *absent.get(name, [])], errors="ignore")
         leaf.attrs = {k: v for k, v in ds.attrs.items() if k == schema.SAMPLING_RATE}
-        found[name] = leaf
-    return xr.DataTree.from_dict(found)
+        nodes[name] = leaf
+    return xr.DataTree.from_dict(nodes)

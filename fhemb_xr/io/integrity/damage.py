@@ -1,4 +1,4 @@
-"""A piece of damage, and whose and when it is."""
+"""A piece of damage, with the person and the time that it concerns."""
 
 import itertools
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from fhemb_xr import schema
 
 Region = tuple[slice, ...]
 _ALWAYS = (schema.SUBJECT, schema.SESSION, schema.TIME)
-"""Dimensions that are named even where all of them is meant."""
+"""Dimensions that are named even if the damage covers all of them."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Damage:
     what
         ``"damaged"``, ``"lost"`` or ``"unfinished"``.
     file
-        Path inside the store; empty where it is not one file.
+        Path inside the store; empty if the damage is not in one file.
     index
         Place of the file in the grid of the array's files; empty for metadata.
     spans
-        First and last label along each dimension of which it is a part: ``{"subject": (66, 66),
-        "time": (22000.0, 43999.96)}``, seconds for ``time``.
+        First and last damaged label along each dimension, in seconds for ``time``:
+        ``{"subject": (66, 66), "time": (22000.0, 43999.96)}``.
     reason
-        What reading it said.
+        Error of the read.
     """
 
     array: str
@@ -43,23 +43,23 @@ class Damage:
     reason: str = ""
 
     def __str__(self) -> str:
-        said = []
+        parts = []
         for dim, (first, last) in self.spans.items():
             unit = " s" if dim == schema.TIME else ""
-            said.append(f"{dim} {first}{'' if first == last else f' to {last}'}{unit}")
+            parts.append(f"{dim} {first}{'' if first == last else f' to {last}'}{unit}")
         name = repr(self.array) if self.array else "the store"
-        where = " for " + ", ".join(said) if said else ""
+        where = " for " + ", ".join(parts) if parts else ""
         return f"{name} is {self.what}{where}" + (f": {self.reason}" if self.reason else "")
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """All fields, for JSON."""
         return asdict(self) | {"text": str(self)}
 
 
 def regions(
     shape: tuple[int, ...], unit: tuple[int, ...], inside: Region | None = None
 ) -> Iterator[Region]:
-    """The pieces of ``unit`` that cover an array, or the part ``inside`` of it."""
+    """Pieces of shape ``unit`` that cover an array, or its part ``inside``."""
     parts = inside or tuple(slice(0, n) for n in shape)
     axes = [
         [slice(a, min(a + step, s.stop)) for a in range(s.start, s.stop, step)]
@@ -78,7 +78,7 @@ def file_region(array: Any, index: tuple[int, ...]) -> Region:
 
 
 def spans(array: Any, region: Region, labels: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """First and last label along each dimension of which ``region`` is a part."""
+    """First and last label of ``region`` along each dimension that it does not cover whole."""
     out = {}
     dims = array.metadata.dimension_names or ()
     for dim, span, n in zip(dims, region, array.shape, strict=False):

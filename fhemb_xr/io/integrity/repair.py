@@ -1,8 +1,8 @@
-"""Redoing what can be redone in a damaged store, and saying what cannot.
+"""Repairing a damaged store as far as possible, and saying what is left to do.
 
-An ingested recording tells in its ledger what it is made of: metadata and axes are made again
-from that, and shards that are damaged are struck off, so that the next run of the same ingest
-reads them from the source. A result is to be computed again from what it was derived from.
+The ledger of an ingested recording describes its contents. Metadata and axes are made again
+from it. Damaged shards are removed from the ledger, so that the next run of the same ingest
+reads them from the source. A result must be computed again from its sources.
 """
 
 import json
@@ -21,25 +21,25 @@ from fhemb_xr.io.local import atomic_files, durable_files, locks
 
 AXES = (schema.SUBJECT, schema.SESSION, schema.AXIS, schema.TIME, schema.FRAME, schema.N_TIME)
 DAMAGED = "damaged"
-"""Mark in the ledger's first line: a run is to make the store anew from what is whole."""
+"""Mark in the ledger's first line: the next run builds a new store from the sound shards."""
 
 
 @dataclass(frozen=True)
 class Repair:
-    """What was found, what was done about it, and what is left to do.
+    """The damage found, the repairs done, and the work left.
 
     Attributes
     ----------
     store
         Name of the store.
     damage
-        What :func:`verify` found.
+        Damage that :func:`verify` found.
     mended
         Arrays whose metadata or axes were made again.
     struck
-        Shards that the next run of the ingest reads again.
+        Number of shards that the next run of the ingest reads again.
     todo
-        What is left to do, in a sentence; empty where the store is sound now.
+        Work left, as a sentence; empty if the store is sound now.
     """
 
     store: str
@@ -49,30 +49,32 @@ class Repair:
     todo: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """All fields, for JSON."""
         return asdict(self) | {"damage": [d.as_dict() for d in self.damage]}
 
 
 def repair(store: Any) -> Repair:
-    """Mend what can be mended in a damaged store, and say what is to be done for the rest.
+    """Repair a damaged store as far as possible, and say what is left to do.
+
+    Leftovers of killed writers are removed.
 
     Parameters
     ----------
     store
-        A path on this machine.
+        Path on this machine.
 
     Returns
     -------
-    What was found, done, and left to do. What killed writers left is gone.
+    A :class:`Repair`: the damage found, the repairs done, and the work left.
 
     Raises
     ------
     StoreError
-        There is no store, or someone is writing it.
+        There is no store, or another process is writing it.
 
     Notes
     -----
-    Memory and time: those of :func:`verify`. Nothing that is sound is touched. Computes: none.
+    Memory and time: the same as :func:`verify`. Sound data are not touched. Computes: none.
 
     Examples
     --------
@@ -84,7 +86,7 @@ def repair(store: Any) -> Repair:
     """
     path = atomic_files.local_path(store)
     if path is None:
-        raise StoreError("only stores in folders of this machine are repaired")
+        raise StoreError("only stores in folders of this machine can be repaired")
     with locks.locked(path):
         atomic_files.sweep(path)
         if path.exists():
@@ -99,16 +101,16 @@ def repair(store: Any) -> Repair:
 
 
 def _origin(path: Path) -> str:
-    """How a result is made again."""
+    """A sentence about how to make a result again."""
     try:
         root = manifest.document(path / manifest.ROOT).get("attributes", {})
         kind, history = root[provenance.KIND], str(root[schema.HISTORY]).splitlines()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"restore {path.name!r} from a copy, or compute it again"
-    how = "save it again with mode='w' from what it was derived from"
+    advice = "compute it again from its sources and save it with mode='w'"
     if kind == "embedding":
-        how = f"`fhemb repair {path.name} --source RECORDING` computes it again"
-    return f"{how}; its history ends with {history[-1]!r}"
+        advice = f"`fhemb repair {path.name} --source RECORDING` computes it again"
+    return f"{advice}; its history ends with {history[-1]!r}"
 
 
 def _repair_recording(path: Path, ledger: Path, found: tuple[Damage, ...]) -> Repair:
@@ -120,27 +122,27 @@ def _repair_recording(path: Path, ledger: Path, found: tuple[Damage, ...]) -> Re
         if own & {d.file for d in found} or any(d.what == "unfinished" for d in found):
             raise ValueError
     except ValueError:
-        again = "ingest it anew under another name, which reads all of it from the source"
+        again = "ingest it again under another name, which reads everything from the source"
         unfinished = any(d.what == "unfinished" for d in found)
-        todo = "`fhemb ingest run` with the same options goes on in it" if unfinished else again
+        todo = "`fhemb ingest run` with the same options continues it" if unfinished else again
         return Repair(path.name, found, todo=todo)
     mended = _mend(path, header, found)
     struck = {key for d in found if (key := _key(d, header)) is not None}
     if struck:
         shutil.rmtree(
             atomic_files.successor(path), ignore_errors=True
-        )  # has links to what is damaged
+        )  # it has links to damaged files
         _strike(ledger, header, lines, struck)
     _sum_up(path)
     left = verify(path)
     todo = str(left[0]) if left else ""
     if struck or header.get(DAMAGED):
-        todo = "`fhemb ingest run` with the same options reads again what is damaged"
+        todo = "`fhemb ingest run` with the same options reads the damaged shards again"
     return Repair(path.name, found, mended, len(struck), todo)
 
 
 def _key(damage: Damage, header: dict[str, Any]) -> tuple[str, str, int] | None:
-    """Session, subject and first frame of the shard that a damaged file is a part of."""
+    """Session, subject and first frame of the shard that a damaged file belongs to."""
     if damage.array in AXES or len(damage.index) < 3:
         return None
     who, session, block = damage.index[:3]
@@ -159,7 +161,7 @@ def _strike(ledger: Path, header: dict[str, Any], lines: list[bytes], struck: se
 
 
 def _mend(path: Path, header: dict[str, Any], found: tuple[Damage, ...]) -> tuple[str, ...]:
-    """Metadata and axes made again from the ledger's first line."""
+    """Make metadata and axes again from the ledger's first line; return the array names."""
     names = {d.array for d in found if d.array and (d.array in AXES or not d.index)}
     if not names:
         return ()
@@ -171,14 +173,14 @@ def _mend(path: Path, header: dict[str, Any], found: tuple[Damage, ...]) -> tupl
                 shutil.rmtree(old / "c", ignore_errors=True)
             for file in sorted(p for p in new.rglob("*") if p.is_file()):
                 if name in AXES or file.name == manifest.ROOT:
-                    there = old / file.relative_to(new)
-                    there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                    durable_files.replace_file(there, file.read_bytes())
+                    damaged = old / file.relative_to(new)
+                    damaged.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                    durable_files.replace_file(damaged, file.read_bytes())
     return tuple(sorted(names))
 
 
 def _skeleton(path: Path, new: Path, header: dict[str, Any]) -> None:
-    """An empty recording as the ledger describes it."""
+    """Create an empty recording as the ledger describes it."""
     attrs = manifest.document(path / manifest.ROOT)["attributes"]
     spans = [(s["start"], s["stop"]) for s in header["sessions"]]
     first, last = min(a for a, _ in spans), max(b for _, b in spans)
@@ -198,7 +200,7 @@ def _skeleton(path: Path, new: Path, header: dict[str, Any]) -> None:
 
 
 def _sum_up(path: Path) -> None:
-    """New checksums of the files that hold no chunk; what there must be stays as it was."""
+    """Write new checksums of files that hold no chunk; the map of data files stays."""
     root = manifest.document(path / manifest.ROOT)
     root["attributes"][manifest.CHECKSUMS] = manifest.checksums(path, {})
     durable_files.replace_file(path / manifest.ROOT, json.dumps(root, indent=2).encode())

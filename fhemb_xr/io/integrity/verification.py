@@ -1,8 +1,8 @@
-"""Reading a whole store to find what is damaged, and whose and when it is.
+"""Reading a whole store to find damage, with the person and the time that it concerns.
 
-Every chunk ends in a crc32c of its compressed bytes, so a local store is checked without
-decompressing anything: at the speed of the disk. Stores of another kind are read through their
-codecs, which check the same sums.
+Every chunk ends in a crc32c of its compressed bytes. A local store is therefore checked at the
+speed of the disk, without decompressing. Other stores are read through their codecs, which
+check the same checksums.
 """
 
 import os
@@ -29,32 +29,32 @@ def verify(
     threads: int | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> list[Damage]:
-    """Read every file of a store and say what is damaged or lost.
+    """Read every file of a store and list what is damaged or lost.
 
     Parameters
     ----------
     store
         Path, address such as ``"s3://bucket/a.zarr"``, zip file, or any Zarr store.
     threads
-        Number of files that are read at the same time; None: one for each processor.
+        Number of files that are read at the same time; None means one per processor.
     storage_options
         Options of the file system of an address, as fsspec takes them.
 
     Returns
     -------
-    The pieces of :class:`Damage`, with array, person, session and seconds; none where the store
+    A list of :class:`Damage`, each with array, person, session and seconds; empty if the store
     is sound. ``str`` of each is a sentence.
 
     Raises
     ------
     StoreError
-        If there is no Zarr 3 store, so that nothing can be read.
+        There is no Zarr 3 store to read.
 
     Notes
     -----
-    Memory: a file for each thread, of about 3.5 MiB in a recording. Computes: none. A local
-    store is read at the speed of its disk, several GB/s from memory: the checksums are those of
-    compressed bytes, and nothing is decompressed. ``benchmarks/bench_verify.py`` measures it.
+    Memory: threads × one file (about 3.5 MiB in a recording). Computes: none. A local store is
+    read at the speed of its disk, several GB/s from memory, because the checksums cover
+    compressed bytes and nothing is decompressed. ``benchmarks/bench_verify.py`` measures it.
 
     Examples
     --------
@@ -84,7 +84,7 @@ def verify(
 def _against_inventory(
     group: Any, arrays: dict[str, Any], labels: dict[str, Any]
 ) -> Iterator[Damage]:
-    """Chunks and metadata of a store that is no folder, against its attributes."""
+    """Compare chunks and metadata of a store that is no folder with its manifest."""
     from fhemb_xr.io.remote import inventory, objects
 
     attrs, keys = dict(group.attrs), objects.keys(group.store)
@@ -124,7 +124,7 @@ def _state(attrs: dict[str, Any]) -> list[Damage]:
 
 
 def _arrays(local: Path, attrs: dict[str, Any]) -> tuple[dict[str, Any], list[Damage]]:
-    """The arrays that can be opened, and the others as damages."""
+    """The arrays that can be opened, and the damage of those that cannot."""
     import zarr
 
     folders = {p.name for p in local.iterdir() if p.is_dir()}
@@ -134,46 +134,46 @@ def _arrays(local: Path, attrs: dict[str, Any]) -> tuple[dict[str, Any], list[Da
             arrays[name] = zarr.open_array(local / name, mode="r", zarr_format=3)
         except _UNREADABLE as error:
             meta = f"{name}/{manifest.ROOT}"
-            there = (local / meta).is_file()
-            reason = f"its zarr.json: {error}" if there else "it has no zarr.json"
-            found.append(Damage(name, "damaged" if there else "lost", meta, reason=reason))
+            exists = (local / meta).is_file()
+            reason = f"its zarr.json: {error}" if exists else "it has no zarr.json"
+            found.append(Damage(name, "damaged" if exists else "lost", meta, reason=reason))
     return arrays, found
 
 
 def _metadata(local: Path, root: dict[str, Any], attrs: dict[str, Any]) -> Iterator[Damage]:
-    """Files beside the chunks that are not what was written."""
+    """Files beside the chunks that are lost or changed."""
     for file, wanted in attrs.get(manifest.CHECKSUMS, {}).items():
         name = file.partition("/")[0] if "/" in file else ""
         path = local / file
         if not path.is_file():
-            yield Damage(name, "lost", file, reason=f"{path.name} is not there")
+            yield Damage(name, "lost", file, reason=f"{path.name} is missing")
             continue
         own = file == manifest.ROOT
         now = manifest.own_checksum(root) if own else manifest.crc32c(path.read_bytes())
         if now != wanted:
-            reason = f"{path.name} is not what was written"
+            reason = f"{path.name} was changed after it was written"
             yield Damage(name, "damaged", file, reason=reason)
 
 
 Piece = tuple[tuple[int, ...], Region | None, str, str]
-"""Place in the grid of files, part of the array (None: the whole file), what, and why."""
+"""Place in the grid of files, part of the array (None: the whole file), kind, and reason."""
 
 
 def _files(
     folder: Path, array: Any, attrs: dict[str, Any], text: str | None
 ) -> Iterator[tuple[tuple[int, ...], bool]]:
-    """Every place in the grid of files, and whether a file must be there."""
+    """Every place in the grid of files, and whether its file must exist."""
     unit = array.shards or array.chunks
     shape = tuple(-(-n // c) for n, c in zip(array.shape, unit, strict=True))
     recording = attrs.get(provenance.KIND) == "recording"
-    # stores of before the map: a recording has no files where there is nobody
-    sure = manifest.PRESENT in attrs or not recording
-    must = manifest.expected(text, shape)
-    return ((index, bool(must[index]) and sure) for index in np.ndindex(shape))
+    # older recordings have no map of their files: any file may be absent
+    known = manifest.PRESENT in attrs or not recording
+    required = manifest.expected(text, shape)
+    return ((index, bool(required[index]) and known) for index in np.ndindex(shape))
 
 
 def _checker(folder: Path, array: Any) -> Callable[[tuple[tuple[int, ...], bool]], list[Piece]]:
-    """What looks at one file."""
+    """The function that checks one file."""
     layout = checksums.layout(array.metadata.to_dict())
 
     def check(place: tuple[tuple[int, ...], bool]) -> list[Piece]:
@@ -194,14 +194,14 @@ def _checker(folder: Path, array: Any) -> Callable[[tuple[tuple[int, ...], bool]
 
 
 def _decoded(array: Any, index: tuple[int, ...]) -> list[Piece]:
-    """For codecs without a checksum at their end: by decoding."""
+    """Check a file by decoding it, for codecs that do not end in a checksum."""
     whole = file_region(array, index)
     why = _error(array, whole)
     return [] if why is None else [(index, whole, "damaged", why)]
 
 
 def _inner(array: Any, index: tuple[int, ...], at: tuple[int, ...] | None) -> Region | None:
-    """The part of an array that a chunk inside a file holds."""
+    """The part of an array that one chunk of a shard holds."""
     if at is None or not array.shards:
         return None
     first = tuple(i * s + k * c for i, s, k, c in
@@ -220,7 +220,7 @@ def _named(name: str, array: Any, labels: dict[str, Any], piece: Piece) -> Damag
 
 
 def _count_lost(local: Path, name: str, attrs: dict[str, Any]) -> Iterator[Damage]:
-    """For recordings of before the map of files: how many are lost, not which."""
+    """Count lost files of an older recording, which has no map of its files."""
     if manifest.PRESENT in attrs or attrs.get(provenance.KIND) != "recording":
         return
     wanted = attrs.get(manifest.FILES, {}).get(name, 0)
@@ -230,15 +230,15 @@ def _count_lost(local: Path, name: str, attrs: dict[str, Any]) -> Iterator[Damag
 
 
 def _labels(arrays: dict[str, Any]) -> dict[str, Any]:
-    """Values of the coordinates along dimensions, where they can be read."""
-    found = {}
+    """Values of the dimension coordinates that can be read."""
+    labels = {}
     for name, array in arrays.items():
         if array.metadata.dimension_names == (name,):
             try:
-                found[name] = array[:]
+                labels[name] = array[:]
             except Exception:
                 continue
-    return found
+    return labels
 
 
 def _by_reading(array: Any, labels: dict[str, Any]) -> Iterator[Damage]:
@@ -256,6 +256,6 @@ def _by_reading(array: Any, labels: dict[str, Any]) -> Iterator[Damage]:
 def _error(array: Any, region: Region) -> str | None:
     try:
         array[region]
-    except Exception as error:  # codecs raise what they like
+    except Exception as error:  # codecs raise errors of any class
         return str(error) or type(error).__name__
     return None

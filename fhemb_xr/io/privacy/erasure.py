@@ -1,9 +1,9 @@
-"""Removing a person from stores, so that no byte of them is left.
+"""Removing a person from stores, so that no byte of the person is left.
 
-Each store is exchanged for one without the person, built beside it: files of other people are
-linked, those that are shared with others are written anew, and the old store goes, with all
-that killed writers left. So whoever dies in it leaves the old store or the new one, and the
-same call again ends what was begun.
+Each store is replaced by one without the person, which is built beside it. Files of other
+people are linked; files that people share are written again. Then the old store and the
+leftovers of killed writers are removed. A process that dies leaves the old store or the new
+one, and the same call completes the work.
 """
 
 import json
@@ -26,12 +26,12 @@ from fhemb_xr.io.local import atomic_files, durable_files, locks
 
 _OF_PEOPLE = re.compile(rf"{schema.SUBJECT}(_\d+)?")
 Places = dict[str, int]
-"""Dimensions of people, and where along them the person is."""
+"""Dimensions of people, and the position of the person along each."""
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """What was removed from one store.
+    """The data that were removed from one store.
 
     Attributes
     ----------
@@ -40,17 +40,17 @@ class Erasure:
     found
         Whether the person was in it.
     files
-        Data files of the person alone, which are gone.
+        Number of removed data files that held the person only.
     rewritten
-        Arrays in which the person shared files with others, written anew without.
+        Arrays in which the person shared files with others; they were written again.
     swept
-        Leavings of killed writers that were removed.
+        Number of removed leftovers of killed writers.
     linked
-        Files with bytes of the person that have another name somewhere, in a copy made with
-        hard links: that copy is to be removed too.
+        Number of files with data of the person that have another name, in a copy made with
+        hard links. Remove that copy too.
     pooled
-        Whether the store has no axis of people: what was computed from all of them together
-        must be made again from a recording without the person.
+        Whether the store has no axis of people. A result of all people together must be
+        computed again from a recording without the person.
     """
 
     store: str
@@ -62,38 +62,38 @@ class Erasure:
     pooled: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """All fields, for JSON."""
         return asdict(self)
 
 
 def forget(subject: int | str, *stores: Any) -> list[Erasure]:
-    """Remove a person from stores: data, labels, ledger, and what killed writers left.
+    """Remove a person from stores: data, labels, ledger, and leftovers of killed writers.
 
-    Recordings, finished or not, and everything that was derived and saved: list all of them.
-    Nothing else is changed, to the bit; an ingest goes on without the person.
+    List all stores of the person: recordings, finished or not, and every saved result. No bit
+    of other data changes. An ingest continues without the person.
 
     Parameters
     ----------
     subject
-        The person's label.
+        Label of the person.
     stores
         Paths of stores on this machine.
 
     Returns
     -------
-    What was done, one for each store. A store without the person is left as it is.
+    One :class:`Erasure` for each store. A store without the person is not changed.
 
     Raises
     ------
     StoreError
-        There is no store, it is not one of this library, or someone is writing it.
+        There is no store, it is not one of this library, or another process is writing it.
 
     Notes
     -----
     Memory: one file of an array that people share. Computes: none. A store that holds nobody
-    else is removed. The source in the database, backups, reports and pictures are not touched;
-    on journalling file systems and flash the blocks that are freed may outlive their names
-    until they are used again: only an encrypted disk helps against that.
+    else is removed. The source in the database, backups, reports and pictures are not touched.
+    On journalling file systems and on flash, freed blocks may keep the data until they are
+    used again; only an encrypted disk helps against that.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def forget(subject: int | str, *stores: Any) -> list[Erasure]:
 
 
 def places(store: Any, subject: int | str) -> list[str]:
-    """Axes of people of a local store on which the person is; changes nothing."""
+    """Axes of people of a local store that hold the person; changes nothing."""
     path = atomic_files.local_path(store)
     if path is None or not (path / manifest.ROOT).is_file():
         raise StoreError(f"there is no store {str(store)!r}: is the path right?")
@@ -119,7 +119,7 @@ def places(store: Any, subject: int | str) -> list[str]:
 def _forget(subject: int | str, store: Any) -> Erasure:
     path = atomic_files.local_path(store)
     if path is None:
-        raise StoreError("people are removed from stores in folders of this machine only")
+        raise StoreError("people can be removed only from stores in folders of this machine")
     with locks.locked(path):
         swept = _sweep(path)
         if icechunk_versions.is_versioned(path):
@@ -146,7 +146,7 @@ def _forget(subject: int | str, store: Any) -> Erasure:
 
 
 class _Gone:
-    """What is left out on the way."""
+    """The person's places, and counts of what was removed."""
 
     def __init__(self, places: Places) -> None:
         self.places, self.files, self.linked = places, 0, 0
@@ -162,15 +162,15 @@ class _Gone:
 
 
 def _sweep(path: Path) -> int:
-    """Remove all that killed writers left, whoever is in it."""
+    """Remove all leftovers of killed writers; return their number."""
     aside = atomic_files.successor(path)
-    left = [*atomic_files.leavings(path), *([aside] if aside.exists() else [])]
+    leftovers = [*atomic_files.leavings(path), *([aside] if aside.exists() else [])]
     atomic_files.sweep(path)
     if aside.exists():
         shutil.rmtree(aside)
     if path.exists():
         atomic_files.sweep_pieces(path)
-    return len(left)
+    return len(leftovers)
 
 
 def _opened(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -190,19 +190,19 @@ def _opened(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _places(arrays: dict[str, Any], subject: int | str) -> tuple[Places, list[str]]:
-    """Where the person is, and all axes of people."""
+    """The person's places, and all axes of people."""
     axes = [n for n in arrays if _OF_PEOPLE.fullmatch(n)]
     places = {}
     for name in axes:
         labels = np.asarray(arrays[name][...]).ravel().tolist()
-        at = [i for i, label in enumerate(labels) if str(label) == str(subject)]
-        if at:
-            places[name] = at[0]
+        positions = [i for i, label in enumerate(labels) if str(label) == str(subject)]
+        if positions:
+            places[name] = positions[0]
     return places, axes
 
 
 def _remove(path: Path, gone: _Gone, swept: int) -> Erasure:
-    """A store that holds nobody else."""
+    """Remove a store that holds nobody else."""
     for file in _data(path):
         gone.count(file, whole=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.staging")
@@ -217,7 +217,7 @@ def _data(folder: Path) -> Iterator[Path]:
 
 
 def _copy(old: Path, new: Path, array: Any, gone: _Gone) -> None:
-    """An array without the person: by links where each has files of their own."""
+    """Copy an array without the person; files of one person each are only linked."""
     dims = array.metadata.dimension_names or ()
     axes = {i: gone.places[d] for i, d in enumerate(dims) if d in gone.places}
     new.mkdir(mode=0o700)
@@ -234,20 +234,20 @@ def _copy(old: Path, new: Path, array: Any, gone: _Gone) -> None:
             gone.count(file, whole=True)
             continue
         moved = [k - (i in axes and k > axes[i]) for i, k in enumerate(index)]
-        there = new.joinpath("c", *map(str, moved))
-        there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        durable_files.link(file, there)
+        target = new.joinpath("c", *map(str, moved))
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable_files.link(file, target)
 
 
 def _rewrite(old: Path, new: Path, array: Any, axes: dict[int, int], gone: _Gone) -> None:
-    """An array whose files several people share."""
+    """Copy an array whose files several people share, without the person."""
     import zarr
 
     gone.rewritten.append(old.name)
     for file in _data(old):
         gone.count(file, whole=False)
     kept = [np.delete(np.arange(n), axes.get(i, [])) for i, n in enumerate(array.shape)]
-    # a result must have every file; a recording has none where there is nobody
+    # a result must have every file; a recording has no files for absent people
     with zarr.config.set({"array.write_empty_chunks": not _sparse(old, array)}):
         target: Any = zarr.open_array(new, mode="r+")
         for region in damage.regions(target.shape, target.shards or target.chunks):
@@ -260,7 +260,7 @@ def _sparse(folder: Path, array: Any) -> bool:
 
 
 def _finish(path: Path, aside: Path, attrs: dict[str, Any], subject: int | str) -> None:
-    """The group, the ledger of an ingest, and the description of what there is now."""
+    """Write the group, the ledger of an ingest, and the new manifest."""
     import zarr
 
     root = manifest.document(path / manifest.ROOT)
@@ -276,12 +276,12 @@ def _finish(path: Path, aside: Path, attrs: dict[str, Any], subject: int | str) 
 
 
 def without(ledger: bytes, subject: int | str) -> bytes:
-    """The lines of an ingest's ledger that are not of a person; the first names all people."""
+    """The ledger of an ingest without a person, whose first line lists all people."""
     lines: list[str] = []
     for raw in ledger.splitlines():
         try:
             line = json.loads(raw)
-        except ValueError:  # cut short: whoever died here had not finished it
+        except ValueError:  # a writer died and left half a line
             continue
         if not lines:
             line["subjects"] = [s for s in line["subjects"] if str(s) != str(subject)]

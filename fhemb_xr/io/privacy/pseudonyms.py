@@ -1,8 +1,8 @@
-"""Other names for people, which only the holder of a key can tell.
+"""Pseudonyms of people, which only the holder of a key can resolve.
 
-A plain hash of ``subj57`` is undone by hashing all numbers, in a tenth of a second; a hash
-under a key of 32 random bytes is not. The key lies in a file of its own, readable by its owner
-only, and in no store: who has both has the names.
+Hashing all numbers undoes a plain hash of ``subj57`` in a tenth of a second. It cannot undo a
+hash under a key of 32 random bytes. The key lies in its own file, which only its owner can
+read. It lies in no store, because whoever has the key and the store has the names.
 """
 
 import hashlib
@@ -35,14 +35,14 @@ ATTRIBUTES = frozenset({
     "tail", "alpha", "how", "decimals", "itakura", "p", "precision", "nan", "max_lag",
     "fhemb_coefficients",
 })  # fmt: skip
-"""Attributes that the library writes itself and that name nobody; all others go."""
+"""Attributes that stay: the library writes them, and they name nobody."""
 COORDINATES = frozenset({
     schema.SUBJECT, schema.SESSION, schema.TIME, schema.FRAME, schema.FEATURE, schema.BAND,
     schema.WINDOW, schema.LAG, schema.COMPONENT, schema.AXIS, schema.Y, schema.X, "bin_edges",
     "bin_upper", "frequency_low", "frequency_high", "period_low", "period_high", "frequency",
     "scale", "lag_at_max",
 })  # fmt: skip
-"""Coordinates that stay, beside those of pairs (``subject_0``); all others go."""
+"""Coordinates that stay, with those of pairs (``subject_0``)."""
 
 
 def anonymize(
@@ -52,48 +52,49 @@ def anonymize(
     shift_days: int | None = None,
     keep: Collection[str] = (),
 ) -> T:
-    """Give people other names, and take away what else would tell who they are.
+    """Replace people's labels by pseudonyms, and remove whatever else could identify them.
 
-    Labels of people become ``p`` and 16 digits of HMAC-SHA256 under ``key``, in the order of
-    those, so that neither name nor place is told; the same person has the same pseudonym in
-    every object under one key. Attributes, coordinates and variables stay only if they are
-    known to name nobody (:data:`ATTRIBUTES`, :data:`COORDINATES`): titles, histories, uuids,
-    texts and ``position``, which is a person's seat, go, and so does what a recording holds
-    beside the variables of the schema. Wall-clock times become seconds since the first, or move
-    by ``shift_days``.
+    A label becomes ``p`` and 16 digits of HMAC-SHA256 under ``key``. People are sorted by
+    their pseudonyms, so that the order tells nothing either. One key gives a person the same
+    pseudonym in every object.
+
+    Attributes, coordinates and variables stay only if they are known to name nobody
+    (:data:`ATTRIBUTES`, :data:`COORDINATES`). Titles, histories, uuids, texts and ``position``
+    (a person's seat) are removed, and also every variable of a recording that is not in the
+    schema. Wall-clock times become seconds since the first time, or move by ``shift_days``.
 
     Parameters
     ----------
     obj
         A recording, an embedding, a relation, or any other result.
     key
-        32 random bytes, or the file that holds them in hexadecimal, see :func:`new_key`; at
-        least 16 bytes.
+        32 random bytes (at least 16), or a file that holds them in hexadecimal, see
+        :func:`new_key`.
     shift_days
-        Days by which wall-clock times go back, the same for all that belongs together; the
-        time of day stays. None: they become seconds since the first.
+        Number of days by which wall-clock times move back; use the same number for data that
+        belong together. The time of day stays. None turns times into seconds since the first.
     keep
-        Names of attributes, coordinates and variables that stay beyond those known.
+        Names of further attributes, coordinates and variables that stay.
 
     Returns
     -------
-    The same values, lazy where ``obj`` is.
+    An object with the same values; lazy if ``obj`` is lazy.
 
     Raises
     ------
     ConfigError
-        The key file is not there, can be read by others, lies inside a store, or is short.
+        The key file does not exist, can be read by others, lies inside a store, or is too
+        short.
     ValueError
-        A session is called by what may be a date.
+        The name of a session may be a date.
 
     Notes
     -----
-    Memory: none beyond a chunk. Tasks: under two per chunk. Computes at call: none.
+    Memory per task: a chunk. Tasks: under two per chunk. Computes at call: none.
 
-    What this is not: **a face is known by its picture**, whatever it is called, and pseudonyms
-    are personal data as long as the key exists (GDPR, Recital 26). The mark
-    ``fhemb_sensitivity`` stays what it was. Seconds and frame numbers of the session stay,
-    which everybody in the audience shares.
+    **A picture identifies a face**, whatever its label. Pseudonyms are personal data as long
+    as the key exists (GDPR, Recital 26). The mark ``fhemb_sensitivity`` does not change.
+    Seconds and frame numbers of the session stay, because the whole audience shares them.
 
     References
     ----------
@@ -111,9 +112,7 @@ def anonymize(
     """
     secret = key if isinstance(key, bytes) else read_key(key)
     if len(secret) < KEY_BYTES // 2:
-        raise ConfigError(
-            f"the key has {len(secret)} bytes, {KEY_BYTES} are right, 16 the least"
-        )
+        raise ConfigError(f"the key has {len(secret)} bytes: give {KEY_BYTES}, or at least 16")
     _check_sessions(obj, keep)
     mark = _mark(obj)
     out = obj.drop_encoding()
@@ -127,14 +126,14 @@ def anonymize(
 
 
 def new_key(path: str | os.PathLike[str]) -> Path:
-    """Make a file with a new key, readable by its owner only.
+    """Make a file with a new key, which only its owner can read.
 
     Raises
     ------
     FileExistsError
-        There is one: without it nobody is found again.
+        The file exists; without the old key no pseudonym can be resolved.
     ConfigError
-        The place is inside a store.
+        The file would lie inside a store.
     """
     place = Path(path).expanduser()
     _require_outside(place)
@@ -145,12 +144,13 @@ def new_key(path: str | os.PathLike[str]) -> Path:
 
 
 def read_key(path: str | os.PathLike[str]) -> bytes:
-    """The key in a file that nobody else can read.
+    """Read the key from a file that only its owner can read.
 
     Raises
     ------
     ConfigError
-        It is not there, others can read it, it lies in a store, or is no hexadecimal number.
+        The file does not exist, others can read it, it lies inside a store, or it holds no
+        hexadecimal number.
     """
     place = Path(path).expanduser()
     if not place.is_file():
@@ -166,7 +166,7 @@ def read_key(path: str | os.PathLike[str]) -> bytes:
 
 
 def pseudonym(label: object, secret: bytes) -> str:
-    """The other name of a person."""
+    """The pseudonym of a person."""
     message = f"{schema.SUBJECT}:{label}".encode()
     return "p" + hmac.new(secret, message, hashlib.sha256).hexdigest()[:16]
 
@@ -183,12 +183,12 @@ def _check_sessions(obj: xr.Dataset | xr.DataArray, keep: Collection[str]) -> No
     if dated:
         raise ValueError(
             f"the session {dated[0]!r} may be called by a date: rename it with "
-            ".assign_coords(session=...), or say keep=['session']"
+            ".assign_coords(session=...), or give keep=['session']"
         )
 
 
 def _tells(name: Any, var: xr.DataArray) -> bool:
-    """Variables of text, and the seats of people."""
+    """Whether a variable may identify people: it holds text or seats."""
     return bool(name == schema.POSITION or var.dtype.kind in "OUST")
 
 
@@ -200,7 +200,7 @@ def _is_foreign(name: Any, var: xr.DataArray, keep: Collection[str]) -> bool:
 
 
 def _with_clocks(obj: T, shift_days: int | None) -> T:
-    """Wall-clock times moved, or as seconds since the first."""
+    """``obj`` with wall-clock times moved, or as seconds since the first time."""
     clocks = {n: v for n, v in obj.coords.items() if v.dtype.kind == "M"}
     out = obj.assign_coords({n: _moved(v, shift_days) for n, v in clocks.items()})
     if isinstance(out, xr.Dataset):
@@ -218,7 +218,7 @@ def _moved(clock: xr.DataArray, shift_days: int | None) -> Any:
 
 
 def _renamed(obj: T, secret: bytes) -> T:
-    """People under their pseudonyms, in the order of those."""
+    """``obj`` with pseudonyms, sorted by them."""
     for name in [n for n in obj.coords if _PEOPLE.fullmatch(str(n))]:
         labels = [pseudonym(s, secret) for s in obj[name].values.ravel().tolist()]
         dims, attrs = obj[name].dims, obj[name].attrs

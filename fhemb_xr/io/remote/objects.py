@@ -1,4 +1,4 @@
-"""Keys and bytes of any Zarr store, asked for from ordinary code."""
+"""Keys and bytes of any Zarr store, for code that does not use ``async``."""
 
 import asyncio
 import json
@@ -8,11 +8,11 @@ from typing import Any
 from fhemb_xr.dask_internals import sync
 
 AT_ONCE = 8
-"""Objects that are on their way at the same time."""
+"""Largest number of transfers at the same time."""
 
 
 def keys(store: Any, prefix: str = "") -> set[str]:
-    """Keys under a prefix, without it."""
+    """Keys under a prefix, without the prefix."""
     start = f"{prefix}/" if prefix else ""
 
     async def listed() -> set[str]:
@@ -23,7 +23,7 @@ def keys(store: Any, prefix: str = "") -> set[str]:
 
 
 def read(store: Any, key: str) -> bytes | None:
-    """The bytes under a key; None where there are none."""
+    """The bytes under a key; None if there is no such key."""
     from zarr.buffer import cpu
 
     found = sync(store.get(key, cpu.buffer_prototype))
@@ -40,14 +40,14 @@ def document(store: Any, key: str) -> dict[str, Any]:
 
 
 def write(store: Any, key: str, data: bytes) -> None:
-    """Put bytes under a key."""
+    """Write bytes under a key."""
     from zarr.buffer import cpu
 
     sync(store.set(key, cpu.Buffer.from_bytes(data)))
 
 
 def copy(store: Any, pairs: Iterable[tuple[str, str]]) -> None:
-    """Copy objects of a store, from key to key."""
+    """Copy objects of a store; each pair is the old key and the new key."""
     from zarr.buffer import cpu
 
     async def one(pair: tuple[str, str]) -> None:
@@ -60,7 +60,7 @@ def copy(store: Any, pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def delete(store: Any, gone: Iterable[str]) -> None:
-    """Remove objects; one that is not there is no error."""
+    """Remove objects; a missing object is no error."""
 
     async def one(key: str) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What a user may give as a store, as a path or as a Zarr store."""
+"""Turning what a user gives as a store into a path or a Zarr store."""
 
 import zipfile
 from collections.abc import Mapping, MutableMapping
@@ -12,20 +12,20 @@ Options = Mapping[str, Any] | None
 
 
 def to_read(store: Any, storage_options: Options = None) -> Any:
-    """The folder, or the Zarr store, that is read.
+    """The folder or the Zarr store to read from.
 
     Parameters
     ----------
     store
-        A path, an address as ``"s3://bucket/a.zarr"``, a zip file, a dict, a Zarr store, or
+        Path, address such as ``"s3://bucket/a.zarr"``, zip file, dict, Zarr store, or
         anything that :func:`xarray.open_zarr` takes.
     storage_options
-        Options of the file system of an address, as of fsspec.
+        Options of the file system of an address, as fsspec takes them.
 
     Raises
     ------
     ValueError
-        Options without an address.
+        There are options but ``store`` is not an address.
     """
     local = atomic_files.local_path(store)
     if local is None:
@@ -39,14 +39,14 @@ def to_read(store: Any, storage_options: Options = None) -> Any:
 
 
 def to_write(store: Any, storage_options: Options = None) -> Any:
-    """As :func:`to_read`, of a store that is written.
+    """The folder or the Zarr store to write to; parameters as for :func:`to_read`.
 
     Raises
     ------
     StoreError
-        A zip file, or a store that is read-only.
+        The store is a zip file, or it is read-only.
     ValueError
-        Options without an address.
+        There are options but ``store`` is not an address.
     """
     if getattr(store, "read_only", False):
         raise StoreError(
@@ -57,9 +57,9 @@ def to_write(store: Any, storage_options: Options = None) -> Any:
     name = local.name if local is not None else type(store).__name__
     if name.endswith(".zip") or name == "ZipStore":
         raise StoreError(
-            f"{name!r}: chunks cannot be written into a zip file in any order; save to a "
-            "folder, and pack it with shutil.make_archive(name, 'zip', folder): fx.open_* "
-            "read the file"
+            f"{name!r} is a zip file, into which chunks cannot be written in any order: save "
+            "to a folder and pack it with shutil.make_archive(name, 'zip', folder); fx.open_* "
+            "read zip files"
         )
     if local is None:
         return _opened(store, storage_options, read_only=False)

@@ -1,9 +1,11 @@
-"""Putting a finished result in the place of another one in a store that has no rename.
+"""Replacing a result in a store that has no rename.
 
-The new result is written into a group beside the old one, checked, and made known by one small
-object: the ``zarr.json`` of the store, which then says in which group the data are. After that
-the objects are copied to their own place, so that plain ``xr.open_zarr`` finds them, and the
-group goes. A writer that dies before the switch leaves the old result, later the new one.
+1. The new result is written into a group beside the old result, and checked.
+2. One small object makes it known: the ``zarr.json`` of the store names the group (the switch).
+3. The objects are copied to their final place, where plain ``xr.open_zarr`` finds them.
+4. The group is removed.
+
+A writer that dies before the switch leaves the old result; after it, the new result.
 """
 
 import json
@@ -20,27 +22,29 @@ from fhemb_xr.io.local import owners
 from fhemb_xr.io.remote import objects
 
 AT = "fhemb_at"
-"""Attribute of a store: the group that holds the data, until they are copied."""
+"""Attribute of a store: the group that holds the data until they are copied."""
 _LONGEST_S = 86_400.0
 _STAGED = re.compile(r"\.fhemb-[0-9a-f]{8}\.staging(\.owner)?")
 
 
 @contextmanager
 def staged(store: Any, *, replace: bool) -> Iterator[str]:
-    """The group to write into: the store itself where it is empty, or one beside the data.
+    """Yield the path of the group to write into: the store itself if it is empty.
 
-    What was written goes if anything fails.
+    If anything fails, all that was written is removed.
 
     Raises
     ------
     StoreError
-        Something is in the store, and it is not to be replaced or is no Zarr store.
+        The store is not empty, and ``replace`` is False or it holds no Zarr store.
     """
     before = objects.keys(store)
     if before and not replace:
         raise StoreError("the store holds something already: mode='w' replaces it")
     if before and manifest.ROOT not in before and not any(map(_is_staged, before)):
-        raise StoreError("the store holds something that is no Zarr store: choose another")
+        raise StoreError(
+            "the store holds something that is no Zarr store: choose another place"
+        )
     path = f".fhemb-{uuid.uuid4().hex[:8]}.staging" if before else ""
     owner = owners.me()
     owners.MINE.add(owner["token"])
@@ -58,7 +62,7 @@ def staged(store: Any, *, replace: bool) -> Iterator[str]:
 
 
 def publish(store: Any, path: str) -> None:
-    """Put the finished group ``path`` in the place of what the store held."""
+    """Put the finished group ``path`` in the place of the old result."""
     if not path:
         return
     new = objects.keys(store, path)
@@ -87,7 +91,7 @@ def _living(store: Any) -> Iterator[str]:
     for path in {top.removesuffix(owners.ENDING) for top in tops}:
         with suppress(FileNotFoundError, ValueError):
             owner = objects.document(store, f"{path}{owners.ENDING}")
-            # nothing here can be touched: a day is the longest that a save may take
+            # the owner cannot touch an object here: a save may take at most a day
             silence_s = max(0.0, time.time() - owner["time"] - _LONGEST_S + owners.SILENCE_S)
             if not owners.is_dead(owner, silence_s):
                 yield path

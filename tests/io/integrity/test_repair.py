@@ -99,7 +99,7 @@ def test_repair__metadata_and_axes_are_made_again(store, source, array, how):
 def test_repair__what_cannot_be_mended_is_said(store, tmp_path):
     text = (store / "zarr.json").read_text()
     (store / "zarr.json").write_text(text.replace('"Don"', '"Dan"'))
-    assert "ingest it anew" in repair(store).todo
+    assert "ingest it again" in repair(store).todo
     (store / "zarr.json").write_text(text)
     zarr.open_group(store).attrs["fhemb_status"] = "writing"
     assert "`fhemb ingest run` with the same options goes on" in repair(store).todo
@@ -112,7 +112,9 @@ def test_repair__a_result_names_its_history_and_an_embedding_is_replayed(store, 
     fx.save(matrix, tmp_path / "r.zarr")
     flip(tmp_path / "r.zarr/relation/c/0/0")
     todo = repair(tmp_path / "r.zarr").todo
-    assert todo.startswith("save it again with mode='w' from what it was derived from; its his")
+    assert todo.startswith(
+        "compute it again from its sources and save it with mode='w'; its his"
+    )
     emb = fx.embed(fx.open_recording(store), ["mean"])
     fx.save(emb, tmp_path / "e.zarr")
     flip(next(p for p in (tmp_path / "e.zarr/embedding/c").rglob("*") if p.is_file()))
