@@ -1,4 +1,4 @@
-"""``python -m fhemb_xr.cli``: the command without its script, as other processes start it."""
+"""``python -m fhemb_xr.cli``: the command without its script; other processes start it so."""
 
 from fhemb_xr.cli.app import main
 

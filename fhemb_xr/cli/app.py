@@ -1,6 +1,6 @@
-"""The command ``fhemb``: results go to stdout, talk goes to stderr.
+"""The command ``fhemb``: results go to stdout, messages go to stderr.
 
-Exit codes: 0 done, 1 it failed or a check did, 2 the command was misused.
+Exit codes: 0 done, 1 an error or a failed check, 2 wrong usage.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,9 +21,11 @@ app = typer.Typer(
     help="Lazy analysis of facial heatmaps: database, embedding, similarity, report.",
 )
 app.add_typer(pair.app, name="pair")
-Workers = Annotated[int, typer.Option(min=0, help="Worker processes; 0: threads of this one.")]
+Workers = Annotated[
+    int, typer.Option(min=0, help="Worker processes; 0: threads of this process.")
+]
 Memory = Annotated[str, typer.Option(help="Memory limit of each worker process.")]
-Overwrite = Annotated[bool, typer.Option(help="Replace the result if it is there already.")]
+Overwrite = Annotated[bool, typer.Option(help="Replace the result if it exists.")]
 
 
 @app.command(
@@ -33,17 +35,19 @@ def embed(
     recording: Path,
     out: Path,
     features: Annotated[
-        str, typer.Option("--features", "-f", help="Names and first:last intervals.")
+        str, typer.Option("--features", "-f", help="Names, and intervals first:last.")
     ] = ("mean,std,skew,kurtosis,p5:p95,pc0:pc4"),
     subjects: Annotated[
-        str, typer.Option(help="Ids and first-last intervals, or all.")
+        str, typer.Option(help="Ids and intervals first-last, or all.")
     ] = "all",
-    threshold: Annotated[float | None, typer.Option(help="Background below this [°C].")] = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Upper limit of the background [°C].")
+    ] = None,
     wavelet: Annotated[str, typer.Option(help="Wavelet, or none.")] = "db4",
     level: int = 8,
     bands: Annotated[str, typer.Option(help="Bands in pywt order, or all.")] = "2,3,5",
     transform: Annotated[
-        str, typer.Option(help="dwt, or modwt: bands of people compared in time.")
+        str, typer.Option(help="dwt; or modwt, to compare bands of people in time.")
     ] = "dwt",
     entropy_range: Annotated[
         str | None,
@@ -61,7 +65,7 @@ def embed(
     memory: Memory = "2GiB",
     as_json: Json = False,
 ) -> None:
-    """Features of every face in every frame, limited to bands, saved as Zarr."""
+    """Compute features of every face and frame, limited to bands, and save them as Zarr."""
     with reporting(as_json) as report:
         import fhemb_xr as fx
 
@@ -81,9 +85,9 @@ def embed(
             entropy_range=_pair("entropy-range is low:high, such as 28:38", entropy_range),
             entropy_correction=entropy_correction,
         )
-        with stores.workers_of(workers, memory, scheduler) as at, _progress("Embedding", at):
+        with stores.workers_of(workers, memory, scheduler) as on, _progress("Embedding", on):
             fx.save(emb, out, mode="w" if overwrite else "w-")
-        report(store=str(out), sizes=_sizes(emb))
+        report(store=str(out), sizes=info.sizes(emb))
 
 
 @app.command(epilog="Example: fhemb similarity emb.zarr dtw.zarr --metric dtw --clusters 3")
@@ -92,24 +96,24 @@ def similarity(
     out: Path,
     metric: Annotated[str, typer.Option(help="dtw, correlation, euclidean, …")] = "dtw",
     features: Annotated[
-        str, typer.Option("--features", "-f", help="Of the embedding's, or all.")
+        str, typer.Option("--features", "-f", help="Features of the embedding, or all.")
     ] = "all",
     window: Annotated[
-        float | None, typer.Option(help="Sakoe-Chiba half-width in seconds, dtw only.")
+        float | None, typer.Option(help="Sakoe-Chiba half-width [s], for dtw only.")
     ] = 2.0,
     normalize: Annotated[
-        str, typer.Option(help="Of each series: none, zscore, minmax.")
+        str, typer.Option(help="Normalisation of each series: none, zscore, minmax.")
     ] = "zscore",
-    clusters: Annotated[int, typer.Option(min=1, help="Groups to cut the tree into.")] = 3,
+    clusters: Annotated[int, typer.Option(min=1, help="Number of groups of people.")] = 3,
     overwrite: Overwrite = False,
     workers: Workers = 0,
     scheduler: stores.Scheduler = None,
     memory: Memory = "2GiB",
     as_json: Json = False,
 ) -> None:
-    """How alike any two people's trajectories are, and in which groups.
+    """Compare the trajectories of all pairs of people, and group the people.
 
-    What was interrupted goes on when the same is asked again.
+    An interrupted run continues when the same command is started again.
     """
     with reporting(as_json) as report:
         import fhemb_xr as fx
@@ -121,11 +125,11 @@ def similarity(
         if metric == "dtw" and window is not None:
             options["window"] = round(window * emb.attrs["sampling_rate"])
         relation = fx.pairwise(emb, metric, **options)
-        found = relation.to_dataset(name="relation")
-        found["cluster"] = fx.clusters(relation, clusters)
-        with stores.workers_of(workers, memory, scheduler) as at, _progress("Comparing", at):
-            fx.save(found, out, mode="w" if overwrite else "w-", resume=True)
-        report(store=str(out), sizes=_sizes(found))
+        result = relation.to_dataset(name="relation")
+        result["cluster"] = fx.clusters(relation, clusters)
+        with stores.workers_of(workers, memory, scheduler) as on, _progress("Comparing", on):
+            fx.save(result, out, mode="w" if overwrite else "w-", resume=True)
+        report(store=str(out), sizes=info.sizes(result))
 
 
 @app.command(epilog="Example: fhemb report don.zarr emb.zarr dtw.zarr --out report")
@@ -134,29 +138,29 @@ def report(
     embedding: Path,
     relation: Path,
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
-    subject: Annotated[str | None, typer.Option(help="Whose face is shown; the first.")] = None,
+    subject: Annotated[str | None, typer.Option(help="Person whose face is shown.")] = None,
     faces: Annotated[
-        bool, typer.Option("--faces", help="Show a face: only with that person's consent.")
+        bool, typer.Option("--faces", help="Show a face; needs that person's consent.")
     ] = False,
     scheduler: stores.Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """One self-contained HTML page, and its figures as PNG and SVG."""
+    """Write one self-contained HTML page, and its figures as PNG and SVG."""
     with reporting(as_json) as say:
         import fhemb_xr as fx
         from fhemb_xr.plot.report import page
 
         ds, emb = fx.open_recording(recording), fx.open_embedding(embedding)
-        found: Any = fx.open_result(relation)  # of `fhemb similarity`, or a matrix alone
-        with stores.workers_of(0, "", scheduler) as at, _progress("Drawing", at):
+        result: Any = fx.open_result(relation)  # of `fhemb similarity`, or a matrix alone
+        with stores.workers_of(0, "", scheduler) as on, _progress("Drawing", on):
             path = page.report(
                 ds,
                 emb,
-                found["relation"] if hasattr(found, "data_vars") else found,
+                result["relation"] if hasattr(result, "data_vars") else result,
                 out / "report.html",
                 subject=None if subject is None else _ids(subject)[0],
                 faces=faces,
-                clusters=found.get("cluster") if hasattr(found, "data_vars") else None,
+                clusters=result.get("cluster") if hasattr(result, "data_vars") else None,
             )
         say(report=str(path))
 
@@ -187,7 +191,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command with those that other packages bring (``ingest``, ``demo``)."""
+    """Run the command; other packages add subcommands (``ingest``, ``demo``)."""
     for point in entry_points(group="fhemb.commands"):
         try:
             app.add_typer(point.load(), name=point.name)
@@ -208,7 +212,7 @@ def _absent(name: str, missing: str) -> Callable[[], NoReturn]:
 
 @contextmanager
 def _progress(label: str, workers: Any) -> Iterator[None]:
-    """A bar over the tasks of this process; with worker processes, a clock."""
+    """Show a bar of the tasks of this process; with worker processes, a spinner."""
     if not talk.is_terminal:
         yield
         return
@@ -239,10 +243,6 @@ def _progress(label: str, workers: Any) -> Iterator[None]:
             yield
 
 
-def _sizes(obj: Any) -> dict[str, int]:
-    return {str(k): n for k, n in obj.sizes.items()}
-
-
 def _ids(text: str) -> Any:
     """``'40-44,65'`` → ``[(40, 44), 65]``."""
     if text == "all":
@@ -267,7 +267,7 @@ def _bands(text: str) -> Any:
         return [int(b) for b in text.split(",")]
     except ValueError:
         raise ValueError(
-            f"bands are numbers with commas between, or all, found {text!r}"
+            f"bands are numbers separated by commas, or all, found {text!r}"
         ) from None
 
 
@@ -290,10 +290,10 @@ def _expanded(text: str, emb: Any) -> list[str]:
     from fhemb_xr.ops.frames.feature_names import expand
 
     names = expand(_names(text))
-    there = emb.indexes["feature"].tolist()
+    available = emb.indexes["feature"].tolist()
     for name in names:
-        if name not in there:
+        if name not in available:
             raise UnknownNameError(
-                f"no feature {name!r} in the embedding{nearest(name, there)}"
+                f"no feature {name!r} in the embedding{nearest(name, available)}"
             )
     return names

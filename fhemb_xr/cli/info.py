@@ -1,4 +1,4 @@
-"""``fhemb info`` and ``fhemb doctor``: what is in a store, and what is on this machine."""
+"""``fhemb info`` and ``fhemb doctor``: contents of a store, state of this machine."""
 
 import json
 from importlib.metadata import entry_points
@@ -13,7 +13,7 @@ from fhemb_xr.console import Json, reporting, talk
 
 
 def info(store: Path, as_json: Json = False) -> None:
-    """What a store holds, or which stores a folder holds; reads no data."""
+    """Show the contents of a store, or the stores in a folder; reads no data."""
     with reporting(as_json) as say:
         import fhemb_xr as fx
         from fhemb_xr.io import lineage
@@ -36,20 +36,20 @@ def info(store: Path, as_json: Json = False) -> None:
             "title", "fhemb_kind", "fhemb_schema", "fhemb_sensitivity", "sampling_rate",
             "temperature_threshold",
         )  # fmt: skip
-        say(**{k: ds.attrs[k] for k in wanted if k in ds.attrs}, **sources, sizes=_sizes(ds))
+        say(**{k: ds.attrs[k] for k in wanted if k in ds.attrs}, **sources, sizes=sizes(ds))
 
 
 def _stores_in(folder: Path) -> dict[str, str]:
-    """Stores in a folder that is none itself, and what each is."""
+    """Name and kind of the stores in a folder that is not a store itself."""
     if not folder.is_dir() or (folder / "zarr.json").is_file():
         return {}
-    found = {}
+    kinds = {}
     for path in sorted(folder.iterdir()):
         root = path / "zarr.json"
         if root.is_file():
             attrs = json.loads(root.read_text()).get("attributes", {})
-            found[path.name] = str(attrs.get("fhemb_kind", "a Zarr store"))
-    return found
+            kinds[path.name] = str(attrs.get("fhemb_kind", "a Zarr store"))
+    return kinds
 
 
 def _listed(stores: dict[str, str]) -> Table:
@@ -71,7 +71,7 @@ def _variables(ds: Any) -> Table:
 
 
 def _told(ds: Any) -> dict[str, Any]:
-    """All of a store that is no data: sizes, variables, labels, attributes."""
+    """Everything about a store but its data: sizes, variables, labels, attributes."""
     variables = {
         str(name): {
             "dims": list(map(str, var.dims)),
@@ -93,22 +93,23 @@ def _told(ds: Any) -> dict[str, Any]:
     )  # fmt: skip
     attrs = {str(k): v for k, v in ds.attrs.items()}
     return {
-        **attrs, "sampling_rate": rate, "sizes": _sizes(ds), "variables": variables,
+        **attrs, "sampling_rate": rate, "sizes": sizes(ds), "variables": variables,
         "labels": labels, "attributes": attrs,
     }  # fmt: skip
 
 
-def _sizes(ds: Any) -> dict[str, int]:
+def sizes(ds: Any) -> dict[str, int]:
+    """Sizes of an xarray object, for JSON."""
     return {str(k): n for k, n in ds.sizes.items()}
 
 
 def doctor(
     warm: Annotated[
-        bool, typer.Option("--warm", help="Compile now what analyses need, and keep it.")
+        bool, typer.Option("--warm", help="Compile all kernels now, and keep them.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """What is installed, whether the configuration is safe, whether a database answers."""
+    """Check the installation, the safety of the configuration, and the database."""
     from fhemb_xr.diagnostics import checks
 
     if warm:

@@ -1,4 +1,4 @@
-"""``fhemb pair``: train, predict, evaluate which face a heart belongs to."""
+"""``fhemb pair``: find the face that a heart belongs to; train, predict, evaluate."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,26 +11,26 @@ from fhemb_xr.console import Json, reporting
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # a traceback would print local variables
-    help="Which face a heart belongs to: train, predict, evaluate.",
+    help="Find the face that a heart belongs to: train, predict, evaluate.",
 )
 Trace = Annotated[
-    Path | None, typer.Option(help="Store of the traces; else `trace` of the recording.")
+    Path | None, typer.Option(help="Store of the traces; default: `trace` of the recording.")
 ]
 Runs = Annotated[Path, typer.Option(help="Folder of the runs.")]
 Run = Annotated[str, typer.Option(help="Name of a run.")]
-Blind = Annotated[bool, typer.Option(help="The method that learns nothing; no run is read.")]
+Blind = Annotated[bool, typer.Option(help="Use the method without training; reads no run.")]
 
 
 @app.command(epilog="Example: fhemb pair train known.zarr --runs runs --config pair.yaml")
 def train(
     recording: Path,
     runs: Runs = Path("runs"),
-    config: Annotated[Path | None, typer.Option(help="YAML; else the defaults.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings in YAML.")] = None,
     trace: Trace = None,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder of event files.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Learn from people whose hearts are known; the run keeps weights and configuration."""
+    """Train on people whose hearts are known; the run keeps weights and configuration."""
     with reporting(as_json) as say:
         from fhemb_xr import training_runs as keeping
 
@@ -51,7 +51,7 @@ def predict(
     recording: Path,
     out: Path,
     candidates: Annotated[
-        str, typer.Option(help="Subjects with commas between, or all.")
+        str, typer.Option(help="Subjects separated by commas, or all.")
     ] = "all",
     runs: Runs = Path("runs"),
     run: Run = "latest",
@@ -66,17 +66,17 @@ def predict(
         import fhemb_xr as fx
 
         ds, hearts = _opened(recording, trace)
-        found = fx.pair(ds, hearts, _subjects(candidates, ds), **_method(runs, run, blind))
+        scores = fx.pair(ds, hearts, _subjects(candidates, ds), **_method(runs, run, blind))
         with workers_of(0, "", scheduler):
-            fx.save(found, out, mode="w" if overwrite else "w-")
-        again = fx.open_result(out)
-        rest = [d for d in again["score"].dims if d not in ("heart", "candidate")]
-        total = again["score"].sum(rest).load()
+            fx.save(scores, out, mode="w" if overwrite else "w-")
+        saved = fx.open_result(out)
+        rest = [d for d in saved["score"].dims if d not in ("heart", "candidate")]
+        total = saved["score"].sum(rest).load()
         best = total.candidate[total.argmax("candidate")]
         chosen = {
             str(h): str(c) for h, c in zip(_names(total), best.values.ravel(), strict=True)
         }
-        say(store=str(out), **({"chosen": chosen} if as_json else {}), sizes=dict(again.sizes))
+        say(store=str(out), **({"chosen": chosen} if as_json else {}), sizes=dict(saved.sizes))
 
 
 @app.command(epilog="Example: fhemb pair evaluate unseen.zarr --runs runs --json")
@@ -86,40 +86,40 @@ def evaluate(
     run: Run = "latest",
     blind: Blind = False,
     trace: Trace = None,
-    trials: Annotated[int, typer.Option(min=1, help="How many choices are drawn.")] = 1000,
-    shift: Annotated[float, typer.Option(help="Of the trace, as a control [s].")] = 5.0,
+    trials: Annotated[int, typer.Option(min=1, help="Number of choices drawn.")] = 1000,
+    shift: Annotated[float, typer.Option(help="Shift of the trace, a control [s].")] = 5.0,
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """Share of right choices of people not trained on, with intervals and controls."""
+    """Measure the share of right choices for unseen people, with intervals and controls."""
     with reporting(as_json) as say:
         import fhemb_xr as fx
 
         ds, hearts = _opened(recording, trace)
-        how = _method(runs, run, blind)
-        known = _known(ds, how.get("model"))
+        method = _method(runs, run, blind)
+        known = _known(ds, method.get("model"))
         rate = ds.get("heart_rate")
         frames = round(shift * fx.schema.sampling_rate(ds))
         with workers_of(0, "", scheduler):
-            scores = fx.pair(ds, hearts, **how).compute()
-            late = fx.pair(ds, hearts.roll(time=frames), **how).compute()
+            scores = fx.pair(ds, hearts, **method).compute()
+            late = fx.pair(ds, hearts.roll(time=frames), **method).compute()
         own = fx.pairing_accuracy(scores, rate, n_trials=trials)
-        found = {str(d): _figures(own.sel(difference=d)) for d in own.difference.values}
+        accuracy = {str(d): _figures(own.sel(difference=d)) for d in own.difference.values}
         third = fx.pairing_accuracy(scores, heart="third", n_trials=trials)
-        found["third person's trace"] = _figures(third.isel(difference=0))
+        accuracy["third person's trace"] = _figures(third.isel(difference=0))
         shifted = fx.pairing_accuracy(late, n_trials=trials)
-        found[f"own trace shifted by {shift:g} s"] = _figures(shifted.isel(difference=0))
+        accuracy[f"own trace shifted by {shift:g} s"] = _figures(shifted.isel(difference=0))
         if as_json:
             known |= {"synthetic": bool(ds.attrs.get("synthetic", 0))}
-            say(accuracy=found, chance=0.5, **known)
+            say(accuracy=accuracy, chance=0.5, **known)
         else:
             synthetic = " of synthetic faces" if ds.attrs.get("synthetic") else ""
-            lines = {f"{k}{synthetic}": _sentence(v) for k, v in found.items()}
+            lines = {f"{k}{synthetic}": _sentence(v) for k, v in accuracy.items()}
             say(**lines, chance=0.5, **known)
 
 
 def _known(ds: Any, model: Any) -> dict[str, Any]:
-    """What must be said where the run has learnt from this very recording."""
+    """A note if the run was trained on this recording; otherwise nothing."""
     from fhemb_xr.io.provenance import UUID
 
     if model is None or UUID not in ds.attrs:

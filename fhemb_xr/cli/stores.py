@@ -1,4 +1,4 @@
-"""The commands that keep stores, and the people in them: verify, repair, anonymize, forget."""
+"""Commands that keep stores sound and people private: verify, repair, anonymize, forget."""
 
 import shlex
 import subprocess
@@ -15,50 +15,54 @@ if TYPE_CHECKING:
 
 
 def workers_of(workers: int, memory: str, scheduler: str | None) -> Any:
-    """Worker processes: own ones, those of a scheduler, or none (a context of None)."""
+    """Context of worker processes: new ones, those of a scheduler, or none."""
     from fhemb_xr.cluster import connected, local_cluster
 
     if workers and scheduler:
-        raise ValueError("--workers starts processes here, --scheduler names others: give one")
+        raise ValueError(
+            "--workers starts processes here, --scheduler uses running ones: give one of them"
+        )
     return local_cluster(workers, memory_limit=memory) if workers else connected(scheduler)
 
 
 Scheduler = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS|FILE", help="A running Dask scheduler; else dask's own."),
+    typer.Option(metavar="ADDRESS|FILE", help="Running Dask scheduler; default: dask's own."),
 ]
-Threads = Annotated[int, typer.Option(min=0, help="Files read together; 0: one a processor.")]
+Threads = Annotated[
+    int, typer.Option(min=0, help="Files read at the same time; 0: one per processor.")
+]
 
 
 def verify(store: Path, threads: Threads = 0, as_json: Json = False) -> None:
-    """Read every file of a store; name what is damaged or lost, whose and when it is."""
+    """Read every file of a store; name what is damaged or lost, with person and seconds."""
     with reporting(as_json) as say:
         from fhemb_xr.io.integrity.verification import verify as find
 
-        found = find(store, threads=threads or None)
+        damages = find(store, threads=threads or None)
         if as_json:
-            say(store=str(store), sound=not found, damage=[d.as_dict() for d in found])
-        elif not found:
+            say(store=str(store), sound=not damages, damage=[d.as_dict() for d in damages])
+        elif not damages:
             say(sound=str(store))
-        for damage in found if not as_json else ():
+        for damage in damages if not as_json else ():
             talk.print("[red]damage[/]", end=" ")
             talk.print(str(damage), markup=False, highlight=False, soft_wrap=True)
-    if found:
+    if damages:
         raise typer.Exit(1)
 
 
 def repair(
     store: Path,
     source: Annotated[
-        Path | None, typer.Option(help="Recording that an embedding was made of.")
+        Path | None, typer.Option(help="Recording from which an embedding was made.")
     ] = None,
     ingest: Annotated[
-        str | None, typer.Option(help="Options of ingest run: reads again what was damaged.")
+        str | None, typer.Option(help="Options of ingest run, to read damaged shards again.")
     ] = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """Redo what can be redone in a damaged store, and say what is left to do."""
+    """Repair a damaged store as far as possible, and say what is left to do."""
     with reporting(as_json) as say:
         from fhemb_xr.io.integrity.repair import repair as mend
 
@@ -83,7 +87,7 @@ def repair(
 
 
 def _replay(store: Path, source: Path) -> None:
-    """An embedding again, from its specification and its recording."""
+    """Compute an embedding again, from its specification and its recording."""
     import fhemb_xr as fx
     from fhemb_xr.io.formats import manifest
 
@@ -94,11 +98,11 @@ def _replay(store: Path, source: Path) -> None:
 
 def forget(
     subject: Annotated[str, typer.Argument(help="Label of the person.")],
-    stores: Annotated[list[Path], typer.Argument(help="All that hold the person.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    stores: Annotated[list[Path], typer.Argument(help="All stores that hold the person.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Remove a person from stores, so that no byte is left: data, labels, ledger, leavings."""
+    """Remove a person from stores; no byte of data, labels, ledger or leftovers remains."""
     with reporting(as_json) as say:
         from fhemb_xr.io.privacy.erasure import forget as erase
 
@@ -110,61 +114,60 @@ def forget(
         if as_json:
             say(erased=[d.as_dict() for d in done])
             return
-        for one in done:
-            talk.print(_told(one), markup=False, highlight=False, soft_wrap=True)
+        for erasure in done:
+            talk.print(_told(erasure), markup=False, highlight=False, soft_wrap=True)
         if not any(d.found for d in done):
             talk.print(f"{subject!r} is in none of them: is the label right?", markup=False)
 
 
 def _holds(store: Path, subject: str) -> bool:
-    """Whether the person may be in a store; looked at before anything is asked."""
+    """Whether the person may be in a store; checked before the user is asked."""
     from fhemb_xr.errors import StoreError
     from fhemb_xr.io.privacy import erasure
 
     try:
         return bool(erasure.places(store, subject))
     except StoreError:
-        return True  # what cannot be read is said by the erasure itself
+        return True  # the erasure itself reports a store that cannot be read
 
 
-def _told(one: "Erasure") -> str:
-    """What was removed from a store, in a sentence."""
-    if not one.found:
-        pooled = "; it pools people: make it again without the person" if one.pooled else ""
-        return f"{one.store}: not in it{pooled}; {one.swept} leavings swept"
-    shared = f", {', '.join(one.rewritten)} written anew" if one.rewritten else ""
-    copies = (
-        f"; {one.linked} of the files have other names: remove that copy too"
-        if one.linked
-        else ""
-    )
-    return f"{one.store}: {one.files} files{shared}, {one.swept} leavings swept{copies}"
+def _told(done: "Erasure") -> str:
+    """A sentence about what was removed from a store."""
+    swept = f"{done.swept} leftovers removed"
+    if not done.found:
+        pooled = "; it pools people: make it again without the person" if done.pooled else ""
+        return f"{done.store}: the person is not in it{pooled}; {swept}"
+    shared = f", {', '.join(done.rewritten)} written again" if done.rewritten else ""
+    copies = f"; {done.linked} of the files have a copy: remove it too" if done.linked else ""
+    return f"{done.store}: {done.files} files removed{shared}, {swept}{copies}"
 
 
 def anonymize(
     store: Path,
     out: Path,
     key: Annotated[
-        Path, typer.Option(help="File of the key, outside all stores; made if new.")
+        Path, typer.Option(help="File of the key, outside all stores; made if it is missing.")
     ],
     shift_days: Annotated[
-        int | None, typer.Option(help="Days that wall clocks go back; none: seconds.")
+        int | None,
+        typer.Option(help="Days to move wall-clock times back; default: seconds from 0."),
     ] = None,
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """A store again, with other names for the people, and without what tells who they are."""
+    """Copy a store with pseudonyms, and without anything that identifies people."""
     with reporting(as_json) as say:
         import fhemb_xr as fx
         from fhemb_xr.io.privacy.pseudonyms import new_key
 
         made = not key.exists()
-        found: Any = fx.open_result(store)
+        result: Any = fx.open_result(store)
         if made:
             new_key(key)
         with workers_of(0, "", scheduler):
-            fx.save(fx.anonymize(found, key=key, shift_days=shift_days), out)
-        say(store=str(out), key="made: keep it apart from the stores" if made else "as it was")
+            fx.save(fx.anonymize(result, key=key, shift_days=shift_days), out)
+        state = "made: keep it apart from the stores" if made else "not changed"
+        say(store=str(out), key=state)
 
 
 COMMANDS = (verify, repair, anonymize, forget)

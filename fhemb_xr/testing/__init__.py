@@ -1,4 +1,4 @@
-"""Simulated audiences, feature streams and heart beats: seeded, lazy."""
+"""Simulated audiences, feature streams and heart beats; seeded and lazy."""
 
 from fhemb_xr.testing.audience import audience as audience
 from fhemb_xr.testing.hearts import hearts as hearts

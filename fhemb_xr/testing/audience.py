@@ -1,4 +1,4 @@
-"""A simulated audience with a known truth, for examples and tests; its values mean nothing."""
+"""A simulated audience with known parameters, for examples and tests; not real data."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from fhemb_xr import schema
 from fhemb_xr.typing import F32, F64, Bools, Ints
 
 BLOCK = 250
-"""Frames that share one random generator, so that noise does not depend on chunks."""
+"""Number of frames that share a random generator, so that noise does not depend on chunks."""
 
 _DRIFTS = 6  # sinusoids in the slow drift that a group shares
 _COLUMNS = (
@@ -49,15 +49,15 @@ def audience(
 ) -> xr.Dataset:
     """Simulate a recording in pieces, so that it may be larger than memory.
 
-    Every face is an ellipse of skin with warm eyes and forehead in a box whose size drifts in
-    time, before a cool background. Breathing (0.2-0.4 Hz) cools and warms the nostrils, the
-    pulse (about 1.2 Hz) the skin; a slow drift is shared by the members of a group, each
-    following its first member by a further ``lag_s``. Sensor noise is white.
+    Every face is an ellipse of skin with warm eyes and forehead, in front of a cool background.
+    It lies in a box whose size drifts in time. Breathing (0.2-0.4 Hz) cools and warms the
+    nostrils; the pulse (about 1.2 Hz) warms the skin. The members of a group share a slow
+    drift: each member follows the one before by ``lag_s``. Sensor noise is white.
 
     Parameters
     ----------
     n_subjects, subjects
-        How many people, with ids from 40 on; or their ids.
+        Number of people, with ids from 40 on; or a list of ids.
     seconds, rate_hz, start_frame
         Length [s], frames a second [Hz], number of the first frame.
     shape
@@ -65,27 +65,30 @@ def audience(
     sessions
         Names of the sessions.
     n_groups, lag_s
-        Groups of people who share a drift, and how far each member follows the one before [s].
+        Number of groups that share a drift, and delay of each member behind the one before
+        [s].
     noise_k
         Standard deviation of the sensor noise [K].
     faceless
         Ids of people who are never seen.
     gap, dropout
-        Half-open interval of frame numbers that nobody has; share of frames lost at random.
+        Half-open interval of frame numbers that all people lack; share of frames lost at
+        random.
     seed
-        Same seed, same recording, whatever the chunks.
+        Random seed. The recording depends on it, but not on the chunks.
     chunk_frames
-        Frames in a chunk.
+        Number of frames in a chunk.
 
     Returns
     -------
-    A recording by :mod:`fhemb_xr.schema`, lazy, with the truth in the coordinates
-    ``group(subject)`` and ``true_lag(subject)`` [s] (behind the first of the group).
+    A lazy recording as :mod:`fhemb_xr.schema` describes it. The coordinates ``group(subject)``
+    and ``true_lag(subject)`` hold the true groups and the true delay behind the first member
+    of the group [s].
 
     Notes
     -----
-    Memory: four times a float32 chunk for each running task. Tasks: one per chunk of each
-    variable. Computes at call: none.
+    Memory per task: 4 × a float32 chunk. Tasks: one per chunk of each variable. Computes at
+    call: none.
 
     Examples
     --------
@@ -158,7 +161,7 @@ def audience(
 def _people(
     ids: Sequence[int], faceless: Sequence[int], n_groups: int, lag_s: float, seed: int
 ) -> F64:
-    """Physiology of each person: ``(subject, column)``; it depends on the id, not the place."""
+    """Physiology of each person: ``(subject, column)``; it depends on the person's id only."""
     rows = []
     for place, person in enumerate(ids):
         u = np.random.default_rng([seed, 1, int(person)]).uniform(size=6)
@@ -194,7 +197,7 @@ def _random(
     shape: tuple[int, ...],
     uniform: bool = False,
 ) -> F32:
-    """Random numbers of these frames, ``(t, *shape)``, from a generator for each block."""
+    """Random numbers for these frames, ``(t, *shape)``, from one generator per block."""
     first, last = int(frames[0]) // BLOCK, int(frames[-1]) // BLOCK
     parts = []
     for block in range(first, last + 1):
@@ -208,7 +211,7 @@ def _random(
 def _box(
     p: dict[str, float], frames: Ints, grid: tuple[int, int], rate_hz: float
 ) -> tuple[F64, F64]:
-    """Rows and columns of the box: 80-100 % of the grid, changing within seconds."""
+    """Rows and columns of the box: 80-100 % of the grid; they change within seconds."""
     t = frames / rate_hz
     sway = np.sin(2 * np.pi * (t / 7.3 + p["box"])) + 0.5 * np.sin(2 * np.pi * t / 2.9)
     return (

@@ -1,4 +1,4 @@
-"""Simulated faces with a pulse, and the hearts they belong to; their values mean nothing."""
+"""Simulated faces with a pulse, and the hearts they belong to; not real data."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from fhemb_xr import schema
 from fhemb_xr.typing import F32, F64
 
 NOISE_K = 0.03
-"""Of one pixel in one frame (standard deviation)."""
+"""Standard deviation of the noise of one pixel in one frame."""
 _MOTION_PX = 0.25  # along either axis: 0.35 in the plane
 _BREATH_K = 0.25
-_HARMONIC = 0.35  # second harmonic of the pulse, of the first
+_HARMONIC = 0.35  # second harmonic of the pulse, relative to the first
 _VESSELS = (  # place on a face from -1 to 1 (across, down) and weight
     (-0.35, -0.55, 0.8), (0.35, -0.55, 0.8), (0.0, -0.2, 0.7),
     (-0.5, 0.25, 1.0), (0.5, 0.25, 1.0), (0.0, 0.7, 0.6),
@@ -35,37 +35,38 @@ def hearts(
     first: int = 0,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Simulate faces in which a pulse hides, beside the heart's own trace.
+    """Simulate faces that hide a pulse, together with the traces of their hearts.
 
     Each person has a face, a map of vessels, a resting heart rate of 52 to 100 beats a minute
-    and a delay from heart to face of 0.12 to 0.30 s; each clip its own rate near it, with
-    respiratory arrhythmia and drift. The head moves by 0.35 pixels (rms), breathing changes
-    the nostrils by 0.25 K, the whole face drifts, and every pixel has white noise of 30 mK.
-    Clips of one person share nothing in time.
+    and a delay from heart to face of 0.12 to 0.30 s. Each clip has its own rate near the
+    resting rate, with respiratory arrhythmia and drift. The head moves by 0.35 pixels (rms),
+    breathing changes the nostrils by 0.25 K, the whole face drifts, and every pixel has white
+    noise of 30 mK. Clips of one person share nothing in time.
 
     Parameters
     ----------
     n_persons, first
-        How many people, and the number of the first; a person is the same in any set, so that
-        sets of other numbers are people never seen.
+        Number of people, and number of the first person. A number is always the same person,
+        so sets with other numbers are unseen people.
     clips, seconds, rate_hz, shape
         Clips of each person (sessions of the recording), their length [s], frames a second,
         rows and columns.
     snr_db
-        Of the pulse's rms at the strongest pixel to the noise of one pixel in one frame [dB].
+        Ratio of the pulse (rms at the strongest pixel) to the noise of one pixel in one frame
+        [dB].
     seed
-        Same seed, same people, whatever the chunks.
+        Random seed. The people depend on it, but not on the chunks.
 
     Returns
     -------
-    A recording by :mod:`fhemb_xr.schema`, lazy, with ``trace(subject, session, time)``, the
-    cosine of the cardiac phase as :func:`fhemb_xr.cardiac_wave` gives it, and
-    ``heart_rate(subject, session)`` [1/min].
+    A lazy recording as :mod:`fhemb_xr.schema` describes it, with ``heart_rate(subject,
+    session)`` [1/min] and ``trace(subject, session, time)``. The trace is the cosine of the
+    cardiac phase, as :func:`fhemb_xr.cardiac_wave` gives it.
 
     Notes
     -----
-    Memory: six times a clip's float64 for each running task. Tasks: one per clip and variable.
-    Computes at call: none.
+    Memory per task: 6 × a float64 clip. Tasks: one per clip and variable. Computes at call:
+    none.
 
     Examples
     --------
@@ -131,7 +132,7 @@ def _person(seed: int, person: int) -> dict[str, Any]:
 
 
 def _heart(seed: int, person: int, clip: int, seconds: float) -> tuple[dict[str, Any], Any]:
-    """The person, with a clip's breathing, and beats since some moment on a fine clock."""
+    """The person with the breathing of a clip, and its beats: fine clock, phase, speed."""
     p = _person(seed, person)
     r = np.random.default_rng([seed, 2, person, clip])
     t = np.arange(-2, seconds + 1, 0.01)
@@ -145,7 +146,7 @@ def _heart(seed: int, person: int, clip: int, seconds: float) -> tuple[dict[str,
 
 
 def _wander(r: np.random.Generator, n: int, corner_hz: float, rate_hz: float) -> F64:
-    """Noise of unit variance that two poles keep slow."""
+    """Slow noise of unit variance: white noise filtered by two equal poles."""
     a = np.exp(-2 * np.pi * corner_hz / rate_hz)
     burn = round(3 * rate_hz / corner_hz)
     x = r.normal(size=n + burn)
@@ -208,7 +209,7 @@ def _spots(spots: Any, move: Any, grid: tuple[int, int]) -> F64:
 
 
 def _disc(size: tuple[float, float], move: Any, grid: tuple[int, int]) -> F64:
-    """One on the face, nought beside it, with a soft edge."""
+    """One on the face, zero beside it, with a soft edge."""
     u, v = _axes(move, grid)
     radius = np.sqrt((u / size[0])[:, None, :] ** 2 + (v / size[1])[:, :, None] ** 2)
     return np.asarray(1 / (1 + np.exp((radius - 1) / 0.1)))

@@ -22,29 +22,29 @@ def streams(
 ) -> xr.Dataset | xr.DataTree:
     """Simulate feature streams: landmarks, action units, head pose and an embedding.
 
-    A head that sways carries the landmarks; action units are bursts; the embedding drifts. Each
-    is rounded as OpenFace prints it, but for the embedding.
+    A swaying head carries the landmarks, action units are bursts, the embedding drifts. All
+    streams but the embedding are rounded as OpenFace prints them.
 
     Parameters
     ----------
     n_sessions, persons
-        Recordings: so many sessions of these people.
+        Number of sessions, and names of the people in each session.
     n_frames
-        Frames of each recording; or of each session, where they differ.
+        Number of frames of each recording, or a list with the frames of each session.
     n_embedding
-        Numbers of an embedding.
+        Length of an embedding.
     rate_hz
         Frames a second [Hz].
     seed
-        Same seed, same streams.
+        Random seed.
 
     Returns
     -------
-    As of :func:`fhemb_xr.open_streams`: a Dataset, or a DataTree where lengths differ.
+    A Dataset, or a DataTree if lengths differ, as :func:`fhemb_xr.open_streams` returns it.
 
     Notes
     -----
-    Memory: one recording for each task. Computes at call: none.
+    Memory per task: one recording. Computes at call: none.
 
     Examples
     --------
@@ -55,7 +55,7 @@ def streams(
     lengths = [n_frames] * n_sessions if isinstance(n_frames, int) else [*n_frames]
     sizes = {schema.FACE: (68, 2), schema.AUS: (17,), schema.HEAD: (6,)}
     sizes[schema.VIT] = (n_embedding,)
-    found = {}
+    recordings = {}
     for i, n in enumerate(lengths):
         for j, person in enumerate(persons):
             ds = xr.Dataset(
@@ -69,15 +69,15 @@ def streams(
             for name in sizes:
                 ds[name].attrs |= {**schema.STREAMS[name].attrs, schema.POLICY: "none"}
             ds = ds.assign_coords(schema.labels(dict(ds.sizes)))
-            found[f"{i + 1:03d}", person] = assembling.clocked(ds, rate_hz)
-    return assembling.assembled(found, {schema.SAMPLING_RATE: float(rate_hz)})
+            recordings[f"{i + 1:03d}", person] = assembling.clocked(ds, rate_hz)
+    return assembling.assembled(recordings, {schema.SAMPLING_RATE: float(rate_hz)})
 
 
-_PRINTED = {schema.FACE: 1, schema.AUS: 2, schema.HEAD: 3}  # decimals, as OpenFace
+_PRINTED = {schema.FACE: 1, schema.AUS: 2, schema.HEAD: 3}  # decimals that OpenFace prints
 
 
 def _stream(name: str, shape: tuple[int, ...], seed: tuple[int, ...]) -> da.Array:
-    out: da.Array = da.map_blocks(  # not from_delayed, which dask's bind cannot read anew
+    out: da.Array = da.map_blocks(  # dask's bind cannot read a from_delayed array again
         _simulated, stream=name, shape=shape, seed=seed, dtype=np.float32,
         chunks=tuple((n,) for n in shape), meta=np.empty((0,) * len(shape), "f4"),
     )  # fmt: skip
@@ -104,7 +104,7 @@ def _simulated(stream: str, shape: tuple[int, ...], seed: tuple[int, ...]) -> F3
 
 
 def _autoregressive(noise: F64, memory: float) -> F64:
-    """Noise that remembers, of variance 1: ``(t, ...) -> (t, ...)``."""
+    """Autoregressive noise of variance 1: ``(t, ...) -> (t, ...)``."""
     from scipy.signal import lfilter
 
     noise[1:] *= np.sqrt(1 - memory**2)
