@@ -178,5 +178,5 @@ def test_cli__says_what_ctrl_c_leaves(tmp_path, people, monkeypatch):
     assert done.exit_code == 1
     assert json.loads(done.stdout)["error"] == {
         "code": "Interrupted",
-        "message": "stopped; the same command goes on from here",
+        "message": "stopped; the same command continues from here",
     }

@@ -1,0 +1,3 @@
+"""The commands ``fhemb ingest``."""
+
+from ingest.cli.app import app as app
