@@ -1,4 +1,4 @@
-"""A source into a store: plan, read and write shard by shard, finish."""
+"""Filling a store from a source: plan, read and write shard by shard, finish."""
 
 import shutil
 import time
@@ -23,7 +23,7 @@ __all__ = ["Progress", "Request", "StrictError", "Summary", "ingest"]
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run did, and what is in the store after it."""
+    """The work of a run, and the state of the store after it."""
 
     store: str
     subjects: int
@@ -38,7 +38,7 @@ class Summary:
     doubts: tuple[str, ...] = field(default=())
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """All fields, for JSON."""
         return asdict(self)
 
 
@@ -61,73 +61,75 @@ def ingest(
     reread: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
-    """Fill a store from a source; run it again to go on where it was stopped.
+    """Fill a store from a source; run it again to continue after a stop.
 
     The first run decides the people, the frames, the grid and the origin of the clock. Later
-    runs take these from the store, and write only the shards that are missing or whose rows
-    were changed since. A complete store to which nothing is added stays as it is, to the byte.
-    Otherwise its successor takes its place in one step, see :mod:`ingest.store.revision`.
+    runs take these from the store. They write only shards that are missing or whose rows have
+    changed since. If nothing changes in a complete store, no byte of it changes. Otherwise a
+    successor takes its place in one step, see :mod:`ingest.store.revision`.
 
     Parameters
     ----------
     source
-        Where the frames are, e.g. a :class:`ingest.postgres.source.PostgresSource`.
+        Source of the frames, e.g. a :class:`ingest.postgres.source.PostgresSource`.
     store
-        Folder of the store; it is made if it does not exist.
+        Folder of the store; it is created if it does not exist.
     subjects
         ``"all"``, ids, or inclusive pairs: ``[(40, 44), 53]``. A person without any face keeps
         the place and the label; all values are NaN.
     frames
         Half-open interval of frame numbers; None: all frames.
     grid
-        Rows and columns of the store's frames; None: the largest number of each, for which the
-        server looks at every frame once.
+        Rows and columns of the store's frames; None takes the largest rows and columns, for
+        which the server reads the shape of every frame once.
     resize
-        Rows and columns that each frame is resampled to, by area. Without it, each frame lies
+        Rows and columns to which each frame is resampled, by area. Without it, each frame lies
         in the middle of the grid. ``height`` and ``width`` keep the sizes of the source.
     title, rate_hz, threshold
         Attributes of the store: its title (None: the source's name), frames a second (None:
-        by the clock of the source; 25 and a doubt where it has none), lowest temperature of a
+        the clock of the source; without a clock 25, and a doubt), lowest temperature of a
         face [°C].
     float32
-        Store without packing; None: as the store is, and packed where it is new.
+        Whether to store without packing; None keeps the state of the store, and packs a new
+        one.
     shard_frames
-        Frames in one file; None: the default of the recording's encoding.
+        Number of frames in one file; None takes the default of the recording's encoding.
     workers
-        Connections, and threads.
+        Number of connections and threads.
     strict
-        Refuse cells that are no matrices, repeated frames and impossible temperatures, instead
-        of leaving them out and counting them (table in
+        Whether to refuse cells that are no matrices, repeated frames and impossible
+        temperatures. Otherwise they are left out and counted (table in
         :mod:`ingest.postgres.copy_decoder`). All rows are read once in the same snapshot before
-        anything is written, so a refusal changes no store and makes none.
+        anything is written, so a refusal leaves every store as it was.
     append
-        Add the frames that arrived at the end since the store was made.
+        Whether to add the frames that arrived at the end since the store was made.
     reread
-        Read everything again and write the shards that differ, also where the source has fewer
-        frames than the store; needed for sources that do not tell which rows were changed.
+        Whether to read everything again and write the shards that differ, also if the source
+        now has fewer frames than the store. Needed for sources that do not show which rows
+        have changed.
     progress
-        Function of the frames done and of all frames, called after each shard.
+        Function that is called after each shard with the number of finished frames and of all
+        frames.
 
     Returns
     -------
-    Counts of what was read, what is missing, the time it took, and the doubts.
+    A :class:`Summary`: counts of the rows read, missing frames, duration, doubts.
 
     Raises
     ------
     SourceError
-        If the source cannot be read, or ``strict`` refuses something.
+        The source cannot be read, or ``strict`` refuses something.
     SourceChangedError
-        If rows vanish while they are read, or change at each reading; a ``SourceError``. The
-        same command goes on.
+        Rows vanish while they are read, or change at each reading; a ``SourceError``. The
+        same command continues the run.
     StoreError
-        If the store does not hold what is asked for, another run is writing it, or the disk has
-        no room.
+        The store differs from the request, another run is writing it, or the disk has no room.
 
     Notes
     -----
-    Memory: for each worker one shard as it is stored, and what zarr needs to compress it, under
-    two shards of float32 together. A shard that was read twice is never written twice. Looking
-    for changed rows costs the server 0.3 us a row and sends nothing.
+    Memory per worker: a stored shard + the buffers of zarr, together under two float32 shards.
+    A shard that is read twice is written once. Looking for changed rows costs the server
+    0.3 µs per row and sends nothing.
     """
     started, path = time.perf_counter(), Path(store)
     request = Request(
@@ -154,23 +156,23 @@ def ingest(
 
 def _first(work: Work, path: Path, request: Request) -> Target:
     """Plan a store, make it and fill it."""
-    made = plan(work.source, request, exact=True, workers=work.workers)
-    refuse(work.strict, made.misshapen)
-    work.doubt(made.doubts)
-    writer.create(path, made, request)
+    planned = plan(work.source, request, exact=True, workers=work.workers)
+    refuse(work.strict, planned.misshapen)
+    work.doubt(planned.doubts)
+    writer.create(path, planned, request)
     target = Target(path)
-    count_like(work.source, target.sessions, made.rate_hz)
+    count_like(work.source, target.sessions, planned.rate_hz)
     try:
-        fill(work, target, made.faces)
+        fill(work, target, planned.faces)
     except StrictError:
-        shutil.rmtree(path)  # nothing is in it
+        shutil.rmtree(path)  # the store is still empty
         raise
     target.finish()
     return target
 
 
 def _again(work: Work, path: Path, request: Request, append: bool) -> Target:
-    """Go on in a store, or bring a complete one up to its source."""
+    """Continue an unfinished store, or update a complete one from its source."""
     target = Target(path)
     header = target.ledger.header
     asked = replace(request, frames=None) if append else request
@@ -188,7 +190,7 @@ def _again(work: Work, path: Path, request: Request, append: bool) -> Target:
 
 
 def _complete(work: Work, target: Target) -> None:
-    """Go on in a store that was never whole; what was changed since its first run too."""
+    """Finish a store that was never complete; also read shards that changed since."""
     target.ledger.mend()
     revision.forget(target, changed(work, target), reread=work.reread)
     fill(work, target)
@@ -196,11 +198,12 @@ def _complete(work: Work, target: Target) -> None:
 
 
 def _revised(work: Work, target: Target, found: Found, grow: Request | None) -> Target:
-    """A complete store, or the one that has taken its place because the source went on.
+    """A complete store, or its successor if the source has changed.
 
-    ``grow`` says which frames shall be added at the end; None: none.
+    ``grow`` requests the frames to be added at the end; None adds none.
     """
-    path, begun = target.path, atomic_files.successor(target.path).exists()
+    path = target.path
+    begun = atomic_files.successor(path).exists()
     latest = revision.opened(path) if begun else target
     sessions = latest.sessions
     if grow is not None:
@@ -214,7 +217,7 @@ def _revised(work: Work, target: Target, found: Found, grow: Request | None) -> 
         differing = changed(work, following)
     revision.forget(following, differing, reread=work.reread)
     fill(work, following)
-    revision.end(path, following, f"ingest of what {found.name} has since")
+    revision.end(path, following, f"ingest of changes in {found.name}")
     return Target(path)
 
 
@@ -237,7 +240,7 @@ def _summary(target: Target, work: Work, seconds: float) -> Summary:
 
 
 def _shared(total: Counts, target: Target) -> tuple[str, ...]:
-    """A doubt about rows that were left out because another one has their frame."""
+    """A doubt about rows that were left out because another row has the same frame."""
     if total.duplicates * 100 <= total.rows:
         return ()
     share, rate_hz = total.duplicates / total.rows, target.ledger.header["rate_hz"]

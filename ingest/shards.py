@@ -1,4 +1,4 @@
-"""What is read for one shard: its subjects, cells, blocks and counts."""
+"""The data of one shard while it is read: subjects, cells, blocks and counts."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -13,7 +13,7 @@ from fhemb_xr.typing import F32, Ints
 
 @dataclass
 class Counts:
-    """What was met on the way; the totals of a run are the sum over its shards."""
+    """Counts of rows, faces and faults; the totals of a run are the sum over its shards."""
 
     rows: int = 0
     faces: int = 0
@@ -28,29 +28,29 @@ class Counts:
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Counts)))
 
     def doubts(self) -> list[str]:
-        """What ``--strict`` refuses."""
+        """The counts that ``--strict`` refuses, as text."""
         names = ("empty_cells", "misshapen", "duplicates", "out_of_range")
         return [f"{getattr(self, n)} {n.replace('_', ' ')}" for n in names if getattr(self, n)]
 
 
 @dataclass(frozen=True)
 class Cell:
-    """How one matrix is written: an array, or bytes after two columns of its shape."""
+    """The encoding of one matrix: an array, or bytes after two columns with its shape."""
 
     kind: str  # "array" or "bytes"
-    dtype: np.dtype[Any]  # of one element on the wire
-    oid: int = 0  # of an array's elements
+    dtype: np.dtype[Any]  # dtype of one element as it is sent
+    oid: int = 0  # PostgreSQL's number for the type of an array's elements
     scale: float = 1.0
     offset: float = 0.0
 
     @property
     def name(self) -> str:
-        """``real[][]``, ``bytea <f4``."""
+        """Name of the type, such as ``real[][]`` or ``bytea <f4``."""
         return _NAMES.get(self.oid, f"bytea {self.dtype.str}")
 
     def degrees(self, values: NDArray[Any]) -> F32:
-        """Elements as temperatures: native float32, contiguous."""
-        with np.errstate(over="ignore"):  # a double beyond float32 is counted as out of range
+        """Elements as temperatures in °C: native, contiguous float32."""
+        with np.errstate(over="ignore"):  # a double beyond float32 counts as out of range
             if (self.scale, self.offset) == (1.0, 0.0):
                 return np.ascontiguousarray(values, dtype=np.float32)
             return np.asarray(values * self.scale + self.offset, dtype=np.float32)
@@ -65,30 +65,31 @@ class Run:
 
     clock: Ints
     values: NDArray[Any] | None
-    why: str = ""  # the counter of rows without values
+    why: str = ""  # name of the count for rows without values
     nulls: int = 0
 
 
 @dataclass
 class Block:
-    """One shard being filled: frames centred on the grid, each with its own shape.
+    """One shard that is being filled: frames centred on the grid, each with its own shape.
 
-    ``top = (H - h) // 2`` and ``left = (W - w) // 2``; the rest is missing, as is a frame
-    without a row or without a face. ``resized`` blocks have each frame resampled to the grid by
-    area instead; ``height`` and ``width`` are then still those that the source has.
+    The upper left corner of a frame is ``top = (H - h) // 2``, ``left = (W - w) // 2``. Pixels
+    outside it are missing. A frame without a row or a face is missing too. In a ``resized``
+    block, each frame is resampled to the grid by area; ``height`` and ``width`` still are the
+    sizes in the source.
     """
 
     session: str
     subject: int | str
     start: int
     heat: NDArray[Any]  # (n, H, W), packed or float32, filled with the missing value
-    until: int  # where the session ends, in this block or behind it
+    until: int  # end of the frames to read: of the block, or of the session if it is earlier
     resized: bool = False
     height: NDArray[np.int16] = field(init=False)
     width: NDArray[np.int16] = field(init=False)
     position: F32 = field(init=False)
     counts: Counts = field(default_factory=Counts)
-    version: str = ""  # of the rows that it was read from, where the source can tell
+    version: str = ""  # version of the rows that were read; "" if the source has none
 
     def __post_init__(self) -> None:
         n = len(self.heat)
@@ -97,11 +98,11 @@ class Block:
 
     @property
     def stop(self) -> int:
-        """One past the last frame number."""
+        """Frame number after the last frame."""
         return self.start + len(self.heat)
 
     def place(self, run: Run, cell: Cell, pack: Any, limits: tuple[float, float]) -> None:
-        """Put a run of matrices where its clock says."""
+        """Put a run of matrices at the frames of its clock."""
         index = self._index(run)
         if run.values is None or run.values.ndim != 3:
             why = run.why or "misshapen"
@@ -124,13 +125,13 @@ class Block:
         if rows_ > high or cols > wide:
             raise SourceError(
                 f"subject {self.subject} has a frame of {rows_}x{cols} pixels at frame "
-                f"{int(frame)}, the grid is {high}x{wide}: a new store can have a larger one "
-                "(--grid), or frames of one size (--resize)"
+                f"{int(frame)}, the grid is {high}x{wide}: make a new store with a larger grid "
+                "(--grid), or with frames of one size (--resize)"
             )
         return (high - rows_) // 2, (wide - cols) // 2
 
     def place_position(self, run: Run, cell: Cell) -> None:
-        """Put a run of face centres ``(x, y)``; anything but two numbers stays NaN."""
+        """Put a run of face centres ``(x, y)``; values other than two numbers stay NaN."""
         if run.values is not None and run.values[0].size == 2:
             self.position[self._index(run)] = cell.degrees(run.values).reshape(-1, 2)
 
@@ -144,7 +145,7 @@ class Block:
         return index
 
     def _drop_impossible(self, values: F32, limits: tuple[float, float]) -> None:
-        wrong = (values < limits[0]) | (values > limits[1])  # infinite too; NaN is neither
+        wrong = (values < limits[0]) | (values > limits[1])  # True for infinity, not for NaN
         n = int(np.count_nonzero(wrong))
         if n:
             values[wrong] = np.nan
@@ -152,7 +153,7 @@ class Block:
 
 
 def _as_slice(index: Ints) -> Any:
-    """A slice where the frames follow each other: eight times faster than an index array."""
+    """A slice if the frames are consecutive: eight times faster than an index array."""
     if index.size and (index == np.arange(index[0], index[0] + index.size)).all():
         return slice(int(index[0]), int(index[-1]) + 1)
     return index

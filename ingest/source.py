@@ -1,10 +1,10 @@
-"""Where frames come from: the Protocol of a source and of its readers.
+"""The Protocols of a source of frames and of its readers.
 
-All readers of a database see one snapshot: a leader holds a read-only transaction and the
-others enter it. :mod:`ingest.store.filling` says what a snapshot does not cover. A
-reader that loses its connection, or gets no byte for ``stall_s`` (a black-holed tunnel hangs
-for ever otherwise), raises :class:`ConnectionLost`; its caller may try again. See
-:mod:`ingest.postgres.connections`.
+All readers of a database see one snapshot: a leader holds a read-only transaction, and the
+other readers join it. :mod:`ingest.store.filling` describes what a snapshot does not cover. A
+reader raises :class:`ConnectionLost` when it loses its connection or gets no byte for
+``stall_s``; without that limit a dead tunnel would hang for ever. The caller may try again.
+See :mod:`ingest.postgres.connections`.
 """
 
 import logging
@@ -25,19 +25,19 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Session:
-    """One session as the source holds it; frames are ``[start, stop)``."""
+    """One session of a source; its frames are ``[start, stop)``."""
 
     name: str
     start: int
     stop: int
     rows: int
-    unique: bool = True  # whether the source itself forbids a repeated frame
-    origin: str = ""  # time of frame 0, of a clock that tells the time
+    unique: bool = True  # whether the source forbids repeated frames
+    origin: str = ""  # time of frame 0, for a clock of times
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a source holds."""
+    """The contents of a source."""
 
     name: str
     layout: str
@@ -46,43 +46,43 @@ class Found:
     subjects: tuple[Subject, ...]
     positions: str | None = None
     doubts: tuple[str, ...] = ()
-    rate_hz: float | None = None  # by which it has counted its frames, where it knows
+    rate_hz: float | None = None  # rate by which frames were counted; None: unknown
     camera: Mapping[str, Any] = field(default_factory=dict)  # e.g. its emissivity
-    blind: tuple[str, ...] = ()  # doubts: where a later run does not see a corrected value
+    blind: tuple[str, ...] = ()  # doubts: tables where a later run misses corrected values
 
 
 class Reader(Protocol):
-    """One connection: reads one thing at a time."""
+    """One connection, which runs one read at a time."""
 
     def faces(
         self, session: str, subjects: Sequence[Subject], start: int, stop: int
     ) -> dict[Subject, int]:
-        """Frames with a cell."""
+        """Number of frames with a cell, by subject."""
 
     def shapes(self, session: str, subject: Subject, start: int, stop: int) -> Shapes:
-        """How many frames have which shape."""
+        """Number of frames of each shape."""
 
     def read(self, block: Block, place: Callable[..., None]) -> None:
-        """Fill a block; its ``version`` too, where the source can tell."""
+        """Fill a block, and set its ``version`` if the source has one."""
 
     def version(self, session: str, subject: Subject, start: int, stop: int) -> str:
-        """What differs if rows of this stretch were changed; ``""``: the source cannot tell."""
+        """A text that differs after rows of this interval have changed; ``""``: unknown."""
 
     def promise(self, session: str, subject: Subject, start: int, stop: int) -> int | None:
-        """Rows that a reading of this stretch has; None: counting them is dear or needless."""
+        """Number of rows in this interval; None if counting is expensive or not needed."""
 
     def cancel(self) -> None:
-        """Stop what runs, from another thread."""
+        """Stop the running read, from another thread."""
 
     def reconnect(self) -> None:
-        """Start afresh after a loss."""
+        """Open a new connection after a loss."""
 
 
 class Source(Protocol):
-    """Something that holds frames."""
+    """A source of frames."""
 
     def found(self) -> Found:
-        """Look at the tables or files, and tell what they hold."""
+        """Look at the tables or files, and describe their contents."""
 
     def readers(self, n: int) -> Any:
         """``n`` readers of one state of the source, as a context manager."""
@@ -90,26 +90,26 @@ class Source(Protocol):
 
 @runtime_checkable
 class Timed(Protocol):
-    """A source that turns times into frame numbers, from an origin and by a rate."""
+    """A source that turns times into frame numbers, with an origin and a rate."""
 
     def count_like(self, sessions: Sequence[Session], rate_hz: float | None) -> None:
         """Count frames from the origins of these sessions; of others, from the first row."""
 
 
 def count_like(source: Source, sessions: Sequence[Session], rate_hz: float | None) -> None:
-    """Have a source count frames as a store does.
+    """Make a source count frames from the origin of a store.
 
-    The origin of a store is its own. That of a table moves when its first rows are dropped or
-    earlier ones come, and every frame would get another number.
+    The origin of a table moves when its first rows are dropped or earlier rows arrive. Then
+    every frame would get another number. The origin of a store never moves.
 
     Parameters
     ----------
     source
-        What counts.
+        Source that counts.
     sessions
-        Sessions of the store; none for a new one.
+        Sessions of the store; empty for a new store.
     rate_hz
-        Frames a second; None: as the source itself says.
+        Frames a second; None takes the rate of the source.
     """
     if isinstance(source, Timed):
         source.count_like(sessions, rate_hz)
@@ -118,16 +118,16 @@ def count_like(source: Source, sessions: Sequence[Session], rate_hz: float | Non
 def in_threads(
     work: Callable[[Reader], None], readers: Sequence[Reader], stop: threading.Event
 ) -> None:
-    """One thread a reader; the first error, or Ctrl-C, stops them all.
+    """Run one thread per reader; the first error, or Ctrl-C, stops all of them.
 
     Parameters
     ----------
     work
-        Called once for each reader; looks at ``stop`` between its pieces.
+        Function that is called once for each reader; it checks ``stop`` between its pieces.
     readers
-        What the threads read with; cancelled when one fails.
+        Readers of the threads; all are cancelled when one fails.
     stop
-        Set when one fails.
+        Event that is set when a thread fails.
     """
     with ThreadPoolExecutor(len(readers), thread_name_prefix="fhemb-ingest") as pool:
         running: set[Future[None]] = {pool.submit(work, reader) for reader in readers}
@@ -139,20 +139,20 @@ def in_threads(
         except BaseException:
             stop.set()
             with ThreadPoolExecutor(len(readers), thread_name_prefix="fhemb-cancel") as each:
-                each.map(lambda reader: reader.cancel(), readers)  # at once: each may take 1 s
+                each.map(lambda reader: reader.cancel(), readers)  # each may take 1 s
             raise
 
 
-class ConnectionLost(SourceError):  # noqa: N818 (a state, and the caller tries again)
+class ConnectionLost(SourceError):  # noqa: N818 (a state; the caller tries again)
     """The connection broke or stalled while reading."""
 
 
-class SnapshotLost(SourceError):  # noqa: N818 (likewise, but all readers start again)
-    """The connection that held the state of the database, which all readers share, broke."""
+class SnapshotLost(SourceError):  # noqa: N818 (a state; all readers start again)
+    """The connection that held the common snapshot of all readers broke."""
 
 
 def __getattr__(name: str) -> Any:
-    """``PostgresSource``, whose former place this is; psycopg is imported with it only."""
+    """``PostgresSource`` for old imports; psycopg is imported only with it."""
     if name == "PostgresSource":
         return import_module("ingest.postgres.source").PostgresSource
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,198 @@
+"""Finding the stacks of frames in a file: names, clock, sizes and unit of each."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fhemb_xr.errors import ConfigError, SourceError, nearest
+from fhemb_xr.schema import DEFAULT_RATE_HZ
+from fhemb_xr.typing import F64, Bools, Ints
+from ingest.files import clocks, formats, units
+from ingest.files.contents import Contents, Rows, read
+from ingest.hints import Hints
+from ingest.shards import Cell, Subject
+
+_NAMED = re.compile(r"subj(?:ect)?_?(\w+)$", re.IGNORECASE)
+SAMPLE_FRAMES = 8
+"""Number of frames that are read to check the unit of the numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """One person's frames in one session."""
+
+    session: str
+    subject: Subject
+    file: Path
+    name: str
+    shape: tuple[int, ...]
+    cell: Cell
+    clock: Ints
+    sizes: Ints | None  # (n, 2), rows and columns of each frame
+    first: Bools  # whether a row is the first of its frame
+    seconds: F64 | None = None  # times that become frame numbers
+    doubts: tuple[str, ...] = ()
+
+    def rows_of(self, start: int, stop: int) -> Bools:
+        """Mask of the rows in ``[start, stop)``, with repeated frames."""
+        return np.asarray((self.clock >= start) & (self.clock < stop))
+
+
+def stacks_of(file: Path, hints: Hints) -> list[Stack]:
+    """The stacks of a file; a few frames are read to check the unit of the numbers."""
+    with formats.opened(file) as contents:
+        names, alone = _names(contents, hints, file)
+        session = (file.parent.resolve().name or "files") if alone else file.stem
+        return [_stack(contents, session, who, file, n, hints) for who, n in names.items()]
+
+
+def _names(arrays: Mapping[str, Rows], hints: Hints, file: Path) -> tuple[dict[str, str], bool]:
+    """Dataset of each subject, and whether the file holds one person only."""
+    if hints.subjects:
+        return {str(who): name for who, name in hints.subjects.items() if name in arrays}, False
+    template = (hints.columns or {}).get("matrix")
+    if template is not None:
+        if "{}" not in template:
+            return ({file.stem: template} if template in arrays else {}), True
+        before, after = map(re.escape, template.split("{}", 1))
+        pattern = re.compile(f"{before}([^/]+){after}$")
+        matched = ((pattern.match(n), n) for n in arrays)
+        return {m[1]: n for m, n in matched if m}, False
+    stacks = [n for n, a in arrays.items() if len(a.shape) == 3 and a.dtype.kind in "fiu"]
+    # frames stored as objects are not skipped here: they are refused later
+    stacks += [n for n, a in arrays.items() if a.dtype.hasobject and _NAMED.search(n)]
+    named = {m[1]: n for n in stacks if (m := _NAMED.search(n.rpartition("/")[2]))}
+    if named and not (len(stacks) == 1 and file.suffix.lower() == ".npy"):
+        return named, False
+    match = _NAMED.search(file.stem)
+    return ({match[1] if match else file.stem: stacks[0]} if len(stacks) == 1 else {}), True
+
+
+def _stack(
+    contents: Contents, session: str, who: str, file: Path, name: str, hints: Hints
+) -> Stack:
+    frames = contents[name]
+    if frames.dtype.hasobject:
+        raise SourceError(f"{name!r} in {file.name!r} holds objects, not numbers")
+    if len(frames.shape) != 3 or frames.dtype.kind not in "fiu":
+        raise SourceError(
+            f"{name!r} in {file.name!r} is {frames.dtype} of shape {tuple(frames.shape)}: "
+            "expected numbers (time, y, x)"
+        )
+    n = frames.shape[0]
+    sizes = _sizes(contents, name, who, hints, file)
+    ticks = clocks.clock_of(contents, name, who, n, hints, file)
+    clock = np.arange(n) if ticks.frames is None else ticks.frames
+    unit = contents.units.get(name)
+    cell = units.cell(name, np.dtype(frames.dtype), hints, unit, _sample(frames, file))
+    doubts = tuple(d for d in (*contents.doubts, ticks.doubt) if d)
+    return Stack(
+        session, who, file, name, tuple(frames.shape), cell, clock, sizes, _firsts(clock),
+        ticks.seconds, doubts,
+    )  # fmt: skip
+
+
+def _sample(array: Rows, file: Path) -> NDArray[Any]:
+    """A few frames with numbers in them, from the start, the middle or the end."""
+    n = array.shape[0]
+    for start in sorted({0, max(0, n // 2), max(0, n - SAMPLE_FRAMES)}):
+        frames = read(array, slice(start, min(n, start + SAMPLE_FRAMES)), file)
+        if np.isfinite(frames).any():
+            break
+    return frames
+
+
+def _sizes(contents: Contents, name: str, who: str, hints: Hints, file: Path) -> Ints | None:
+    """Rows and columns of each frame; None if the file does not hold both."""
+    shape = contents[name].shape
+    sides = [
+        _of_frames(contents, role, (f"{name}_{role}", role), who, shape[0], hints, file)
+        for role in ("height", "width")
+    ]
+    known = [s for s in sides if s is not None]
+    sizes = np.stack(known, axis=1) if len(known) == 2 else None
+    if sizes is not None and (sizes > shape[1:]).any():
+        raise SourceError(
+            f"{file.name!r} has frames of up to {tuple(sizes.max(axis=0))} pixels in {name!r}, "
+            f"whose rows are {tuple(shape[1:])}"
+        )
+    return sizes
+
+
+def _of_frames(
+    arrays: Mapping[str, Rows],
+    role: str,
+    names: Sequence[str],
+    who: str,
+    n: int,
+    hints: Hints,
+    file: Path,
+) -> Ints | None:
+    """The dataset of a role, one integer per frame; None if there is no such dataset."""
+    asked = (hints.columns or {}).get(role)
+    if asked is not None:
+        asked = asked.replace("{}", who)
+        if asked not in arrays:
+            raise ConfigError(f"no dataset {asked!r} in {file.name!r}{nearest(asked, arrays)}")
+        names = (asked,)
+    name = next((c for c in names if c in arrays), None)
+    if name is None:
+        return None
+    values = read(arrays[name], slice(None), file)
+    if values.shape != (n,) or not (values == np.floor(values)).all():
+        raise SourceError(
+            f"{name!r} in {file.name!r} is {values.dtype} of shape {values.shape}: expected a "
+            f"whole number for each of {n} frames"
+        )
+    return values.astype(np.int64)
+
+
+def on_one_clock(
+    stacks: Sequence[Stack], asked_hz: float | None
+) -> tuple[float | None, list[Stack], tuple[str, ...]]:
+    """The common rate; the stacks with frame numbers in place of times; and doubts."""
+    timed = [(f"{s.name!r} in {s.file.name!r}", s.seconds) for s in stacks]
+    ticking = [(name, seconds) for name, seconds in timed if seconds is not None]
+    rate_hz = asked_hz or clocks.common_rate(ticking)
+    if not ticking:
+        return rate_hz, list(stacks), ()
+    doubts: list[str] = []
+    without = [s.file for s in stacks if s.seconds is None]
+    if without:
+        doubts.append(f"the frames of {listed(without)} have no clock: counted 0, 1, ...")
+    origins: dict[str, float] = {}
+    for session in dict.fromkeys(s.session for s in stacks):
+        times = [s.seconds for s in stacks if s.session == session and s.seconds is not None]
+        starts = [float(t.min()) for t in times if t.size]
+        dated = bool(starts) and max(map(abs, starts)) > clocks.CALENDAR_S
+        origins[session] = min(starts) if dated else 0.0
+        if dated:
+            moment = np.datetime64(round(origins[session] * 1e3), "ms")
+            doubts.append(f"session {session!r} counts from its first frame, at {moment}")
+    hertz = rate_hz or DEFAULT_RATE_HZ
+    return hertz, [_counted(s, hertz, origins[s.session]) for s in stacks], tuple(doubts)
+
+
+def _counted(stack: Stack, rate_hz: float, origin_s: float) -> Stack:
+    """``stack`` with frame numbers in place of times."""
+    if stack.seconds is None:
+        return stack
+    clock = clocks.numbered(stack.seconds, rate_hz, origin_s)
+    return replace(stack, clock=clock, first=_firsts(clock))
+
+
+def _firsts(clock: Ints) -> Bools:
+    first = np.zeros(len(clock), bool)
+    first[np.unique(clock, return_index=True)[1]] = True
+    return first
+
+
+def listed(files: Sequence[Path], most: int = 5) -> str:
+    """The first names of ``files``, for a sentence."""
+    more = f" and {len(files) - most} more" if len(files) > most else ""
+    return ", ".join(repr(f.name) for f in files[:most]) + more
