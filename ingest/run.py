@@ -14,8 +14,9 @@ from ingest.hints import Request
 from ingest.planning import plan
 from ingest.shards import Counts
 from ingest.source import Found, Source, count_like
-from ingest.store import revision, writer
-from ingest.store.filling import Progress, StrictError, Work, changed, fill, refuse
+from ingest.store import creation, revision, writer
+from ingest.store.filling import changed, fill
+from ingest.store.work import Progress, StrictError, Work, refuse
 from ingest.store.writer import Target
 
 __all__ = ["Progress", "Request", "StrictError", "Summary", "ingest"]
@@ -159,7 +160,7 @@ def _first(work: Work, path: Path, request: Request) -> Target:
     planned = plan(work.source, request, exact=True, workers=work.workers)
     refuse(work.strict, planned.misshapen)
     work.doubt(planned.doubts)
-    writer.create(path, planned, request)
+    creation.create(path, planned, request)
     target = Target(path)
     count_like(work.source, target.sessions, planned.rate_hz)
     try:

@@ -1,93 +1,68 @@
-"""Shards are read and written until the store equals one state of the source.
+"""Filling a store: read and write shards until the store equals one state of the source.
 
-All readers of a pass share one snapshot, which covers rows that others insert, update or
-delete. It does not cover what others do to whole tables: a partition that is truncated,
-rewritten or dropped is empty from then on, also in an open snapshot. So a pass counts the rows
-of its shards when its snapshot begins; a shard that gives fewer is not written and is read
-again. After a pass the versions of all shards are compared in a *new* snapshot, and those that
-differ are read again: shards whose version did not change are then of the new snapshot too, so
-the store never mixes two states. A shard that ends with fewer rows than the run found when it
-began is an error that names it.
+All readers of a pass share one snapshot. It protects against rows that others insert, update or
+delete. It does not protect against changes of whole tables: a partition that is truncated,
+rewritten or dropped becomes empty, also in an open snapshot.
+
+1. A pass counts the rows of its shards when its snapshot begins. A shard that then yields fewer
+   rows is not written and is read again.
+2. After a pass, the versions of all shards are compared in a *new* snapshot. Shards that differ
+   are read again. The other shards are the same in both snapshots, so the store never mixes two
+   states.
+3. A shard that ends with fewer rows than at the start of the run is an error that names it.
 """
 
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fhemb_xr.errors import FhembError, SourceError, StoreError
 from ingest.shards import Block, Subject
-from ingest.source import ConnectionLost, Reader, SnapshotLost, Source, in_threads
+from ingest.source import ConnectionLost, Reader, SnapshotLost, in_threads
 from ingest.store import revision
 from ingest.store.ledger import Entry, Key
+from ingest.store.work import SourceChangedError, Work, refuse
 from ingest.store.writer import Target, Task
 
-Progress = Callable[[int, int], None]
 Faces = Mapping[str, Mapping[Subject, int]]
 ATTEMPTS = 3
 PASSES = 4
-"""Passes over shards whose rows change while they are read."""
+"""Largest number of passes over shards whose rows change while they are read."""
 BACKOFF_S = 1.0
-_DROPPED = "rows were dropped meanwhile; the same command takes what is there now"
+_DROPPED = "rows were dropped meanwhile; the same command takes the rows that are left"
 logger = logging.getLogger(__name__)
-
-
-class StrictError(SourceError):
-    """What ``strict`` refuses was found; nothing was written."""
-
-
-class SourceChangedError(SourceError):
-    """Rows changed or vanished while they were read; the same command goes on."""
-
-
-@dataclass
-class Work:
-    """What the parts of a run need to know, and what they did."""
-
-    source: Source
-    workers: int = 2
-    strict: bool = False
-    reread: bool = False
-    progress: Progress | None = None
-    n_read: int = 0  # shards
-    n_written: int = 0
-    n_bytes: int = 0
-    doubts: dict[str, None] = field(default_factory=dict)  # in their order, each once
-
-    def doubt(self, texts: Iterable[str]) -> None:
-        """Remember doubts."""
-        self.doubts |= dict.fromkeys(texts)
 
 
 @dataclass
 class _Pass:
-    """One snapshot's reading, and what the passes before it have found."""
+    """The state of one pass, with the results of earlier passes."""
 
-    first: dict[Key, int] = field(default_factory=dict)  # rows when the run began
-    promised: dict[Key, int] = field(default_factory=dict)  # rows when this pass began
-    broken: list[Task] = field(default_factory=list)  # gave fewer than that
-    short: list[Task] = field(default_factory=list)  # gave fewer than when the run began
-    again: set[Key] = field(default_factory=set)  # read for the second time or more
-    settled: set[Key] = field(default_factory=set)  # read again as they were, or kept
+    first: dict[Key, int] = field(default_factory=dict)  # rows at the start of the run
+    promised: dict[Key, int] = field(default_factory=dict)  # rows at the start of this pass
+    broken: list[Task] = field(default_factory=list)  # fewer rows than at its start
+    short: list[Task] = field(default_factory=list)  # fewer rows than at the start of the run
+    again: set[Key] = field(default_factory=set)  # read at least twice
+    settled: set[Key] = field(default_factory=set)  # read twice without a change, or kept
 
 
 def fill(work: Work, target: Target, planned: Faces | None = None) -> None:
-    """Read and write the shards that are missing, until the store equals the source.
+    """Read and write the missing shards until the store equals the source.
 
     Parameters
     ----------
     work
-        The source, and how it is read.
+        Source and options of the run.
     target
-        The store.
+        Store to fill.
     planned
-        Faces that the plan has counted, by session and subject; None: not a first run.
+        Number of faces in the plan, by session and subject; None if it is not the first run.
 
     Raises
     ------
     SourceChangedError
-        If rows vanished while they were read, or change in every pass.
+        Rows vanished while they were read, or change in every pass.
     """
     state = _Pass()
     for attempt in range(1, PASSES + 1):
@@ -107,18 +82,18 @@ def fill(work: Work, target: Target, planned: Faces | None = None) -> None:
     else:
         raise SourceChangedError(
             f"{_named((*state.broken, *differing)[0])} changed each of {PASSES} times that it "
-            "was read: run the same command again when the source rests"
+            "was read: run the same command again when the source no longer changes"
         )
     if state.short:
         n_rows = state.first[state.short[0].key]
         raise SourceChangedError(
             f"{_named(state.short[0])} had {n_rows} rows when the run began, and fewer when "
-            f"they were read: {_DROPPED}"
+            f"it was read: {_DROPPED}"
         )
 
 
 def changed(work: Work, target: Target) -> list[Task]:
-    """Shards whose rows are no longer those that were read."""
+    """Shards whose rows have changed since they were read."""
     entries = target.ledger.entries.values()
     if not (work.reread or any(e.version for e in entries)):
         return []
@@ -127,7 +102,7 @@ def changed(work: Work, target: Target) -> list[Task]:
 
 
 def _compared(work: Work, target: Target, state: _Pass, planned: Faces | None) -> list[Task]:
-    """Shards that differ in a new snapshot; then, whether all planned faces were read."""
+    """Shards that differ in a new snapshot; if none differs, check the number of faces."""
     if not any(e.version for e in target.ledger.entries.values()):
         return []
     with work.source.readers(1) as readers:
@@ -140,7 +115,7 @@ def _compared(work: Work, target: Target, state: _Pass, planned: Faces | None) -
 
 
 def _require_faces(target: Target, reader: Reader, planned: Faces) -> None:
-    """Refuse a store with fewer faces than were planned, if the source has lost them since."""
+    """Refuse a store with fewer faces than planned, if the source has lost them since."""
     for session in target.sessions:
         for who, n_planned in planned[session.name].items():
             entries = [
@@ -154,8 +129,8 @@ def _require_faces(target: Target, reader: Reader, planned: Faces) -> None:
             span = (session.start, session.stop)
             n_now = reader.faces(session.name, [who], *span)[who]
             if n_now < n_planned:
-                least = min(entries, key=lambda e: (e.counts.rows, e.start))
-                task = Task(least.session, least.subject, least.start, least.stop)
+                shortest = min(entries, key=lambda e: (e.counts.rows, e.start))
+                task = Task(shortest.session, shortest.subject, shortest.start, shortest.stop)
                 raise SourceChangedError(
                     f"{_named(task)} and the other shards of this subject have {n_read} faces, "
                     f"the plan counted {n_planned}: {_DROPPED}"
@@ -174,8 +149,8 @@ def _named(task: Task) -> str:
 
 
 def _promises(target: Target, todo: Sequence[Task], reader: Reader, state: _Pass) -> None:
-    """Count the rows of the shards in the snapshot in which they will be read."""
-    promise = getattr(reader, "promise", None)  # a source of files need not have one
+    """Count the rows of the shards in the snapshot that will read them."""
+    promise = getattr(reader, "promise", None)  # readers of files have none
     if promise is None:
         return
     ends = {s.name: s.stop for s in target.sessions}
@@ -185,11 +160,11 @@ def _promises(target: Target, todo: Sequence[Task], reader: Reader, state: _Pass
         if n_rows is not None:
             state.promised[task.key] = n_rows
             state.first.setdefault(task.key, n_rows)
-    reader.reconnect()  # into the same snapshot; its locks on all partitions go
+    reader.reconnect()  # into the same snapshot, which releases the locks on all partitions
 
 
 def _read_missing(work: Work, target: Target, state: _Pass) -> None:
-    """One pass: read and write what is missing, of one snapshot."""
+    """One pass: read the missing shards from one snapshot, and write them."""
     state.promised, state.broken = {}, []
     todo = target.missing()
     if not todo:
@@ -227,7 +202,7 @@ def _read_missing(work: Work, target: Target, state: _Pass) -> None:
 
 
 def _noted(state: _Pass, task: Task, block: Block, written: bool, kept: bool) -> None:
-    """Whether a shard lost rows since the run began, and whether its content is known now."""
+    """Note whether a shard lost rows since the run began, and whether it is settled."""
     state.short = [t for t in state.short if t.key != task.key]
     if not kept and block.counts.rows < state.first.get(task.key, 0):
         state.short.append(task)
@@ -236,7 +211,7 @@ def _noted(state: _Pass, task: Task, block: Block, written: bool, kept: bool) ->
 
 
 def _look(target: Target, todo: Sequence[Task], readers: Sequence[Reader]) -> None:
-    """Read everything once and write nothing; the readers keep the snapshot for the writing."""
+    """Read everything once without writing; the readers keep the snapshot for the pass."""
     stop, guard, left = threading.Event(), threading.Lock(), iter(todo)
 
     def shards(reader: Reader) -> None:
@@ -251,7 +226,7 @@ def _look(target: Target, todo: Sequence[Task], readers: Sequence[Reader]) -> No
 
 
 def _put(work: Work, target: Target, task: Task, block: Block) -> tuple[bool, bool]:
-    """Write a shard, unless the store would lose faces that it has: written, and kept."""
+    """Write a shard, or keep the old one if faces would be lost; return (written, kept)."""
     former = target.former.get(task.key)
     fewer = former is not None and block.counts.faces < former.counts.faces
     if target.base is None or work.reread or not fewer:
@@ -261,7 +236,7 @@ def _put(work: Work, target: Target, task: Task, block: Block) -> tuple[bool, bo
         [
             f"subject {task.subject}, frames [{task.start}, {task.stop}): the source has "
             f"{block.counts.faces} faces, the store {former.counts.faces}, which it keeps; "
-            "--reread takes over what the source has"
+            "--reread replaces them by those of the source"
         ]
     )
     target.keep(block)
@@ -269,7 +244,7 @@ def _put(work: Work, target: Target, task: Task, block: Block) -> tuple[bool, bo
 
 
 def _read(reader: Reader, target: Target, task: Task, stop: threading.Event) -> Block:
-    """One shard; after a lost connection it is tried again a few times."""
+    """Read one shard; try again a few times after a lost connection."""
     for attempt in range(1, ATTEMPTS + 1):
         block = target.block(task)
         try:
@@ -296,19 +271,6 @@ def _write(target: Target, block: Block) -> bool:
     except OSError as error:
         why = error.strerror or str(error)
         raise StoreError(
-            f"cannot write to {str(target.base or target.path)!r}: {why}; what was written "
-            "stays, and the same command goes on from there"
+            f"cannot write to {str(target.base or target.path)!r}: {why}; finished shards "
+            "stay, and the same command goes on from there"
         ) from error
-
-
-def refuse(strict: bool, doubts: Sequence[str], task: Task | None = None) -> None:
-    """Raise what ``strict`` refuses.
-
-    Raises
-    ------
-    StrictError
-        If there is a doubt, with the shard in which it is.
-    """
-    if strict and doubts:
-        where = f"subject {task.subject}, frames [{task.start}, {task.stop}): " if task else ""
-        raise StrictError(f"refused by --strict: {where}{'; '.join(doubts)}")

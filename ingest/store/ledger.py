@@ -1,11 +1,10 @@
-"""What was read, shard by shard: the ledger in a store.
+"""The ledger of a store: which shards were read.
 
-The ledger is a file of JSON lines in the folder of the heatmap (zarr looks for no arrays
-inside an array, so nothing warns). Its first line says what the store is of; every further line
-is one shard that is complete: which rows, how many, the checksum of what was written, whether
-there was anything to write. A line is on the disk before the shard counts, and one that was cut
-short does not count. So a missing chunk with a line that says ``empty`` is one that was never
-there, and any other missing chunk was lost.
+The ledger is a file of JSON lines in the folder of the heatmap. (zarr does not look for arrays
+inside an array, so it does not warn.) The first line describes the store. Every other line is
+one complete shard: its rows, their number, the checksum of the written data, and whether it is
+empty. A shard counts only when its line is on the disk; a truncated line does not count. A
+missing chunk whose line says ``empty`` never existed; any other missing chunk was lost.
 """
 
 import json
@@ -37,21 +36,21 @@ class Entry:
     crc32: str
     empty: bool
     counts: Counts
-    version: str = ""  # of the rows in the source; "": it cannot tell
+    version: str = ""  # version of the rows in the source; "": the source has none
 
     @property
     def key(self) -> Key:
-        """What tells shards apart."""
+        """Session, subject and first frame."""
         return self.session, self.subject, self.start
 
     def line(self) -> str:
-        """As it stands in the file."""
+        """The line of the file."""
         return json.dumps(asdict(self), separators=(",", ":")) + "\n"
 
     @classmethod
-    def of(cls, found: dict[str, Any]) -> "Entry":
-        """From a line of the file."""
-        return cls(**(found | {"counts": Counts(**found["counts"])}))
+    def of(cls, fields: dict[str, Any]) -> "Entry":
+        """Make an entry from the fields of a line."""
+        return cls(**(fields | {"counts": Counts(**fields["counts"])}))
 
 
 class Ledger:
@@ -63,28 +62,28 @@ class Ledger:
 
     @classmethod
     def read(cls, store: Path) -> "Ledger":
-        """The ledger of a store.
+        """Read the ledger of a store.
 
         Raises
         ------
         StoreError
-            If there is none.
+            There is no ledger, or it is damaged.
         """
         path = store / schema.HEATMAP / NAME
         if not path.is_file():
             raise StoreError(f"{str(store)!r} was not made by ingest: choose another name")
-        header, *found = _lines(path.read_bytes()) or [{}]
+        header, *lines = _lines(path.read_bytes()) or [{}]
         if not header:
             raise StoreError(f"the ledger of {str(store)!r} is damaged: remove the store")
-        entries = [Entry.of(e) for e in found]
+        entries = [Entry.of(e) for e in lines]
         return cls(path, header, {e.key: e for e in entries})
 
     @classmethod
     def create(cls, store: Path, header: Mapping[str, Any]) -> "Ledger":
-        """A ledger without a shard."""
-        made = cls(store / schema.HEATMAP / NAME, dict(header), {})
-        made.rewrite()
-        return made
+        """Make a ledger without shards."""
+        ledger = cls(store / schema.HEATMAP / NAME, dict(header), {})
+        ledger.rewrite()
+        return ledger
 
     def append(self, entry: Entry) -> None:
         """Mark a shard as complete, on the disk."""
@@ -96,7 +95,7 @@ class Ledger:
             self.entries[entry.key] = entry
 
     def rewrite(self) -> None:
-        """The same lines in the order of their keys, so that how they came leaves no trace."""
+        """Write the lines in the order of their keys, so that the order of work is not seen."""
         lines = [json.dumps(self.header, separators=(",", ":")) + "\n"]
         order = {name: i for i, name in enumerate(self.header["subjects"])}
         entries = sorted(
@@ -106,26 +105,26 @@ class Ledger:
         replace_file(self.path, "".join(lines).encode())
 
     def revise(self, header: Mapping[str, Any], drop: Iterable[Key]) -> None:
-        """Another header, and some shards no longer complete, in one rename."""
-        gone = set(drop)
+        """Change the header and drop some shards, in one rename."""
+        dropped = set(drop)
         self.header = dict(header)
-        self.entries = {k: e for k, e in self.entries.items() if k not in gone}
+        self.entries = {k: e for k, e in self.entries.items() if k not in dropped}
         self.rewrite()
 
     def mend(self) -> None:
-        """Drop a last line that was cut short: the next one must start a line of its own."""
+        """Remove a truncated last line: the next entry must start on a new line."""
         raw = self.path.read_bytes()
         if raw[_whole(raw) :]:
             self.rewrite()
 
     def total(self) -> Counts:
-        """The counts of all shards together."""
+        """Sum of the counts of all shards."""
         return sum((e.counts for e in self.entries.values()), Counts())
 
 
 def _whole(raw: bytes) -> int:
-    """Length of the lines that are whole."""
-    at = 0
+    """Number of bytes in complete lines."""
+    n_bytes = 0
     for line in raw.splitlines(keepends=True):
         try:
             json.loads(line)
@@ -133,8 +132,8 @@ def _whole(raw: bytes) -> int:
             break
         if not line.endswith(b"\n"):
             break
-        at += len(line)
-    return at
+        n_bytes += len(line)
+    return n_bytes
 
 
 def _lines(raw: bytes) -> list[dict[str, Any]]:

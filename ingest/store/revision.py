@@ -1,27 +1,28 @@
-"""A complete store that its source has left behind: rows that came, or were changed.
+"""Updating a complete store when rows of its source were added or changed.
 
-A complete store is never written into: readers may have it open. Its successor is built beside
-it, ``.NAME.next``, with the shards that stay as hard links to the same files (copies where the
-file system has no links), so that it costs the shards that differ and no more. It is filled
-like any other store, shard by shard under its own ledger; a killed run goes on in it. When it
-is whole, the two folders change places in one step, and the old one goes.
+A complete store is never written into, because readers may have it open. Its successor
+``.NAME.next`` is built beside it. Shards that do not change are hard links to the same files
+(copies if the file system has no links), so the update costs only the shards that differ. The
+successor is filled like any other store, shard by shard, with its own ledger. A killed run
+continues in it. When it is complete, the two folders are exchanged in one step, and the old one
+is removed.
 
-The length of a recording is thus never changed under a reader: the successor has the longer
-axis from the start. zarr replaces files and never writes into one, so a link is safe.
+The length of a recording therefore never changes under a reader: the successor has the longer
+axis from the start. Links are safe, because zarr replaces files and never writes into one.
 
-Changes are found without reading the frames: the ledger keeps a *version* of each shard, the
-number of its rows and a sum over the transactions that wrote them (``xmin``), 0.3 us a row.
-Restoring a dump, compressing a chunk or writing rows as they were changes versions too; such
-shards are read, found equal by their checksum, and left.
+Changes are found without reading the frames. The ledger keeps a *version* of each shard: the
+number of its rows and a sum over the transactions that wrote them (``xmin``). This costs 0.3 µs
+per row. Restoring a dump, compressing a chunk or rewriting equal rows changes versions too.
+Such shards are read, found equal by their checksum, and not written.
 
-Where nothing tells ``xmin``, the version is the number of rows only, and a corrected value is
-not found: views, *long* tables, rights on some columns only, chunks that TimescaleDB has
-compressed. A doubt in the plan and at every run says so; ``reread`` finds what was changed, for
-the price of reading everything.
+Some tables have no ``xmin``: views, *long* tables, tables with rights on some columns only,
+chunks that TimescaleDB has compressed. Their version is the number of rows only, so a corrected
+value is not found. A doubt in the plan and in every run says so. ``reread`` finds the changes,
+at the cost of reading everything.
 
-A shard of which the source has fewer faces than the store is left as it is and reported: rows
-that a database drops for their age must not take the recording with them. ``reread`` takes such
-shards over too.
+If the source has fewer faces of a shard than the store, the shard stays and is reported: a
+database may drop old rows, and the recording must keep them. ``reread`` replaces such shards
+too.
 """
 
 import shutil
@@ -45,9 +46,10 @@ from ingest.store.writer import Target, Task
 
 
 def sweep(path: Path) -> None:
-    """Remove a successor that is none: of another store, or the old one after the exchange.
+    """Remove a folder ``.NAME.next`` that is not the successor of this store.
 
-    What a killed run began in one that stays goes too.
+    It may belong to another store, or be the old store after the exchange. In a true successor
+    only the pieces of killed runs are removed.
     """
     aside = successor(path)
     if not aside.exists():
@@ -59,21 +61,21 @@ def sweep(path: Path) -> None:
 
 
 def suspects(target: Target, reader: Reader, *, reread: bool = False) -> list[Task]:
-    """Shards in the ledger whose rows were changed since, or all of them."""
+    """Shards in the ledger whose rows have changed; with ``reread`` all shards."""
     entries, ends = target.ledger.entries, {s.name: s.stop for s in target.sessions}
-    if reread and not target.ledger.header.get("reread"):  # else a killed run has begun it
+    if reread and not target.ledger.header.get("reread"):  # no killed run has begun it
         return [t for t in target.tasks() if t.key in entries]
-    found = []
+    differing = []
     for task in target.tasks():
         entry = entries.get(task.key)
         until = min(task.stop, ends[task.session])
         if entry is not None and _differs(entry.version, reader, task, until):
-            found.append(task)
-    return found
+            differing.append(task)
+    return differing
 
 
 def forget(target: Target, tasks: Sequence[Task], *, reread: bool) -> None:
-    """Have shards read again, remembering whether that was all of them."""
+    """Mark shards as missing; ``reread`` notes in the ledger that these were all shards."""
     header = target.ledger.header
     target.forget(tasks, header | {"reread": True} if reread else header)
 
@@ -84,12 +86,12 @@ def _differs(version: str, reader: Reader, task: Task, until: int) -> bool:
 
 
 def require_same_origin(target: Target, found: Found) -> None:
-    """Refuse a source whose frame 0 is of another time than the store's.
+    """Refuse a source whose frame 0 has another time than the store's.
 
     Raises
     ------
     StoreError
-        If it is: every frame would have another place.
+        The times differ, so every frame would get another place.
     """
     now = {s.name: s.origin for s in found.sessions}
     for session in target.sessions:
@@ -105,12 +107,12 @@ def require_same_origin(target: Target, found: Found) -> None:
 def grown(
     target: Target, found: Found, frames: tuple[int, int] | None = None
 ) -> tuple[Session, ...]:
-    """The sessions of a store as its source has them now; never shorter than they were.
+    """The sessions of a store with the frames that the source has now; never shorter.
 
     Raises
     ------
     StoreError
-        If frames came before the store's first.
+        The source has frames before the first frame of the store.
     """
     asked = frames or target.ledger.header["asked_frames"]
     now = {s.name: s for s in cut(found, asked and (asked[0], asked[1]))}
@@ -128,23 +130,23 @@ def _longer(target: Target, old: Session, new: Session) -> Session:
 
 
 def opened(path: Path) -> Target:
-    """The successor that a killed run has begun."""
+    """Open the successor that a killed run has begun."""
     return Target(successor(path), base=path)
 
 
 def begin(path: Path, sessions: Sequence[Session]) -> Target:
-    """The successor of a complete store, made or gone on with, as long as ``sessions``.
+    """Make the successor of a complete store, or open the one that a killed run has begun.
 
     Parameters
     ----------
     path
-        The complete store.
+        Folder of the complete store.
     sessions
-        As :func:`grown` returned them.
+        Sessions of the successor, from :func:`grown`.
 
     Returns
     -------
-    The successor, to be filled; what it lacks is :meth:`Target.missing`.
+    The successor; :meth:`Target.missing` lists the shards to fill.
     """
     aside = successor(path)
     if not aside.exists():
@@ -160,7 +162,7 @@ def begin(path: Path, sessions: Sequence[Session]) -> Target:
 
 
 def end(path: Path, target: Target, what: str) -> None:
-    """Let a filled successor take the place of its store."""
+    """Put a filled successor in the place of its store."""
     restamp(target.group, what)
     del target.group.attrs["fhemb_succeeds"]
     header = {k: v for k, v in target.ledger.header.items() if k not in ("reread", DAMAGED)}
@@ -172,22 +174,22 @@ def end(path: Path, target: Target, what: str) -> None:
 
 
 def _link(store: Path, aside: Path) -> None:
-    """The same store again: files of data are shared, those that are changed are copied."""
+    """Copy a store: link data files, copy metadata and the ledger, which will change."""
     for path in sorted(store.rglob("*")):
-        there = aside / path.relative_to(store)
+        copy = aside / path.relative_to(store)
         if path.is_dir():
-            there.mkdir(mode=0o700, parents=True, exist_ok=True)
+            copy.mkdir(mode=0o700, parents=True, exist_ok=True)
         else:
-            there.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             changes = path.suffix in (".json", ".jsonl")
-            (shutil.copy2 if changes else durable_files.link)(path, there)
+            (shutil.copy2 if changes else durable_files.link)(path, copy)
     group = zarr.open_group(aside, mode="r+")
     succeeds = group.attrs.get(UUID)
     group.attrs.update({encoding.STATUS: encoding.WRITING, "fhemb_succeeds": succeeds})
 
 
 def _lengthen(aside: Path, sessions: Sequence[Session]) -> None:
-    """Arrays as long as the sessions; nothing where they are already."""
+    """Resize the arrays to the length of the sessions."""
     group = zarr.open_group(aside, mode="r+")
     n = max(s.stop for s in sessions) - min(s.start for s in sessions)
     rate = float(_attributes(aside)[schema.SAMPLING_RATE])

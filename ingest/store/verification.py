@@ -1,4 +1,4 @@
-"""A store against its ledger and its source: the first difference by name."""
+"""Comparing a store with its ledger and its source; the first difference is named."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from ingest.store.writer import Target, Task, checksum
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a verification found; ``difference`` is the first one, in one sentence."""
+    """The result of a verification; ``difference`` is the first difference, as a sentence."""
 
     store: str
     shards: int
@@ -25,38 +25,38 @@ class Verdict:
 
     @property
     def equal(self) -> bool:
-        """Whether everything agrees."""
+        """Whether there is no difference."""
         return self.difference is None
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
+        """All fields, for JSON."""
         return asdict(self) | {"equal": self.equal}
 
 
 def verify(store: str | Path, source: Source | None = None) -> Verdict:
-    """Compare every shard with the ledger and, where a source is given, with a fresh reading.
+    """Compare every shard with the ledger and, if a source is given, with a new reading.
 
     Parameters
     ----------
     store
         Folder of the store.
     source
-        The source that it was filled from; None compares with the ledger only.
+        Source of the store; None compares with the ledger only.
 
     Returns
     -------
-    How many shards agree, and the first difference.
+    The number of shards that agree, and the first difference.
 
     Raises
     ------
     StoreError
-        If the store was not made by ingest, or a run is writing it.
+        The store was not made by ingest, or a run is writing it.
     SourceError
-        If the source cannot be read.
+        The source cannot be read.
 
     Notes
     -----
-    Memory: two shards as they are stored.
+    Memory: two stored shards.
     """
     path = Path(store)
     with locked(path):

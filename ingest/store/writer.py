@@ -1,9 +1,10 @@
-"""The recording being filled: preallocated whole, shard by shard, each marked in the ledger.
+"""Writing a recording shard by shard; the ledger marks each finished shard.
 
-A store is built to the side and appears by one rename, whole in its metadata, empty, and marked
-``writing``, so that nothing opens it as finished. A shard is one write: zarr puts every file in
-its place by a rename, the files are synced, and then the ledger gets its line. Killed anywhere
-in between, the shard is simply not there for the next run. When all are there, the mark goes.
+An empty store with all its metadata is built beside its place and renamed. It is marked
+``writing``, so that nothing opens it as finished. A shard is one write: zarr renames every file
+to its place, the files are synced, and then the ledger gets a line. If the process is killed in
+between, the next run finds no line and writes the shard again. When all shards are written, the
+mark is removed.
 """
 
 import os
@@ -18,11 +19,9 @@ import zarr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import encoding, provenance
+from fhemb_xr.io import encoding
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.local import atomic_files, durable_files
-from ingest.hints import Request
-from ingest.planning import Plan
 from ingest.shards import Block, Cell, Run, Subject
 from ingest.source import Session
 from ingest.store.ledger import Entry, Key, Ledger
@@ -30,7 +29,7 @@ from ingest.store.ledger import Entry, Key, Ledger
 
 @dataclass(frozen=True)
 class Task:
-    """One shard to be read and written; frames are ``[start, stop)``."""
+    """One shard to read and write; its frames are ``[start, stop)``."""
 
     session: str
     subject: Subject
@@ -39,19 +38,19 @@ class Task:
 
     @property
     def key(self) -> Key:
-        """What tells shards apart, as in the ledger."""
+        """Key of the shard in the ledger."""
         return self.session, self.subject, self.start
 
 
 class Target:
-    """A store and its ledger, opened for writing; hold the lock while it lives.
+    """A store and its ledger, opened for writing; the caller must hold the lock.
 
     Parameters
     ----------
     path
         Folder of the store.
     base
-        The store that this one will succeed, if it shares files with one.
+        Folder of the store that this one will replace, and with which it shares files.
     """
 
     def __init__(self, path: Path, base: Path | None = None) -> None:
@@ -74,17 +73,17 @@ class Target:
         return bool(self.group.attrs.get(encoding.STATUS) == encoding.COMPLETE)
 
     def tasks(self) -> list[Task]:
-        """All shards; people change fastest, so that neighbouring rows are read together."""
+        """All shards; people vary fastest, so that neighbouring rows are read together."""
         spans = [(s, a, b) for s in self.sessions for a, b in self._spans(s)]
         return [Task(s.name, who, a, b) for s, a, b in spans for who in self.subjects]
 
     def missing(self) -> list[Task]:
-        """Shards without a line in the ledger, or with one of another length."""
+        """Shards without a line in the ledger, or with a line of another length."""
         done = self.ledger.entries
         return [t for t in self.tasks() if (e := done.get(t.key)) is None or e.stop != t.stop]
 
     def forget(self, tasks: Iterable[Task], header: Mapping[str, Any]) -> None:
-        """Have shards read again; what the ledger said of them stays in :attr:`former`."""
+        """Mark shards as missing; their ledger entries stay in :attr:`former`."""
         keys = [t.key for t in tasks if t.key in self.ledger.entries]
         self.former |= {key: self.ledger.entries[key] for key in keys}
         if keys or header != self.ledger.header:
@@ -105,7 +104,7 @@ class Target:
         block.place(run, cell, self._pack, encoding.LIMITS)
 
     def write(self, block: Block) -> bool:
-        """One shard: write, sync, mark; False where it is there already, to the bit."""
+        """Write, sync and mark a shard; return False if the store already has the same bits."""
         entry = _entry(block)
         former = self.former.get(entry.key)
         same = former is not None and replace(former, version=entry.version) == entry
@@ -117,7 +116,7 @@ class Target:
         return not same
 
     def adopt(self, sessions: Sequence[Session]) -> None:
-        """Longer sessions; the shards in which one ended before are to be read again."""
+        """Take longer sessions; the shards at their old ends become missing."""
         before = {s.name: s for s in self.sessions}
         grown = {s.name for s in sessions if before[s.name].stop != s.stop}
         self.sessions = tuple(sessions)
@@ -131,20 +130,20 @@ class Target:
             self.ledger.revise(header, ended)
 
     def keep(self, block: Block) -> None:
-        """Leave a shard as it was before it was read again."""
+        """Keep a shard as it was before it was read again."""
         self._restore(block)
         self.ledger.append(self.former[block.session, block.subject, block.start])
 
     def _restore(self, block: Block) -> None:
-        """The files of the store that this one succeeds, if a killed run replaced them."""
+        """Restore the files of the base store, if a killed run replaced them."""
         if self.base is None:
             return
         for array in (self._arrays[name] for name in _variables(block)):
             file = self._file(array, self._where(block))
-            there = self.base / file.relative_to(self.path)
-            if there.exists() and not (file.exists() and file.samefile(there)):
-                durable_files.replace_file(file, there.read_bytes())
-            elif file.exists() and not there.exists():
+            original = self.base / file.relative_to(self.path)
+            if original.exists() and not (file.exists() and file.samefile(original)):
+                durable_files.replace_file(file, original.read_bytes())
+            elif file.exists() and not original.exists():
                 file.unlink()
 
     def _store(self, block: Block) -> None:
@@ -152,13 +151,13 @@ class Target:
         for name, data in _variables(block).items():
             array = self._arrays[name]
             file = self._file(array, where)
-            file.unlink(missing_ok=True)  # what is there may be damaged; a link, in a successor
+            file.unlink(missing_ok=True)  # it may be damaged, or a link in a successor
             if name != schema.HEATMAP or block.counts.faces:
                 array[where] = data
             _sync(file, self.path / name)
 
     def stored(self, task: Task) -> Block:
-        """What the store has of a shard, in its own encoding."""
+        """Read a shard from the store, in its own encoding."""
         block = self.block(task)
         where = self._where(block)
         block.heat[:] = self._arrays[schema.HEATMAP][where]
@@ -168,17 +167,17 @@ class Target:
         return block
 
     def finish(self) -> None:
-        """Mark the store as complete; refused while a shard is missing.
+        """Mark the store as complete.
 
         Raises
         ------
         StoreError
-            If a shard is missing.
+            A shard is missing.
         """
-        left = self.missing()
-        if left:
+        missing = self.missing()
+        if missing:
             raise StoreError(
-                f"{len(left)} shards of {str(self.path)!r} are missing: run it again"
+                f"{len(missing)} shards of {str(self.path)!r} are missing: run it again"
             )
         self.ledger.rewrite()
         self.group.attrs.update(manifest.seal(self.path, {encoding.STATUS: encoding.COMPLETE}))
@@ -211,7 +210,7 @@ class Target:
         return self.path / str(array.basename) / str(key)
 
     def _check_alignment(self) -> None:
-        """Two threads in one chunk would lose what the first wrote, without a word."""
+        """Refuse chunks that two shards share: two threads would overwrite each other."""
         for name, array in self._arrays.items():
             if name == schema.N_TIME:
                 continue
@@ -236,67 +235,14 @@ def _entry(block: Block) -> Entry:
     )
 
 
-def create(path: Path, plan: Plan, request: Request) -> None:
-    """Make the empty store to the side and let it appear by one rename.
-
-    Raises
-    ------
-    StoreError
-        If the disk has too little room for it.
-    """
-    # by measurement a packed pixel takes 7 bits, an unpacked one 18
-    atomic_files.require_room(
-        path, int(plan.n_faces * plan.pixels * (2.5 if request.float32 else 1))
-    )
-    with atomic_files.staging(path) as folder:
-        aside = folder / path.name
-        group = encoding.create_recording(
-            aside,
-            subjects=list(plan.subjects),
-            sessions=[s.name for s in plan.sessions],
-            n_frames=plan.n_frames,
-            shape=plan.grid,
-            sampling_rate=plan.rate_hz,
-            title=request.title or plan.source,
-            threshold=request.threshold,
-            float32=bool(request.float32),
-            resized=plan.resized,
-            shard_frames=request.shard_frames,
-        )
-        encoding.set_axes(group, [(s.start, s.stop) for s in plan.sessions], plan.rate_hz)
-        provenance.restamp(group, f"ingest of {plan.source}")
-        heat: Any = group[schema.HEATMAP]
-        Ledger.create(aside, header(plan, request, (heat.shards or heat.chunks)[2]))
-        durable_files.sync_tree(aside)
-        atomic_files.publish(aside, path)
-
-
 def sweep(path: Path) -> None:
-    """Remove what a killed run left; call it under the lock only."""
+    """Remove leftovers of killed runs; the caller must hold the lock."""
     atomic_files.sweep(path)
     atomic_files.sweep_pieces(path)
 
 
-def header(plan: Plan, request: Request, shard_frames: int) -> dict[str, Any]:
-    """What a store is of: the first line of its ledger."""
-    return {
-        "fhemb_ledger": "1.0",
-        "source": plan.source,
-        "layout": plan.layout,
-        "cell": plan.cell,
-        "sessions": [vars(s) for s in plan.sessions],
-        "subjects": list(plan.subjects),
-        "grid": list(plan.grid),
-        "float32": bool(request.float32),
-        "resized": plan.resized,
-        "rate_hz": plan.rate_hz,
-        "shard_frames": int(shard_frames),
-        "asked_frames": request.frames and list(request.frames),
-    }
-
-
 def checksum(block: Block) -> str:
-    """CRC-32 of a shard as it is stored, in hexadecimal; the same from any machine."""
+    """CRC-32 of a shard as it is stored, in hexadecimal; the same on every machine."""
     crc = 0
     for data in _variables(block).values():
         little = data.astype(data.dtype.newbyteorder("<"), copy=False)
@@ -314,7 +260,7 @@ def _variables(block: Block) -> dict[str, Any]:
 
 
 def _sync(file: Path, root: Path) -> None:
-    """A file and the names that lead to it, down to ``root``; an absent one has no data."""
+    """Sync a file and its folders up to ``root``; a shard without data has no file."""
     if not file.exists():
         return
     file.chmod(0o600)

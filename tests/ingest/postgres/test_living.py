@@ -17,9 +17,9 @@ from ingest.hints import Hints
 from ingest.planning import plan
 from ingest.postgres.source import PostgresSource
 from ingest.run import ingest
-from ingest.store.filling import SourceChangedError
 from ingest.store.ledger import Ledger
 from ingest.store.verification import verify
+from ingest.store.work import SourceChangedError
 
 pytestmark = pytest.mark.db
 SHARD, PART, PARTS = 10, 20, 4
