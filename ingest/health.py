@@ -1,4 +1,4 @@
-"""What ``fhemb doctor`` asks of ingest: is the configuration there, is it safe, who answers."""
+"""Checks of ``fhemb doctor`` on ingest: the configuration, its safety, the database."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,23 +10,23 @@ Check = tuple[str, str, str]
 
 
 def checks() -> Iterator[Check]:
-    """Name, state (``OK WARN FAIL SKIP``) and finding; no secret in any of them."""
+    """Yield name, state (``OK WARN FAIL SKIP``) and result of each check, without secrets."""
     folder = settings.config_dir()
     if not (folder / ".env.db").exists():
         yield "configuration", "SKIP", f"no .env.db in {str(folder)!r}"
         return
     try:
-        found = settings.database()
+        config = settings.database()
     except FhembError as error:
         yield "configuration", "FAIL", str(error)
         return
     yield "configuration", "OK", f"{str(folder)!r}, readable by its owner only"
-    yield from _database(found)
+    yield from _database(config)
     yield from _mounts(folder)
 
 
 def _mounts(folder: Path) -> Iterator[Check]:
-    """Whether what ``.env.paths`` names is mounted; only what needs it must have it."""
+    """Whether the folders of ``.env.paths`` are mounted; a missing one is only a warning."""
     if not (folder / ".env.paths").exists():
         return
     try:
@@ -43,8 +43,8 @@ def _mounts(folder: Path) -> Iterator[Check]:
             yield name.upper(), "WARN", str(error)
 
 
-def _database(found: settings.Database) -> Iterator[Check]:
-    """Whether the database answers, through its tunnel, and whether it could be written."""
+def _database(config: settings.Database) -> Iterator[Check]:
+    """Whether the database answers, and whether this user could write to it."""
     import psycopg
 
     from ingest.postgres.connections import Door
@@ -52,8 +52,8 @@ def _database(found: settings.Database) -> Iterator[Check]:
 
     try:
         with (
-            tunnel(found) as way,
-            Door(found.connection(), way, statement_s=10).open() as connection,
+            tunnel(config) as way,
+            Door(config.connection(), way, statement_s=10).open() as connection,
         ):
             version = connection.info.server_version // 10000
             scale = connection.execute(
@@ -66,10 +66,10 @@ def _database(found: settings.Database) -> Iterator[Check]:
         yield "database", "FAIL", f"no answer ({type(error).__name__}): is it running?"
     else:
         extra = f" with TimescaleDB {scale[0]}" if scale else ""
-        through = f", by {chosen(found)}" if way else ""
+        through = f", by {chosen(config)}" if way else ""
         yield "database", "OK", f"PostgreSQL {version}{extra} answers{through}"
         if writes and writes[0]:
-            text = f"this user may write to {writes[0]} tables: one that only reads is safer"
+            text = f"this user may write to {writes[0]} tables: a user that only reads is safer"
             yield "database role", "WARN", text
         else:
             yield "database role", "OK", "this user can only read"

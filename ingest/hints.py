@@ -1,26 +1,27 @@
-"""What the user says of a source where a look at it is not enough, and asks of a run.
+"""Hints of the user about a source, and the request of a run.
 
-The type of the numbers in a ``bytea``, the scale of integers, unusual names of columns: from
-Python as :class:`Hints`, or from a TOML file of this form, in which every key may be left out::
+Hints say what a look at the source cannot show: the type of the numbers in a ``bytea``, the
+scale of integers, unusual names of columns. Give them in Python as :class:`Hints`, or in a TOML
+file of this form. All keys are optional::
 
     bytes_dtype = "uint16"   # numbers in bytea: float32 (the default), float64 or uint16
-    scale = 0.01             # of integers: degrees a unit; needed where cells are integers
-    offset = 0.0             # of integers: °C of 0
-    units = "K"              # of files, instead of scale: degC, K, degF, cK, dK
+    scale = 0.01             # degrees per unit; needed if cells are integers
+    offset = 0.0             # °C of the integer 0
+    units = "K"              # unit in files, instead of scale: degC, K, degF, cK, dK
     rate_hz = 25.0           # frames a second; turns timestamps into frame numbers
 
-    [columns]                # role = name, where it is none of those that are known
+    [columns]                # role = name; needed for names that are not in this list
     clock = "ts"             # frame_number, frame, frame_no, frame_id, time, t, ts, timestamp
     subject = "who"          # subject, subj, subject_id, subj_id
     session = "evening"      # session, session_id, session_name
     matrix = "face"          # the column of matrices of a tall table
-    height = "n_rows"        # height, h, rows, n_rows; of bytea
-    width = "n_cols"         # width, w, cols, n_cols; of bytea
-    y = "line"               # y, row, i; of a row per pixel
+    height = "n_rows"        # height, h, rows, n_rows; for bytea
+    width = "n_cols"         # width, w, cols, n_cols; for bytea
+    y = "line"               # y, row, i; for a row per pixel
     x = "pixel"              # x, col, column, j
     value = "celsius"        # value, temperature, temp, celsius
 
-    [subjects]               # id = column, where they are not called subj40, subj41, ...
+    [subjects]               # id = column, if they are not called subj40, subj41, ...
     40 = "anna_face"
 
 In a file of arrays (:mod:`ingest.stacks`) the names are those of its datasets.
@@ -41,19 +42,19 @@ _ROLES = ("clock", "subject", "session", "matrix", "height", "width", "y", "x", 
 
 @dataclass(frozen=True)
 class Hints:
-    """What the user says where a look at the table is not enough."""
+    """Facts about a source that a look at it cannot show."""
 
     columns: Mapping[str, str] | None = None  # role -> column, e.g. {"clock": "ts"}
     subjects: Mapping[str, str] | None = None  # id -> column of a wide table
-    bytes_dtype: str = "float32"  # of bytea cells: float32, float64 or uint16
-    scale: float | None = None  # of integer cells: degrees per unit
+    bytes_dtype: str = "float32"  # dtype in bytea cells: float32, float64 or uint16
+    scale: float | None = None  # degrees per unit of integer cells
     offset: float = 0.0
-    rate_hz: float | None = None  # turns times into frames; None: the file's own, else 25
-    units: str | None = None  # of the numbers in files: degC, K, degF, cK, dK
+    rate_hz: float | None = None  # turns times into frames; None: the file's rate, or 25
+    units: str | None = None  # unit of the numbers in files: degC, K, degF, cK, dK
 
 
 def subject_ids(names: Sequence[str]) -> list[Subject]:
-    """Names as ids: numbers, where all of them are numbers.
+    """Names as ids: integers if all names are integers, otherwise text.
 
     Examples
     --------
@@ -65,18 +66,18 @@ def subject_ids(names: Sequence[str]) -> list[Subject]:
 
 
 def read_hints(path: Path) -> Hints:
-    """Hints of a TOML file; its keys stand in :mod:`ingest.hints`.
+    """Read hints from a TOML file; :mod:`ingest.hints` lists its keys.
 
     Raises
     ------
     ConfigError
-        If it is not there, is no TOML, has a key that is not known or a value of another type.
+        The file does not exist, is no TOML, or has an unknown key or a value of a wrong type.
     """
     try:
-        found = tomllib.loads(path.read_text("utf-8"))
+        layout = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read the layout {str(path)!r}: {error}") from None
-    for name, value in found.items():
+    for name, value in layout.items():
         if name not in (known := [f.name for f in fields(Hints)]):
             raise ConfigError(f"{str(path)!r} has {name!r}{nearest(name, known)}")
         table = name in ("columns", "subjects")
@@ -86,20 +87,20 @@ def read_hints(path: Path) -> Hints:
         if not isinstance(value, kind) or isinstance(value, bool) or not texts:
             wanted = "a table of names" if table else "text" if kind is str else "a number"
             raise ConfigError(f"{str(path)!r}: {name} is {wanted}, found {value!r:.60}")
-    for role in found.get("columns", {}):
+    for role in layout.get("columns", {}):
         if role not in _ROLES:
             raise ConfigError(f"{str(path)!r} has {role!r}{nearest(role, _ROLES)}")
-    if not found.get("rate_hz", 1) > 0:
-        raise ConfigError(f"{str(path)!r}: rate_hz is above 0, found {found['rate_hz']!r}")
-    return Hints(**found)
+    if not layout.get("rate_hz", 1) > 0:
+        raise ConfigError(f"{str(path)!r}: rate_hz is above 0, found {layout['rate_hz']!r}")
+    return Hints(**layout)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a store shall hold, and how; the parameters are those of :func:`ingest.run.ingest`.
+    """The request of a run; its fields are parameters of :func:`ingest.run.ingest`.
 
-    A value of None (and ``subjects="all"``) means that nothing was asked: the first run decides
-    by what the source has, a later one takes what the store has.
+    None (and ``subjects="all"``) leaves a field open: the first run takes the value from the
+    source, and a later run from the store.
     """
 
     subjects: object = "all"
@@ -113,12 +114,12 @@ class Request:
     shard_frames: int | None = None
 
     def differs_from(self, header: Mapping[str, Any]) -> str:
-        """The first thing that was asked for and that a store does not hold; ``""``: none.
+        """A text about the first field that differs from a store; ``""`` if none differs.
 
         Parameters
         ----------
         header
-            First line of the ledger of the store.
+            First line of the store's ledger.
         """
         for name, wanted, held in self._compared(header):
             if wanted != held:
@@ -126,18 +127,18 @@ class Request:
         return ""
 
     def require_same(self, header: Mapping[str, Any], store: str) -> None:
-        """Refuse a request that is for another store.
+        """Refuse a request that differs from a store.
 
         Raises
         ------
         StoreError
-            If it differs; with what was asked for and what the store holds.
+            A field differs; the error gives the requested value and the store's.
         """
         if difference := self.differs_from(header):
             raise StoreError(f"{store!r} {difference}: choose another name for another store")
 
     def _compared(self, header: Mapping[str, Any]) -> list[tuple[str, object, object]]:
-        """Name, wanted and held value of everything that was asked for."""
+        """Name, requested value and store's value of every field that is not open."""
         people = tuple(header["subjects"])
         grid = tuple(header["grid"])
         size = grid if header.get("resized") else None
@@ -147,7 +148,7 @@ class Request:
         if self.frames is not None:
             spans = [(s["start"], s["stop"]) for s in header["sessions"]]
             held = (min(start for start, _ in spans), max(stop for _, stop in spans))
-            first = header["asked_frames"]  # may reach beyond the frames that there were
+            first = header["asked_frames"]  # it may exceed the frames that existed then
             same = list(self.frames) in (list(held), first)
             compared.append(("frames", held if same else tuple(self.frames), held))
         if self.grid is not None:
@@ -169,12 +170,12 @@ def choose(spec: object, available: Sequence[Subject]) -> tuple[Subject, ...]:
     spec
         ``"all"``, ids, or inclusive pairs: ``[(40, 44), 53]``.
     available
-        Ids that the source has.
+        Ids in the source.
 
     Raises
     ------
     UnknownNameError
-        If one is not there, with the nearest ones.
+        A subject is unknown; the error names the nearest ones.
 
     Examples
     --------
@@ -205,7 +206,7 @@ def _matches(subject: Subject, entry: Any) -> bool:
 
 
 def parse_subjects(text: str) -> object:
-    """``"40-44,53"`` as ``[(40, 44), 53]``; names that are not numbers stay as they are.
+    """``"40-44,53"`` as ``[(40, 44), 53]``; names that are not numbers stay text.
 
     Examples
     --------

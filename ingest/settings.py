@@ -1,13 +1,13 @@
-r"""Where the database is and how to get in: ``.env.db`` and ``.env.paths``.
+r"""The configuration of the database and its mounts: ``.env.db`` and ``.env.paths``.
 
 The files lie in ``FHEMB_CONFIG_DIR``, otherwise in ``~/.config/fhemb`` (``%APPDATA%\fhemb`` on
-Windows), with the keys that the original library used; the environment overrides them. Only
-their owner may read them. Secrets are ``SecretStr``: no repr, log or error shows them.
+Windows). Their keys are those of the original library. The environment overrides them. Only
+their owner may read the files. Secrets are ``SecretStr``: no repr, log or error shows them.
 
-Beyond the original's keys there are ``DB_PORT``, ``DB_SSLMODE`` (as libpq's ``sslmode``) and
-``DB_SERVICE`` (a section of ``pg_service.conf``, which then may say everything else). Without
-``DB_PASSWORD`` libpq looks into ``.pgpass``, for the name of the database's host also through a
-tunnel. Without ``REMOTE_HOST`` there is no tunnel.
+Further keys are ``DB_PORT``, ``DB_SSLMODE`` (libpq's ``sslmode``) and ``DB_SERVICE`` (a section
+of ``pg_service.conf``, which may then hold all other values). Without ``DB_PASSWORD`` libpq
+reads ``.pgpass``, under the name of the database's host, also through a tunnel. Without
+``REMOTE_HOST`` there is no tunnel.
 """
 
 import os
@@ -26,7 +26,7 @@ from fhemb_xr.io.local import durable_files
 _MOUNTS = ("audiofiles", "mount", "mount_nas2", "localroot")
 _CONFIG = SettingsConfigDict(
     extra="ignore",  # the original's files have keys for other stores too
-    hide_input_in_errors=True,  # else a missing host prints the password beside it
+    hide_input_in_errors=True,  # otherwise a missing host prints the password too
     env_ignore_empty=True,
     frozen=True,
 )
@@ -38,7 +38,7 @@ class Database(BaseSettings):
     model_config = _CONFIG
 
     db_service: str | None = None
-    db_name: str | None = Field(None, validate_default=True)  # needed without a service
+    db_name: str | None = Field(None, validate_default=True)  # required without a service
     db_username: str | None = Field(None, validate_default=True)
     db_password: SecretStr | None = None  # None: .pgpass, or what libpq finds
     db_host: str = "localhost"
@@ -51,31 +51,31 @@ class Database(BaseSettings):
     ssh_username: str | None = None
     ssh_pkey: Path | None = None  # None: the agent's keys
     ssh_passphrase: SecretStr | None = None
-    tunnel: Literal["auto", "openssh", "sshtunnel"] = "auto"  # the program ssh where it is
-    remote_bind_host: str = "localhost"  # of the database, as the SSH server sees it
+    tunnel: Literal["auto", "openssh", "sshtunnel"] = "auto"  # auto: the program ssh, if any
+    remote_bind_host: str = "localhost"  # host of the database, as the SSH server sees it
     remote_bind_port: int = 5432
 
     @field_validator("db_name", "db_username")
     @classmethod
     def _said(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Without a service, the database and the user must be said here."""
+        """Without a service, the name of the database and the user are required."""
         if value is None and info.data.get("db_service") is None:
             raise ValueError("Field required")
         return value
 
     def connection(self) -> dict[str, str | int]:
-        """Parameters of libpq, the password among them: for ``psycopg.connect`` only.
+        """Parameters of libpq with the password, for ``psycopg.connect`` only.
 
-        With a service only what is set: libpq takes from it what is not said here.
+        With a service, only keys that are set are given; libpq takes the others from it.
         """
         names = {"db_host": "host", "db_port": "port", "db_name": "dbname"}
         names |= {"db_username": "user", "db_sslmode": "sslmode", "db_service": "service"}
-        said = set(names) if self.db_service is None else self.model_fields_set
-        given = {p: getattr(self, n) for n, p in names.items() if n in said}
-        found: dict[str, str | int] = {p: v for p, v in given.items() if v is not None}
+        used = set(names) if self.db_service is None else self.model_fields_set
+        given = {p: getattr(self, n) for n, p in names.items() if n in used}
+        parameters: dict[str, str | int] = {p: v for p, v in given.items() if v is not None}
         if self.db_password is not None:
-            found["password"] = self.db_password.get_secret_value()
-        return found
+            parameters["password"] = self.db_password.get_secret_value()
+        return parameters
 
 
 class Paths(BaseSettings):
@@ -88,54 +88,55 @@ class Paths(BaseSettings):
     mount: Path | None = None
     audiofiles: Path | None = None
     mount_nas2: Path | None = None
-    remote_path_nas2: Path | None = None  # as the other machine calls it: never looked at here
+    remote_path_nas2: Path | None = None  # the path on the other machine; not used here
 
     def reach(self, path: Path) -> Path:
-        """A path, expanded; if it is not there, whether that is for want of a mount.
+        """Expand a path, and check that it exists.
 
         Raises
         ------
         ConfigError
-            If it is not there, naming the mount that it lies under.
+            The path does not exist; the error names its mount if that is missing.
         """
-        there = path.expanduser()
-        if there.exists():
-            return there
+        expanded = path.expanduser()
+        if expanded.exists():
+            return expanded
         for name in _MOUNTS:
             root = getattr(self, name)
-            if root is not None and there.is_relative_to(root.expanduser()):
+            if root is not None and expanded.is_relative_to(root.expanduser()):
                 self.mounted(name)
-        raise ConfigError(f"{str(there)!r} is not there")
+        raise ConfigError(f"{str(expanded)!r} does not exist")
 
     def mounted(self, name: str) -> Path:
-        """The folder of one key, expanded, and there.
+        """The folder of a key, expanded and mounted.
 
         Raises
         ------
         ConfigError
-            If the key is not set, or nothing is mounted there.
+            The key is not set, or nothing is mounted at its folder.
         """
         path = getattr(self, name.lower())
         if path is None:
             file = config_dir() / ".env.paths"
             raise ConfigError(f"{name.upper()} is not set: add it to {str(file)!r}")
-        there: Path = path.expanduser()
-        within = [m for m in (self.mount, self.mount_nas2) if m and there.is_relative_to(m)]
-        if not there.is_dir():
-            what = within[0] if within else there
+        folder: Path = path.expanduser()
+        mounts = [m for m in (self.mount, self.mount_nas2) if m and folder.is_relative_to(m)]
+        if not folder.is_dir():
+            target = mounts[0] if mounts else folder
             raise ConfigError(
-                f"{name.upper()} is {str(there)!r}, which is not there: mount {str(what)!r}"
+                f"{name.upper()} is {str(folder)!r}, which does not exist: mount "
+                f"{str(target)!r}"
             )
-        if name.lower() in ("mount", "mount_nas2") and not any(there.iterdir()):
-            raise ConfigError(f"{name.upper()} is {str(there)!r}, which is empty: mount it")
-        return there
+        if name.lower() in ("mount", "mount_nas2") and not any(folder.iterdir()):
+            raise ConfigError(f"{name.upper()} is {str(folder)!r}, which is empty: mount it")
+        return folder
 
 
 Settings = TypeVar("Settings", Database, Paths)
 
 
 def config_dir() -> Path:
-    """The folder of the configuration, there or not.
+    """The folder of the configuration; it may not exist yet.
 
     Examples
     --------
@@ -176,17 +177,18 @@ def paths(folder: Path | None = None) -> Paths:
 
 
 def create(folder: Path | None = None) -> list[Path]:
-    """Make both files, readable by their owner only, with every key to be filled in.
+    """Make both files, which only their owner can read, with all keys to be filled in.
+
+    A file that exists is not changed. A key that stays empty counts as missing.
 
     Returns
     -------
-    Those that were made; one that is there is left as it is. Keys left empty are as if they
-    were not there.
+    Paths of the new files.
 
     Raises
     ------
     ConfigError
-        If both are there already.
+        Both files exist.
     """
     where = folder or config_dir()
     kinds: dict[str, type[BaseSettings]] = {".env.db": Database, ".env.paths": Paths}
@@ -210,12 +212,12 @@ def _line(field: tuple[str, FieldInfo]) -> str:
 
 
 def require_private(path: Path, what: str) -> None:
-    """Refuse a file that others than its owner may read.
+    """Refuse a file that users other than its owner may read.
 
     Raises
     ------
     ConfigError
-        With the command that mends it.
+        Others may read the file; the error gives the command that changes this.
     """
     if sys.platform == "win32":  # modes mean nothing there
         return

@@ -1,4 +1,4 @@
-"""Frames of a video as a lazy array: cut at key frames, decoded where they are needed."""
+"""Frames of a video as a lazy array: cut at key frames, decoded when they are needed."""
 
 import itertools
 import warnings
@@ -22,33 +22,33 @@ def open_video(path: Path | str, *, gray: bool = True, block_frames: int = 250) 
     Parameters
     ----------
     path
-        Anything that FFmpeg reads.
+        Path of a video that FFmpeg can read.
     gray
-        Luma only; False gives ``(time, y, x, channel)`` in red, green, blue.
+        Whether to take luma only; False gives ``(time, y, x, channel)`` in red, green, blue.
     block_frames
-        Frames that are decoded together, at least; blocks end where a key frame begins.
+        Smallest number of frames that are decoded together; blocks end before a key frame.
 
     Returns
     -------
-    DataArray ``video``, lazy, with the seconds of each frame as its time, from 0 on; uint8, or
-    uint16 where a pixel has more than 8 bits (``attrs["bits"]``). Frames are turned as players
-    show them (``attrs["rotation"]``, degrees counterclockwise); those that an edit list hides
-    are left out. ``attrs["sampling_rate"]`` is the average [Hz].
+    Lazy DataArray ``video``. Its time is in seconds from 0 on. The dtype is uint8, or uint16
+    if a pixel has more than 8 bits (``attrs["bits"]``). Frames are turned as players show them
+    (``attrs["rotation"]``, degrees counterclockwise). Frames that an edit list hides are left
+    out. ``attrs["sampling_rate"]`` is the average rate [Hz].
 
     Raises
     ------
     SourceError
-        There is no such file, no video in it, or frames without a time; at compute, a frame
-        that is damaged.
+        There is no such file, it has no video, or its frames have no times; at compute, a
+        frame is damaged.
     ConfigError
-        If PyAV is not installed: ``pip install 'fhemb_xr[streams]'``.
+        PyAV is not installed: ``pip install 'fhemb_xr[streams]'``.
 
     Notes
     -----
-    Memory: a block of frames. Tasks: one per block. Computes at call: none; the packets are
-    listed, which reads the file and decodes one frame. A task decodes in one thread, from a key
-    frame on; from the first one in an MPEG program stream, and in an AVI of H.264 with
-    B-frames, whose frames have no times.
+    Memory per task: a block of frames. Tasks: one per block. Computes at call: none; listing
+    the packets reads the file and decodes one frame. A task decodes in one thread, from a key
+    frame on. It decodes from the first frame on in MPEG program streams, and in AVI files of
+    H.264 with B-frames, whose frames have no times.
 
     Examples
     --------
@@ -84,21 +84,21 @@ def open_video(path: Path | str, *, gray: bool = True, block_frames: int = 250) 
 
 @dataclass(frozen=True, eq=False)
 class _About:
-    """What a list of the packets, and the first frame, tell."""
+    """Facts about a video, from its packets and its first frame."""
 
     shape: tuple[int, int]  # as stored
-    clock: Ints  # time of each frame that is shown [ticks], in the order of showing
-    keys: Ints  # frames from which decoding can begin
-    seeks: Ints  # where the container seeks to, for each of them [ticks]
+    clock: Ints  # time of each shown frame [ticks], in the order of showing
+    keys: Ints  # key frames, from which decoding can start
+    seeks: Ints  # position to seek to, for each key frame [ticks]
     seconds: F64
     rate_hz: float
     bits: int
-    rotation: int  # degrees counterclockwise that a player turns a frame by
-    by_number: bool  # times of frames are no use: decode from the first one
+    rotation: int  # angle by which a player turns a frame [degrees counterclockwise]
+    by_number: bool  # the times of frames are useless: decode from the first frame on
 
     @property
     def turns(self) -> int:
-        """Quarters that a frame is turned by, counterclockwise."""
+        """Number of quarter turns, counterclockwise."""
         return self.rotation // 90 % 4 if self.rotation % 90 == 0 else 0
 
 
@@ -107,7 +107,7 @@ def _opened(path: Path | str) -> Any:
         import av
     except ImportError:
         raise ConfigError(
-            "videos are read by av, which is not installed: pip install 'fhemb_xr[streams]'"
+            "reading videos needs av, which is not installed: pip install 'fhemb_xr[streams]'"
         ) from None
     name = Path(path).name
     try:
@@ -143,19 +143,20 @@ def _listed(path: Path) -> _About:
         raise SourceError(f"{path.name!r} is damaged: {error.strerror}") from None
     if first is None or not packets or any(pts is None for pts, *_ in packets):
         raise SourceError(
-            f"{path.name!r} has frames without a time, or none: copy it into an MP4 with FFmpeg"
+            f"{path.name!r} has no frames, or frames without times: copy it into an MP4 with "
+            "FFmpeg"
         )
     shown = [pts for pts, _, _, discarded in packets if not discarded]
-    clock = np.array(sorted(shown), np.int64)  # decoded in another order
+    clock = np.array(sorted(shown), np.int64)  # packets come in the order of decoding
     starts = sorted((pts, pts if dts is None else dts) for pts, dts, key, _ in packets if key)
     rotation = int(first.rotation)
     if rotation % 90:
         warnings.warn(
-            f"players turn {path.name!r} by {rotation} degrees, frames are as they are stored",
+            f"players turn {path.name!r} by {rotation} degrees; frames here are not turned",
             UserWarning,
             stacklevel=3,
         )
-    # an AVI gives frames the order of decoding as their times
+    # an AVI gives the order of decoding as times of frames
     odd = bool(late) and shown == sorted(shown) and any(not key for _, _, key, _ in packets)
     seconds = np.asarray(np.arange(len(clock)) / rate if odd else (clock - clock[:1]) * base)
     keys, seeks = np.array(starts, np.int64).reshape(-1, 2).T
@@ -164,7 +165,7 @@ def _listed(path: Path) -> _About:
 
 
 def _starts(about: _About, at_least: int) -> Ints:
-    """First frames of the blocks: of key frames, those far enough from the one before."""
+    """First frame of each block: a key frame at least ``at_least`` frames after the last."""
     starts = [0]
     for place in np.searchsorted(about.clock, about.keys).tolist():
         if at_least <= place - starts[-1] and place < len(about.clock):
@@ -181,31 +182,31 @@ def _decoded(span: Ints, path: str, about: _About, tail: tuple[int, ...]) -> NDA
     kind = deep if about.bits > 8 else "gray" if len(tail) == 2 else "rgb24"
     low = about.clock[first]
     before = [] if about.by_number else about.seeks[about.keys <= low][::-1].tolist()
-    at = 0
-    for target in [*before[:3], None]:  # None: from the beginning
+    n_decoded = 0
+    for target in [*before[:3], None]:  # None: from the start of the file
         out = np.empty((stop - first, *tail), np.uint8 if about.bits == 8 else np.uint16)
-        at = 0
+        n_decoded = 0
         try:
             for frame in _frames(path, about, first, stop, target):
-                if at < len(out):
-                    out[at] = np.rot90(frame.to_ndarray(format=kind), about.turns)
-                at += 1
+                if n_decoded < len(out):
+                    out[n_decoded] = np.rot90(frame.to_ndarray(format=kind), about.turns)
+                n_decoded += 1
         except av.error.FFmpegError as error:
             raise SourceError(
-                f"{name!r} is damaged after frame {first + at}: {error.strerror}"
+                f"{name!r} is damaged after frame {first + n_decoded}: {error.strerror}"
             ) from None
-        if at == len(out):
+        if n_decoded == len(out):
             return out
     raise SourceError(
-        f"{name!r} has {at} of {stop - first} frames from {about.seconds[first]:.6g} s on: is "
-        "it damaged?"
+        f"{name!r} has {n_decoded} of {stop - first} frames from "
+        f"{about.seconds[first]:.6g} s on: is it damaged?"
     )
 
 
 def _frames(
     path: str, about: _About, first: int, stop: int, target: int | None
 ) -> Iterator[Any]:
-    """Frames ``[first, stop)`` in the order of showing, from a place in the file on."""
+    """Frames ``[first, stop)`` in the order of showing, decoded from ``target`` on."""
     low = about.clock[first]
     high = about.clock[stop] if stop < len(about.clock) else None
     with _opened(path) as container:
@@ -219,7 +220,7 @@ def _frames(
             return
         head = next(frames, None)
         if head is None or (head.pts > low and target is not None and first > 0):
-            return  # it sought to a later frame, as what seeks by the order of decoding does
+            return  # the container seeks by the order of decoding, and reached a later frame
         for frame in itertools.chain([head], frames):
             if high is not None and frame.pts >= high:
                 return

@@ -163,7 +163,7 @@ def test_paths__what_is_not_there_names_its_mount(folder, tmp_path):
         found.reach(mount / "audio" / "don.wav")
     with pytest.raises(ConfigError, match=r"MOUNT_NAS2 is .* which is empty: mount it"):
         found.reach(empty / "don.h5")
-    with pytest.raises(ConfigError, match=r"'.*/elsewhere' is not there"):
+    with pytest.raises(ConfigError, match=r"'.*/elsewhere' does not exist"):
         found.reach(tmp_path / "elsewhere")
     (mount / "audio").mkdir(parents=True)
     assert found.reach(mount / "audio") == mount / "audio"
