@@ -1,1 +1,1 @@
-"""Files that hold frames: each opened file is a mapping of names to arrays."""
+"""Readers of files of frames; an open file is a mapping of names to arrays."""

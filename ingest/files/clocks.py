@@ -1,4 +1,4 @@
-"""Clocks of stacks: whole numbers are frames, all else are times, which become frames."""
+"""Clocks of stacks: whole numbers are frame numbers; other values are times."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,12 +22,12 @@ _UNITS_S = {
 }  # fmt: skip
 _GUESSED_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 CALENDAR_S = 1e7
-"""Times beyond this [s] are dates; a session then counts from its first frame."""
+"""Larger times [s] are dates; a session then counts from its first frame."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """When the frames of a stack were taken: their numbers, or their times [s]."""
+    """The clock of a stack: frame numbers, or times [s]."""
 
     frames: Ints | None = None
     seconds: F64 | None = None
@@ -37,14 +37,14 @@ class Clock:
 def clock_of(
     contents: Contents, name: str, who: str, n_frames: int, hints: Hints, file: Path
 ) -> Clock:
-    """The clock of a stack, of the dataset that plays its part or of the whole file.
+    """The clock of a stack: from a dataset, or the common clock of the file.
 
     Raises
     ------
     ConfigError
-        The hints name a dataset that is not there.
+        The hints name a dataset that does not exist.
     SourceError
-        The clock has not one finite number for each frame, or its unit cannot be told.
+        The clock lacks a finite number for a frame, or its unit is unknown.
     """
     asked = (hints.columns or {}).get("clock")
     if asked is not None:
@@ -53,25 +53,25 @@ def clock_of(
             raise ConfigError(
                 f"no dataset {asked!r} in {file.name!r}{nearest(asked, contents)}"
             )
-    found = asked or next((c for c in _candidates(name, contents)), None)
-    if found is None:
+    dataset = asked or next((c for c in _candidates(name, contents)), None)
+    if dataset is None:
         return Clock() if contents.seconds is None else Clock(seconds=contents.seconds)
-    ticks = read(contents[found], slice(None), file)
+    ticks = read(contents[dataset], slice(None), file)
     if ticks.shape != (n_frames,) or ticks.dtype.kind not in "iufM":
         raise SourceError(
-            f"{found!r} in {file.name!r} is {ticks.dtype} of shape {ticks.shape}: expected a "
+            f"{dataset!r} in {file.name!r} is {ticks.dtype} of shape {ticks.shape}: expected a "
             f"number for each of {n_frames} frames"
         )
     if ticks.dtype.kind == "M":
         return Clock(seconds=ticks.astype("M8[us]").astype(np.int64) / 1e6)
     if not np.isfinite(ticks).all():
         raise SourceError(
-            f"{found!r} in {file.name!r} has no number for frame "
+            f"{dataset!r} in {file.name!r} has no number for frame "
             f"{int(np.flatnonzero(~np.isfinite(ticks))[0])}"
         )
     numbers = ticks if ticks.dtype.kind in "iu" else ticks.astype(np.float64)
-    told = contents.units.get(found, "")
-    return _understood(numbers, found, told, file.name, hints.rate_hz)
+    unit = contents.units.get(dataset, "")
+    return _understood(numbers, dataset, unit, file.name, hints.rate_hz)
 
 
 def _candidates(name: str, contents: Contents) -> list[str]:
@@ -85,9 +85,9 @@ def _candidates(name: str, contents: Contents) -> list[str]:
     return [t for t in tries if t in contents and len(contents[t].shape) == 1]
 
 
-def _understood(ticks: Any, name: str, told: str, file: str, rate_hz: float | None) -> Clock:
-    """Ticks as frames where they count them, else as seconds."""
-    word = told.split(" since ")[0].strip().lower()
+def _understood(ticks: Any, name: str, unit: str, file: str, rate_hz: float | None) -> Clock:
+    """Ticks as frame numbers if they count frames, otherwise as seconds."""
+    word = unit.split(" since ")[0].strip().lower()
     role = name.rpartition("/")[2].lower()
     whole = bool((ticks == np.floor(ticks)).all())
     times = role in TIMES or any(role.endswith(f"_{t}") for t in TIMES)
@@ -97,8 +97,8 @@ def _understood(ticks: Any, name: str, told: str, file: str, rate_hz: float | No
     if word in _UNITS_S:
         return Clock(seconds=ticks.astype(np.float64) * _UNITS_S[word])
     if whole and (not times or usual in (0.0, 1.0)):
-        said = f"{name!r} of {file!r} is taken for numbers of frames" if times else ""
-        return Clock(frames=ticks.astype(np.int64), doubt=said)
+        doubt = f"{name!r} of {file!r} is taken for numbers of frames" if times else ""
+        return Clock(frames=ticks.astype(np.int64), doubt=doubt)
     if not usual:
         raise SourceError(f"the clock {name!r} of {file!r} stands still at {ticks[0]:g}")
     implied_hz = {u: 1 / (usual * scale) for u, scale in _GUESSED_S.items()}
@@ -106,15 +106,16 @@ def _understood(ticks: Any, name: str, told: str, file: str, rate_hz: float | No
     fits = fits or [u for u, hz in implied_hz.items() if 1 < hz <= 1000]
     if not fits:
         raise SourceError(
-            f"the clock {name!r} of {file!r} has steps of {usual:g}, in no unit 1 to 1000 Hz: "
-            "say the rate (--rate), or name another clock in the TOML ([columns] clock)"
+            f"the clock {name!r} of {file!r} has steps of {usual:g}, which is 1 to 1000 Hz in "
+            "no unit: give the rate (--rate), or name another clock in the TOML ([columns] "
+            "clock)"
         )
-    said = "" if fits[0] == "s" else f"{name!r} of {file!r} is taken for times in {fits[0]}"
-    return Clock(seconds=ticks.astype(np.float64) * _GUESSED_S[fits[0]], doubt=said)
+    doubt = "" if fits[0] == "s" else f"{name!r} of {file!r} is taken for times in {fits[0]}"
+    return Clock(seconds=ticks.astype(np.float64) * _GUESSED_S[fits[0]], doubt=doubt)
 
 
 def rate_of(seconds: F64) -> float | None:
-    """Frames a second of a clock: the usual step, gaps left out, in few digits if they hold.
+    """The rate of a clock [Hz]: mean of the steps that are no gaps, rounded if that fits.
 
     Examples
     --------
@@ -129,18 +130,18 @@ def rate_of(seconds: F64) -> float | None:
     rate = unbroken.size / float(unbroken.sum())
     for digits in range(4):
         short = round(rate, digits)
-        if short and abs(short / rate - 1) * unbroken.size < 0.1:  # of a frame, at the end
+        if short and abs(short / rate - 1) * unbroken.size < 0.1:  # frames, at the end
             return short
     return rate
 
 
 def common_rate(clocks: Sequence[tuple[str, F64]]) -> float | None:
-    """The rate of several clocks.
+    """The common rate of several clocks [Hz].
 
     Raises
     ------
     SourceError
-        If they tick at different rates: a store has one.
+        The clocks have different rates; a store has one rate.
     """
     rates = {name: r for name, seconds in clocks if (r := rate_of(seconds)) is not None}
     if not rates:
@@ -149,11 +150,11 @@ def common_rate(clocks: Sequence[tuple[str, F64]]) -> float | None:
     if rates[high] > 1.01 * rates[low]:
         raise SourceError(
             f"{low!r} has {rates[low]:.6g} Hz and {high!r} {rates[high]:.6g} Hz, a store has "
-            "one rate: say it (--rate), or ingest them into a store each"
+            "one rate: give it (--rate), or ingest them into separate stores"
         )
     return float(np.median(list(rates.values())))
 
 
 def numbered(seconds: F64, rate_hz: float, origin_s: float) -> Ints:
-    """The number of the frame at each time."""
+    """The frame number at each time."""
     return np.rint((seconds - origin_s) * rate_hz).astype(np.int64)

@@ -1,4 +1,4 @@
-"""What an opened file holds, and errors of reading it in one sentence."""
+"""The contents of an open file, and its read errors as one sentence."""
 
 import zipfile
 import zlib
@@ -32,20 +32,20 @@ class Rows(Protocol):
 
 
 class Contents(dict[str, Rows]):
-    """Arrays by name, and what their file says about them.
+    """Arrays by name, with the facts in their file.
 
     Parameters
     ----------
     arrays
         Arrays by name.
     units
-        Unit of an array, by its name, where the file tells it.
+        Units of arrays, by name, if the file gives them.
     seconds
-        Time of each frame [s], where the file has one clock for all.
+        Time of each frame [s], if the file has one clock for all arrays.
     camera
-        What the camera noted, e.g. its emissivity.
+        Settings of the camera, e.g. its emissivity.
     doubts
-        What the user should know.
+        Doubts to report to the user.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Arranged:
     Parameters
     ----------
     source
-        Anything with a shape that is indexed by a tuple of slices.
+        Array that can be indexed by a tuple of slices.
     order
         Axis of the source that becomes axis 0, 1, ...
     packing
@@ -87,7 +87,7 @@ class Arranged:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of what is read: float64 where packing was undone."""
+        """Type of the values: float64 if packing was undone."""
         return np.dtype(np.float64) if self.packing else np.dtype(self.source.dtype)
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
@@ -108,23 +108,23 @@ def _decoded(raw: NDArray[Any], packing: Mapping[str, Any]) -> NDArray[Any]:
 
 
 def read(array: Rows, rows: slice, path: Path) -> NDArray[Any]:
-    """Some rows of an array of this file.
+    """Read some rows of an array of this file.
 
     Raises
     ------
     SourceError
-        If they cannot be read.
+        The rows cannot be read.
     """
     return guarded(path, lambda: np.asarray(array[rows]))
 
 
 def guarded(path: Path, work: Callable[[], T]) -> T:
-    """``work()``, whose errors become one sentence with the name of the file.
+    """Run ``work()``; its errors become one sentence with the name of the file.
 
     Raises
     ------
     SourceError
-        If the file is not there, or is damaged.
+        The file does not exist, or is damaged.
     """
     try:
         return work()
@@ -136,12 +136,12 @@ def guarded(path: Path, work: Callable[[], T]) -> T:
 
 
 def needed(module: str, what: str, extra: str) -> Any:
-    """A library of an extra, imported where it is used.
+    """Import a library of an extra.
 
     Raises
     ------
     ConfigError
-        If it is not installed, with the line that installs it.
+        The library is not installed; the error gives the command that installs it.
     """
     from importlib import import_module
 
@@ -149,6 +149,6 @@ def needed(module: str, what: str, extra: str) -> Any:
         return import_module(module)
     except ImportError:
         raise ConfigError(
-            f"{what} are read by {module.partition('.')[0]}, which is not installed: "
+            f"reading {what} needs {module.partition('.')[0]}, which is not installed: "
             f"pip install 'fhemb_xr[{extra}]'"
         ) from None

@@ -1,4 +1,4 @@
-"""Which file is read by what: by its suffix in any case, and by its first bytes."""
+"""The reader of each file format; formats are known by suffix or by the first bytes."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,7 +22,7 @@ def _netcdf(path: Path, stack: ExitStack) -> Contents:
 
 
 def _video(path: Path, stack: ExitStack) -> Contents:
-    from ingest.files.video_files import open_frames  # xarray takes its time to import
+    from ingest.files.video_files import open_frames  # imports xarray, which is slow
 
     return open_frames(path, stack)
 
@@ -47,7 +47,7 @@ _KINDS: dict[str, tuple[str, Opener]] = {
 
 
 def kind(path: Path) -> str | None:
-    """Name of a file's format by its suffix; None where it is none of those that are read.
+    """Name of a file's format by its suffix; None if the format is not known.
 
     Examples
     --------
@@ -59,25 +59,25 @@ def kind(path: Path) -> str | None:
 
 
 def readable() -> str:
-    """The suffixes that are read, for an error."""
+    """The known suffixes, for an error."""
     return ", ".join(_KINDS)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Contents]:
-    """The arrays of a file by name.
+    """Open a file; yield its arrays by name.
 
     Raises
     ------
     SourceError
-        If it is not there, is damaged, or is of a kind that is not read.
+        The file does not exist, is damaged, or has an unknown format.
     ConfigError
-        If its library is not installed.
+        The library of the format is not installed.
     """
     known = _KINDS.get(path.suffix.lower())
     if known is None and not (path.is_file() and hdf5_files.is_hdf5(path)):
         raise SourceError(
-            f"{path.name!r} is of a kind that is not read; these are: {readable()}"
+            f"{path.name!r} is of a kind that is not read; known are {readable()}"
         )
     opener = known[1] if known else hdf5_files.open_hdf5
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
-"""Arrays of HDF5: plain files, NetCDF 4 and MATLAB 7.3, which reverses all axes.
+"""Arrays in HDF5: plain files, NetCDF 4, and MATLAB 7.3, which reverses all axes.
 
-HDF5 is read by h5py, which lets one thread in at a time.
+h5py reads HDF5; it lets one thread read at a time.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ _PACKING = ("scale_factor", "add_offset", "_FillValue", "missing_value")
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file is HDF5, by its first bytes; a block of the user may come before."""
+    """Whether a file is HDF5, by its signature; a user block may precede the signature."""
     with path.open("rb") as file:
         for start in (0, 512, 1024, 2048, 4096):
             file.seek(start)
@@ -29,14 +29,14 @@ def is_hdf5(path: Path) -> bool:
 
 
 def open_hdf5(path: Path, stack: ExitStack) -> Contents:
-    """The datasets of a file by their paths."""
+    """Open a file; return its datasets by their paths."""
     h5py = needed("h5py", "HDF5 files", "hdf5")
     with path.open("rb") as file:
         matlab = file.read(10) == b"MATLAB 7.3"
     datasets: dict[str, Any] = {}
 
     def visit(name: str, node: Any) -> None:
-        if hasattr(node, "dtype") and not name.startswith("#"):  # where MATLAB keeps cells
+        if hasattr(node, "dtype") and not name.startswith("#"):  # MATLAB keeps cells in "#..."
             datasets[name] = node
 
     stack.enter_context(h5py.File(path, "r")).visititems(visit)
@@ -60,7 +60,7 @@ def open_hdf5(path: Path, stack: ExitStack) -> Contents:
 
 
 def arranged(array: Any, order: Sequence[int], about: Mapping[str, Any]) -> Rows:
-    """``array`` as it is, or with other axes and its packing undone."""
+    """``array`` with its axes in the given order, and its packing undone."""
     packing = {
         k: np.asarray(about[k]).ravel()[0]
         for k in _PACKING
@@ -73,14 +73,14 @@ def arranged(array: Any, order: Sequence[int], about: Mapping[str, Any]) -> Rows
 
 
 def _means_something(array: Any, about: Mapping[str, Any], name: str) -> bool:
-    """A fill value of NaN changes nothing, nor do those of arrays that hold no numbers."""
+    """Whether an attribute changes values: not a fill value of NaN, nor in arrays of text."""
     if name not in about or array.dtype.kind not in "iuf":
         return False
     return bool(np.asarray(about[name]).ravel()[0] == np.asarray(about[name]).ravel()[0])
 
 
 def time_first(names: Sequence[str]) -> tuple[int, ...] | None:
-    """Order of named axes with time first, then y, then x; None where no name tells.
+    """Order of named axes with time first, then y, then x; None if the names do not show it.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def time_first(names: Sequence[str]) -> tuple[int, ...] | None:
 
 
 def _names(dataset: Any) -> list[str]:
-    """Names of the axes, as NetCDF 4 keeps them."""
+    """Names of the axes, as NetCDF 4 stores them."""
     names = []
     for axis in dataset.dims:
         scale = axis[0].name.rpartition("/")[2] if len(axis) else ""
@@ -106,7 +106,7 @@ def _names(dataset: Any) -> list[str]:
 
 
 def as_text(value: Any) -> str:
-    """An attribute as text."""
+    """An attribute as text; empty if it is no text."""
     if isinstance(value, bytes | np.bytes_):
         return value.decode(errors="replace")
     plain = provenance.plain(value)

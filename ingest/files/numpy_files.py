@@ -1,7 +1,7 @@
-"""Arrays of ``.npy`` and ``.npz``, read a few frames at a time; nothing is unpickled.
+"""Arrays in ``.npy`` and ``.npz`` files, read a few frames at a time; nothing is unpickled.
 
-An ``.npz`` is a zip, of which a member is read on from where it was left, so that reading it in
-the order of time decompresses it once.
+An ``.npz`` is a zip. A read of a member continues where the last read ended, so reading in the
+order of time decompresses the member once.
 """
 
 import shutil
@@ -20,19 +20,19 @@ from ingest.files.contents import Contents
 
 
 def open_npy(path: Path, stack: ExitStack) -> Contents:
-    """The array of an ``.npy``, named after the file."""
+    """Open an ``.npy``; its array is named after the file."""
     return Contents({path.stem: np.load(path, mmap_mode="r", allow_pickle=False)})
 
 
 def open_npz(path: Path, stack: ExitStack) -> Contents:
-    """The arrays of an ``.npz``; one of objects is there, and is refused when it is read."""
+    """Open an ``.npz``; an array of objects is listed, but refused when it is read."""
     archive = stack.enter_context(zipfile.ZipFile(path))
     members = [n for n in archive.namelist() if n.endswith(".npy")]
     return Contents({n.removesuffix(".npy"): _Member(archive, n, stack) for n in members})
 
 
 class _Member:
-    """An array in a zip; ``[a:b]`` after ``[:a]`` goes on where that ended."""
+    """An array in a zip; ``[a:b]`` after ``[:a]`` continues where ``[:a]`` ended."""
 
     def __init__(self, archive: zipfile.ZipFile, name: str, files: ExitStack) -> None:
         self._archive, self._name, self._files = archive, name, files
@@ -51,15 +51,15 @@ class _Member:
             return np.array(self._whole()[rows])
         a, b, _ = rows.indices(self.shape[0] if self.shape else 0)
         each = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
-        self._stream.seek(self._first + a * each)  # backwards: zipfile starts again by itself
+        self._stream.seek(self._first + a * each)  # to seek backwards, zipfile starts again
         wanted = max(b - a, 0) * each
         raw = self._stream.read(wanted)
         if len(raw) != wanted:
-            raise SourceError(f"{self._name!r} is cut short at row {a + len(raw) // each}")
+            raise SourceError(f"{self._name!r} is truncated at row {a + len(raw) // each}")
         return np.frombuffer(raw, self.dtype).reshape(-1, *self.shape[1:])
 
     def _whole(self) -> Any:
-        """An array whose first axis lies innermost, unpacked into a file without a name."""
+        """An array in Fortran order, unpacked into an unnamed temporary file."""
         if self._unpacked is None:
             aside: Any = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
             self._stream.seek(self._first)
@@ -67,6 +67,6 @@ class _Member:
             aside.flush()
             n_bytes = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
             if aside.tell() < n_bytes:
-                raise SourceError(f"{self._name!r} is cut short at byte {aside.tell()}")
+                raise SourceError(f"{self._name!r} is truncated at byte {aside.tell()}")
             self._unpacked = np.memmap(aside, self.dtype, "r", 0, self.shape, "F")
         return self._unpacked

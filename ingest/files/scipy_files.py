@@ -1,6 +1,6 @@
-"""Arrays of MATLAB up to version 7 and of NetCDF 3, read by SciPy.
+"""Arrays in MATLAB files up to version 7 and in NetCDF 3, read by SciPy.
 
-Both are read whole: memory is that of the file, 2 GiB at most for a ``.mat``.
+Files are read whole. Memory: the size of the file, at most 2 GiB for a ``.mat``.
 """
 
 from contextlib import ExitStack
@@ -15,18 +15,18 @@ from ingest.files.hdf5_files import arranged, as_text, time_first
 
 
 def open_matlab(path: Path, stack: ExitStack) -> Contents:
-    """The numeric arrays of a ``.mat`` by their names; cells and structs are passed over."""
+    """Open a ``.mat``; return its numeric arrays by name, without cells and structs."""
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
     try:
-        found = loadmat(path, mat_dtype=False)
+        variables = loadmat(path, mat_dtype=False)
     except (MatReadError, NotImplementedError, TypeError) as error:
         raise SourceError(f"cannot read {path.name!r}: {error}") from None
     arrays: dict[str, Any] = {
-        # a vector is a matrix of one row or column there
+        # MATLAB stores a vector as a matrix of one row or column
         n: a.ravel() if a.ndim == 2 and 1 in a.shape else a
-        for n, a in found.items()
+        for n, a in variables.items()
         if not n.startswith("__") and isinstance(a, np.ndarray) and a.dtype.kind in "iufb"
     }
     doubts = tuple(
@@ -39,7 +39,7 @@ def open_matlab(path: Path, stack: ExitStack) -> Contents:
 
 
 def open_netcdf3(path: Path, stack: ExitStack) -> Contents:
-    """The variables of a NetCDF 3, with their packing undone."""
+    """Open a NetCDF 3 file; return its variables with their packing undone."""
     from scipy.io import netcdf_file
 
     try:

@@ -1,4 +1,4 @@
-"""Stacks of grey TIFF pages, 16 bits or floats, read a few pages at a time by tifffile."""
+"""Stacks of grey TIFF pages (16 bits or floats), read a few pages at a time by tifffile."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +26,7 @@ class _Pages:
 
 
 def open_tiff(path: Path, stack: ExitStack) -> Contents:
-    """The pages of a TIFF as one stack, named after the file; ImageJ tells the interval."""
+    """Open a TIFF; its pages are one stack, named after the file, with ImageJ's interval."""
     tifffile = needed("tifffile", "TIFF files", "camera")
     try:
         file = stack.enter_context(tifffile.TiffFile(path))
@@ -42,8 +42,8 @@ def open_tiff(path: Path, stack: ExitStack) -> Contents:
         )
     if pages == 1 and len(_tiffs(path.parent)) > 1:
         raise SourceError(
-            f"{path.name!r} is one frame of several in its folder: write all into one TIFF, "
-            "e.g. with tifffile.imwrite, a stack is what is read"
+            f"{path.name!r} is one frame of several in its folder, and only stacks are read: "
+            "write all frames into one TIFF, e.g. with tifffile.imwrite"
         )
     about: dict[str, Any] = file.imagej_metadata or {}
     step = about.get("finterval")

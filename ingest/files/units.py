@@ -1,4 +1,4 @@
-"""Units of temperatures, and whether numbers can be temperatures of faces at all."""
+"""Units of temperatures, and whether numbers can be temperatures of faces."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ UNITS: dict[str, tuple[float, float]] = {
     "cK": (0.01, -273.15),
     "dK": (0.1, -273.15),
 }
-"""Scale and offset that make °C of a unit."""
+"""Scale and offset that convert a unit to °C."""
 _OTHER_NAMES = {
     "c": "degC", "°c": "degC", "celsius": "degC", "degc": "degC", "deg c": "degC",
     "degree_celsius": "degC", "degrees_celsius": "degC", "degrees celsius": "degC",
@@ -28,7 +28,7 @@ _OTHER_NAMES = {
     "ck": "cK", "centikelvin": "cK", "0.01 k": "cK", "dk": "dK", "decikelvin": "dK",
 }  # fmt: skip
 FACES_C = (-30.0, 55.0)
-"""Medians of frames that are taken for °C: a cold room, and a hot face."""
+"""Range of medians of frames in °C: a cold room, a hot face."""
 
 
 def unit(name: str) -> str:
@@ -37,79 +37,79 @@ def unit(name: str) -> str:
     Raises
     ------
     ConfigError
-        If there is no such unit, with the nearest.
+        The unit is unknown; the error gives the nearest one.
 
     Examples
     --------
     >>> unit("Kelvin"), unit("degC")
     ('K', 'degC')
     """
-    found = known_unit(name)
-    if found is None:
+    known = known_unit(name)
+    if known is None:
         raise ConfigError(
             f"units are one of {', '.join(UNITS)}, found {name!r}{nearest(name, UNITS)}"
         )
-    return found
+    return known
 
 
 def known_unit(name: str) -> str | None:
-    """The unit that a name means; None where it means none of a temperature."""
+    """The unit that a name means; None if it is no unit of temperature."""
     return name if name in UNITS else _OTHER_NAMES.get(name.strip().lower())
 
 
 def cell(
     name: str, dtype: np.dtype[Any], hints: Hints, told: str | None, sample: Floats
 ) -> Cell:
-    """How numbers become °C: by the hints, else by the file, else as °C if they can be.
+    """The conversion of numbers to °C: by the hints, or the file, or as °C if plausible.
 
     Parameters
     ----------
     name
         Name of the stack, for errors.
     dtype
-        Type of its numbers.
+        Type of the numbers.
     hints
-        ``units``, or ``scale`` and ``offset``, of the user.
+        Hints of the user: ``units``, or ``scale`` and ``offset``.
     told
-        Unit that the file tells.
+        Unit in the file; None if the file gives none.
     sample
         Some frames, as they are stored.
 
     Raises
     ------
     SourceError
-        Integers whose scale nobody says, or numbers that are no temperatures of faces in °C.
+        The scale of integers is unknown, or the numbers cannot be °C of faces.
     """
     if hints.units is not None:
         return Cell("bytes", dtype, 0, *UNITS[unit(hints.units)])
     if hints.scale is not None:
-        made = Cell("bytes", dtype, 0, hints.scale, hints.offset)
+        conversion = Cell("bytes", dtype, 0, hints.scale, hints.offset)
     elif told is not None and (known := known_unit(told)) is not None:
         return Cell("bytes", dtype, 0, *UNITS[known])
     elif dtype.kind == "f":
-        made = Cell("bytes", dtype)
+        conversion = Cell("bytes", dtype)
     else:
         raise SourceError(
             f"{name!r} holds integers: say their unit ({_named(UNITS)}; units), or how many "
-            "degrees one of them is (scale)"
+            "degrees one unit is (scale)"
         )
-    _require_faces(name, sample, made)
-    return made
+    _require_faces(name, sample, conversion)
+    return conversion
 
 
-def _require_faces(name: str, sample: Floats, made: Cell) -> None:
-    """Refuse numbers that no face has as °C."""
+def _require_faces(name: str, sample: Floats, conversion: Cell) -> None:
+    """Refuse numbers that cannot be °C of a face."""
     values = sample[np.isfinite(sample)]
     if not values.size:
         return
-    middle = float(np.median(values * made.scale + made.offset))
-    if FACES_C[0] <= middle <= FACES_C[1]:
+    median_c = float(np.median(values * conversion.scale + conversion.offset))
+    if FACES_C[0] <= median_c <= FACES_C[1]:
         return
     fitting = [u for u, (a, b) in UNITS.items() if 10 <= float(np.median(values)) * a + b <= 50]
-    better = f"units are {' or '.join(fitting)}, it seems" if fitting else "of which unit?"
+    guess = f"the unit may be {' or '.join(fitting)}" if fitting else "no known unit fits"
     raise SourceError(
-        f"{name!r} holds numbers around {middle:.6g}, which are no °C of faces: {better}; say "
-        f"units ({_named(UNITS)}; --units), or scale and offset in the TOML"
+        f"{name!r} holds numbers around {median_c:.6g}, which are no °C of faces: {guess}; "
+        f"give units ({_named(UNITS)}; --units), or scale and offset in the TOML"
     )
 
 

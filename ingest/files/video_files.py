@@ -1,4 +1,4 @@
-"""Grey videos of radiometric cameras as stacks: all bits, and the video's own clock."""
+"""Grey videos of radiometric cameras as stacks, with all bits and the clock of the video."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +14,7 @@ BLOCK_FRAMES = 64
 
 
 class _Frames:
-    """Frames of a video as rows ``(time, y, x)``; a block is decoded once."""
+    """Frames of a video as rows ``(time, y, x)``; each block is decoded once."""
 
     def __init__(self, video: Any) -> None:
         self.shape, self.dtype = tuple(map(int, video.shape)), np.dtype(video.dtype)
@@ -27,9 +27,9 @@ class _Frames:
         parts = [np.empty((0, *self.shape[1:]), self.dtype)]
         while start < stop:
             k = int(np.searchsorted(self._ends, start, side="right"))
-            begin = int(self._ends[k - 1]) if k else 0
+            first = int(self._ends[k - 1]) if k else 0
             end = min(stop, int(self._ends[k]))
-            parts.append(self._block(k)[start - begin : end - begin])
+            parts.append(self._block(k)[start - first : end - first])
             start = end
         return np.concatenate(parts)
 
@@ -41,10 +41,10 @@ class _Frames:
 
 
 def open_frames(path: Path, stack: ExitStack) -> Contents:
-    """The grey values of a video as one stack, named after the file."""
+    """Open a video; its grey values are one stack, named after the file."""
     video = open_video(path, block_frames=BLOCK_FRAMES)
     doubts = () if video.dtype == np.uint16 else (
-        f"{path.name!r} has 8 bits a pixel: its grey values become °C by scale and offset only "
-        "where its palette is linear and fixed",
+        f"{path.name!r} has 8 bits a pixel: scale and offset turn its grey values into °C only "
+        "if its palette is linear and fixed",
     )  # fmt: skip
     return Contents({path.stem: _Frames(video)}, seconds=video.time.values, doubts=doubts)

@@ -1,4 +1,4 @@
-"""Whether an SSH server is the one we know: its key in ``known_hosts``, or a refusal."""
+"""Checking that an SSH server is the known one: its key must be in ``known_hosts``."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ TIMEOUT_S = 15.0
 
 
 def trusted(address: tuple[str, int], files: Sequence[Path], *, accept_new: bool) -> Any:
-    """The key that a server shows, if it is known for this address.
+    """The key of a server, if it is known for this address.
 
     Parameters
     ----------
@@ -25,13 +25,13 @@ def trusted(address: tuple[str, int], files: Sequence[Path], *, accept_new: bool
     files
         Files of known keys; hashed names are understood.
     accept_new
-        Write the key of a server without any known one into the first of ``files``; a key that
-        has changed is never accepted.
+        Whether to write the key of a server without known keys into the first of ``files``. A
+        key that has changed is never accepted.
 
     Raises
     ------
     SourceError
-        If the server does not answer, or its key is unknown or has changed.
+        The server does not answer, or its key is unknown or has changed.
     """
     name = label(*address)
     known = lookup(name, files)
@@ -41,25 +41,25 @@ def trusted(address: tuple[str, int], files: Sequence[Path], *, accept_new: bool
         return key
     if known and kind in known:
         raise changed(name, fingerprint(known[kind]), fingerprint(key))
-    if known or not accept_new:  # known by keys of other kinds: perhaps not the same server
+    if known or not accept_new:  # a server with keys of other kinds may be another server
         raise unknown(name, kind, fingerprint(key))
     _remember(f"{name} {kind} {key.get_base64()}\n", files[0].expanduser())
     return key
 
 
 def label(host: str, port: int) -> str:
-    """A server as ``known_hosts`` calls it."""
+    """The name of a server in ``known_hosts``."""
     return host if port == 22 else f"[{host}]:{port}"
 
 
 def fingerprint(key: Any) -> str:
-    """As ``ssh-keygen -l`` prints it: ``SHA256:...``."""
+    """The fingerprint that ``ssh-keygen -l`` prints: ``SHA256:...``."""
     digest = hashlib.sha256(key.asbytes()).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
 
 
 def unknown(name: str, kind: str, seen: str) -> SourceError:
-    """The refusal of a server that was never met."""
+    """The error for a server without a known key."""
     host, _, port = name.strip("[").partition("]:")
     scan = f"ssh-keyscan {f'-p {port} ' if port else ''}{host} >> ~/.ssh/known_hosts"
     return SourceError(
@@ -69,7 +69,7 @@ def unknown(name: str, kind: str, seen: str) -> SourceError:
 
 
 def changed(name: str, before: str, seen: str) -> SourceError:
-    """The refusal of a server that shows another key than it used to."""
+    """The error for a server whose key differs from the known one."""
     return SourceError(
         f"the host key of {name} has CHANGED: known is {before}, offered {seen}; somebody may "
         f"be listening in. If the server was reinstalled: ssh-keygen -R '{name}'"
@@ -77,7 +77,7 @@ def changed(name: str, before: str, seen: str) -> SourceError:
 
 
 def refused(name: str, user: str) -> SourceError:
-    """The server's refusal of us."""
+    """The error for a server that does not let us in."""
     return SourceError(
         f"the SSH server {name} does not let {user!r} in with this key: check SSH_USERNAME, "
         "SSH_PKEY and its authorized_keys"
@@ -88,14 +88,14 @@ def lookup(name: str, files: Sequence[Path]) -> dict[str, Any]:
     """Known keys of a server, by kind."""
     import paramiko
 
-    found: dict[str, Any] = {}
+    known: dict[str, Any] = {}
     for path in files:
         path = path.expanduser()
         if path.is_file():
             keys = paramiko.HostKeys(str(path)).lookup(name)
             for kind in keys or ():
-                found.setdefault(kind, keys[kind])
-    return found
+                known.setdefault(kind, keys[kind])
+    return known
 
 
 def _remember(line: str, path: Path) -> None:
@@ -105,7 +105,7 @@ def _remember(line: str, path: Path) -> None:
 
 
 def _offered(address: tuple[str, int], kinds: list[str]) -> Any:
-    """The key that the server shows, of a kind that is known where it has one."""
+    """The key that the server shows; of a known kind, if the server has one."""
     import paramiko
 
     logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -124,7 +124,7 @@ def _offered(address: tuple[str, int], kinds: list[str]) -> Any:
 
 
 def _prefer(transport: Any, kinds: list[str]) -> None:
-    """Known kinds first: a server with several keys then shows one that can be checked."""
+    """Ask for known kinds first: a server with several keys then shows one we can check."""
     options = transport.get_security_options()
     signs = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
     known = [s for kind in kinds for s in signs.get(kind, (kind,)) if s in options.key_types]

@@ -1,8 +1,8 @@
-"""A tunnel by the program ``ssh``: it knows the user's configuration, jumps, agents and tokens.
+"""A tunnel by the program ``ssh``, which knows the user's configuration, jumps and agents.
 
-It asks nothing on a terminal. A passphrase reaches it through a pipe in a private folder, never
-as an argument, in its environment or in a file. What it says of its work is read to know when
-it is through, or why not; nothing of that is logged.
+``ssh`` asks nothing on a terminal. A passphrase reaches it through a pipe in a private folder,
+never as an argument, in the environment or in a file. Its messages show when the tunnel is
+open, or why it failed; they are not logged.
 """
 
 import os
@@ -41,34 +41,34 @@ ended=$?
 kill $!
 exit $ended
 """
-"""Ends ssh when our end of its input closes: also if we, and what we forked, are killed."""
+"""Shell script that ends ssh when its input closes, also if our processes are killed."""
 
 
 def is_there() -> bool:
-    """Whether this system has the program."""
+    """Whether this system has the program ``ssh``."""
     return shutil.which("ssh") is not None
 
 
 class Forward:
-    """``ssh -N -L``, running: a port of this machine that leads to the database.
+    """A running ``ssh -N -L``: a port of this machine that leads to the database.
 
     Parameters
     ----------
     settings
-        The server, the user, the key, and the database behind it.
+        Settings of the server, the user, the key, and the database behind the server.
     known_hosts
-        Files of host keys to trust; None: those of the user's configuration.
+        Files of host keys to trust; None takes those of the user's configuration.
     accept_new
-        Trust a server without any known key, and remember it.
+        Whether to trust a server without known keys, and remember it.
     config
-        Another configuration than the user's.
+        Configuration file that replaces the user's.
 
     Raises
     ------
     ConfigError
-        If the key is missing, unsafe, or its passphrase is wrong.
+        The key is missing or unsafe, or its passphrase is wrong.
     SourceError
-        If the server does not answer, is not the one that we know, or does not let us in.
+        The server does not answer, is not the known one, or does not let us in.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Forward:
                 self._start(environment)
 
     def _start(self, environment: dict[str, str]) -> None:
-        """Any free port may be taken before ssh takes it."""
+        """Start ssh, several times if another process takes the free port first."""
         for attempt in range(1, ATTEMPTS + 1):
             with socket.create_server(("127.0.0.1", 0)) as free:
                 self.port: int = free.getsockname()[1]
@@ -114,27 +114,27 @@ class Forward:
                 raise _failure(self._settings, self._said.text, self._known)
 
     def _run(self, environment: dict[str, str]) -> "tuple[subprocess.Popen[bytes], _Talk]":
-        there = self._settings
-        host, port = there.remote_bind_host, there.remote_bind_port
+        settings = self._settings
+        host, port = settings.remote_bind_host, settings.remote_bind_port
         far = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         process = subprocess.Popen(
             [
                 *([] if sys.platform == "win32" else ["/bin/sh", "-c", _GUARD, "sh"]),
                 *self._command,
-                *(["-p", str(there.remote_port)] if there.remote_port != 22 else []),
-                *("-l", str(there.ssh_username), "-L", f"127.0.0.1:{self.port}:{far}"),
-                *("--", str(there.remote_host)),
+                *(["-p", str(settings.remote_port)] if settings.remote_port != 22 else []),
+                *("-l", str(settings.ssh_username), "-L", f"127.0.0.1:{self.port}:{far}"),
+                *("--", str(settings.remote_host)),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             env=environment,
-            start_new_session=True,  # Ctrl-C is for us: we end it, after the connections
+            start_new_session=True,  # Ctrl-C must not reach ssh: we end it later
         )
         return process, _Talk(process, self.port)
 
     def close(self) -> None:
-        """End it; its connections end with it."""
+        """End ssh and its connections."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         if sys.platform == "win32":
@@ -151,7 +151,7 @@ class Forward:
 
 
 class _Talk:
-    """What a running ssh says, read as it says it: a full pipe would stop it."""
+    """The messages of a running ssh; they are read at once, since a full pipe would stop it."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int) -> None:
         self._process, self._ready = (
@@ -175,29 +175,29 @@ class _Talk:
         self._decided.set()
 
     def is_through(self, timeout_s: float) -> bool:
-        """Wait until it listens, which is after it was let in, or has ended."""
+        """Wait until ssh listens (it was let in) or ends; return whether it listens."""
         self._decided.wait(timeout_s)
         return self._through and self._process.poll() is None
 
     def join(self) -> None:
-        """Wait for its last word; a jump's own process may hold the pipe a little longer."""
+        """Wait for the last message; the process of a jump may hold the pipe a bit longer."""
         self._thread.join(1)
 
     @property
     def text(self) -> str:
-        """All of it."""
+        """All messages."""
         return "\n".join(self._lines)
 
 
 def _configure(
     path: Path, known_hosts: Sequence[Path] | None, accept_new: bool, config: Path | None
 ) -> None:
-    """Our settings before the user's: the first one counts, for hosts on the way too."""
+    """Write our settings before the user's: the first value counts, also for jump hosts."""
     settings = {
         "StrictHostKeyChecking": "accept-new" if accept_new else "yes",
-        "BatchMode": "yes",  # asks nothing
+        "BatchMode": "yes",  # ssh asks nothing
         "ExitOnForwardFailure": "yes",
-        "ServerAliveInterval": ALIVE_S,  # a hole in the network ends it after three of them
+        "ServerAliveInterval": ALIVE_S,  # three intervals without an answer end ssh
         "ServerAliveCountMax": ALIVE_COUNT,
         "ConnectTimeout": 15,
         "PreferredAuthentications": "publickey,gssapi-with-mic",
@@ -222,12 +222,12 @@ def _configure(
 
 @contextmanager
 def _askpass(folder: Path, key: Path, phrase: str) -> Iterator[Path]:
-    """A program that says the passphrase of one key, out of a pipe, and nothing else."""
+    """Yield a program that prints the passphrase of one key, from a pipe, and nothing else."""
     program, pipe = folder / "askpass", folder / "phrase"
     program.touch(0o700)
     program.write_text(_ASKPASS.format(key=shlex.quote(str(key)), pipe=shlex.quote(str(pipe))))
     os.mkfifo(pipe, 0o600)
-    end = os.open(pipe, os.O_RDWR)  # of both ends, so that neither waits for the other
+    end = os.open(pipe, os.O_RDWR)  # opens both ends, so that neither waits for the other
     try:
         os.write(end, (phrase + "\n").encode() * _QUESTIONS)
         yield program
@@ -241,7 +241,7 @@ _CHANGED = re.compile(r"Host key for (\S+) has changed")
 
 
 def _failure(settings: Database, said: str, files: Sequence[Path]) -> FhembError:
-    """Why ssh ended, as far as its words tell."""
+    """The error that explains why ssh ended, by its messages."""
     name = host_keys.label(str(settings.remote_host), settings.remote_port)
     kind, seen = (_OFFERED.findall(said) or [("of no kind", "none")])[-1]
     if found := _UNKNOWN.search(said):
@@ -256,5 +256,5 @@ def _failure(settings: Database, said: str, files: Sequence[Path]) -> FhembError
     if "Permission denied" in said or "Too many authentication failures" in said:
         return host_keys.refused(name, str(settings.ssh_username))
     talk = [line for line in said.splitlines() if line and not line.startswith("debug")]
-    why = talk[-1] if talk else f"no word for {TIMEOUT_S:g} s"
+    why = talk[-1] if talk else f"no answer for {TIMEOUT_S:g} s"
     return SourceError(f"the SSH server {name} does not answer: {why.removeprefix('ssh: ')}")

@@ -1,8 +1,8 @@
-"""The way to the database: direct, or by an SSH tunnel that checks the key of its host.
+"""The way to the database: direct, or through an SSH tunnel that checks the host's key.
 
-The program ``ssh`` opens it where it is installed, otherwise sshtunnel; ``TUNNEL`` chooses.
-Either way the server's key must be in ``known_hosts``, the local end is ``127.0.0.1`` only, and
-the objects that know secrets stay in these modules.
+The program ``ssh`` opens the tunnel if it is installed, otherwise sshtunnel; ``TUNNEL`` chooses
+one. In both cases the server's key must be in ``known_hosts``, the local end is ``127.0.0.1``
+only, and objects with secrets stay in these modules.
 """
 
 import logging
@@ -26,14 +26,13 @@ class Forward(Protocol):
     port: int
 
     def close(self) -> None:
-        """End it; its connections end with it."""
+        """End the forwarding and its connections."""
 
 
 class Tunnel:
     """A way to the database that can be replaced while others use it.
 
-    A tunnel that is dead often does not say so: who cannot connect through it calls
-    :meth:`renew`.
+    A dead tunnel often looks alive. Whoever cannot connect through it calls :meth:`renew`.
     """
 
     def __init__(self, dig: Callable[[], Forward]) -> None:
@@ -42,12 +41,12 @@ class Tunnel:
         self.address: Address = ("127.0.0.1", self._forward.port)
 
     def renew(self, failed: Address) -> Address:
-        """A new way, unless somebody else has made one since ``failed`` was asked for.
+        """Open a new tunnel, unless another thread has done so since ``failed`` was used.
 
         Raises
         ------
         SourceError
-            If the server does not answer, is another one, or does not let us in.
+            The server does not answer, is another one, or does not let us in.
         """
         with self._lock:
             if failed == self.address or self._forward is None:
@@ -57,7 +56,7 @@ class Tunnel:
             return self.address
 
     def close(self) -> None:
-        """End it."""
+        """End the tunnel."""
         if self._forward is not None:
             self._forward.close()
             self._forward = None
@@ -71,38 +70,37 @@ def tunnel(
     accept_new: bool = False,
     config: Path | None = None,
 ) -> Iterator[Tunnel | None]:
-    """A way to the database, while the block runs.
-
-    Without ``REMOTE_HOST`` there is none and nothing is opened.
+    """Open a way to the database while the block runs; None without ``REMOTE_HOST``.
 
     Parameters
     ----------
     settings
-        The SSH server, the user and the key, the database behind it.
+        Settings of the SSH server, the user, the key, and the database behind the server.
     known_hosts
-        Files of host keys to trust; hashed names are understood. None: the user's and the
-        system's.
+        Files of host keys to trust; hashed names are understood. None takes the files of the
+        user and the system.
     accept_new
-        Trust a server without any known key, and remember it; one whose key has changed is
-        refused.
+        Whether to trust a server without known keys, and remember it. A server whose key has
+        changed is always refused.
     config
-        Another configuration of ssh than the user's; sshtunnel reads none.
+        Configuration file of ssh that replaces the user's; sshtunnel reads none.
 
     Yields
     ------
-    A tunnel, whose ``address`` is always ``127.0.0.1`` and a free port; or None.
+    A tunnel, whose ``address`` is ``127.0.0.1`` and a free port; or None.
 
     Raises
     ------
     ConfigError
-        If the user or the key is missing, unreadable, unsafe, or its passphrase is wrong.
+        The user or the key is missing, the key is unreadable or unsafe, or its passphrase is
+        wrong.
     SourceError
-        If the server does not answer, its key is unknown or has changed (with the fingerprint),
-        or it does not let us in.
+        The server does not answer, its key is unknown or has changed (the error gives the
+        fingerprint), or it does not let us in.
 
     Notes
     -----
-    Threads: one, with sshtunnel two and one for each connection; they end with the block.
+    Threads: one with ssh; two, and one per connection, with sshtunnel. They end with the block.
     """
     if settings.remote_host is None:
         yield None
@@ -121,14 +119,14 @@ def tunnel(
 
 
 def chosen(settings: Database) -> str:
-    """``"openssh"`` or ``"sshtunnel"``."""
+    """The program for the tunnel: ``"openssh"`` or ``"sshtunnel"``."""
     if settings.tunnel != "auto":
         return settings.tunnel
     return "openssh" if openssh.is_there() and sys.platform != "win32" else "sshtunnel"
 
 
 class _Sshtunnel:
-    """sshtunnel: left to itself it checks no host key and listens on every interface."""
+    """A tunnel by sshtunnel, with a checked host key, which listens on loopback only."""
 
     def __init__(
         self, settings: Database, known_hosts: Sequence[Path], accept_new: bool
@@ -150,7 +148,7 @@ def _started(settings: Database, key: Any, host_key: Any) -> Any:
 
     forwarder = sshtunnel.SSHTunnelForwarder(
         (settings.remote_host, settings.remote_port),
-        ssh_config_file=None,  # the host whose key was checked, and no alias of it
+        ssh_config_file=None,  # no aliases: connect to the host whose key was checked
         ssh_host_key=host_key,
         ssh_username=settings.ssh_username,
         ssh_pkey=key,
@@ -171,7 +169,7 @@ def _started(settings: Database, key: Any, host_key: Any) -> Any:
 
 
 def _discard(forwarder: Any) -> None:
-    """Close what a failed start left; its ``stop`` waits for ever for a server not begun."""
+    """Close the parts of a failed start; ``stop`` would wait for ever for its server."""
     for server in forwarder._server_list:
         server.server_close()
     transport = getattr(forwarder, "_transport", None)
@@ -180,7 +178,7 @@ def _discard(forwarder: Any) -> None:
 
 
 def _silent() -> logging.Logger:
-    """A logger that keeps sshtunnel from adding handlers of its own to the console."""
+    """A logger that keeps sshtunnel from adding its handlers to the console."""
     logger = logging.getLogger("ingest.ssh.tunnel.ssh")
     logger.propagate = False
     if not logger.handlers:

@@ -1,4 +1,4 @@
-"""The user's own SSH key: there, private, and opened by the passphrase that was given."""
+"""The user's SSH key: it must exist, be private, and open with the given passphrase."""
 
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,12 @@ _KINDS = ("Ed25519Key", "ECDSAKey", "RSAKey")
 
 
 def key_file(settings: Database) -> Path | None:
-    """The file of the key, or None for the agent's keys.
+    """The file of the key; None for the agent's keys.
 
     Raises
     ------
     ConfigError
-        If it is missing, readable by others, or no private key.
+        The key is missing, readable by others, or no private key.
     """
     if not settings.ssh_username:
         raise ConfigError("REMOTE_HOST is set but SSH_USERNAME is not: the tunnel needs a user")
@@ -27,7 +27,7 @@ def key_file(settings: Database) -> Path | None:
         return None
     path = settings.ssh_pkey.expanduser()
     if not path.is_file():
-        raise ConfigError(f"SSH_PKEY is {str(path)!r}, which is not there")
+        raise ConfigError(f"SSH_PKEY is {str(path)!r}, which does not exist")
     require_private(path, "the key")
     if b"PRIVATE KEY" not in path.read_bytes():
         raise ConfigError(f"the key {str(path)!r} is no private key")
@@ -35,13 +35,13 @@ def key_file(settings: Database) -> Path | None:
 
 
 def opened(path: Path, phrase: str | None) -> Any:
-    """A private key, as paramiko has it.
+    """Open a private key with paramiko.
 
     Raises
     ------
     ConfigError
-        If it has a passphrase and none is given, or another one, or it is of no kind that
-        paramiko knows; raised outside the ``except``, whose chain would have the phrase.
+        The passphrase is missing or wrong, or paramiko does not know this kind of key. It is
+        raised outside the ``except``, whose chain would hold the passphrase.
     """
     import paramiko
 
@@ -51,7 +51,7 @@ def opened(path: Path, phrase: str | None) -> Any:
             return getattr(paramiko, kind).from_private_key_file(str(path), password=phrase)
         except paramiko.PasswordRequiredException:
             why = ""
-        except (ValueError, IndexError, paramiko.SSHException):  # another kind, or not opened
+        except (ValueError, IndexError, paramiko.SSHException):  # another kind, or wrong phrase
             if phrase is not None:
                 why = "cannot be opened: wrong SSH_PASSPHRASE"
     if not why:
@@ -63,12 +63,12 @@ def opened(path: Path, phrase: str | None) -> Any:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a key has a passphrase that the SSH agent has to know.
+    """Whether a key has a passphrase, so that the SSH agent must hold it.
 
     Raises
     ------
     ConfigError
-        If no agent holds any key; ssh would ask for the passphrase.
+        The key has a passphrase and no agent holds any key; ssh would ask for the passphrase.
     """
     import paramiko
 
@@ -79,7 +79,7 @@ def is_locked(path: Path) -> bool:
         except paramiko.PasswordRequiredException:
             break
         except (ValueError, IndexError, paramiko.SSHException):
-            continue  # of another kind, perhaps one that only the program ssh knows
+            continue  # another kind, perhaps one that only the program ssh knows
     else:
         return False
     if not _agent_keys():
