@@ -56,8 +56,9 @@ import numpy as np
 
 from fhemb_xr import schema
 from fhemb_xr.io.packing import LIMITS as LIMITS
-from fhemb_xr.io.packing import MISSING, PACKING
+from fhemb_xr.io.packing import MISSING as MISSING
 from fhemb_xr.io.packing import OFFSET_C as OFFSET_C
+from fhemb_xr.io.packing import PACKING as PACKING
 from fhemb_xr.io.packing import SCALE_K as SCALE_K
 from fhemb_xr.io.packing import pack as pack
 from fhemb_xr.io.packing import unpack as unpack

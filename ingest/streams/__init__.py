@@ -1,4 +1,4 @@
-"""Feature streams and traces of other tools, labelled and lazy."""
+"""Readers of feature streams and traces of other tools; labelled and lazy."""
 
 from ingest.streams.hdf5_writer import write_hdf5 as write_hdf5
 from ingest.streams.openface import open_openface as open_openface

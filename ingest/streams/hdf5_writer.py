@@ -1,4 +1,4 @@
-"""Writing feature streams to HDF5 in the layout of NoXi-Re's scripts, so that these read it."""
+"""Writing feature streams to HDF5 in the layout that NoXi-Re's scripts read."""
 
 import os
 from collections.abc import Iterator
@@ -21,32 +21,32 @@ _KINDS = {(True, False): "openface", (False, True): "vit", (True, True): "mixed"
 def write_hdf5(streams: Streams, path: Path | str, *, mode: str = "w-", gzip: int = 4) -> None:
     """Write streams to HDF5 in the layout of NoXi-Re's scripts.
 
-    ``sample_names``; ``sample_000/<person>/<stream>``, float32; the attributes that the scripts
-    look at, and ours beside them, so that :func:`fhemb_xr.open_streams` gives back what was
-    written.
+    The file holds ``sample_names`` and ``sample_000/<person>/<stream>`` as float32, with the
+    attributes that the scripts read. It also holds our attributes, so that
+    :func:`fhemb_xr.open_streams` returns the same streams.
 
     Parameters
     ----------
     streams
         Dataset with ``session`` and ``person``, or a DataTree ``/session/person``.
     path
-        The file.
+        Path of the file.
     mode
-        ``"w-"`` refuses to overwrite, ``"w"`` replaces what is there.
+        ``"w-"`` refuses to overwrite a file, ``"w"`` replaces it.
     gzip
-        Level of compression, as the scripts have it.
+        Level of compression; the default is that of the scripts.
 
     Raises
     ------
     StoreError
-        The file is there already.
+        The file exists.
     SchemaError
         The streams have no sessions and persons.
 
     Notes
     -----
     Memory: 32 MiB of one stream. Computes at call: one per piece of a stream. The file appears
-    under its name when it is whole. It has no checksums: Zarr is the format to keep.
+    under its name when it is complete. It has no checksums; use Zarr to keep data.
 
     Examples
     --------
@@ -99,8 +99,8 @@ def _recordings(streams: Streams) -> Iterator[tuple[str, str, xr.Dataset]]:
     missing = [d for d in schema.WHO if d not in streams.indexes]
     if missing:
         raise SchemaError(
-            f"streams for HDF5 have labelled dimensions {schema.WHO}, {missing} missing: "
-            ".expand_dims(...) gives them"
+            f"streams for HDF5 have labelled dimensions {schema.WHO}, missing are {missing}: "
+            "add them with .expand_dims(...)"
         )
     for session in streams.indexes[schema.SESSION]:
         for person in streams.indexes[schema.PERSON]:
@@ -133,25 +133,26 @@ def _sample(group: Any, name: str, people: dict[str, xr.Dataset], gzip: int) -> 
     for person, ds in people.items():
         n_frames = ds.sizes[schema.FRAME]
         group.attrs[f"num_frames_{person}"] = n_frames
-        own = group.create_group(person)
-        own.attrs["num_frames"] = n_frames
+        member = group.create_group(person)
+        member.attrs["num_frames"] = n_frames
         for stream, var in ds.data_vars.items():
             if schema.FRAME in var.dims:
-                _dataset(own, str(stream), var, gzip)
+                _dataset(member, str(stream), var, gzip)
 
 
 def _dataset(group: Any, name: str, var: xr.DataArray, gzip: int) -> None:
     var = var.transpose(schema.FRAME, ...)
     row = int(np.prod(var.shape[1:])) * 4
     step = max(1, encoding.CHUNK_BYTES // row)
-    made = group.create_dataset(
+    dataset = group.create_dataset(
         name, var.shape, dtype="float32", compression="gzip", compression_opts=gzip
     )
     for start in range(0, var.shape[0], step):
         span = slice(start, start + step)
-        made[span] = var.isel(frame=span).values
+        dataset[span] = var.isel(frame=span).values
     for key, value in {schema.POLICY: "none", **var.attrs}.items():
         plain = provenance.plain(value)
-        made.attrs[str(key)] = " ".join(map(str, plain)) if isinstance(plain, list) else plain
+        text = " ".join(map(str, plain)) if isinstance(plain, list) else plain
+        dataset.attrs[str(key)] = text
     if name == schema.VIT:
-        made.attrs["embedding_dim"] = var.shape[-1]
+        dataset.attrs["embedding_dim"] = var.shape[-1]

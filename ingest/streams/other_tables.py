@@ -1,4 +1,4 @@
-"""Tables of other programs as streams, by a mapping of names: py-feat, LibreFace, MediaPipe."""
+"""Opening tables of other programs by a mapping of names: py-feat, LibreFace, MediaPipe."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,17 +33,17 @@ def open_table(
     time_unit: str = "s",
     rate_hz: float | None = None,
 ) -> xr.Dataset:
-    r"""Open a table of any program as streams: you say which columns make which variable.
+    r"""Open a table of any program as streams; you name the columns of each variable.
 
     Parameters
     ----------
     path
-        A table in text, with a header and one row a frame.
+        Table in text, with a header and one row a frame.
     variables
         Name of each variable, and its columns in their order. ``face`` takes 68 landmarks as
-        ``x, y, x, y, ...``. By default those of py-feat.
+        ``x, y, x, y, ...``. The default fits py-feat.
     frame
-        Column with the number of each frame; None: rows are counted.
+        Column with the frame numbers; None counts the rows.
     time, time_unit
         Column with the clock, and its unit (``s ms us``).
     rate_hz
@@ -51,13 +51,13 @@ def open_table(
 
     Returns
     -------
-    Dataset along ``frame``, float32, lazy; a variable that OpenFace has not gets the dimension
+    Lazy Dataset along ``frame``, float32. A variable that OpenFace lacks has the dimension
     ``<name>_column``, labelled by the names of its columns.
 
     Raises
     ------
     UnknownNameError
-        No such column (a ``KeyError``), with the nearest.
+        There is no such column; the error (a ``KeyError``) names the nearest ones.
     SchemaError
         Neither a clock nor a rate is given, or frames do not increase.
     SourceError
@@ -65,9 +65,9 @@ def open_table(
 
     Notes
     -----
-    Memory: one task parses the table, 8 bytes per number that is used and 32 MiB. Computes at
-    call: none; clock and frames are read. Tables with several rows of header (DeepLabCut) are
-    not read: write them with one.
+    Memory: 8 bytes per used number + 32 MiB, in the task that parses the table. Computes at
+    call: none; clock and frames are read. Tables with several rows of header (DeepLabCut)
+    cannot be read: write them with one row.
 
     Examples
     --------
@@ -115,7 +115,7 @@ def _variable(name: str, names: Sequence[str], cells: Any) -> tuple[Any, ...]:
         return known.dims, cells, {**known.attrs, schema.POLICY: "none"}
     if known is not None:
         raise SchemaError(
-            f"{name!r} of OpenFace has {len(known.labels)} columns, found {len(names)}: give "
+            f"the stream {name!r} has {len(known.labels)} columns, found {len(names)}: give "
             "the variable another name"
         )
     return (schema.FRAME, f"{name}_column"), cells, {schema.POLICY: "none"}
@@ -133,7 +133,7 @@ def _clock(
     unit: str,
     rate_hz: float | None,
 ) -> tuple[Any, F64, float]:
-    """Numbers of the frames, their seconds, and frames a second."""
+    """Frame numbers, times [s], and rate [Hz]."""
     from ingest.streams.table_layouts import UNITS_S, length, seconds
 
     if unit not in UNITS_S:
@@ -154,6 +154,6 @@ def _clock(
         if (np.diff(numbers) <= 0).any():
             raise SchemaError(
                 f"{table.path.name!r} has several rows of a frame, or is not in order: a "
-                "stream is of one person"
+                "stream has one person"
             )
     return numbers, numbers / rate_hz, float(rate_hz)

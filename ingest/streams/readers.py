@@ -1,7 +1,7 @@
-"""Feature streams from the files of other tools, lazily; and into HDF5 of NoXi-Re's scripts.
+"""Opening feature streams of other tools: NumPy embeddings, SSI skeletons, whole folders.
 
-:func:`fhemb_xr.open_streams` opens Zarr and that HDF5; here is what else there is: OpenFace's
-tables, NumPy files of embeddings, skeletons of SSI, whole folders of them.
+:func:`fhemb_xr.open_streams` opens Zarr stores and HDF5 files of NoXi-Re's scripts;
+:mod:`ingest.streams.openface` opens tables of OpenFace.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,9 @@ def open_npy(
     Parameters
     ----------
     path
-        A ``.npy`` file; nothing is unpickled.
+        File ``.npy``; nothing is unpickled.
     stream
-        Name of the variable; that of a known stream gives its dimensions and attributes.
+        Name of the variable; the name of a known stream gives its dimensions and attributes.
     rate_hz
         Frames a second [Hz].
 
@@ -43,11 +43,11 @@ def open_npy(
     SourceError
         There is no such file, or it holds no array.
     SchemaError
-        The array has not the dimensions of the stream.
+        The array lacks the dimensions of the stream.
 
     Notes
     -----
-    Memory: a chunk, 32 MiB at most. Tasks: one per chunk. Computes at call: none.
+    Memory: a chunk, at most 32 MiB. Tasks: one per chunk. Computes at call: none.
 
     Examples
     --------
@@ -76,13 +76,13 @@ def open_skeleton(
     Parameters
     ----------
     path
-        The header ``….stream`` or the numbers ``….stream~`` beside it. Without a header: 350
-        float32 a frame, as NoXi has them.
+        Header file ``….stream``, or the file of numbers ``….stream~`` beside it. Without a
+        header a frame has 350 float32 numbers, as in NoXi.
     joints
-        Joints of a frame; what is left of its numbers are the parts of a joint, of which the
-        first three are x, y and z.
+        Number of joints of a frame. The parts of a joint are (numbers of a frame) / joints; the
+        first three parts are x, y and z.
     rate_hz
-        Frames a second, where no header says it [Hz].
+        Frames a second [Hz], for files without a header.
 
     Returns
     -------
@@ -93,11 +93,11 @@ def open_skeleton(
     SourceError
         There is no such file.
     SchemaError
-        The file has not as many numbers as its header says, or a frame not as many as joints.
+        The number of values differs from the header, or a frame cannot be divided into joints.
 
     Notes
     -----
-    Memory: a chunk, 32 MiB at most. Tasks: one per chunk. Computes at call: none.
+    Memory: a chunk, at most 32 MiB. Tasks: one per chunk. Computes at call: none.
 
     References
     ----------
@@ -119,7 +119,7 @@ def open_skeleton(
             f"of {dim} {dtype.name}: is it cut off?"
         )
     if dim % joints:
-        raise SchemaError(f"a frame of {dim} numbers is not made of {joints} joints")
+        raise SchemaError(f"a frame of {dim} numbers cannot be divided into {joints} joints")
     data = _blocks(_raw, str(numbers), (n_frames, dim), dtype)
     data = data.reshape((n_frames, joints, dim // joints))
     return _one(schema.SKELETON, data, numbers.name, float(about.get("sr", rate_hz)))
@@ -140,34 +140,35 @@ def open_folder(
     Parameters
     ----------
     folder
-        Folder of OpenFace's tables, of NumPy files, or of both, which are then joined by the
-        number of the frame: NaN where one of them has no such frame.
+        Folder with OpenFace's tables, NumPy files, or both. Files of one person are joined by
+        frame number; a file without a frame gives NaN.
     persons
-        Ends of the names, which are the persons.
+        Names of the persons, with which the file names end.
     stream
-        What the NumPy files hold.
+        Name of the stream in the NumPy files.
     rate_hz
         Frames a second of NumPy files [Hz].
     variables, min_confidence, masked
-        As of :func:`open_openface`. A table with several faces in a frame becomes several
+        Options of :func:`open_openface`. A table with several faces in a frame becomes several
         persons, ``<person>_<face_id>``.
 
     Returns
     -------
-    As of :func:`fhemb_xr.open_streams`: a Dataset, or a DataTree where lengths differ.
+    Streams as :func:`fhemb_xr.open_streams` returns them: a Dataset, or a DataTree if lengths
+    differ.
 
     Raises
     ------
     SourceError
         No file has such a name.
     SchemaError
-        A file is not what its name says.
+        The content of a file differs from its name.
 
     Notes
     -----
     Memory, tasks: those of :func:`open_openface` and :func:`open_npy`. Computes at call: none.
     """
-    found: dict[tuple[str, str], list[xr.Dataset]] = {}
+    recordings: dict[tuple[str, str], list[xr.Dataset]] = {}
     for path in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else ():
         session, _, person = path.stem.rpartition("_")
         if path.suffix.lower() not in (".csv", ".npy") or person not in persons or not session:
@@ -175,38 +176,38 @@ def open_folder(
         if path.suffix.lower() == ".npy":
             opened = {person: open_npy(path, stream, rate_hz=rate_hz)}
         else:
-            how: Any = {"variables": variables, "min_confidence": min_confidence}
-            opened = _tables(path, person, how | {"masked": masked})
+            options: Any = {"variables": variables, "min_confidence": min_confidence}
+            opened = _tables(path, person, options | {"masked": masked})
         for who, ds in opened.items():
-            found.setdefault((session, who), []).append(ds)
-    if not found:
+            recordings.setdefault((session, who), []).append(ds)
+    if not recordings:
         ends = " or ".join(f"_{p}.csv, _{p}.npy" for p in persons)
         raise SourceError(f"no file in {Path(folder).name!r} ends in {ends}")
-    return streams.assembled({who: _joined(parts) for who, parts in found.items()})
+    return streams.assembled({who: _joined(parts) for who, parts in recordings.items()})
 
 
-def _tables(path: Path, person: str, how: dict[str, Any]) -> dict[str, xr.Dataset]:
-    """One person, or one for each face where frames have several."""
+def _tables(path: Path, person: str, options: dict[str, Any]) -> dict[str, xr.Dataset]:
+    """Streams of one person, or of several persons if frames have several faces."""
     faces = face_ids(path)
     if len(faces) == 1 or not several_a_frame(path):
-        return {person: open_openface(path, **how)}
-    return {f"{person}_{one}": open_openface(path, face_id=one, **how) for one in faces}
+        return {person: open_openface(path, **options)}
+    return {f"{person}_{face}": open_openface(path, face_id=face, **options) for face in faces}
 
 
 def _joined(parts: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Streams of one recording by the number of the frame, with the clock of the first."""
+    """Join the streams of one recording by frame number, on the clock of the first."""
     if len(parts) == 1:
         return parts[0]
     bare = [p.drop_vars(schema.TIME) for p in parts]
     ds = xr.merge(bare, join="outer", combine_attrs="override", compat="no_conflicts")
     first = int(ds.indexes[schema.FRAME][0])
     out = streams.clocked(ds, schema.sampling_rate(parts[0]), first)
-    own = next((p for p in parts if not _is_line(p)), None)
-    if own is None:
+    uneven = next((p for p in parts if not _is_line(p)), None)
+    if uneven is None:
         return out
-    at = out.indexes[schema.FRAME].get_indexer(own.indexes[schema.FRAME])
+    places = out.indexes[schema.FRAME].get_indexer(uneven.indexes[schema.FRAME])
     seconds = out[schema.TIME].values.copy()
-    seconds[at] = own[schema.TIME].values  # an uneven clock is one that was measured
+    seconds[places] = uneven[schema.TIME].values  # an uneven clock was measured
     return out.assign_coords({schema.TIME: out[schema.TIME].copy(data=seconds)})
 
 
@@ -229,7 +230,7 @@ def _one(stream: str, data: Any, name: str, rate_hz: float) -> xr.Dataset:
 
 
 def _blocks(read: Any, path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """A file cut along its frames into pieces that a task may hold."""
+    """A lazy array of a file, cut along its frames into pieces that fit a task."""
     import dask.array as da
 
     row = int(np.prod(shape[1:])) * dtype.itemsize
@@ -256,14 +257,14 @@ def _raw(span: Ints, path: str, row: tuple[int, ...], dtype: Any) -> Any:
 
 
 def _header(path: Path) -> Mapping[str, str]:
-    """Attributes of a stream's header: rate, numbers a frame, their type, frames."""
+    """Attributes of a stream's header: rate, numbers per frame, their type, frames."""
     import re
 
     text = path.read_text(encoding="utf-8", errors="replace")
-    found = dict(re.findall(r'\b(sr|dim|type|num|ftype)="([^"]*)"', text))
-    if found.get("ftype", "BINARY") != "BINARY" or found.get("type", "FLOAT") not in _TYPES:
+    about = dict(re.findall(r'\b(sr|dim|type|num|ftype)="([^"]*)"', text))
+    if about.get("ftype", "BINARY") != "BINARY" or about.get("type", "FLOAT") not in _TYPES:
         raise SchemaError(
-            f"{path.name!r} describes {found.get('ftype')} {found.get('type')}: binary streams "
+            f"{path.name!r} describes {about.get('ftype')} {about.get('type')}: binary streams "
             f"of {list(_TYPES)} can be read"
         )
-    return found
+    return about

@@ -1,4 +1,4 @@
-"""What a table of a trace is: BIDS, Empatica E4, Qualisys, or one with a header of its own."""
+"""Layouts of tables of traces: BIDS, Empatica E4, Qualisys, or a table with a header."""
 
 import json
 from collections.abc import Sequence
@@ -9,18 +9,18 @@ import numpy as np
 
 from fhemb_xr.errors import SourceError
 from fhemb_xr.typing import F64
-from ingest.streams import text_tables
+from ingest.streams import text_cells, text_tables
 from ingest.streams.text_tables import Table
 
 UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 _EMPATICA = {1: ("{}",), 3: ("x", "y", "z")}
 _EARLIEST_S = 1e9
-"""Moments of an Empatica are seconds since 1970: later than this, which is 2001."""
+"""Smallest start time of an Empatica file, in seconds since 1970 (the year 2001)."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A table with the names and units of its columns, and its rate where it tells one."""
+    """A table with names and units of its columns, and its rate if the file gives one."""
 
     table: Table
     names: tuple[str, ...]
@@ -36,7 +36,7 @@ def understood(
     Raises
     ------
     SourceError
-        It is no table, or has another number of columns than are named.
+        The file is no table, or the number of names differs from the number of columns.
     """
     table = text_tables.look(path, separator=separator, decimal=decimal)
     layout = (
@@ -49,8 +49,8 @@ def understood(
         return layout
     if not table.headerless:
         raise SourceError(
-            f"{path.name!r} has a header ({', '.join(table.columns[:4])}): names are of tables "
-            "without one"
+            f"{path.name!r} has a header ({', '.join(table.columns[:4])}): give names only for "
+            "tables without a header"
         )
     if len(names) != len(layout.names):
         raise SourceError(
@@ -61,7 +61,7 @@ def understood(
 
 
 def _bids(table: Table) -> Layout | None:
-    """A table without a header, and the JSON beside it."""
+    """The layout of a table without a header, with a JSON file beside it (BIDS)."""
     name = table.path.name.removesuffix(".gz").rpartition(".")[0]
     beside = table.path.with_name(f"{name}.json")
     if not table.headerless or not beside.is_file():
@@ -84,7 +84,7 @@ def _bids(table: Table) -> Layout | None:
 
 
 def _empatica(table: Table) -> Layout | None:
-    """Two lines before the samples: the moment of the first, and the rate."""
+    """The layout of a file that starts with two lines: time of the first sample, and rate."""
     rows = table.first_rows
     if not table.headerless or len(rows) < 3 or len(table.columns) not in _EMPATICA:
         return None
@@ -103,7 +103,7 @@ def _empatica(table: Table) -> Layout | None:
 
 
 def _qualisys(table: Table) -> Layout | None:
-    """Lines of a name and its values before the samples: ``FREQUENCY``, ``MARKER_NAMES``."""
+    """The layout of a file with lines such as ``FREQUENCY``, ``MARKER_NAMES`` at its start."""
     about = {row[0].upper(): row[1:] for row in table.preamble if row and row[0]}
     if "FREQUENCY" not in about:
         return None
@@ -119,17 +119,17 @@ def _qualisys(table: Table) -> Layout | None:
 
 
 def require_rate(layout: Layout, rate_hz: float | None) -> None:
-    """Refuse another rate than the file tells.
+    """Refuse a rate that contradicts the file.
 
     Raises
     ------
     SourceError
-        Both differ by more than a thousandth.
+        The rates differ by more than a thousandth.
     """
-    told = layout.rate_hz
-    if rate_hz is not None and told is not None and abs(rate_hz / told - 1) > 1e-3:
+    file_hz = layout.rate_hz
+    if rate_hz is not None and file_hz is not None and abs(rate_hz / file_hz - 1) > 1e-3:
         raise SourceError(
-            f"{layout.table.path.name!r} tells {told:g} Hz, asked for {rate_hz:g} Hz: leave "
+            f"{layout.table.path.name!r} tells {file_hz:g} Hz, asked for {rate_hz:g} Hz: leave "
             "rate_hz out"
         )
 
@@ -150,13 +150,13 @@ def seconds(table: Table, place: int, scale: float) -> F64:
     import pandas as pd
 
     texts = table.texts(place).astype(str).str.strip()
-    name, begin = table.path.name, table.skip + 1
+    name, first_line = table.path.name, table.skip + 1
     sample = next((t for t in texts if t), "")
-    if text_tables.is_date(sample):
+    if text_cells.is_date(sample):
         moments = pd.to_datetime(texts, format="ISO8601", utc=True, errors="coerce")
         missing, since = moments.isna(), moments - moments.iloc[0]
         ticks, scale = since.dt.total_seconds().to_numpy(dtype=np.float64), 1.0
-    elif text_tables.is_time_of_day(sample):
+    elif text_cells.is_time_of_day(sample):
         short = texts.str.count(":") == 1
         whole = texts.where(~short, texts + ":00").str.replace(",", ".", regex=False)
         spans = pd.to_timedelta(whole, errors="coerce")
@@ -168,11 +168,13 @@ def seconds(table: Table, place: int, scale: float) -> F64:
         missing, ticks = numbers.isna(), numbers.to_numpy(dtype=np.float64)
     wrong = np.flatnonzero(missing | ~np.isfinite(ticks))
     if wrong.size:
-        raise SourceError(f"the clock of {name!r} has no number in line {wrong[0] + begin}")
+        raise SourceError(
+            f"the clock of {name!r} has no number in line {wrong[0] + first_line}"
+        )
     back = np.flatnonzero(np.diff(ticks) <= 0)
     if back.size:
         raise SourceError(
-            f"the clock of {name!r} does not increase in line {back[0] + 1 + begin}: "
+            f"the clock of {name!r} does not increase in line {back[0] + 1 + first_line}: "
             f"{ticks[back[0]]:g}, then {ticks[back[0] + 1]:g}"
         )
     return np.asarray((ticks - ticks[:1]) * scale)
