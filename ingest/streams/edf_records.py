@@ -89,7 +89,7 @@ def _second(labels: Sequence[str], label: str) -> int:
 
 
 def samples(channels: Any, places: Any, *, path: str, version: Any) -> F64:
-    """Read samples, and close the file, so that others can read it: ``(c,), (t,) -> (c, t)``."""
+    """Read samples, then close the file for other readers: ``(c,), (t,) -> (c, t)``."""
     with LOCK, reader(Path(path)) as record:
         start, n = int(places[0]), len(places)
         return np.stack([record.readSignal(int(c), start, n) for c in channels])
