@@ -1,8 +1,8 @@
-"""Where frame 0 of a clock of times lies: at the median phase of its first rows.
+"""The origin of a clock of times: the median phase of its first rows.
 
-Frame ``k`` is every row within half a frame of ``origin + k / rate_hz``. With the first row as
-the origin, a clock that jitters would put rows on their neighbours' frames whenever the first
-row happens to be early or late; with the median phase, jitter of up to half a frame costs none.
+Frame ``k`` holds every row within half a frame of ``origin + k / rate_hz``. If the first row
+were the origin and the clock jitters, an early or late first row would move other rows to
+neighbouring frames. With the median phase, jitter of up to half a frame moves no row.
 """
 
 import math
@@ -19,19 +19,19 @@ from ingest.postgres.layouts import Layout
 
 FIRST_ROWS, FIRST_PIXELS = 2**12, 2**16
 STILL = 0.01
-"""Phases below this part of a frame are rounding: the first row stays the origin."""
+"""Largest phase [frames] that counts as rounding: the first row then stays the origin."""
 SPREAD = 0.1
-"""Mean resultant length below which phases lie all over the frame: the rate is another one."""
+"""Mean resultant length below which phases are spread over the frame: the rate is wrong."""
 
 
 @dataclass(frozen=True)
 class FirstRows:
-    """The times of the first rows of a session: of each subject, or of all together."""
+    """Times of the first rows of a session: by subject, or of all subjects together."""
 
     times: tuple[tuple[datetime, ...], ...]
 
     def origin(self, rate_hz: float) -> datetime | None:
-        """Time of frame 0; None without a row."""
+        """Time of frame 0; None if there are no rows."""
         if not self.times:
             return None
         first = min(times[0] for times in self.times)
@@ -42,7 +42,7 @@ class FirstRows:
         return first + timedelta(microseconds=round(phase / rate_hz * 1e6))
 
     def rate_hz(self) -> float | None:
-        """Frames a second as the median step says; None for fewer than three rows."""
+        """Rate by the median step [Hz]; None for fewer than three rows."""
         steps = [
             (b - a).total_seconds()
             for times in self.times
@@ -54,7 +54,7 @@ class FirstRows:
 
 
 def median_phase(frames: Any) -> float:
-    """Part of a frame, in [-0.5, 0.5), by which rows lie behind whole frames of the first row.
+    """Median phase of rows relative to the first row, in frames, within [-0.5, 0.5).
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def median_phase(frames: Any) -> float:
 
     Returns
     -------
-    The median around the circular mean; 0.0 where the phases lie all over the frame.
+    The median around the circular mean; 0.0 if the phases are spread over the frame.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def median_phase(frames: Any) -> float:
 
 
 def first_rows(conn: Connection[Any], layout: Layout) -> FirstRows:
-    """Look at the times of the first rows of a session, in the order of its clock."""
+    """Read the times of the first rows of a session, in the order of its clock."""
     clock = sql.Identifier(layout.clock.column)
     who = sql.SQL("NULL") if layout.subject is None else sql.Identifier(layout.subject)
     query = sql.SQL(
@@ -99,25 +99,26 @@ def first_rows(conn: Connection[Any], layout: Layout) -> FirstRows:
     return FirstRows(tuple(tuple(times) for times in people.values()))
 
 
-def doubts(session: str, layout: Layout, rows: FirstRows, told: bool) -> Iterator[str]:
-    """What is odd about the rate by which times become frames.
+def doubts(session: str, layout: Layout, rows: FirstRows, known: bool) -> Iterator[str]:
+    """Doubts about the rate that turns times into frames.
 
     Parameters
     ----------
     session
-        Its name.
+        Name of the session.
     layout
-        Its table and clock.
+        Table and clock of the session.
     rows
-        Its first rows.
-    told
-        Whether somebody has said the rate.
+        First rows of the session.
+    known
+        Whether the rate was given.
     """
-    rate_hz, seen = layout.clock.rate_hz, rows.rate_hz()
-    if not told:
-        yield f"session {session!r}: frames are counted at {rate_hz:g} Hz, which nobody said"
-    if seen is not None and abs(seen / rate_hz - 1) > 0.02:
+    rate_hz, measured_hz = layout.clock.rate_hz, rows.rate_hz()
+    if not known:
+        yield f"session {session!r}: frames are counted at {rate_hz:g} Hz, an assumed rate"
+    if measured_hz is not None and abs(measured_hz / rate_hz - 1) > 0.02:
         yield (
-            f"session {session!r}: its first rows come at {seen:.4g} Hz, frames are counted at "
+            f"session {session!r}: its first rows come at {measured_hz:.4g} Hz, but frames are counted "
+            f"at "
             f"{rate_hz:g} Hz: is the rate right (--rate)?"
         )

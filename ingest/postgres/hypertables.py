@@ -1,9 +1,9 @@
-"""Where TimescaleDB cuts a table: ranges are read within one of its chunks at a time.
+"""Chunks of TimescaleDB: a range is read chunk by chunk.
 
-Nothing depends on it but speed. Without TimescaleDB, without the right to look, or where a
-release has other columns, there are no borders, and the same rows come in fewer statements.
+Only speed depends on this. Without TimescaleDB, without the right to look, or in a release with
+other columns there are no borders, and the same rows come in fewer statements.
 
-The columns are those of TimescaleDB 2.28. The tests cut by a stand-in of its view in plain
+The columns are those of TimescaleDB 2.28. The tests use a stand-in for its view in plain
 PostgreSQL, because no package registry has the extension.
 """
 
@@ -29,7 +29,7 @@ WHERE hypertable_schema = %s AND hypertable_name = %s AND is_compressed
 
 
 def with_borders(conn: Connection[Any], layout: Layout) -> Layout:
-    """The layout with the frame numbers at which chunks end, and how many are compressed."""
+    """The layout with the frames at which chunks end, and the number of compressed chunks."""
     if not any(_asked(conn, _THERE, ())):
         return layout
     ends = _asked(conn, _CHUNKS, layout.table)
@@ -45,7 +45,7 @@ def with_borders(conn: Connection[Any], layout: Layout) -> Layout:
 
 
 def _asked(conn: Connection[Any], query: Any, values: Sequence[Any]) -> list[Any]:
-    """Rows of an answer; none where it may not be asked, which leaves the snapshot alone."""
+    """Rows of an answer; empty if the question is not allowed. The snapshot stays intact."""
     try:
         with conn.transaction():
             return [row for row in conn.execute(query, values) if row != (None,)]
@@ -54,7 +54,7 @@ def _asked(conn: Connection[Any], query: Any, values: Sequence[Any]) -> list[Any
 
 
 def pieces(borders: Sequence[int], start: int, stop: int) -> list[tuple[int, int]]:
-    """``[start, stop)`` cut at the borders in it.
+    """``[start, stop)`` cut at the borders inside it.
 
     Examples
     --------

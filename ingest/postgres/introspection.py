@@ -1,6 +1,6 @@
-"""What is in a database, found by looking: tables, layouts, sessions, subjects.
+"""Looking at a database: tables, layouts, sessions, subjects.
 
-What a look cannot tell comes in as :class:`ingest.hints.Hints`.
+:class:`ingest.hints.Hints` adds the facts that a look cannot show.
 """
 
 import re
@@ -60,15 +60,15 @@ class _Column:
 def find(
     conn: Connection[Any], schema: str, table: str, hints: Hints | None = None
 ) -> dict[str, Layout]:
-    """The layout of a table, one for each session in it.
+    """The layouts of a table, one for each session in it.
 
-    A clock of times has the origin ``"?"``: :mod:`ingest.postgres.clocks` finds it, or the
-    store that is filled has it.
+    A clock of times gets the origin ``"?"``. :mod:`ingest.postgres.clocks` finds the origin
+    later, or the store that is filled gives it.
 
     Raises
     ------
     SourceError
-        If the table is not there (with the nearest ones), or holds no matrices.
+        There is no such table (the error names the nearest ones), or it holds no matrices.
     """
     hints = hints or Hints()
     columns = [_Column(*row) for row in conn.execute(_DESCRIBE, (schema, table))]
@@ -77,10 +77,10 @@ def find(
         raise SourceError(f"no table {asked!r} that this user can see{nearest(asked, names)}")
     layout = _wide(schema, table, columns, hints) or _by_row(schema, table, columns, hints)
     if layout is None:
-        found = ", ".join(f"{c.name} {c.type}" for c in columns)
+        present = ", ".join(f"{c.name} {c.type}" for c in columns)
         raise SourceError(
             f"{schema}.{table} holds no matrices that can be read: expected a frame number and "
-            f"subjNN columns, or subject, frame and a matrix or y, x, value; found {found}"
+            f"subjNN columns, or subject, frame and a matrix or y, x, value; found {present}"
         )
     return _sessions(conn, layout, columns, hints)
 
@@ -101,32 +101,34 @@ def _wide(schema: str, table: str, columns: list[_Column], hints: Hints) -> Layo
 
 
 def _named(columns: list[_Column], hints: Hints) -> list[tuple[Any, _Column]]:
-    """Subjects and their columns of matrices; ids are numbers where all of them are."""
-    found = {c.name: c for c in columns if c.element in ARRAYS or c.type == "bytea"}
+    """Subjects and their columns of matrices; ids are integers if all of them are."""
+    matrices = {c.name: c for c in columns if c.element in ARRAYS or c.type == "bytea"}
     if hints.subjects:
         for column in hints.subjects.values():
-            if column not in found:
-                raise SourceError(f"no column {column!r} of matrices{nearest(column, found)}")
-        named = [(who, found[column]) for who, column in hints.subjects.items()]
+            if column not in matrices:
+                raise SourceError(
+                    f"no column {column!r} of matrices{nearest(column, matrices)}"
+                )
+        named = [(who, matrices[column]) for who, column in hints.subjects.items()]
     else:
-        named = [(m[1], c) for c in found.values() if (m := _WIDE.match(c.name))]
+        named = [(m[1], c) for c in matrices.values() if (m := _WIDE.match(c.name))]
     return list(
         zip(subject_ids([str(who) for who, _ in named]), (c for _, c in named), strict=True)
     )
 
 
 def _shape_of(column: _Column, columns: list[_Column], hints: Hints) -> tuple[str, str]:
-    """Columns of the shape of a bytea: ``subj40_height`` and so on, or those of the row."""
-    own = {f"{column.name}_{n}" for n in (*_HEIGHTS, *_WIDTHS)} & {c.name for c in columns}
+    """Columns with the shape of a bytea: ``subj40_height`` and so on, or common to the row."""
+    present = {c.name for c in columns}
     sides = []
     for role, names in (("height", _HEIGHTS), ("width", _WIDTHS)):
-        beside = [f"{column.name}_{n}" for n in names if f"{column.name}_{n}" in own]
+        beside = [f"{column.name}_{n}" for n in names if f"{column.name}_{n}" in present]
         shared = None if beside else _role(columns, role, names, hints)
         sides += beside[:1] or ([shared.name] if shared else [])
     if len(sides) != 2:
         raise SourceError(
             f"{column.name!r} is bytea without its shape: expected {column.name}_height and "
-            f"{column.name}_width, or height and width, or their names in the TOML"
+            f"{column.name}_width, or height and width; give other names in the TOML"
         )
     return sides[0], sides[1]
 
@@ -136,10 +138,10 @@ def _by_row(schema: str, table: str, columns: list[_Column], hints: Hints) -> La
     subject = _role(columns, "subject", _SUBJECTS, hints)
     if clock is None or subject is None:
         return None
-    found = _cell_columns(columns, hints)
-    if found is None:
+    matrix = _cell_columns(columns, hints)
+    if matrix is None:
         return None
-    kind, cell, cells = found
+    kind, cell, cells = matrix
     return Layout(
         kind, (schema, table), _clock(clock, hints), cell, cells=cells, subject=subject.name
     )
@@ -224,7 +226,7 @@ def _sessions(
 
 
 def subjects(conn: Connection[Any], layout: Layout) -> list[Subject]:
-    """The ids of the people in a table, face or no face."""
+    """The ids of the people in a table, with or without faces."""
     if layout.kind == "wide":
         return [name for name, _ in layout.wide]
     query = sql.SQL("SELECT DISTINCT {} FROM {} ORDER BY 1").format(
@@ -234,7 +236,7 @@ def subjects(conn: Connection[Any], layout: Layout) -> list[Subject]:
 
 
 def clock_is_unique(conn: Connection[Any], layout: Layout) -> bool:
-    """Whether the database itself forbids two rows of one frame."""
+    """Whether the database forbids two rows of one frame."""
     name = sql.Identifier(*layout.table).as_string(conn)
     row = conn.execute(_UNIQUE, (name, layout.clock.column)).fetchone()
     return bool(row and row[0])

@@ -1,13 +1,20 @@
-"""How a table keeps its matrices, and the SQL that reads it.
+"""Layouts of tables of matrices, and the SQL that reads them.
 
-*wide*: a row per frame, a column per subject (``subj40``), a cell a matrix or NULL; bytes have
-columns of their shape beside them (``subj40_height``, ``subj40_width``) or in the row.
-*tall*: a row per subject and frame, one column of matrices.
-*long*: a row per pixel; the server packs each frame into bytes, in four fifths less traffic.
+====== ======================= ==============================================================
+layout a row per               cells
+====== ======================= ==============================================================
+wide   frame                   a column per subject (``subj40``): matrix or NULL. Bytes have
+                               columns with their shape (``subj40_height``, ``subj40_width``,
+                               or common to the row)
+tall   subject and frame       one column of matrices
+long   pixel                   one number; the server packs each frame into bytes, which
+                               saves four fifths of the traffic
+====== ======================= ==============================================================
 
-Whatever the layout, a reading is ``(clock, cell)`` or ``(clock, rows, columns, bytea)`` in the
-order of the clock, an int8: the decoder need not know. A ``timestamptz`` clock becomes frame
-numbers on the server, by the sampling rate. Identifiers enter SQL through ``psycopg.sql`` only.
+In every layout a read returns ``(clock, cell)`` or ``(clock, rows, columns, bytea)`` in the
+order of the clock, an int8, so the decoder does not depend on the layout. The server turns a
+``timestamptz`` clock into frame numbers by the sampling rate. Identifiers enter SQL through
+``psycopg.sql`` only.
 """
 
 import math
@@ -26,7 +33,7 @@ class Clock:
 
     column: str
     rate_hz: float = 25.0
-    origin: Any = None  # of a timestamptz: the time of frame 0; None: an integer
+    origin: Any = None  # time of frame 0 of a timestamptz clock; None: the clock is an integer
 
     def frame(self) -> sql.Composable:
         """The frame number, as int8."""
@@ -38,7 +45,7 @@ class Clock:
         )
 
     def between(self, start: int, stop: int) -> sql.Composable:
-        """A condition on the bare column, which an index and a hypertable understand."""
+        """A condition on the bare column, so that indexes and hypertables can use it."""
         column = sql.Identifier(self.column)
         low, high = (self._edge(frame) for frame in (start, stop))
         return sql.SQL("{c} >= {low} AND {c} < {high}").format(c=column, low=low, high=high)
@@ -46,7 +53,7 @@ class Clock:
     def _edge(self, frame: int) -> sql.Composable:
         if self.origin is None:
             return sql.Literal(frame)
-        micros = math.ceil((frame - 0.5) * 1e6 / self.rate_hz)  # a frame starts half before it
+        micros = math.ceil((frame - 0.5) * 1e6 / self.rate_hz)  # start: half a frame earlier
         return sql.SQL("{} + {} * interval '1 microsecond'").format(
             sql.Literal(self.origin), sql.Literal(micros)
         )
@@ -54,7 +61,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Layout:
-    """One session in one table."""
+    """The layout of one session in one table."""
 
     kind: str
     table: tuple[str, str]
@@ -73,11 +80,11 @@ class Layout:
         return ".".join(self.table)
 
     def has(self, subject: Subject) -> bool:
-        """Whether a subject can be asked for here."""
+        """Whether the table may have rows of a subject."""
         return self.kind != "wide" or subject in dict(self.wide)
 
     def select(self, subject: Subject, start: int, stop: int) -> sql.Composed:
-        """The rows of one subject in ``[start, stop)``."""
+        """SQL that selects the rows of one subject in ``[start, stop)``."""
         if self.kind == "long":
             return self._packed(subject, start, stop)
         columns = [sql.Identifier(c) for c in self._cells(subject)]
@@ -92,12 +99,12 @@ class Layout:
         )
 
     def copy(self, subject: Subject, start: int, stop: int) -> sql.Composed:
-        """As :meth:`select`, streamed; ``COPY table`` would send nothing of a hypertable."""
+        """SQL that streams :meth:`select`; ``COPY table`` sends no rows of a hypertable."""
         inner = self.select(subject, start, stop)
         return sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(inner)
 
     def shapes(self, subject: Subject, start: int, stop: int) -> sql.Composed:
-        """Shapes and how many frames have each; an array's needs it unpacked by the server."""
+        """SQL that counts the frames of each shape; the server must unpack arrays for it."""
         names = {"c": sql.Identifier(self.clock.column), "t": sql.Identifier(*self.table)}
         where = self._where(subject, start, stop)
         cells = [sql.Identifier(c) for c in self._cells(subject)]
@@ -115,7 +122,7 @@ class Layout:
         ).format(m=cells[0], w=where, **names)
 
     def faces(self, subjects: Sequence[Subject], start: int, stop: int) -> sql.Composed:
-        """Frames with a cell, for each subject, in one look that unpacks nothing."""
+        """SQL that counts the frames with a cell, for each subject, without unpacking."""
         table, between = sql.Identifier(*self.table), self.clock.between(start, stop)
         if self.kind == "wide":
             columns = [sql.Identifier(c[-1]) for who, c in self.wide if who in subjects]
@@ -130,15 +137,16 @@ class Layout:
         )
 
     def _corners(self) -> sql.Composed:
-        """Frames of a long table: five times faster to count than different clocks.
+        """SQL that counts the frames of a long table by their pixels (0, 0).
 
-        A frame has its corner, pixel (0, 0), or it is misshapen and counts as none.
+        This is five times faster than counting different clock values. A frame without this
+        pixel is misshapen and does not count.
         """
         y, x = (sql.Identifier(c) for c in self.cells[:2])
         return sql.SQL("count(*) FILTER (WHERE {y} = 0 AND {x} = 0)").format(y=y, x=x)
 
     def extent(self) -> sql.Composed:
-        """First and last frame, rows, and rows without a clock."""
+        """SQL for first frame, last frame, number of rows, and rows without a clock."""
         clock = sql.Identifier(self.clock.column)
         frame = self.clock.frame()
         where = sql.SQL("WHERE true {}").format(self.of_session())
@@ -147,22 +155,22 @@ class Layout:
         ).format(f=frame, c=clock, t=sql.Identifier(*self.table), w=where)
 
     def rows(self, subject: Subject, start: int, stop: int) -> sql.Composed:
-        """The number of rows of one subject."""
+        """SQL that counts the rows of one subject."""
         return sql.SQL("SELECT count(*) FROM {} WHERE {}").format(
             sql.Identifier(*self.table), self._where(subject, start, stop)
         )
 
     def version(self, conn: Any, subject: Subject, start: int, stop: int) -> str:
-        """Rows, and a sum over the transactions that wrote them; 0 where nothing tells it."""
+        """Number of rows, and a sum over the transactions that wrote them (0: unknown)."""
         table, where = sql.Identifier(*self.table), self._where(subject, start, stop)
         query = sql.SQL("SELECT count(*), {} FROM {} WHERE {}")
         wrote = sql.SQL("sum(hashint8extended({}, xmin::text::int8))").format(
             self.clock.frame()
         )
         try:
-            if self.kind == "long":  # five thousand rows a frame: dearer than reading them
+            if self.kind == "long":  # five thousand rows a frame: slower than reading them
                 raise NotSupportedError
-            with conn.transaction():  # within the reader's: an error leaves the snapshot alone
+            with conn.transaction():  # nested, so that an error does not end the snapshot
                 n, total = conn.execute(query.format(wrote, table, where)).fetchone()
         except (ProgrammingError, NotSupportedError):
             n, total = conn.execute(query.format(sql.SQL("0"), table, where)).fetchone()
@@ -180,17 +188,17 @@ class Layout:
         )
 
     def of_session(self) -> sql.Composable:
-        """A further condition, where a table holds several sessions."""
+        """A further condition, for a table with several sessions."""
         if self.session is None:
             return sql.SQL("")
         column, value = self.session
         return sql.SQL("AND {} = {}").format(sql.Identifier(column), sql.Literal(value))
 
     def _packed(self, subject: Subject, start: int, stop: int) -> sql.Composed:
-        """Pixels gathered into frames by the server, in the order of an index.
+        """SQL that makes the server gather pixels into frames, in the order of an index.
 
-        Grouped by the bare column: the sorted rows are groups then, which a cast would hide
-        from the planner. A pixel that is NULL is NaN, as in an array.
+        It groups by the bare column: the planner then knows that sorted rows are groups, which
+        a cast would hide. A pixel that is NULL becomes NaN, as in an array.
         """
         y, x, value = (sql.Identifier(c) for c in self.cells)
         return sql.SQL(

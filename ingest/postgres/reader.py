@@ -32,28 +32,28 @@ class Tables(Protocol):
 
 
 class PostgresReader:
-    """One connection in the snapshot."""
+    """One connection in the snapshot; see :class:`ingest.source.Reader`."""
 
     def __init__(self, source: Tables, snapshot: Snapshot) -> None:
         self._source, self._snapshot, self.line = source, snapshot, Line()
-        self._versions: dict[Any, str] = {}  # a row of a wide table is everybody's
+        self._versions: dict[Any, str] = {}  # all people share the rows of a wide table
         self._promises: dict[Any, int] = {}
         self.n_bytes = self.n_pixels = 0
 
     def faces(
         self, session: str, subjects: Sequence[Subject], start: int, stop: int
     ) -> dict[Subject, int]:
-        """Frames with a cell; see :class:`Reader`."""
+        """Number of frames with a cell, by subject."""
         layout = self._source.layout(session)
-        there = [name for name in subjects if layout.has(name)]
-        found = self._all(layout.faces(there, start, stop)) if there else []
-        if layout.kind == "wide" and found:
-            found = list(zip(there, found[0], strict=True))
-        counts: dict[Subject, int] = dict(found)
+        present = [name for name in subjects if layout.has(name)]
+        answer = self._all(layout.faces(present, start, stop)) if present else []
+        if layout.kind == "wide" and answer:
+            answer = list(zip(present, answer[0], strict=True))
+        counts: dict[Subject, int] = dict(answer)
         return {name: counts.get(name, 0) for name in subjects}
 
     def shapes(self, session: str, subject: Subject, start: int, stop: int) -> Shapes:
-        """Shapes of one subject; see :class:`Reader`."""
+        """Number of frames of each shape."""
         layout, shapes = self._source.layout(session), Shapes()
         if layout.has(subject):
             for *shape, n in self._all(layout.shapes(subject, start, stop)):
@@ -61,35 +61,35 @@ class PostgresReader:
         return shapes
 
     def read(self, block: Block, place: Callable[..., None]) -> None:
-        """Fill a block; see :class:`Reader`."""
+        """Fill a block, with its version and positions."""
         layout = self._source.layout(block.session)
-        what = (block.subject, block.start, block.until)
+        span = (block.subject, block.start, block.until)
         if not layout.has(block.subject):
-            block.version = self.version(block.session, *what)
+            block.version = self.version(block.session, *span)
             return
         before = self.n_pixels
-        for run in runs(self._rows(layout, what, block.counts), layout.cell):
+        for run in runs(self._rows(layout, span, block.counts), layout.cell):
             place(run, layout.cell)
-        if layout.kind == "long":  # each row is a pixel: they need not be counted again
-            self._versions[_key(layout, *what)] = f"{self.n_pixels - before}:0"
-        block.version = self.version(block.session, *what)
-        where = self._source.place(block.session)
-        if where is not None and where.has(block.subject):
-            for run in runs(self._rows(where, what, Counts()), where.cell):
-                block.place_position(run, where.cell)
+        if layout.kind == "long":  # each row is a pixel, so the rows are counted already
+            self._versions[_key(layout, *span)] = f"{self.n_pixels - before}:0"
+        block.version = self.version(block.session, *span)
+        positions = self._source.place(block.session)
+        if positions is not None and positions.has(block.subject):
+            for run in runs(self._rows(positions, span, Counts()), positions.cell):
+                block.place_position(run, positions.cell)
 
     def version(self, session: str, subject: Subject, start: int, stop: int) -> str:
-        """Transactions that wrote the rows; see :class:`Reader`.
+        """Number of rows, and a sum over the transactions that wrote them.
 
-        A row that is updated or inserted has a new ``xmin``, and looking at it unpacks nothing
-        (0.3 us a row). What has no ``xmin``, a view for one, is counted only.
+        A row that is updated or inserted has a new ``xmin``. Reading it unpacks nothing, and
+        takes 0.3 µs per row. Rows without ``xmin``, such as those of a view, are only counted.
         """
-        places = (self._source.layout(session), self._source.place(session))
-        found = [self._version(p, subject, start, stop) for p in places if p is not None]
-        return "/".join(found)
+        tables = (self._source.layout(session), self._source.place(session))
+        versions = [self._version(t, subject, start, stop) for t in tables if t is not None]
+        return "/".join(versions)
 
     def promise(self, session: str, subject: Subject, start: int, stop: int) -> int | None:
-        """Rows of one subject, except of pixels; see :class:`Reader`."""
+        """Number of rows of one subject; None for tables with a row per pixel."""
         layout = self._source.layout(session)
         if layout.kind == "long" or not layout.has(subject):
             return None
@@ -109,11 +109,11 @@ class PostgresReader:
         return self._versions[key]
 
     def cancel(self) -> None:
-        """Stop what runs; see :class:`Reader`."""
+        """Stop the running statement, from another thread."""
         self.line.cancel()
 
     def reconnect(self) -> None:
-        """A fresh connection in the snapshot; see :class:`Reader`."""
+        """Open a new connection in the snapshot."""
         self.line.close()
         guarded(self._source.door.clean, self._enter)
 
@@ -132,23 +132,26 @@ class PostgresReader:
         return self._asked(lambda: self._open().execute(query).fetchall())
 
     def _asked(self, question: Callable[[], T]) -> T:
-        """A count may take long: the server ends it, and its silence after that is a hole."""
+        """Ask a question; a longer silence than ``statement_s`` + ``stall_s`` is a dead line.
+
+        A count may be slow; the server stops it at ``statement_timeout``.
+        """
         with self.line.within(self._source.door.statement_s + self._source.stall_s):
             return guarded(self._source.door.clean, question)
 
     def _rows(
-        self, layout: Layout, what: tuple[Subject, int, int], counts: Counts
+        self, layout: Layout, span: tuple[Subject, int, int], counts: Counts
     ) -> Iterator[Message]:
-        subject, start, stop = what
-        self.line.expect(self._source.stall_s)  # the beginning of an answer, too
+        subject, start, stop = span
+        self.line.expect(self._source.stall_s)  # also for the first byte of the answer
         try:
             for a, b in pieces(layout.borders, start, stop):
                 query = layout.copy(subject, a, b)
                 with self._open().cursor() as cursor, cursor.copy(query) as copy:
-                    found = rows(self._messages(copy))
+                    messages = rows(self._messages(copy))
                     if layout.kind == "long":
-                        found = self._counted(found)
-                    yield from distinct(found, counts)
+                        messages = self._counted(messages)
+                    yield from distinct(messages, counts)
             return
         except psycopg.Error as error:
             lost = connections.failure(error, self._source.door.clean)
@@ -157,7 +160,7 @@ class PostgresReader:
         raise lost
 
     def _counted(self, messages: Iterator[Message]) -> Iterator[Message]:
-        """Pixels of a long table on their way, which are its rows."""
+        """Pass on the frames of a long table, and count their pixels, which are its rows."""
         for message in messages:
             self.n_pixels += (len(message) - PACKED_AT) // 4
             yield message
@@ -175,7 +178,7 @@ def _key(layout: Layout, subject: Subject, start: int, stop: int) -> Any:
 
 
 def _dims(shape: Sequence[Any]) -> tuple[int, ...]:
-    """``'[1:20][1:12]'``, or the numbers themselves,, as ``(20, 12)``; if empty, ``()``."""
+    """``'[1:20][1:12]'``, or two numbers, as ``(20, 12)``; an empty text as ``()``."""
     if len(shape) == 1:
         pairs = re.findall(r"\[(-?\d+):(-?\d+)\]", shape[0] or "")
         return tuple(int(high) - int(low) + 1 for low, high in pairs)

@@ -28,19 +28,18 @@ class PostgresSource:
     Parameters
     ----------
     connection
-        Parameters of libpq, or a conninfo string. Never shown, never pickled.
+        Parameters of libpq, or a conninfo string. They are never shown and never pickled.
     schema, table
-        Where the matrices are; a sequence of schemas is one session each.
+        Schema and table of the matrices; each schema of a sequence is one session.
     positions
-        Table of face centres in the same schema; ``"auto"`` takes ``faceposition_t`` or
-        ``faceposition`` where it is there, None reads none.
+        Table of face centres in the same schema. ``"auto"`` takes ``faceposition_t`` or
+        ``faceposition`` if it exists; None reads none.
     hints
-        What a look at the table cannot tell.
+        Facts that a look at the table cannot show.
     way
-        The tunnel that leads to it, see :func:`ingest.ssh.tunnel.tunnel`; renewed when it is
-        dead.
+        Tunnel to the database, see :func:`ingest.ssh.tunnel.tunnel`; a dead tunnel is renewed.
     statement_s, stall_s
-        Longest statement, and longest silence, in seconds.
+        Longest statement, and longest silence of the server [s].
     """
 
     def __init__(
@@ -62,23 +61,25 @@ class PostgresSource:
         self._layouts: dict[str, Layout] | None = None
         self._places: dict[str, Layout] = {}
         self._first_rows: dict[str, clocks.FirstRows] = {}
-        self._origins: dict[str, str] = {}  # of the store that is filled
+        self._origins: dict[str, str] = {}  # origins in the store that is filled
         self._rate_hz: float | None = None
 
     def __repr__(self) -> str:
         return f"PostgresSource({'+'.join(self.schemas)}.{self.table})"
 
     def connect(self) -> psycopg.Connection[Any]:
-        """A read-only connection, out of any transaction; see :meth:`Door.open`."""
+        """Open a read-only connection outside any transaction; see :meth:`Door.open`."""
         return self.door.open()
 
     def count_like(self, sessions: Sequence[Session], rate_hz: float | None) -> None:
         """Count frames from the origins of a store; see :class:`ingest.source.Timed`."""
-        told = self.hints.rate_hz
+        hint_hz = self.hints.rate_hz
         origins = {s.name: s.origin for s in sessions}
-        if rate_hz and told and rate_hz != told and (any(origins.values()) or not origins):
+        timed = any(origins.values()) or not origins
+        if rate_hz and hint_hz and rate_hz != hint_hz and timed:
             raise SourceError(
-                f"asked for {rate_hz:g} frames a second, the layout says {told:g}: say one rate"
+                f"asked for {rate_hz:g} frames a second, the layout says {hint_hz:g}: say one "
+                "rate"
             )
         if (origins, rate_hz) != (self._origins, self._rate_hz):
             self._origins, self._rate_hz, self._layouts = origins, rate_hz, None
@@ -95,7 +96,7 @@ class PostgresSource:
             people: dict[Subject, None] = {}
             for layout in layouts.values():
                 people.update(dict.fromkeys(introspection.subjects(conn, layout)))
-            said = [d for s in sessions for d in self._doubts(conn, s, layouts[s.name])]
+            odd = [d for s in sessions for d in self._doubts(conn, s, layouts[s.name])]
             blind = tuple(
                 dict.fromkeys(d for lay in layouts.values() for d in _blind(conn, lay))
             )
@@ -107,15 +108,15 @@ class PostgresSource:
             sessions=sessions,
             subjects=tuple(people),
             positions=next((p.name for p in self._places.values()), None),
-            doubts=(*dict.fromkeys(said), *blind),
+            doubts=(*dict.fromkeys(odd), *blind),
             blind=blind,
-            # times became frames by the clock's rate, told or not; numbers tell no rate
+            # a clock of times uses its rate, given or assumed; frame numbers show no rate
             rate_hz=first.clock.rate_hz if first.clock.origin else self.hints.rate_hz,
         )
 
     @contextmanager
     def readers(self, n: int) -> Iterator[list["PostgresReader"]]:
-        """``n`` connections on one snapshot, and a watchdog over them."""
+        """Yield ``n`` readers that share one snapshot, watched by a watchdog."""
         with ExitStack() as stack:
             if self._layouts is None:
                 self.found()
@@ -130,13 +131,13 @@ class PostgresSource:
             yield readers
 
     def layout(self, session: str) -> Layout:
-        """How one session is kept."""
+        """The layout of the table of one session."""
         if self._layouts is None or session not in self._layouts:
             raise SourceError(f"no session {session!r}{nearest(session, self._layouts or ())}")
         return self._layouts[session]
 
     def place(self, session: str) -> Layout | None:
-        """How the face centres of one session are kept."""
+        """The layout of the table of face centres of one session; None if there is none."""
         return self._places.get(session)
 
     def _look(self, conn: psycopg.Connection[Any]) -> dict[str, Layout]:
@@ -147,24 +148,24 @@ class PostgresSource:
             for name, layout in layouts.items():
                 self._layouts[name] = with_borders(conn, self._counted(conn, name, layout))
             for name, place in self._look_for_positions(conn, schema).items():
-                if name in self._layouts:  # one clock, so one origin
+                if name in self._layouts:  # both tables have the same clock and origin
                     origin = self._layouts[name].clock.origin
                     clock = replace(place.clock, origin=origin)
                     self._places[name] = with_borders(conn, replace(place, clock=clock))
         return self._layouts
 
     def _counted(self, conn: psycopg.Connection[Any], name: str, layout: Layout) -> Layout:
-        """A layout with its origin: the store's, or the median phase of its first rows."""
-        timed, held = layout.clock.origin is not None, self._origins.get(name)
-        if held is not None and timed != bool(held):
+        """``layout`` with its origin: the store's, or the median phase of its first rows."""
+        timed, stored = layout.clock.origin is not None, self._origins.get(name)
+        if stored is not None and timed != bool(stored):
             raise SourceError(
-                f"the store counts session {name!r} from {held or 'frame 0'}, the clock of "
-                f"{layout.name} is {'of times' if timed else 'a number'}: another source"
+                f"the store counts session {name!r} from {stored or 'frame 0'}, the clock of "
+                f"{layout.name} holds {'times' if timed else 'numbers'}: this is another source"
             )
         if not timed:
             return layout
-        if held:
-            origin: datetime | None = datetime.fromisoformat(held)
+        if stored:
+            origin: datetime | None = datetime.fromisoformat(stored)
         else:
             rows_ = self._first_rows[name] = clocks.first_rows(conn, layout)
             origin = rows_.origin(layout.clock.rate_hz)
@@ -194,11 +195,11 @@ class PostgresSource:
         yield from doubts.of_table(conn, layout)
         yield from doubts.of_rows(conn, session, layout)
         if session.name in self._first_rows:
-            told = bool(self._rate_hz or self.hints.rate_hz)
+            known = bool(self._rate_hz or self.hints.rate_hz)
             rows_ = self._first_rows[session.name]
-            yield from clocks.doubts(session.name, layout, rows_, told)
+            yield from clocks.doubts(session.name, layout, rows_, known)
         if session.name not in self._places:
-            yield f"session {session.name!r}: no table of positions; they stay missing"
+            yield f"session {session.name!r}: no table of positions; positions stay missing"
 
 
 def _blind(conn: psycopg.Connection[Any], layout: Layout) -> Iterator[str]:
@@ -214,7 +215,7 @@ def _session(conn: psycopg.Connection[Any], name: str, layout: Layout) -> Sessio
         raise SourceError(f"{layout.name} has no rows of session {name!r}: nothing to read")
     if unclocked:
         logger.debug("%d rows of %s have no frame number", unclocked, layout.name)
-    origin = layout.clock.origin  # different times may be one frame
+    origin = layout.clock.origin  # different times may fall on one frame
     unique = layout.kind != "wide" or (
         origin is None and introspection.clock_is_unique(conn, layout)
     )

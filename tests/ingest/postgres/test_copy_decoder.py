@@ -187,7 +187,7 @@ def test_runs__a_damaged_stream_is_an_error():
     with pytest.raises(SourceError, match="type 701"):
         fill(stream(wrong), 1, (2, 2))
     nulls = np.array([[True, False], [False, False]])
-    with pytest.raises(SourceError, match="cut short"):
+    with pytest.raises(SourceError, match="truncated"):
         fill(stream(row(0, array(np.ones((2, 2), "f4"), nulls))[:-4]), 1, (2, 2))
 
 

@@ -142,7 +142,7 @@ def test_origin__at_the_median_phase_loses_no_row_to_jitter(source, owner, tmp_p
 def test_rate__that_is_not_the_clocks_is_a_doubt(source, owner, tmp_path):
     timed(owner, 300, step="33.333 ms")
     said = plan(source()).doubts
-    assert any("counted at 25 Hz, which nobody said" in d for d in said)
+    assert any("counted at 25 Hz, an assumed rate" in d for d in said)
     assert any("come at 30 Hz" in d for d in said)
     doubts = ingest(source(), tmp_path / "a.zarr").doubts
     assert any("share a frame" in d and "25 Hz" in d for d in doubts)
