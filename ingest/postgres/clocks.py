@@ -118,7 +118,6 @@ def doubts(session: str, layout: Layout, rows: FirstRows, known: bool) -> Iterat
         yield f"session {session!r}: frames are counted at {rate_hz:g} Hz, an assumed rate"
     if measured_hz is not None and abs(measured_hz / rate_hz - 1) > 0.02:
         yield (
-            f"session {session!r}: its first rows come at {measured_hz:.4g} Hz, but frames are counted "
-            f"at "
-            f"{rate_hz:g} Hz: is the rate right (--rate)?"
+            f"session {session!r}: its first rows come at {measured_hz:.4g} Hz, but frames are "
+            f"counted at {rate_hz:g} Hz: is the rate right (--rate)?"
         )

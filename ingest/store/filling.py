@@ -272,5 +272,5 @@ def _write(target: Target, block: Block) -> bool:
         why = error.strerror or str(error)
         raise StoreError(
             f"cannot write to {str(target.base or target.path)!r}: {why}; finished shards "
-            "stay, and the same command goes on from there"
+            "stay, and the same command continues from there"
         ) from error

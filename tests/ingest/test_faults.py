@@ -275,5 +275,5 @@ def test_disk__that_is_full_is_one_sentence_and_goes_on_with_room(server, tmp_pa
     sentence, end = ran.stdout.splitlines()
     assert "cannot write to" in sentence
     assert "No space left on device" in sentence
-    assert "the same command goes on from there" in sentence
+    assert "the same command continues from there" in sentence
     assert end == "whole"

@@ -349,7 +349,7 @@ def test_ingest__a_full_disk_is_one_sentence_and_goes_on_later(source, tmp_path,
 
     with monkeypatch.context() as patch:
         patch.setattr(Target, "write", full)
-        with pytest.raises(StoreError, match=r"No space left .* the same command goes on"):
+        with pytest.raises(StoreError, match=r"No space left .* the same command continues"):
             ingest(source, tmp_path / "a.zarr")
     ingest(source, tmp_path / "a.zarr")
     assert verify(tmp_path / "a.zarr", source).equal
