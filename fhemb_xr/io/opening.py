@@ -12,7 +12,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import encoding, icechunk_versions
-from fhemb_xr.io.formats import codecs, decimals, manifest
+from fhemb_xr.io.formats import codec_pipeline, decimals, manifest
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.remote import inventory, places, replacement
 
@@ -78,7 +78,7 @@ def _guarded(store: Any, attrs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
 
 
 def _zarr(where: Any, **how: Any) -> xr.Dataset:
-    with codecs.reading(getattr(where, "root", None)), warnings.catch_warnings():
+    with codec_pipeline.reading(getattr(where, "root", None)), warnings.catch_warnings():
         # zarr warns of unknown objects: files that a writer is about to rename, and files that
         # file managers leave on shared disks
         warnings.filterwarnings("ignore", _FOREIGN, UserWarning)

@@ -12,7 +12,7 @@ from fhemb_xr import schema
 from fhemb_xr.dask_internals import is_in_memory
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.io import encoding, icechunk_versions, opening, provenance
-from fhemb_xr.io.formats import codecs, decimals, hdf5, ragged
+from fhemb_xr.io.formats import codec_pipeline, decimals, hdf5, ragged
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.remote import places
 
@@ -92,7 +92,7 @@ def _direct(ds: xr.Dataset, where: Any) -> xr.Dataset:
     """``ds`` whose numbers along ``frame`` are read directly from the Zarr arrays."""
     import zarr
 
-    with codecs.reading(where if isinstance(where, Path) else None):
+    with codec_pipeline.reading(where if isinstance(where, Path) else None):
         group: Any = zarr.open_group(where, mode="r")
         plain = [
             n

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as npst
 
 import fhemb_xr as fx
 from fhemb_xr.errors import ConfigError, SchemaError
-from fhemb_xr.io.formats import codecs, decimals
+from fhemb_xr.io.formats import codec_pipeline, decimals
 
 
 @given(
@@ -120,7 +120,7 @@ def test_pipeline__is_chosen_at_opening_and_never_writes(tmp_path, monkeypatch):
     with fx.set_options(codec_pipeline="zarrs"):
         fx.save(fx.testing.streams(1, 50), tmp_path / "a.zarr")
         fx.save(fx.open_streams(tmp_path / "a.zarr"), tmp_path / "b.zarr")
-        with codecs.reading(tmp_path):
+        with codec_pipeline.reading(tmp_path):
             opened = zarr.open_array(tmp_path / "b.zarr" / "vit", mode="r+")
     assert isinstance(opened.async_array.codec_pipeline, ZarrsCodecPipeline)
     opened[:] = 1  # what was opened to be read is written by zarr-python all the same
@@ -134,7 +134,7 @@ def test_pipeline__of_a_forked_process_is_that_of_zarr_python(tmp_path, monkeypa
     from zarrs import ZarrsCodecPipeline
 
     fx.save(fx.testing.streams(1, 50), tmp_path / "a.zarr")
-    with codecs.reading(tmp_path):
+    with codec_pipeline.reading(tmp_path):
         opened = zarr.open_array(tmp_path / "a.zarr" / "vit", mode="r")
     here = opened[:]
 
@@ -154,13 +154,13 @@ def test_pipeline__that_is_not_there_is_named(monkeypatch, tmp_path):
         fx.set_options(codec_pipeline="rust"),
     ):
         pass
-    monkeypatch.setattr(codecs, "find_spec", lambda name: None)
-    assert not codecs.compiled(tmp_path)
+    monkeypatch.setattr(codec_pipeline, "find_spec", lambda name: None)
+    assert not codec_pipeline.compiled(tmp_path)
     with (
         fx.set_options(codec_pipeline="zarrs"),
         pytest.raises(ConfigError, match="not installed"),
     ):
-        codecs.compiled(tmp_path)
+        codec_pipeline.compiled(tmp_path)
 
 
 def test_pipeline__can_be_set_by_the_environment(monkeypatch):
