@@ -130,7 +130,7 @@ def doctor(
     else:
         table = Table("check", "state", "found")
         colours = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
-        for name, state, found in rows:
-            table.add_row(name, f"[{colours.get(state, 'dim')}]{state}[/]", found)
+        for name, state, finding in rows:
+            table.add_row(name, f"[{colours.get(state, 'dim')}]{state}[/]", finding)
         Console().print(table)
     raise typer.Exit(1 if any(state == "FAIL" for _, state, _ in rows) else 0)

@@ -103,8 +103,11 @@ def evaluate(
         with workers_of(0, "", scheduler):
             scores = fx.pair(ds, hearts, **method).compute()
             late = fx.pair(ds, hearts.roll(time=frames), **method).compute()
-        own = fx.pairing_accuracy(scores, rate, n_trials=trials)
-        accuracy = {str(d): _figures(own.sel(difference=d)) for d in own.difference.values}
+        by_difference = fx.pairing_accuracy(scores, rate, n_trials=trials)
+        accuracy = {
+            str(d): _figures(by_difference.sel(difference=d))
+            for d in by_difference.difference.values
+        }
         third = fx.pairing_accuracy(scores, heart="third", n_trials=trials)
         accuracy["third person's trace"] = _figures(third.isel(difference=0))
         shifted = fx.pairing_accuracy(late, n_trials=trials)

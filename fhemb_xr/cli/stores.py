@@ -160,13 +160,13 @@ def anonymize(
         import fhemb_xr as fx
         from fhemb_xr.io.privacy.pseudonyms import new_key
 
-        made = not key.exists()
+        is_new = not key.exists()
         result: Any = fx.open_result(store)
-        if made:
+        if is_new:
             new_key(key)
         with workers_of(0, "", scheduler):
             fx.save(fx.anonymize(result, key=key, shift_days=shift_days), out)
-        state = "made: keep it apart from the stores" if made else "not changed"
+        state = "made: keep it apart from the stores" if is_new else "not changed"
         say(store=str(out), key=state)
 
 

@@ -258,12 +258,12 @@ def _create(
     packed: bool,
 ) -> None:
     size = tuple(lengths[d] for d in v.dims)
-    one = {schema.SUBJECT: 1, schema.SESSION: 1}
+    single = {schema.SUBJECT: 1, schema.SESSION: 1}
 
     def cut(n: int) -> tuple[int, ...]:
         if schema.TIME not in v.dims:
             return tuple(max(s, 1) for s in size)
-        return tuple({**lengths, **one, schema.TIME: n}[d] for d in v.dims)
+        return tuple({**lengths, **single, schema.TIME: n}[d] for d in v.dims)
 
     dtype = "int16" if packed else v.dtype
     missing: Any = MISSING if packed else (np.nan if v.dtype == "float32" else 0)

@@ -114,8 +114,10 @@ def _labelled(data: Any, wrong: list[str]) -> xr.DataArray | None:
         names = [str(n) for n, v in data.data_vars.items() if set(_DIMS[2:]) <= set(v.dims)]
         chosen = schema.HEATMAP if schema.HEATMAP in names else names[0] if names else None
         if chosen is None or (len(names) > 1 and chosen != schema.HEATMAP):
-            found = sorted(map(str, data.data_vars))
-            wrong.append(f"give the variable that holds the frames (time, y, x), found {found}")
+            variables = sorted(map(str, data.data_vars))
+            wrong.append(
+                f"give the variable that holds the frames (time, y, x), found {variables}"
+            )
             return None
         return data[chosen]
     if isinstance(data, xr.DataArray):

@@ -62,24 +62,24 @@ def stamp(ds: xr.Dataset, operation: str, read: Sequence[str] = ()) -> xr.Datase
     read
         Uuids of the stores that the tasks of the result read.
     """
-    found = {**ds.attrs}
+    carried = {**ds.attrs}
     for var in ds.data_vars.values():
-        found = {**var.attrs, **found}
-    sources = list(dict.fromkeys([*([found[UUID]] if UUID in found else []), *read]))
-    if str(found.get(schema.HISTORY, "")).endswith(" anonymize"):
+        carried = {**var.attrs, **carried}
+    sources = list(dict.fromkeys([*([carried[UUID]] if UUID in carried else []), *read]))
+    if str(carried.get(schema.HISTORY, "")).endswith(" anonymize"):
         sources = []  # a link to the store with the names would undo the pseudonyms
     done = line(operation + (f" of {' '.join(sources)}" if sources else ""))
-    earlier = [h for h in (found.get(schema.HISTORY),) if h]
-    spec = found.get(schema.SPEC)
-    made: dict[str, Any] = {SOURCES: sources} if sources else {}
+    earlier = [h for h in (carried.get(schema.HISTORY),) if h]
+    spec = carried.get(schema.SPEC)
+    origin: dict[str, Any] = {SOURCES: sources} if sources else {}
     if spec is not None:
         text = spec if isinstance(spec, str) else json.dumps(plain(spec), sort_keys=True)
-        made[DIGEST] = hashlib.sha256(text.encode()).hexdigest()
+        origin[DIGEST] = hashlib.sha256(text.encode()).hexdigest()
     kept = {k: v for k, v in ds.attrs.items() if k not in (SOURCES, DIGEST)}
     return ds.assign_attrs(
         {
             **kept,
-            **made,
+            **origin,
             schema.SCHEMA: schema.VERSION,
             KIND: kind(ds),
             schema.SENSITIVITY: sensitivity.of(ds),

@@ -75,8 +75,8 @@ def open_streams(
     local = atomic_files.local_path(store)
     if local is not None and hdf5.is_hdf5(local):
         each = ((s, p, clocked(ds, sampling_rate)) for s, p, ds in hdf5.recordings(local))
-        found = {(s, p): chunked(ds, chunks) for s, p, ds in each}
-        return assembled(found, {schema.SAMPLING_RATE: float(sampling_rate)})
+        recordings = {(s, p): chunked(ds, chunks) for s, p, ds in each}
+        return assembled(recordings, {schema.SAMPLING_RATE: float(sampling_rate)})
     where = places.to_read(icechunk_versions.store_of(store), storage_options)
     ds = _direct(opening.opened(where, None), where)
     if ds.attrs.get(provenance.KIND) != "streams":
@@ -99,8 +99,8 @@ def _direct(ds: xr.Dataset, where: Any) -> xr.Dataset:
             for n, v in ds.data_vars.items()
             if schema.FRAME in v.dims and v.dtype.kind in "fiu"
         ]
-        own = {n: decimals.direct(ds[n].variable, group[str(n)]) for n in plain}
-    return ds.assign({n: v for n, v in own.items() if v.dtype == ds[n].dtype})
+        variables = {n: decimals.direct(ds[n].variable, group[str(n)]) for n in plain}
+    return ds.assign({n: v for n, v in variables.items() if v.dtype == ds[n].dtype})
 
 
 def assembled(

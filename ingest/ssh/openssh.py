@@ -240,21 +240,21 @@ _UNKNOWN = re.compile(r"No \S+ host key is known for (\S+) and you have requeste
 _CHANGED = re.compile(r"Host key for (\S+) has changed")
 
 
-def _failure(settings: Database, said: str, files: Sequence[Path]) -> FhembError:
+def _failure(settings: Database, messages: str, files: Sequence[Path]) -> FhembError:
     """The error that explains why ssh ended, by its messages."""
     name = host_keys.label(str(settings.remote_host), settings.remote_port)
-    kind, seen = (_OFFERED.findall(said) or [("of no kind", "none")])[-1]
-    if found := _UNKNOWN.search(said):
-        return host_keys.unknown(found[1], kind, seen)
-    if found := _CHANGED.search(said):
-        known = host_keys.lookup(found[1], files)
+    kind, seen = (_OFFERED.findall(messages) or [("of no kind", "none")])[-1]
+    if match := _UNKNOWN.search(messages):
+        return host_keys.unknown(match[1], kind, seen)
+    if match := _CHANGED.search(messages):
+        known = host_keys.lookup(match[1], files)
         before = host_keys.fingerprint(known[kind]) if kind in known else "another"
-        return host_keys.changed(found[1], before, seen)
-    if "bad passphrase given" in said:
+        return host_keys.changed(match[1], before, seen)
+    if "bad passphrase given" in messages:
         key = str(settings.ssh_pkey)
         return ConfigError(f"the key {key!r} cannot be opened: wrong SSH_PASSPHRASE")
-    if "Permission denied" in said or "Too many authentication failures" in said:
+    if "Permission denied" in messages or "Too many authentication failures" in messages:
         return host_keys.refused(name, str(settings.ssh_username))
-    talk = [line for line in said.splitlines() if line and not line.startswith("debug")]
+    talk = [line for line in messages.splitlines() if line and not line.startswith("debug")]
     why = talk[-1] if talk else f"no answer for {TIMEOUT_S:g} s"
     return SourceError(f"the SSH server {name} does not answer: {why.removeprefix('ssh: ')}")

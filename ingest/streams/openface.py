@@ -148,10 +148,10 @@ def open_people(path: Path | str, **how: Any) -> streams.Streams:
     OpenFace gives a face that leaves and returns a new number.
     """
     stem = Path(path).stem
-    found = {
-        (stem, str(one)): open_openface(path, face_id=one, **how) for one in face_ids(path)
+    people = {
+        (stem, str(face)): open_openface(path, face_id=face, **how) for face in face_ids(path)
     }
-    return streams.assembled(found)
+    return streams.assembled(people)
 
 
 def face_ids(path: Path | str) -> list[int]:

@@ -166,8 +166,8 @@ def _record(path: Path, asked: Any, chunk_s: float) -> xr.DataArray:
     names = _chosen(asked, list(header), "channel")
     rates = {header[n][1] for n in names}
     if len(rates) > 1:
-        found = ", ".join(f"{n} {header[n][1]:g}" for n in names)
-        raise ValueError(f"channels of one trace have one rate, found {found} Hz: choose some")
+        listed = ", ".join(f"{n} {header[n][1]:g}" for n in names)
+        raise ValueError(f"channels of one trace have one rate, found {listed} Hz: choose some")
     rate_hz, length = rates.pop(), min(header[n][2] for n in names)
     frames = max(1, round(chunk_s * rate_hz))
     status = path.stat()

@@ -73,8 +73,8 @@ def recordings(path: Path, index: int | None = None) -> Iterator[tuple[str, str,
     SchemaError
         A stream has the wrong number of dimensions.
     """
-    found = names(path)
-    for i in range(len(found)) if index is None else [index]:
+    sessions = names(path)
+    for i in range(len(sessions)) if index is None else [index]:
         tree = xr.open_datatree(
             path,
             engine="h5netcdf",
@@ -85,7 +85,7 @@ def recordings(path: Path, index: int | None = None) -> Iterator[tuple[str, str,
             mask_and_scale=False,  # these files mark missing values by NaN and pack nothing
         )
         for person, node in tree.children.items():
-            yield found[i], str(person), labelled(node.to_dataset(), f"{group(i)}/{person}")
+            yield sessions[i], str(person), labelled(node.to_dataset(), f"{group(i)}/{person}")
 
 
 def group(index: int) -> str:

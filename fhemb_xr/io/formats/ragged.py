@@ -110,13 +110,13 @@ def tree(ds: xr.Dataset) -> xr.DataTree:
     root = ds.drop_vars(each)
     root.attrs = {k: v for k, v in root.attrs.items() if k != ABSENT}
     shared = [n for n in root.variables if n not in root.dims]
-    own = ds[each].drop_vars([ROWS])
+    frames = ds[each].drop_vars([ROWS])
     nodes: dict[str, xr.Dataset] = {"/": root}
     who = [ds[d].values.tolist() for d in schema.WHO]
     for i, (path, stop) in enumerate(zip(zip(*who, strict=True), stops, strict=True)):
         name = "/".join(map(str, path))
         span = {schema.FRAME: slice(stop - rows[i], stop), RECORDING: i}
-        leaf = own.isel({d: s for d, s in span.items() if d in own.dims})
+        leaf = frames.isel({d: s for d, s in span.items() if d in frames.dims})
         leaf = leaf.drop_vars([*schema.WHO, *shared, *absent.get(name, [])], errors="ignore")
         leaf.attrs = {k: v for k, v in ds.attrs.items() if k == schema.SAMPLING_RATE}
         nodes[name] = leaf

@@ -91,13 +91,13 @@ def repair(store: Any) -> Repair:
         atomic_files.sweep(path)
         if path.exists():
             atomic_files.sweep_pieces(path)
-        found = tuple(verify(path))
-        if not found:
+        damages = tuple(verify(path))
+        if not damages:
             return Repair(path.name)
         ledger = path / schema.HEATMAP / manifest.LEDGER
         if not ledger.is_file():
-            return Repair(path.name, found, todo=_origin(path))
-        return _repair_recording(path, ledger, found)
+            return Repair(path.name, damages, todo=_origin(path))
+        return _repair_recording(path, ledger, damages)
 
 
 def _origin(path: Path) -> str:
@@ -113,21 +113,23 @@ def _origin(path: Path) -> str:
     return f"{advice}; its history ends with {history[-1]!r}"
 
 
-def _repair_recording(path: Path, ledger: Path, found: tuple[Damage, ...]) -> Repair:
+def _repair_recording(path: Path, ledger: Path, damages: tuple[Damage, ...]) -> Repair:
     head, *lines = ledger.read_bytes().splitlines() or [b""]
     try:
         header = json.loads(head)
         struck_before = f"{schema.HEATMAP}/{ledger.name}" if header.get(DAMAGED) else None
-        own = {manifest.ROOT, f"{schema.HEATMAP}/{ledger.name}"} - {struck_before}
-        if own & {d.file for d in found} or any(d.what == "unfinished" for d in found):
+        essential = {manifest.ROOT, f"{schema.HEATMAP}/{ledger.name}"} - {struck_before}
+        if essential & {d.file for d in damages} or any(
+            d.what == "unfinished" for d in damages
+        ):
             raise ValueError
     except ValueError:
         again = "ingest it again under another name, which reads everything from the source"
-        unfinished = any(d.what == "unfinished" for d in found)
+        unfinished = any(d.what == "unfinished" for d in damages)
         todo = "`fhemb ingest run` with the same options continues it" if unfinished else again
-        return Repair(path.name, found, todo=todo)
-    mended = _mend(path, header, found)
-    struck = {key for d in found if (key := _key(d, header)) is not None}
+        return Repair(path.name, damages, todo=todo)
+    mended = _mend(path, header, damages)
+    struck = {key for d in damages if (key := _key(d, header)) is not None}
     if struck:
         shutil.rmtree(
             atomic_files.successor(path), ignore_errors=True
@@ -138,7 +140,7 @@ def _repair_recording(path: Path, ledger: Path, found: tuple[Damage, ...]) -> Re
     todo = str(left[0]) if left else ""
     if struck or header.get(DAMAGED):
         todo = "`fhemb ingest run` with the same options reads the damaged shards again"
-    return Repair(path.name, found, mended, len(struck), todo)
+    return Repair(path.name, damages, mended, len(struck), todo)
 
 
 def _key(damage: Damage, header: dict[str, Any]) -> tuple[str, str, int] | None:
@@ -160,9 +162,9 @@ def _strike(ledger: Path, header: dict[str, Any], lines: list[bytes], struck: se
     durable_files.replace_file(ledger, b"\n".join([*kept, b""]))
 
 
-def _mend(path: Path, header: dict[str, Any], found: tuple[Damage, ...]) -> tuple[str, ...]:
+def _mend(path: Path, header: dict[str, Any], damages: tuple[Damage, ...]) -> tuple[str, ...]:
     """Make metadata and axes again from the ledger's first line; return the array names."""
-    names = {d.array for d in found if d.array and (d.array in AXES or not d.index)}
+    names = {d.array for d in damages if d.array and (d.array in AXES or not d.index)}
     if not names:
         return ()
     with atomic_files.staging(path) as folder:

@@ -75,10 +75,10 @@ def verify(
     except _UNREADABLE as error:
         raise StoreError(f"this is not a Zarr 3 store, or it is damaged ({error})") from None
     labels = _labels(arrays)
-    found = _state(dict(group.attrs))
+    damages = _state(dict(group.attrs))
     if manifest.FILES in group.attrs:
-        found += _against_inventory(group, arrays, labels)
-    return found + [d for a in arrays.values() for d in _by_reading(a, labels)]
+        damages += _against_inventory(group, arrays, labels)
+    return damages + [d for a in arrays.values() for d in _by_reading(a, labels)]
 
 
 def _against_inventory(
@@ -105,17 +105,17 @@ def _verify_folder(local: Path, threads: int) -> list[Damage]:
         attrs = dict(root.get("attributes", {}))
     except (ValueError, TypeError, OSError) as error:
         return [Damage("", "damaged", manifest.ROOT, reason=f"its zarr.json: {error}")]
-    arrays, found = _arrays(local, attrs)
-    found = [*_state(attrs), *_metadata(local, root, attrs), *found]
+    arrays, damages = _arrays(local, attrs)
+    damages = [*_state(attrs), *_metadata(local, root, attrs), *damages]
     labels = _labels(arrays)
     with ThreadPoolExecutor(threads) as pool:
         for name, array in arrays.items():
             check = _checker(local / name, array)
             wanted = attrs.get(manifest.PRESENT, {}).get(name)
             lists = pool.map(check, _files(local / name, array, attrs, wanted), chunksize=1)
-            found += [_named(name, array, labels, piece) for p in lists for piece in p]
-            found += _count_lost(local, name, attrs)
-    return list({(d.array, d.what, d.file, str(d.spans)): d for d in found}.values())
+            damages += [_named(name, array, labels, piece) for p in lists for piece in p]
+            damages += _count_lost(local, name, attrs)
+    return list({(d.array, d.what, d.file, str(d.spans)): d for d in damages}.values())
 
 
 def _state(attrs: dict[str, Any]) -> list[Damage]:
@@ -128,7 +128,7 @@ def _arrays(local: Path, attrs: dict[str, Any]) -> tuple[dict[str, Any], list[Da
     import zarr
 
     folders = {p.name for p in local.iterdir() if p.is_dir()}
-    arrays, found = {}, []
+    arrays, damages = {}, []
     for name in sorted(folders | set(attrs.get(manifest.FILES, {}))):
         try:
             arrays[name] = zarr.open_array(local / name, mode="r", zarr_format=3)
@@ -136,8 +136,8 @@ def _arrays(local: Path, attrs: dict[str, Any]) -> tuple[dict[str, Any], list[Da
             meta = f"{name}/{manifest.ROOT}"
             exists = (local / meta).is_file()
             reason = f"its zarr.json: {error}" if exists else "it has no zarr.json"
-            found.append(Damage(name, "damaged" if exists else "lost", meta, reason=reason))
-    return arrays, found
+            damages.append(Damage(name, "damaged" if exists else "lost", meta, reason=reason))
+    return arrays, damages
 
 
 def _metadata(local: Path, root: dict[str, Any], attrs: dict[str, Any]) -> Iterator[Damage]:
@@ -148,8 +148,8 @@ def _metadata(local: Path, root: dict[str, Any], attrs: dict[str, Any]) -> Itera
         if not path.is_file():
             yield Damage(name, "lost", file, reason=f"{path.name} is missing")
             continue
-        own = file == manifest.ROOT
-        now = manifest.own_checksum(root) if own else manifest.crc32c(path.read_bytes())
+        is_root = file == manifest.ROOT
+        now = manifest.own_checksum(root) if is_root else manifest.crc32c(path.read_bytes())
         if now != wanted:
             reason = f"{path.name} was changed after it was written"
             yield Damage(name, "damaged", file, reason=reason)
@@ -188,7 +188,7 @@ def _checker(folder: Path, array: Any) -> Callable[[tuple[tuple[int, ...], bool]
         if layout is None:
             return _decoded(array, index)
         bad = checksums.faults(data, layout)
-        return [(index, _inner(array, index, at), "damaged", why) for at, why in bad]
+        return [(index, _inner(array, index, inner), "damaged", why) for inner, why in bad]
 
     return check
 

@@ -58,9 +58,9 @@ def _answers(client: Any, token: tuple[str, str] | None, sources: list[str]) -> 
     until = time.monotonic() + _RESTART_S
     while True:
         require_workers(client)
-        there = _workers(client)
-        answers = {worker: answers[worker] for worker in there if worker in answers}
-        asked = [worker for worker in there if not isinstance(answers.get(worker), dict)]
+        addresses = _workers(client)
+        answers = {worker: answers[worker] for worker in addresses if worker in answers}
+        asked = [worker for worker in addresses if not isinstance(answers.get(worker), dict)]
         if not asked or time.monotonic() > until:
             return answers
         if answers:

@@ -230,7 +230,7 @@ def _copy(old: Path, new: Path, array: Any, gone: _Gone) -> None:
         return
     for file in [*_data(old), *([old / "c"] if (old / "c").is_file() else [])]:
         index = [int(p) for p in file.relative_to(old / "c").parts]
-        if any(index[i] == at for i, at in axes.items()):
+        if any(index[i] == position for i, position in axes.items()):
             gone.count(file, whole=True)
             continue
         moved = [k - (i in axes and k > axes[i]) for i, k in enumerate(index)]

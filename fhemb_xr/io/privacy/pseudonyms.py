@@ -118,8 +118,8 @@ def anonymize(
     out = obj.drop_encoding()
     if isinstance(out, xr.Dataset):
         ours = set(schema.VARIABLES) if schema.HEATMAP in out else set(out.data_vars)
-        told = [n for n, v in out.data_vars.items() if n not in ours or _tells(n, v)]
-        out = out.drop_vars([n for n in told if n not in keep])
+        telling = [n for n, v in out.data_vars.items() if n not in ours or _tells(n, v)]
+        out = out.drop_vars([n for n in telling if n not in keep])
     out = out.drop_vars([c for c, v in out.coords.items() if _is_foreign(c, v, keep)])
     out = _renamed(_with_clocks(out, shift_days), secret)
     return _with_attributes(out, keep, mark)
