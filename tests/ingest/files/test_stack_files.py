@@ -228,7 +228,7 @@ def test_folder__names_what_it_passes_over(tmp_path, heat):
     assert found.subjects == (40, 41)
     said = " | ".join(found.doubts)
     assert "'old', 'subj42.ats'" in said
-    assert "no stack of frames is found in: 'notes.npy'" in said
+    assert "they hold no stack of frames: 'notes.npy'" in said
     with pytest.raises(SourceError, match=r"'subj42.ats' is of a kind .*\.npy"):
         StackSource(folder / "subj42.ats").found()
 

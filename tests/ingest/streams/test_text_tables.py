@@ -141,7 +141,7 @@ def test_headerless__names_can_be_given(tmp_path):
         ("t,v\n" + rows("{i},{i},{i}"), "3 cells in line 2, expected 2"),
         ("t,v,w\n" + rows("{i},{i},{i}") + "41,4", r"line 42, expected 3"),
         ("t,v,w\n" + rows("{i},{i},{i}", 900) + "900", "cut off: its last line has 1 of 3"),
-        ("a,b\nc,d\n", "no row of it has a number"),
+        ("a,b\nc,d\n", "no row has a number"),
         ("\x00\x01\x02", "it is no text"),
     ],
 )
