@@ -102,7 +102,7 @@ def test_repair__what_cannot_be_mended_is_said(store, tmp_path):
     assert "ingest it again" in repair(store).todo
     (store / "zarr.json").write_text(text)
     zarr.open_group(store).attrs["fhemb_status"] = "writing"
-    assert "`fhemb ingest run` with the same options goes on" in repair(store).todo
+    assert "`fhemb ingest run` with the same options continues" in repair(store).todo
     with pytest.raises(StoreError, match="not a Zarr 3 store"):
         repair(tmp_path / "absent.zarr")
 
