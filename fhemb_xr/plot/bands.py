@@ -112,8 +112,10 @@ def band_energy(x: xr.DataArray, *, title: str | None = None) -> Any:
     if len(shares) > 1:
         aside = np.linspace(-0.25, 0.25, len(shares))[:, None] + np.arange(shares.shape[1])
         dots = hv.Scatter((aside.ravel(), shares.ravel()), *axes)
-        look = {"bokeh": {"size": 3.5}, "mpl": {"s": 5, "linewidth": 0}}
-        drawn.append(theme.styled(dots, **look, color=theme.LINE))
+        small = theme.styled(
+            dots, bokeh={"size": 3.5}, mpl={"s": 5, "linewidth": 0}, color=theme.LINE
+        )
+        drawn.append(small)
     return theme.figure(
         drawn,
         heading,
