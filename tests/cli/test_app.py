@@ -94,7 +94,7 @@ def test_info__says_what_is_there_without_reading_it(stores):
         (["embed", "{}/absent.zarr", "{}/x.zarr"], 1, "absent.zarr"),
         (["embed", "{}/don.zarr", "{}/emb.zarr", *SHORT], 1, "'emb.zarr' is there already"),
         (["embed", "{}/don.zarr", "{}/x.zarr", "-f", "skwe"], 1, "skew"),
-        (["embed", "{}/don.zarr", "{}/x.zarr", "--bands", "2;3"], 1, "commas between"),
+        (["embed", "{}/don.zarr", "{}/x.zarr", "--bands", "2;3"], 1, "separated by commas"),
         (["embed", "{}/don.zarr", "{}/x.zarr", "--subjects", "99"], 1, "no subject 99 among 4"),
         (["similarity", "{}/emb.zarr", "{}/x.zarr", "--metric", "dwt"], 1, "dtw"),
         (["embed", "--level"], 2, "requires an argument"),

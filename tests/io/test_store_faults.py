@@ -67,7 +67,7 @@ def test_save__crashed_at_any_operation_leaves_old_or_new(tmp_path, monkeypatch,
             with contextlib.suppress(SimulatedCrash):
                 save(array(k + 1), path, mode="w")
         if not path.exists():
-            with pytest.raises(StoreError, match="a writer died"):
+            with pytest.raises(StoreError, match="its writer died"):
                 open_result(path)
             outcomes["away"] += 1
         atomic_files.sweep(path)  # as the next writer does first
