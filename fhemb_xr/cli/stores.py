@@ -166,7 +166,7 @@ def anonymize(
             new_key(key)
         with workers_of(0, "", scheduler):
             fx.save(fx.anonymize(result, key=key, shift_days=shift_days), out)
-        state = "made: keep it apart from the stores" if is_new else "not changed"
+        state = "made: keep it apart from the stores" if is_new else "as it was"
         say(store=str(out), key=state)
 
 
