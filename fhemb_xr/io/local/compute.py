@@ -103,7 +103,7 @@ def _wait(client: Any, futures: list[Any]) -> None:
 
 
 def _client() -> Any:
-    """The client that will do the work; None where a scheduler is chosen beside it."""
+    """The default client; None if there is none or another scheduler is chosen."""
     client = session_client()
     if client is None:
         return None
