@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr.errors import SchemaError, unlabelled_error
+from fhemb_xr.errors import SchemaError, unlabelled_error, warn
 from fhemb_xr.typing import F64
 
 TIME, FRAME, SAMPLING_RATE = "time", "frame", "sampling_rate"
@@ -23,6 +23,8 @@ RATE_TOLERANCE = 0.01
 """Share by which the attribute ``sampling_rate`` may differ from the coordinate ``time``."""
 SAME_STEP = 0.5
 """Share of a step by which the moments of two clocks may differ and count as the same."""
+ASSUMED_HZ = 25.0
+"""Rate of files that state none, of the cameras this library was made for."""
 SECONDS, DATES, SAMPLES = "seconds", "dates", "samples"
 _NANOSECONDS = {"D": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9, "s": 10**9,
                 "ms": 10**6, "us": 10**3, "ns": 1}  # fmt: skip
@@ -97,7 +99,8 @@ class Clock:
     @property
     def usual_step_s(self) -> float:
         """Median distance of two samples [s], NaN where fewer than two have a moment."""
-        return float(np.median(self._steps)) if self._steps.size else np.nan
+        known = self._steps[np.isfinite(self._steps)]
+        return float(np.median(known)) if known.size else np.nan
 
     @property
     def regular(self) -> bool:
@@ -183,6 +186,33 @@ class Clock:
         if self.known_hz is not None:
             _ = self.rate_hz
         return self
+
+    def require_forward(self) -> "Clock":
+        """The clock itself, even or not, if its moments are known and never run back.
+
+        Raises
+        ------
+        SchemaError
+            With the first moment that is missing or earlier than the one before.
+        """
+        back = np.flatnonzero(~(self._steps >= 0))
+        if back.size:
+            k = int(back[0])
+            raise SchemaError(
+                f"'time' runs forward, found {self.moment(k)} and then {self.moment(k + 1)} "
+                f"({back.size} such places): sort it with .sortby('time'), or leave out what "
+                "has no moment"
+            )
+        if self.n > 1 and self.elapsed is not None and not self.usual_step_s > 0:
+            raise SchemaError(
+                f"'time' runs forward, found {self.moment(0)} over and over: set it with "
+                ".assign_coords(time=...) [s]"
+            )
+        return self
+
+    def at(self, places: Any) -> Any:
+        """Labels of some samples, seconds or dates (of a zone: in UTC), or None."""
+        return None if self._labels is None else np.asarray(self._labels)[places]
 
     def moment(self, k: int) -> str:
         """The moment of sample ``k`` in words."""
@@ -279,6 +309,45 @@ def number_of_seconds(name: str, value: object) -> float:
     return float(found.reshape(())[()])
 
 
+def assumed_hz(asked: object, of: str, argument: str = "rate_hz") -> float:
+    """The rate that was asked for [Hz], or :data:`ASSUMED_HZ`, with a warning that says so.
+
+    Parameters
+    ----------
+    asked
+        Rate of the caller, or None.
+    of
+        Subject of the warning, such as ``"'a.npy' states no rate"``.
+    argument
+        Name of the argument that ends the guess.
+
+    Raises
+    ------
+    ValueError
+        If the rate asked for is not a positive number.
+    """
+    if asked is not None:
+        return positive_hz(argument, asked)
+    warn(f"{of}: {ASSUMED_HZ:g} Hz is assumed, {argument}= sets another rate")
+    return ASSUMED_HZ
+
+
+def positive_hz(name: str, value: object) -> float:
+    """A positive, finite number of hertz as a float.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    found = np.asarray(value)
+    if found.dtype.kind in "iuf" and found.size == 1:
+        rate = float(found.reshape(())[()])
+        if np.isfinite(rate) and rate > 0:
+            return rate
+    raise ValueError(f"{name} is a positive number of hertz, found {value!r}")
+
+
 def require_same(a: Clock, b: Clock) -> float:
     """Rate of two clocks [Hz], if every sample of one has its partner in the other.
 
@@ -351,14 +420,12 @@ def attribute_hz(x: xr.DataArray | xr.Dataset) -> float | None:
     said = x.attrs.get(SAMPLING_RATE)
     if said is None:
         return None
-    value = np.asarray(said)
-    if value.dtype.kind in "iuf" and value.size == 1:
-        rate = float(value.reshape(())[()])
-        if np.isfinite(rate) and rate > 0:
-            return rate
-    raise SchemaError(
-        f"the attribute {SAMPLING_RATE!r} is a positive number [Hz], found {said!r}"
-    )
+    try:
+        return positive_hz(SAMPLING_RATE, said)
+    except ValueError:
+        raise SchemaError(
+            f"the attribute {SAMPLING_RATE!r} is a positive number [Hz], found {said!r}"
+        ) from None
 
 
 def _coordinate(x: xr.DataArray | xr.Dataset) -> Any:

@@ -106,7 +106,7 @@ def local_cluster(
     share = int(SHARE * parse_bytes(memory_limit) / threads_per_worker)
     with (
         _private_folder(scratch) as folder,
-        set_options(budget=min(options.budget, share)),
+        _budget_of(share),
         _cluster(
             n_workers=n_workers,
             threads_per_worker=threads_per_worker,
@@ -118,6 +118,16 @@ def local_cluster(
         Client(cluster) as client,
     ):
         yield client
+
+
+@contextmanager
+def _budget_of(share: int) -> Iterator[None]:
+    """The budget of a worker's task in all threads, and in cells of a notebook that follow."""
+    setting = set_options(budget=min(options.budget, share))
+    try:
+        yield
+    finally:
+        setting.undo()
 
 
 def _cluster(**settings: Any) -> Any:

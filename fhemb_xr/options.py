@@ -1,27 +1,46 @@
 """Settings of the library, changed for good or for a while."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+import threading
+from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
+
+from fhemb_xr.errors import ConfigError, nearest
+
+VARIABLE = "FHEMB_CODEC_PIPELINE"
 PIPELINES = ("auto", "zarr", "zarrs")
+_LOCK = threading.Lock()
+_for_good: list["set_options"] = []
+"""Changes outside a ``with`` block, the last one on top."""
+_inside: ContextVar[tuple["set_options", ...]] = ContextVar("fhemb_options", default=())
+"""Changes of the ``with`` blocks round this line, of this thread alone."""
 
 
-def _pipeline() -> str:
-    return os.environ.get("FHEMB_CODEC_PIPELINE", "auto")
-
-
-@dataclass
 class Options:
-    """Settings; :func:`set_options` changes them."""
+    """Settings as they are here and now; :func:`set_options` changes them."""
 
-    budget: int = 2**30
-    """Bytes that one task may hold; work that needs more is refused with the numbers."""
-    codec_pipeline: str = field(default_factory=_pipeline)
-    """What decodes the chunks of a store: ``"zarrs"`` (compiled, extra ``fast``), ``"zarr"``,
-    or ``"auto"``, the first where it is installed; by default what ``FHEMB_CODEC_PIPELINE``
-    says. It holds for what is opened after it, and never for writing."""
+    @property
+    def budget(self) -> int:
+        """Bytes that one task may hold; work that needs more is refused with the numbers."""
+        return int(_now("budget", 2**30))
+
+    @property
+    def codec_pipeline(self) -> str:
+        """Reader of the chunks of a store: ``"zarrs"`` (compiled, extra ``fast``), ``"zarr"``,
+        or ``"auto"``, the first where it is installed; by default what
+        ``FHEMB_CODEC_PIPELINE`` says. It holds for what is opened after it, and never for
+        writing.
+        """
+        return str(_now("codec_pipeline", None) or _of_environment())
+
+
+def _now(name: str, default: Any) -> Any:
+    for setting in (*reversed(_inside.get()), *reversed(_for_good)):
+        if name in setting.changes:
+            return setting.changes[name]
+    return default
 
 
 options = Options()
@@ -29,6 +48,9 @@ options = Options()
 
 class set_options:  # noqa: N801  (called like a function, as xarray's)
     """Change settings: for good, or inside a ``with`` block.
+
+    Inside a ``with`` block a change holds for this thread alone, and nested blocks go back one
+    by one. Without ``with`` it holds for all threads.
 
     Parameters
     ----------
@@ -51,31 +73,62 @@ class set_options:  # noqa: N801  (called like a function, as xarray's)
     """
 
     def __init__(self, **changes: Any) -> None:
-        from dask.utils import parse_bytes
-
-        names = [f.name for f in fields(Options)]
         for name in changes:
-            if name not in names:
-                raise ValueError(f"no setting {name!r}: the settings are {names}")
-        wanted = {name: _checked(name, value, parse_bytes) for name, value in changes.items()}
-        self._before = {name: getattr(options, name) for name in wanted}
-        for name, value in wanted.items():
-            setattr(options, name, value)
+            if name not in _CHECKS:
+                raise ValueError(
+                    f"no setting {name!r}: there are {', '.join(_CHECKS)}"
+                    f"{nearest(name, _CHECKS)}"
+                )
+        self.changes = {name: _CHECKS[name](value) for name, value in changes.items()}
+        with _LOCK:
+            _for_good.append(self)
 
     def __enter__(self) -> Options:
+        self.undo()
+        _inside.set((*_inside.get(), self))
         return options
 
     def __exit__(self, *_: object) -> None:
-        for name, value in self._before.items():
-            setattr(options, name, value)
+        self.undo()
+        around = [*_inside.get()]
+        if self in around:
+            around.reverse()
+            around.remove(self)  # the innermost block of this setting
+            _inside.set(tuple(reversed(around)))
+
+    def undo(self) -> None:
+        """Take back a change that was made without ``with``."""
+        with _LOCK:
+            if self in _for_good:
+                _for_good.remove(self)
 
 
-def _checked(name: str, value: Any, n_bytes: Callable[[Any], int]) -> Any:
-    if name == "codec_pipeline":
-        if value not in PIPELINES:
-            raise ValueError(f"no codec pipeline {value!r}: there are {PIPELINES}")
-        return value
-    found = n_bytes(value)
-    if found <= 0:
-        raise ValueError(f"{name} is a number of bytes above 0, found {value!r}")
-    return found
+def _budget(value: Any) -> int:
+    from dask.utils import parse_bytes
+
+    try:
+        n_bytes = parse_bytes(value) if isinstance(value, str) else value
+    except ValueError:
+        n_bytes = None
+    number = np.asarray(n_bytes)
+    if number.ndim or number.dtype.kind not in "iuf" or not 1 <= number < np.inf:
+        raise ValueError(
+            f"budget is a number of bytes above 0, or a text such as '2 GiB', found {value!r}"
+        )
+    return int(number)
+
+
+def _pipeline(value: Any) -> str:
+    if not isinstance(value, str) or value.casefold() not in PIPELINES:
+        raise ValueError(f"no codec pipeline {value!r}: there are {PIPELINES}")
+    return value.casefold()
+
+
+def _of_environment() -> str:
+    asked = os.environ.get(VARIABLE, "").strip().casefold() or "auto"
+    if asked not in PIPELINES:
+        raise ConfigError(f"{VARIABLE}={asked!r} is no codec pipeline: there are {PIPELINES}")
+    return asked
+
+
+_CHECKS = {"budget": _budget, "codec_pipeline": _pipeline}

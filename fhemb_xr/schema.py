@@ -35,7 +35,7 @@ SENSITIVITY = "fhemb_sensitivity"
 HISTORY = "history"
 RESIZED = "resized"
 """Attribute of a heatmap whose frames fill the grid, whatever their height and width were."""
-DEFAULT_RATE_HZ = 25.0
+DEFAULT_RATE_HZ = clock.ASSUMED_HZ
 
 
 @dataclass(frozen=True)

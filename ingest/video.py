@@ -12,6 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
+from fhemb_xr.clock import Clock, assumed_hz
 from fhemb_xr.errors import ConfigError, SourceError
 from fhemb_xr.typing import F64, Ints
 
@@ -134,7 +135,7 @@ def _listed(path: Path) -> _About:
                 if p.size
             ]
             base, shape = float(stream.time_base), (int(stream.height), int(stream.width))
-            rate = float(stream.average_rate or 0) or schema.DEFAULT_RATE_HZ
+            told = float(stream.average_rate or 0) or None
             blind = container.format.name == "mpeg"  # seeks into the middle of groups
         with _opened(path) as container:
             first = next(container.decode(video=0), None)
@@ -147,7 +148,9 @@ def _listed(path: Path) -> _About:
             "FFmpeg"
         )
     shown = [pts for pts, _, _, discarded in packets if not discarded]
-    clock = np.array(sorted(shown), np.int64)  # packets come in the order of decoding
+    told = told or _rate_of(np.array(sorted(shown)) * base)
+    rate = assumed_hz(told, f"{path.name!r} states no rate", "attrs['sampling_rate'] ")
+    clock = np.array(sorted(shown), np.int64)  # decoded in another order
     starts = sorted((pts, pts if dts is None else dts) for pts, dts, key, _ in packets if key)
     rotation = int(first.rotation)
     if rotation % 90:
@@ -162,6 +165,12 @@ def _listed(path: Path) -> _About:
     keys, seeks = np.array(starts, np.int64).reshape(-1, 2).T
     bits = max(8, *(c.bits for c in first.format.components[:1]))
     return _About(shape, clock, keys, seeks, seconds, rate, bits, rotation, odd or blind)
+
+
+def _rate_of(seconds: F64) -> float | None:
+    """Frames a second by the times of the frames, where they are even."""
+    film = xr.DataArray(seconds, dims=schema.TIME, coords={schema.TIME: seconds})
+    return Clock.of(film).known_hz
 
 
 def _starts(about: _About, at_least: int) -> Ints:

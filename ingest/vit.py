@@ -190,7 +190,7 @@ def _keep(path: Path, content: Any) -> None:
 
 
 def _gathered(work: Path, vit: xr.DataArray, rate_hz: float) -> xr.Dataset:
-    parts = [open_npy(p).vit.variable for p in sorted(work.glob("*.npy"))]
+    parts = [open_npy(p, rate_hz=rate_hz).vit.variable for p in sorted(work.glob("*.npy"))]
     whole = xr.Variable.concat(parts, schema.FRAME)
     ds = streams.clocked(xr.Dataset({schema.VIT: whole}), rate_hz)
     ds[schema.VIT].attrs = dict(vit.attrs)

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import fhemb_xr as fx
 from fhemb_xr import clock as clocks
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
@@ -178,3 +179,65 @@ def test_frames__are_those_of_the_coordinate_also_where_it_is_lazy():
 def test_clock__of_no_labelled_array_is_refused():
     with pytest.raises(SchemaError, match="found ndarray"):
         Clock.of(np.zeros(3))
+
+
+def test_uneven__stamp_that_is_missing_is_named_by_its_neighbours():
+    found = Clock.of(series(UNEVEN["not a number"], sampling_rate=25))
+    assert found.usual_step_s == pytest.approx(0.04)
+    with pytest.raises(SchemaError, match=r"after 0\.32 s comes nan s, .*\(2 such places\)"):
+        found.require_regular()
+
+
+BACK = ("repeated", "gap", "one frame lost")
+
+
+@pytest.mark.parametrize("name", [n for n in UNEVEN if n not in BACK])
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda x: fx.rr(x.copy(data=np.arange(x.size) % 8 == 0)),
+        lambda x: fx.events(x),
+        lambda x: fx.align(series(EVEN), x),
+        lambda x: fx.align(x, series(EVEN)),
+        lambda x: fx.cardiac_wave(x.copy(data=np.arange(x.size) % 8 == 0), series(EVEN)),
+    ],
+)
+def test_forward__a_clock_that_runs_back_or_stands_still_is_refused(name, work):
+    with pytest.raises(SchemaError, match="'time' runs forward, found"):
+        work(series(UNEVEN[name]))
+
+
+@pytest.mark.parametrize("name", BACK)
+def test_forward__a_clock_with_gaps_or_stamps_twice_may_be_uneven(name):
+    assert Clock.of(series(UNEVEN[name])).require_forward().n == len(UNEVEN[name])
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+@pytest.mark.parametrize("kind", ["M8", "m8"])
+def test_windows__keep_dates_and_durations_that_can_be_saved(kind, unit, tmp_path):
+    steps = np.round(EVEN * 1e3).astype("m8[ms]")
+    moments = np.datetime64("2031-05-04") + steps if kind == "M8" else steps
+    x = xr.DataArray(np.random.default_rng(0).normal(size=(3, 100)), dims=("subject", "time"))
+    x = x.assign_coords(time=moments.astype(f"{kind}[{unit}]"))
+    found = fx.lagged_correlation(x, window_s=1, step_s=1, max_lag_s=0.2)
+    assert found.time.values.tolist() == x.time.values[[0, 25, 50, 75]].tolist()
+    assert fx.isc(x, window_s=1).time.values.tolist() == found.time.values.tolist()
+    fx.save(found, tmp_path / "a.zarr")
+    again = fx.open_result(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(again.time.values, found.time.values)
+
+
+def test_windows__of_a_zone_are_in_utc():
+    index = pd.date_range("2031-05-04 02:00", periods=100, freq="40ms", tz="Europe/Vienna")
+    x = xr.DataArray(np.random.default_rng(0).normal(size=(3, 100)), dims=("subject", "time"))
+    found = fx.isc(x.assign_coords(time=("time", index)), window_s=1)
+    assert found.time.values[0] == np.datetime64("2031-05-04T00:00")
+
+
+def test_assumed__rate_is_said_and_one_asked_for_is_checked():
+    with pytest.warns(UserWarning, match="'a' states no rate: 25 Hz is assumed, rate_hz= sets"):
+        assert clocks.assumed_hz(None, "'a' states no rate") == 25
+    assert clocks.assumed_hz(np.float32(30), "'a' states no rate") == 30
+    for wrong in (0, -1.0, np.nan, "25", [25, 25], True):
+        with pytest.raises(ValueError, match="rate_hz is a positive number of hertz"):
+            clocks.assumed_hz(wrong, "'a' states no rate")

@@ -1,10 +1,13 @@
 """Options are used or refused."""
 
+import threading
+
 import numpy as np
 import pytest
 import xarray as xr
 
 import fhemb_xr as fx
+from fhemb_xr.errors import ConfigError
 from fhemb_xr.options import options
 
 X = xr.DataArray(np.random.default_rng(0).normal(size=(2, 60)), dims=("subject", "time"))
@@ -52,3 +55,63 @@ def test_embed__takes_numbers_of_numpy_and_ranges(bands):
     found = fx.embed(ds, ["mean"], bands=bands, **how)
     xr.testing.assert_equal(found, fx.embed(ds, ["mean"], bands=[1, 2], **how))
     xr.testing.assert_equal(fx.replay(found.attrs["fhemb_spec"], ds), found)
+
+
+def test_set_options__nested_and_in_threads_go_back_to_what_was():
+    before = options.budget
+    barrier = threading.Barrier(2, timeout=20)
+    seen = {}
+
+    def work(size):
+        with fx.set_options(budget=size):
+            barrier.wait()
+            seen[size] = options.budget
+            with fx.set_options(budget=size // 2):
+                seen[size // 2] = options.budget
+            barrier.wait()
+            seen[-size] = options.budget
+
+    threads = [threading.Thread(target=work, args=(size,)) for size in (2**20, 2**22)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert seen == {2**20: 2**20, 2**19: 2**19, -(2**20): 2**20,
+                    2**22: 2**22, 2**21: 2**21, -(2**22): 2**22}  # fmt: skip
+    assert options.budget == before
+
+
+def test_set_options__the_same_setting_may_be_entered_twice():
+    before, setting = options.budget, fx.set_options(budget=2**20)
+    with setting, setting:
+        assert options.budget == 2**20
+    assert options.budget == before
+
+
+def test_set_options__without_with_is_seen_by_other_threads():
+    setting, seen = fx.set_options(budget=2**20), []
+    thread = threading.Thread(target=lambda: seen.append(options.budget))
+    thread.start()
+    thread.join()
+    setting.undo()
+    assert seen == [2**20]
+
+
+@pytest.mark.parametrize("budget", [0, -1, "many", None, np.nan, np.inf, True, [1], "-1 GiB"])
+def test_set_options__refuses_what_is_no_number_of_bytes(budget):
+    before = options.budget
+    with pytest.raises(ValueError, match="budget is a number of bytes above 0"):
+        fx.set_options(budget=budget)
+    assert options.budget == before
+
+
+@pytest.mark.parametrize("budget", [np.int32(4096), 4096.0, "4 KiB", np.array(4096)])
+def test_set_options__takes_any_number_of_bytes(budget):
+    with fx.set_options(budget=budget) as inside:
+        assert inside.budget == 4096
+
+
+def test_set_options__pipeline_of_the_environment_is_checked(monkeypatch):
+    monkeypatch.setenv("FHEMB_CODEC_PIPELINE", "zars")
+    with pytest.raises(ConfigError, match="FHEMB_CODEC_PIPELINE='zars' is no codec pipeline"):
+        _ = options.codec_pipeline
+    with pytest.raises(ValueError, match="no codec pipeline 3"):
+        fx.set_options(codec_pipeline=3)

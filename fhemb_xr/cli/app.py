@@ -117,13 +117,14 @@ def similarity(
     """
     with reporting(as_json) as report:
         import fhemb_xr as fx
+        from fhemb_xr.clock import Clock
 
         emb = fx.open_embedding(embedding)
         if features != "all":
             emb = emb.sel(feature=_expanded(features, emb))
         options: dict[str, Any] = {"normalize": normalize}
         if metric == "dtw" and window is not None:
-            options["window"] = round(window * emb.attrs["sampling_rate"])
+            options["window"] = Clock.of(emb).samples("--window", window)
         relation = fx.pairwise(emb, metric, **options)
         result = relation.to_dataset(name="relation")
         result["cluster"] = fx.clusters(relation, clusters)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import schema
+from fhemb_xr import clock, schema
 from fhemb_xr.dask_internals import is_in_memory
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.io import encoding, icechunk_versions, opening, provenance
@@ -23,7 +23,7 @@ def open_streams(
     store: Any,
     *,
     chunks: Any = {},  # noqa: B006  (xarray's own)
-    sampling_rate: float = schema.DEFAULT_RATE_HZ,
+    sampling_rate: float | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Streams:
     """Open feature streams, labelled and lazy.
@@ -39,7 +39,8 @@ def open_streams(
         lazily indexed arrays, without dask; they are the fastest for training windows. An
         HDF5 file is then always a tree.
     sampling_rate
-        Sampling rate of an HDF5 file, which does not state it [Hz].
+        Sampling rate of an HDF5 file that states none [Hz]. None: 25 Hz, with a warning. What
+        states its own rate is refused another.
     storage_options
         Options of the file system of an address, as fsspec takes them.
 
@@ -74,18 +75,43 @@ def open_streams(
     """
     local = atomic_files.local_path(store)
     if local is not None and hdf5.is_hdf5(local):
-        each = ((s, p, clocked(ds, sampling_rate)) for s, p, ds in hdf5.recordings(local))
-        recordings = {(s, p): chunked(ds, chunks) for s, p, ds in each}
-        return assembled(recordings, {schema.SAMPLING_RATE: float(sampling_rate)})
+        each = [*hdf5.recordings(local)]
+        rate = _rate_of(local, sampling_rate)
+        found = {(s, p): chunked(clocked(ds, rate), chunks) for s, p, ds in each}
+        return assembled(found, {schema.SAMPLING_RATE: rate})
     where = places.to_read(icechunk_versions.store_of(store), storage_options)
     ds = _direct(opening.opened(where, None), where)
     if ds.attrs.get(provenance.KIND) != "streams":
         kind = ds.attrs.get(provenance.KIND, "something else")
         raise SchemaError(f"expected feature streams, the store holds a {kind}")
+    _require_stated(ds, sampling_rate)
     if ragged.ROWS not in ds.variables:
         return chunked(ds, chunks)
     tree = ragged.tree(ds)
     return tree.map_over_datasets(lambda leaf: chunked(leaf, chunks))
+
+
+def _rate_of(path: Path, asked: float | None) -> float:
+    """The rate of an HDF5 file [Hz]: what it states, what is asked for, or a guess."""
+    stated = hdf5.stated_hz(path)
+    if stated is not None and asked is None:
+        return stated
+    if stated is not None and clock.positive_hz("sampling_rate", asked) != stated:
+        raise SchemaError(
+            f"asked for sampling_rate={asked!r}, {path.name!r} states {stated:g} Hz: leave "
+            "it out"
+        )
+    return clock.assumed_hz(asked, f"{path.name!r} states no rate", "sampling_rate")
+
+
+def _require_stated(ds: xr.Dataset, asked: float | None) -> None:
+    """Refuse a rate that a store does not state."""
+    stated = clock.attribute_hz(ds)
+    if asked is not None and clock.positive_hz("sampling_rate", asked) != stated:
+        raise SchemaError(
+            f"asked for sampling_rate={asked!r}, the store states {stated} Hz: leave it "
+            "out, or set it with .assign_attrs(sampling_rate=...)"
+        )
 
 
 def _direct(ds: xr.Dataset, where: Any) -> xr.Dataset:

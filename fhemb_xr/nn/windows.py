@@ -10,6 +10,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.dask_internals import sync
+from fhemb_xr.nn.frame_runs import runs
 from fhemb_xr.typing import Ints
 
 Window = dict[str, torch.Tensor]
@@ -45,15 +46,13 @@ class Windows(torch.utils.data.Dataset[Window]):
             for _, ds in recordings
         ]
         self._at_once = True
-        self._first = [int(ds.indexes[schema.FRAME][0]) if schema.FRAME in ds.indexes else 0
-                       for _, ds in recordings]  # fmt: skip
-        counts = [
-            max(0, (ds.sizes[schema.FRAME] - length) // stride + 1) for _, ds in recordings
-        ]
+        self._frames = [_numbers(ds) for _, ds in recordings]
         own = [
-            np.stack([np.full(n, i), np.arange(n) * stride], 1) for i, n in enumerate(counts)
+            _rows(i, begin, end, length, stride)
+            for i, (_, ds) in enumerate(recordings)
+            for begin, end in runs(ds)
         ]
-        self.index: Ints = np.concatenate(own).astype(np.int64)
+        self.index: Ints = np.concatenate([np.empty((0, 2), np.int64), *own])
         if missing == "skip":
             self.index = self._whole()
 
@@ -68,7 +67,11 @@ class Windows(torch.utils.data.Dataset[Window]):
     def where(self, i: int) -> dict[str, Any]:
         """Session, person and first frame of a window."""
         recording, start = self.index[i].tolist()
-        return {**self.who[recording], schema.FRAME: self._first[recording] + start}
+        return {**self.who[recording], schema.FRAME: self._frame(recording, start)}
+
+    def _frame(self, recording: int, place: int) -> int:
+        """The number of a frame, which is not its place where frames are left out."""
+        return int(self._frames[recording][place])
 
     def without_nan(self, window: Window, recording: int, start: int) -> Window:
         """A window in which NaN are refused, filled or marked, as ``missing`` says.
@@ -90,7 +93,7 @@ class Windows(torch.utils.data.Dataset[Window]):
                 continue
             if self.missing == "raise":
                 who = ", ".join(self.who[recording].values())
-                frame = self._first[recording] + start + int(lost.nonzero()[0])
+                frame = self._frame(recording, start + int(lost.nonzero()[0]))
                 raise ValueError(
                     f"{name!r} is missing in {int(lost.sum())} of {len(lost)} frames of a "
                     f"window of {who}, first in frame {frame}: choose missing='skip', "
@@ -123,6 +126,19 @@ class Windows(torch.utils.data.Dataset[Window]):
         if self._at_once:
             self._at_once = _loaded(each)
         return dict(zip(self.variables, map(_tensor, each), strict=True))
+
+
+def _rows(recording: int, begin: int, end: int, length: int, stride: int) -> Ints:
+    """The recording and the first place of every window of one run."""
+    starts = np.arange(begin, end - length + 1, stride, dtype=np.int64)
+    return np.stack([np.full_like(starts, recording), starts], axis=1)
+
+
+def _numbers(ds: xr.Dataset) -> Ints:
+    """Number of every frame; its place where the frames have none."""
+    if schema.FRAME not in ds.indexes:
+        return np.arange(ds.sizes[schema.FRAME])
+    return np.asarray(ds.indexes[schema.FRAME], dtype=np.int64)
 
 
 BLOCK = 64

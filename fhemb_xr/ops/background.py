@@ -10,6 +10,7 @@ from fhemb_xr import schema
 from fhemb_xr.dask_internals import is_in_memory
 from fhemb_xr.errors import SchemaError, warn
 from fhemb_xr.kernels.frames.visible import limit
+from fhemb_xr.ops.synonyms import folded
 
 RECORDING = "recording"
 COLDEST, HOTTEST = -30.0, 60.0
@@ -89,7 +90,7 @@ def celsius(heat: xr.DataArray, threshold: float | None = None) -> xr.DataArray:
 
 
 def _is_recording(threshold: Any) -> bool:
-    return isinstance(threshold, str) and threshold == RECORDING
+    return isinstance(threshold, str) and folded(threshold) == RECORDING
 
 
 def _unit(units: Any) -> str:

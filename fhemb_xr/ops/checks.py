@@ -9,12 +9,13 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.ops.synonyms import meant
 
 
 def require_choice(
     what: str, name: Any, allowed: Iterable[str], synonyms: Mapping[str, str] | None = None
 ) -> str:
-    """The one of ``allowed`` that is meant: case does not matter, nor a known synonym.
+    """The one of ``allowed`` that is meant, see :func:`fhemb_xr.ops.synonyms.meant`.
 
     Raises
     ------
@@ -22,17 +23,15 @@ def require_choice(
         With the nearest of those ``allowed``.
     """
     known = tuple(allowed)
-    if isinstance(name, str):
-        if name in known:
-            return str(name)
-        folded = {k.casefold(): k for k in known}
-        word = (synonyms or {}).get(name.casefold(), name).casefold()
-        if word in folded:
-            return folded[word]
-    raise _unknown(what, name, known)
+    found = meant(name, known, synonyms or {})
+    if found is None:
+        raise unknown_name(what, name, known)
+    return found
 
 
-def _unknown(what: str, name: Any, known: tuple[str, ...]) -> UnknownNameError:
+def unknown_name(what: str, name: Any, known: Iterable[str]) -> UnknownNameError:
+    """What to raise for a name that is not among ``known``, with the nearest of them."""
+    known = tuple(known)
     return UnknownNameError(
         f"no {what} {name!r}: there are {', '.join(known)}{nearest(name, known)}"
     )
@@ -52,6 +51,27 @@ def require_count(name: str, value: Any, least: int = 1) -> int:
     return int(number)
 
 
+def require_seed(seed: Any) -> int | None:
+    """A seed from 0 on, as Python's int, or None.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    return None if seed is None else require_count("seed", seed, 0)
+
+
+def listed(values: Any) -> list[Any]:
+    """One value, or those of a list, range, set, array or generator, as a list."""
+    if isinstance(values, np.ndarray | xr.DataArray):
+        found: list[Any] = np.asarray(values).ravel().tolist()
+        return found
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        return [values]
+    return [*values]
+
+
 def require_positive(name: str, value: Any) -> float:
     """A finite number above 0, as Python's float.
 
@@ -66,6 +86,79 @@ def require_positive(name: str, value: Any) -> float:
     return float(number)
 
 
+def require_number(name: str, value: Any) -> float:
+    """A finite number, as Python's float.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    number = _scalar(value)
+    if number is None:
+        raise ValueError(f"{name} is a number, found {value!r}")
+    return float(number)
+
+
+def require_flag(name: str, value: Any) -> bool:
+    """True or False, of Python or NumPy.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+    """
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} is True or False, found {value!r}")
+    return bool(value)
+
+
+def require_share(name: str, value: Any) -> float:
+    """A number above 0 and below 1, as Python's float.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    number = _scalar(value)
+    if number is None or not 0 < number < 1:
+        raise ValueError(f"{name} is a share between 0 and 1, found {value!r}")
+    return float(number)
+
+
+def require_interval(
+    name: str, value: Any, *, open_ends: bool = False, within: str = "", cure: str = ""
+) -> tuple[Any, Any]:
+    """``(lowest, highest)`` of a range of numbers, as Python's floats, the lower one first.
+
+    A tuple, a list and an array of two are as good; with ``open_ends`` None and
+    infinity say that an end is open.
+
+    Raises
+    ------
+    ValueError
+        If it is not two numbers, or the first is not below the second.
+    """
+    ends = ", one of them may be None" if open_ends else ""
+    wanted = f"{name} is a pair (lowest, highest), the lower one first{within}{ends}"
+    pair = list(value) if isinstance(value, list | tuple | np.ndarray) else []
+    if open_ends and len(pair) == 2:
+        pair = [None if _is_open(v, end) else v for v, end in zip(pair, (-1, 1), strict=True)]
+    found = [_scalar(v) for v in pair]
+    wrong = [v for v in pair if _scalar(v) is None and not (open_ends and v is None)]
+    numbers = [float(v) for v in found if v is not None]
+    if len(found) != 2 or wrong or not (len(numbers) < 2 or numbers[0] < numbers[1]):
+        raise ValueError(f"{wanted}, found {value!r:.60}{cure}")
+    low, high = (None if v is None else float(v) for v in found)
+    return low, high
+
+
+def _is_open(value: Any, end: int) -> bool:
+    """Whether a value is the infinity that lies beyond this end."""
+    return isinstance(value, float | np.floating) and bool(value == end * np.inf)
+
+
 def _scalar(value: Any) -> Any:
     """A finite real number, or None; arrays of no dimension count, booleans and text do not."""
     array = np.asarray(value) if isinstance(value, int | float | np.generic) else value
@@ -75,33 +168,6 @@ def _scalar(value: Any) -> Any:
         return None
     number = array.item()
     return number if math.isfinite(number) else None
-
-
-def require_used(
-    what: str,
-    chosen: str,
-    takes: Mapping[str, Iterable[str]],
-    given: Mapping[str, Any],
-    usual: Mapping[str, Any],
-) -> None:
-    """Check that the chosen method uses every option that differs from its default.
-
-    ``takes`` has the options of each method, ``usual`` the defaults.
-
-    Raises
-    ------
-    ValueError
-        With the methods that do take the option.
-    """
-    for name, value in given.items():
-        is_usual = value is usual[name] or (np.ndim(value) == 0 and value == usual[name])
-        if is_usual or name in takes.get(chosen, ()):
-            continue
-        users = [method for method, names in takes.items() if name in names]
-        raise ValueError(
-            f"{what} {chosen!r} has no option {name!r}, found {name}={value!r}: it belongs to "
-            f"{', '.join(users)}"
-        )
 
 
 def require_whole_frames(heat: xr.DataArray) -> None:
@@ -119,12 +185,3 @@ def require_whole_frames(heat: xr.DataArray) -> None:
         raise SchemaError(
             f"a frame must be whole in its chunk, found {cut} chunks: heat.chunk(y=-1, x=-1)"
         )
-
-
-def among(what: str, name: Any, allowed: Iterable[str]) -> None:
-    """Check a name that must be spelled exactly, see :func:`require_choice`."""
-    if name not in (known := tuple(allowed)):
-        raise _unknown(what, name, known)
-
-
-check_number = require_count

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import Any
 
 import xarray as xr
@@ -9,7 +10,9 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.ops import background
+from fhemb_xr.ops.checks import unknown_name
 from fhemb_xr.ops.frames import feature_names, frame_features
+from fhemb_xr.ops.option_tables import BANDS, FEATURES
 from fhemb_xr.ops.pca import eigenfaces
 from fhemb_xr.ops.time_frequency import wavelet_bands as banding
 
@@ -18,6 +21,7 @@ STATISTICS = (
     "max", "min", "mean", "variance", "std", "median", "skew", "kurtosis", "entropy",
 )  # fmt: skip
 Names = str | Sequence[str | tuple[str, str]]
+_OF_PCA = tuple(signature(eigenfaces.pca).parameters)[1:]
 
 
 def embed(
@@ -48,8 +52,9 @@ def embed(
     ds
         A recording, or its heatmap ``(…, time, y, x)`` [°C].
     names
-        Features in the order of the result, see :func:`features`; a pair is an inclusive
-        interval.
+        Features in the order of the result, see :func:`features`. A pair of one numbered family
+        is an inclusive interval, in a list or alone: ``("p5", "p95")``; a list of two names is
+        two features.
     threshold
         Temperature below which a pixel is background [°C]; ``"recording"``: the threshold of
         the recording, if it has one; ``None``: no masking.
@@ -71,7 +76,8 @@ def embed(
     UnknownNameError
         Unknown feature or wavelet; with the nearest names.
     ValueError
-        ``bands`` without ``wavelet``.
+        An option without effect: of bands without ``wavelet``, of bins without ``bh``, of
+        entropy without ``entropy``, ``pca`` without ``pc``.
 
     Notes
     -----
@@ -87,12 +93,14 @@ def embed(
     >>> emb.sizes["feature"], emb.attrs["sampling_rate"]
     (20, 25.0)
     """
-    if bands is not None and wavelet is None:
-        raise ValueError(f"asked for bands {bands!r} without a wavelet: add wavelet='db4'")
+    wanted = feature_names.expand(names)
+    _check_used(
+        wanted, wavelet, level=level, bands=bands, mode=mode, transform=transform, bins=bins,
+        density=density, entropy_bins=entropy_bins, pca=pca,
+    )  # fmt: skip
     heat = heatmap(ds)
     limit = background.chosen(ds, threshold)
     heat = background.celsius(heat, limit)
-    wanted = feature_names.expand(names)
     basis, options = _basis(heat, wanted, limit, pca)
     out = frame_features.features(
         heat,
@@ -165,11 +173,32 @@ def replay(
     """
     found = _parse(spec)
     options = found.pop("pca")
-    if options == "given":
-        if pca is None:
-            raise SchemaError("the embedding used a basis of its own: give it as pca=...")
-        options = pca
-    return embed(ds, pca=options, **found)
+    if options == "given" and pca is None:
+        raise SchemaError("the embedding used a basis of its own: give it as pca=...")
+    if options != "given" and pca is not None:
+        raise SchemaError(
+            f"the embedding used no given basis, its pca was {options!r}: leave out pca="
+        )
+    return embed(ds, pca=pca if options == "given" else options, **_used(found))
+
+
+def _check_used(wanted: list[str], wavelet: str | None, **given: Any) -> None:
+    """Refuse options of features that are not asked for, and of bands without a wavelet."""
+    FEATURES.require_used(feature_names.families(wanted), given)
+    if wavelet is None and (wrong := [n for n in BANDS.usual if not BANDS.has_usual(n, given)]):
+        raise ValueError(
+            f"asked for {wrong[0]}={given[wrong[0]]!r} without a wavelet: add wavelet='db4'"
+        )
+
+
+def _used(found: dict[str, Any]) -> dict[str, Any]:
+    """A specification without options that had no effect, as older versions wrote them."""
+    families = feature_names.families(found["names"])
+    users = {name: FEATURES.users(name) for name in FEATURES.usual}
+    unused = {name for name, some in users.items() if not {*some} & {*families}}
+    if found.get("wavelet") is None:
+        unused |= {*BANDS.usual}
+    return {name: value for name, value in found.items() if name not in unused}
 
 
 def heatmap(ds: xr.Dataset | xr.DataArray) -> xr.DataArray:
@@ -203,6 +232,9 @@ def _basis(
     if isinstance(asked, xr.Dataset):
         return asked, "given"
     options = {"n_components": max(numbers) + 1, **(asked or {})}
+    for name in options:
+        if name not in _OF_PCA:
+            raise unknown_name("option of pca", name, _OF_PCA)
     return eigenfaces.pca(heat, **{"threshold": threshold, **options}), options
 
 

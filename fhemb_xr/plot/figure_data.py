@@ -36,6 +36,9 @@ def one(x: Labelled, dim: str, asked: object = None) -> Labelled:
         If it is not there, with the nearest ones.
     """
     if dim not in x.dims:
+        if asked is not None and (dim not in x.coords or x[dim].values.tolist() != asked):
+            held = f"that of {x[dim].values.tolist()!r}" if dim in x.coords else "of none"
+            raise SchemaError(f"asked for {dim} {asked!r}, the data are {held}: leave it out")
         return x
     labels = list(x[dim].values.tolist()) if dim in x.coords else list(range(x.sizes[dim]))
     if asked is not None and asked not in labels:

@@ -175,6 +175,11 @@ def on_one_clock(
             moment = np.datetime64(round(origins[session] * 1e3), "ms")
             doubts.append(f"session {session!r} counts from its first frame, at {moment}")
     hertz = rate_hz or DEFAULT_RATE_HZ
+    if rate_hz is None:
+        doubts.append(
+            f"the clocks tell no rate: {hertz:g} Hz is assumed; set another one with "
+            "--rate (or rate_hz)"
+        )
     return hertz, [_counted(s, hertz, origins[s.session]) for s in stacks], tuple(doubts)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import attribute_hz
 from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import encoding, provenance
 from fhemb_xr.io.formats import hdf5
@@ -107,6 +108,13 @@ def _recordings(streams: Streams) -> Iterator[tuple[str, str, xr.Dataset]]:
             yield str(session), str(person), streams.sel(session=session, person=person)
 
 
+def _clock_attrs(sessions: dict[str, dict[str, xr.Dataset]]) -> dict[str, float]:
+    """The rate of all recordings, if they have one in common."""
+    each = {attribute_hz(ds) for people in sessions.values() for ds in people.values()}
+    (rate,) = each if len(each) == 1 else (None,)
+    return {} if rate is None else {schema.SAMPLING_RATE: rate}
+
+
 def _describe(file: Any, sessions: dict[str, dict[str, xr.Dataset]]) -> None:
     import h5py
 
@@ -124,6 +132,7 @@ def _describe(file: Any, sessions: dict[str, dict[str, xr.Dataset]]) -> None:
             "features": ", ".join(shapes),
         }
     )
+    file.attrs.update(_clock_attrs(sessions))
     text = h5py.string_dtype(encoding="utf-8")
     file.create_dataset(hdf5.NAMES, data=[*sessions], dtype=text)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import schema
+from fhemb_xr import clock, schema
 from fhemb_xr.errors import SchemaError, SourceError
 from fhemb_xr.io import streams
 from fhemb_xr.typing import F64, Bools, Ints
@@ -95,16 +95,12 @@ class FaceTable:
     def clocked(self, ds: xr.Dataset, asked_hz: float | None) -> xr.Dataset:
         """``ds`` on the clock of the table; a clock that is nearly even becomes even."""
         clock_hz = None if self.stamps is None else rate_of(self.stamps)
-        rate = asked_hz or clock_hz or schema.DEFAULT_RATE_HZ
         if self.stamps is None or not clock_hz:
-            if asked_hz is None and self.n_frames > 1:
-                warnings.warn(
-                    f"the clock of {self.text.path.name!r} tells nothing: "
-                    f"{rate:g} Hz is assumed, rate_hz= sets another rate",
-                    UserWarning,
-                    stacklevel=3,
-                )
-            return streams.clocked(ds, rate)
+            unknown = f"the clock of {self.text.path.name!r} tells nothing"
+            if asked_hz is None and self.n_frames < 2:  # one frame has no rate that matters
+                asked_hz = clock.ASSUMED_HZ
+            return streams.clocked(ds, clock.assumed_hz(asked_hz, unknown))
+        rate = clock_hz if asked_hz is None else clock.positive_hz("rate_hz", asked_hz)
         name = self.text.path.name
         back = np.flatnonzero(np.diff(self.stamps) <= 0)
         if back.size:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import schema
+from fhemb_xr import clock, schema
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
 from fhemb_xr.io import streams
 from fhemb_xr.typing import F64
@@ -102,8 +102,8 @@ def open_table(
     }
     ds = xr.Dataset(out, coords=coords)
     ds = streams.clocked(ds.assign_coords(schema.labels(dict(ds.sizes))), hertz)
-    clock = ds[schema.TIME].copy(data=seconds)
-    return ds.assign_coords({schema.FRAME: numbers, schema.TIME: clock})
+    moments = ds[schema.TIME].copy(data=seconds)
+    return ds.assign_coords({schema.FRAME: numbers, schema.TIME: moments})
 
 
 def _variable(name: str, names: Sequence[str], cells: Any) -> tuple[Any, ...]:
@@ -144,7 +144,9 @@ def _clock(
         )
     if time is not None:
         ticks = seconds(table, place[time], UNITS_S[unit])
-        hertz = rate_of(ticks) or schema.DEFAULT_RATE_HZ
+        told = rate_of(ticks)
+        unknown = f"the clock of {table.path.name!r} tells no rate"
+        hertz = told or clock.assumed_hz(None, unknown)
         return np.arange(len(ticks)), ticks, hertz
     assert rate_hz is not None
     if frame is None:
@@ -156,4 +158,4 @@ def _clock(
                 f"{table.path.name!r} has several rows of a frame, or is not in order: a "
                 "stream has one person"
             )
-    return numbers, numbers / rate_hz, float(rate_hz)
+    return numbers, numbers / rate_hz, clock.positive_hz("rate_hz", rate_hz)

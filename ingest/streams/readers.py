@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import schema
+from fhemb_xr import clock, schema
 from fhemb_xr.errors import SchemaError, SourceError
 from fhemb_xr.io import encoding, streams
 from fhemb_xr.typing import Ints
@@ -21,7 +21,7 @@ _TYPES = {"FLOAT": "<f4", "DOUBLE": "<f8", "SHORT": "<i2", "INT": "<i4"}
 
 
 def open_npy(
-    path: Path | str, stream: str = schema.VIT, *, rate_hz: float = schema.DEFAULT_RATE_HZ
+    path: Path | str, stream: str = schema.VIT, *, rate_hz: float | None = None
 ) -> xr.Dataset:
     """Open a NumPy file ``(frame, …)`` as one stream, lazily.
 
@@ -32,7 +32,7 @@ def open_npy(
     stream
         Name of the variable; the name of a known stream gives its dimensions and attributes.
     rate_hz
-        Frames a second [Hz].
+        Frames a second [Hz]. None: 25 Hz, with a warning.
 
     Returns
     -------
@@ -55,7 +55,7 @@ def open_npy(
     >>> from ingest.streams import open_npy
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.save(f"{folder}/a.npy", np.ones((50, 8), "f4"))
-    ...     open_npy(f"{folder}/a.npy").vit.dims
+    ...     open_npy(f"{folder}/a.npy", rate_hz=25).vit.dims
     ('frame', 'embedding')
     """
     path = Path(path)
@@ -65,11 +65,12 @@ def open_npy(
         why = error.strerror if isinstance(error, OSError) else "it is no array of NumPy"
         raise SourceError(f"{path.name!r} cannot be read: {why}") from None
     data = _blocks(_npy, str(path), whole.shape, whole.dtype)
-    return _one(stream, data, path.name, rate_hz)
+    rate = clock.assumed_hz(rate_hz, f"{path.name!r} states no rate")
+    return _one(stream, data, path.name, rate)
 
 
 def open_skeleton(
-    path: Path | str, *, joints: int = 25, rate_hz: float = schema.DEFAULT_RATE_HZ
+    path: Path | str, *, joints: int = 25, rate_hz: float | None = None
 ) -> xr.Dataset:
     """Open a skeleton stream of SSI, ``skeleton(frame, joint, part)``, lazily.
 
@@ -82,7 +83,7 @@ def open_skeleton(
         Number of joints of a frame. The parts of a joint are (numbers of a frame) / joints; the
         first three parts are x, y and z.
     rate_hz
-        Frames a second [Hz], for files without a header.
+        Frames a second, where no header says it [Hz]. None: 25 Hz, with a warning.
 
     Returns
     -------
@@ -122,7 +123,15 @@ def open_skeleton(
         raise SchemaError(f"a frame of {dim} numbers cannot be divided into {joints} joints")
     data = _blocks(_raw, str(numbers), (n_frames, dim), dtype)
     data = data.reshape((n_frames, joints, dim // joints))
-    return _one(schema.SKELETON, data, numbers.name, float(about.get("sr", rate_hz)))
+    if "sr" in about:
+        rate = clock.positive_hz(f"sr of {header.name!r}", float(about["sr"]))
+        if rate_hz is not None and clock.positive_hz("rate_hz", rate_hz) != rate:
+            raise SchemaError(
+                f"asked for rate_hz={rate_hz!r}, {header.name!r} says {rate:g} Hz"
+            )
+    else:
+        rate = clock.assumed_hz(rate_hz, f"{numbers.name!r} states no rate")
+    return _one(schema.SKELETON, data, numbers.name, rate)
 
 
 def open_folder(
@@ -130,7 +139,7 @@ def open_folder(
     *,
     persons: Sequence[str] = ("expert", "novice"),
     stream: str = schema.VIT,
-    rate_hz: float = schema.DEFAULT_RATE_HZ,
+    rate_hz: float | None = None,
     variables: Sequence[str] = STREAMS,
     min_confidence: float = 0.0,
     masked: bool = True,
@@ -147,7 +156,8 @@ def open_folder(
     stream
         Name of the stream in the NumPy files.
     rate_hz
-        Frames a second of NumPy files [Hz].
+        Frames a second of NumPy files [Hz]. None: those of a table beside it, or 25 Hz with a
+        warning.
     variables, min_confidence, masked
         Options of :func:`open_openface`. A table with several faces in a frame becomes several
         persons, ``<person>_<face_id>``.
@@ -174,7 +184,10 @@ def open_folder(
         if path.suffix.lower() not in (".csv", ".npy") or person not in persons or not session:
             continue
         if path.suffix.lower() == ".npy":
-            opened = {person: open_npy(path, stream, rate_hz=rate_hz)}
+            beside = recordings.get((session, person), [])
+            known = beside[0].attrs[schema.SAMPLING_RATE] if beside else None
+            rate = known if rate_hz is None else rate_hz
+            opened = {person: open_npy(path, stream, rate_hz=rate)}
         else:
             options: Any = {"variables": variables, "min_confidence": min_confidence}
             opened = _tables(path, person, options | {"masked": masked})

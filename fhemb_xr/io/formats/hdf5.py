@@ -10,7 +10,7 @@ from typing import Any
 
 import xarray as xr
 
-from fhemb_xr import schema
+from fhemb_xr import clock, schema
 from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import provenance
 
@@ -52,6 +52,18 @@ def names(path: Path) -> list[str]:
                 "have the layout sample_names, sample_000/<person>/<stream>"
             )
         return [n.decode() if isinstance(n, bytes) else str(n) for n in file[NAMES][:]]
+
+
+def stated_hz(path: Path) -> float | None:
+    """The sampling rate that a file of ours states [Hz]; the scripts write none.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be read.
+    """
+    with _file(path) as file:
+        return clock.attribute_hz(xr.Dataset(attrs=dict(file.attrs)))
 
 
 def _file(path: Path) -> Any:

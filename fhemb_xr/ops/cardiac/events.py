@@ -9,6 +9,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops.checks import require_number
 from fhemb_xr.typing import F64
 
 EVENT = "event"
@@ -62,8 +63,10 @@ def events(
             f"events are found in one channel, found the dimensions {trace.dims}: select one, "
             "e.g. trace.sel(channel='Status')"
         )
-    times = Clock.of(trace).axis_s
+    times = Clock.of(trace).require_forward().axis_s
     values = np.asarray(trace.values, dtype=np.float64)
+    threshold = None if threshold is None else require_number("threshold", threshold)
+    baseline = None if baseline is None else require_number("baseline", baseline)
     codes, idle = _codes(values, baseline, threshold)
     edges = np.flatnonzero(np.diff(codes)) + 1
     starts = np.r_[0, edges]

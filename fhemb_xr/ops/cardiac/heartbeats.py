@@ -13,7 +13,7 @@ from fhemb_xr.kernels.cardiac import heartbeats as kernel
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.cardiac.events import beats_at
 from fhemb_xr.ops.cardiac.trace_alignment import Clocked, _whole, times_of, times_on
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.checks import require_choice
 
 KINDS = ("ecg", "pulse")
 SHORTEST_S, LONGEST_S = 0.27, 2.0
@@ -71,7 +71,7 @@ def beats(trace: xr.DataArray, *, kind: str = "ecg") -> xr.DataArray:
     >>> found.time[found.values][1:4].values.tolist()
     [1.6, 2.4, 3.2]
     """
-    among("kind of trace", kind, KINDS)
+    kind = require_choice("kind of trace", kind, KINDS, {"ekg": "ecg", "ppg": "pulse"})
     schema.require_dims(trace, schema.TIME)
     rate_hz = _even_rate(trace, _LOWEST_HZ if kind == "ecg" else 6)
     function = _r_waves if kind == "ecg" else _crests

@@ -10,6 +10,7 @@ from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import UnknownNameError, nearest
 from fhemb_xr.kernels.cardiac import pairing_scores as kernel
+from fhemb_xr.ops import option_tables
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.cardiac.pairing_methods import METHODS, method_of
@@ -101,6 +102,7 @@ def pair(
     [1]
     """
     method = require_choice("method", method, METHODS)
+    option_tables.PAIR.require_used(method, {"model": model})
     heat = ds[schema.HEATMAP] if isinstance(ds, xr.Dataset) else ds
     schema.require_dims(heat, schema.SUBJECT, schema.TIME, schema.Y, schema.X)
     schema.require_dims(trace, schema.TIME)

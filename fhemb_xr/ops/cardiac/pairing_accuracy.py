@@ -13,7 +13,7 @@ from fhemb_xr.kernels.inference import forced_choice as kernel
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.cardiac.pairing_windows import CANDIDATE, HEART, METHOD
-from fhemb_xr.ops.checks import among, check_number
+from fhemb_xr.ops.checks import require_choice, require_count, require_share
 
 CONTROLS = ("own", "third")
 EDGES_BPM = (0.0, 2.0, 5.0, 10.0, 20.0)
@@ -91,16 +91,13 @@ def pairing_accuracy(
     >>> bool(out.accuracy.sel(difference="all") > 0.7)
     True
     """
-    among("heart", heart, CONTROLS)
+    heart = require_choice("heart", heart, CONTROLS)
     score, own = _matrix(scores, 3 if heart == "third" else 2)
-    for name, value, least in (
-        ("n_trials", n_trials, 1),
-        ("n_boot", n_boot, 1),
-        ("seed", seed, 0),
-    ):
-        check_number(name, value, least)
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is a share between 0 and 1, found {alpha!r}")
+    n_trials, n_boot = require_count("n_trials", n_trials), require_count("n_boot", n_boot)
+    seed = require_count("seed", seed, 0)
+    alpha = require_share("alpha", alpha)
+    if rate is None and tuple(edges) != EDGES_BPM:
+        raise ValueError(f"edges are of the heart rates, found {edges!r} without rate")
     budget.check(16 * n_trials * n_boot, "the drawings of people", "ask for fewer of them")
     edges = list(edges) if rate is not None else []
     names = ["all", *(f"{a:g}-{b:g}" for a, b in itertools.pairwise(edges))]

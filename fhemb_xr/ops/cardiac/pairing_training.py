@@ -17,6 +17,7 @@ from fhemb_xr.kernels.cardiac import pulse_band
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.cardiac import pairing_windows
 from fhemb_xr.ops.checks import require_choice
+from fhemb_xr.ops.option_tables import TRAINING
 
 _FOILS = 8  # trials of each heart
 _FOLDS = 3
@@ -96,6 +97,7 @@ def train_pairing(
     [0, 1]
     """
     method = require_choice("method to train", method, OPTIONS)
+    TRAINING.require_used(method, {"validation": validation, "report": report})
     options = _options(method, options)
     heat = ds[schema.HEATMAP] if isinstance(ds, xr.Dataset) else ds
     schema.require_dims(heat, schema.SUBJECT, schema.TIME, schema.Y, schema.X)

@@ -89,7 +89,7 @@ def times_on(clock: Clocked, x: xr.DataArray) -> tuple[Any, Any]:
 def _clock(x: Clocked) -> Clock:
     if isinstance(x, Clocked) and schema.TIME not in x.dims:
         raise SchemaError(f"need the dimension 'time', found {tuple(x.dims)}")
-    return Clock.of(x)
+    return Clock.of(x).require_forward()
 
 
 def _whole(

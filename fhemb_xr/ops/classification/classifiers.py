@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.checks import require_choice
+from fhemb_xr.ops.synonyms import meant
 from fhemb_xr.typing import F64, Ints
 
 Factory = Callable[[int], Any]
@@ -60,11 +62,16 @@ def names(asked: Any, own: Mapping[str, Factory], related: bool) -> tuple[str, .
     if asked is None:
         return there
     chosen = (asked,) if isinstance(asked, str) else tuple(asked)
+    found: list[str] = []
     for name in chosen:
-        if name in PRECOMPUTED and not related:
+        if meant(name, PRECOMPUTED) and not related:
             raise ValueError(f"{name!r} needs relation=fx.pairwise(samples, ..., 'sample')")
-        among("classifier", name, there)
-    return chosen
+        found.append(require_choice("classifier", name, there, synonyms.CLASSIFIERS))
+    if len({*found}) < len(found):
+        raise ValueError(f"a classifier is asked for once, found {list(chosen)}")
+    if unused := [name for name in own if name not in found]:
+        raise ValueError(f"own has {unused}, which classifiers={list(chosen)} leaves out")
+    return tuple(found)
 
 
 def predict(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.inference import cross_validation as kernel
+from fhemb_xr.ops import option_tables, synonyms
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import require_choice, require_count
@@ -138,7 +139,9 @@ def classify(
     """
     own = dict(own or {})
     chosen = zoo.names(classifiers, own, relation is not None)
-    scale = require_choice("scale", scale, zoo.SCALES)
+    scale = require_choice("scale", scale, zoo.SCALES, synonyms.CLASSIFY_SCALES)
+    if not {*own} & {*chosen}:  # ours are in the table, those of others see scaled samples
+        option_tables.CLASSIFIER.require_used(chosen, {"scale": scale})
     n_splits = require_count("n_splits", n_splits, 2)
     n_repeats = require_count("n_repeats", n_repeats)
     n_permutations = require_count("n_permutations", n_permutations, 0)
@@ -150,7 +153,7 @@ def classify(
         given.append(_distances(relation, samples))
         cores.append([f"{SAMPLE}_0", f"{SAMPLE}_1"])
     options = {"scale": scale, "n_splits": n_splits, "n_repeats": n_repeats}
-    options |= {"seed": int(seed), "own": own}
+    options |= {"seed": require_count("seed", seed, 0), "own": own}
     right = _trials(given, cores, chosen, n_permutations, options)
     out = report(right, labels, groups, alpha)
     out = out.assign_coords({c: v for c, v in samples.coords.items() if v.dims == (SAMPLE,)})

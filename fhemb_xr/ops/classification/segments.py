@@ -9,6 +9,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock, number_of_seconds
 from fhemb_xr.errors import EmptySelectionError, SchemaError
+from fhemb_xr.ops.checks import listed, require_interval
 
 Segment = tuple[float, float]
 
@@ -74,6 +75,11 @@ def prepare(
     people = [d for d in (dim, schema.SESSION) if d in x.dims]
     if rest := set(x.dims) - {*kept, *people, schema.TIME}:
         raise SchemaError(f"cannot tell what {sorted(map(str, rest))} are: choose one of each")
+    if not isinstance(segments, Mapping):
+        raise ValueError(
+            "segments are a class for each name, {'calm': [(0, 5), (5, 10)], …}, found "
+            f"{segments!r:.60}"
+        )
     spans = [(name, *s) for name, given in segments.items() for s in _spans(given)]
     if dim not in x.coords:
         x = x.assign_coords({dim: np.arange(x.sizes[dim])})
@@ -96,8 +102,10 @@ def prepare(
 
 
 def _spans(given: Any) -> list[Segment]:
-    alone = len(given) == 2 and all(isinstance(v, int | float | np.number) for v in given)
-    return [tuple(given)] if alone else [tuple(s) for s in given]
+    numbers = given if isinstance(given, Sequence | np.ndarray) and len(given) == 2 else ()
+    alone = numbers is given and all(isinstance(v, int | float | np.number) for v in given)
+    pairs = [given] if alone else listed(given)
+    return [require_interval("a segment", pair) for pair in pairs]
 
 
 def _cut(x: xr.DataArray, clock: Clock, start: float, stop: float) -> xr.DataArray:

@@ -14,9 +14,11 @@ from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.clustering import clusters, kshape
+from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import require_choice, require_count, require_positive
+from fhemb_xr.ops.option_tables import BARYCENTRE
 from fhemb_xr.typing import F64, Bools, Ints
 
 METHODS = ("dba", "soft_dtw", "kshape", "gak", "kmeans")
@@ -92,8 +94,9 @@ def barycentre(
     >>> float(fx.barycentre(x).max()), float(x.mean("subject").max())
     (4.0, 2.0)
     """
-    method = require_choice("barycentre", method, BARYCENTRES, {"soft-dtw": "soft_dtw"})
+    method = require_choice("barycentre", method, BARYCENTRES, synonyms.BARYCENTRES)
     gamma, max_iter = require_positive("gamma", gamma), require_count("max_iter", max_iter)
+    BARYCENTRE.require_used(method, {"gamma": gamma, "max_iter": max_iter})
     data = _series(x, dim, warped=method != "mean")
     options: dict[str, Any] = {"method": method, "gamma": gamma, "max_iter": max_iter}
     core = [*data.dims[-2:]]

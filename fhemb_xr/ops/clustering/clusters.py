@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from fhemb_xr.kernels.clustering import clusters as trees
 from fhemb_xr.kernels.clustering.members import members
+from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.sliding_windows import intervals
-from fhemb_xr.ops.checks import require_choice, require_count
+from fhemb_xr.ops.checks import listed, require_choice, require_count, require_seed
 from fhemb_xr.ops.clustering import barycenters
 from fhemb_xr.ops.clustering.one_group import tested_silhouettes
 from fhemb_xr.ops.clustering.whole_matrix import _distance, _each, _of_people, _order
@@ -86,7 +87,7 @@ def clusters(
     [0, 1, 0]
     """
     n_clusters = require_count("n_clusters", n_clusters)
-    method = _method(method)
+    method, seed = _method(method), require_seed(seed)
     if method in barycenters.METHODS:
         out, metric = barycenters.groups(d_or_x, n_clusters, method, seed), method
     else:
@@ -159,8 +160,10 @@ def silhouette(
     >>> float(fx.silhouette(x, [2, 3]).idxmax("n_clusters"))
     2.0
     """
-    tried = [require_count("k", n) for n in np.atleast_1d(np.asarray(k)).tolist()]
-    method = _method(method)
+    tried = [require_count("k", n) for n in listed(k)]
+    if not tried:
+        raise ValueError(f"k are numbers of groups to try, found none in {k!r}")
+    method, seed = _method(method), require_seed(seed)
     if window_s is not None or step_s is not None:
         d_or_x = intervals(d_or_x, window_s, step_s)
     d = _distance(d_or_x)
@@ -196,7 +199,7 @@ def leaf_order(d: xr.DataArray, *, method: str = "average") -> xr.DataArray:
 
     Those without data come last. Lazy where ``d`` is; one task per matrix.
     """
-    method = require_choice("linkage", method, trees.LINKAGES)
+    method = require_choice("linkage", method, trees.LINKAGES, synonyms.LINKAGES)
     return _of_people(_leaves, _distance(d), np.int64, method=method).rename("leaf")
 
 
@@ -206,14 +209,15 @@ def linkage(d: xr.DataArray, *, method: str = "average") -> tuple[F64, Ints]:
     The tree is the one that :func:`clusters` cuts, turned so that neighbours are alike. Its
     leaves are the members that have data, whose positions in ``d`` are given too.
     """
-    method = require_choice("linkage", method, trees.LINKAGES)
+    method = require_choice("linkage", method, trees.LINKAGES, synonyms.LINKAGES)
     rows, columns = pair_dims(d)
     distance = np.asarray(_distance(d).transpose(rows, columns), np.float64)
     return trees.linkage(distance, method), members(distance)
 
 
 def _method(method: str) -> str:
-    return require_choice("method", method, (*trees.METHODS, *barycenters.METHODS))
+    known = (*trees.METHODS, *barycenters.METHODS)
+    return require_choice("method", method, known, synonyms.LINKAGES)
 
 
 def _labels(

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.kernels.clustering import manifold, members
-from fhemb_xr.ops.checks import require_choice, require_count
+from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.checks import require_choice, require_count, require_seed
 from fhemb_xr.ops.clustering.whole_matrix import _distance, _each, _of_people
 from fhemb_xr.typing import F64
 
@@ -63,7 +64,7 @@ def embed_relation(
     [1.5, -1.5]
     """
     n_dims = require_count("n_dims", n_dims)
-    method = require_choice("map", method, MAPS)
+    method, seed = require_choice("map", method, MAPS, synonyms.MAPS), require_seed(seed)
     out = _of_people(
         _mapped, _distance(d), np.float64, {schema.COMPONENT: n_dims},
         method=method, n_dims=n_dims, seed=seed,

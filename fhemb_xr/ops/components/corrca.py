@@ -9,13 +9,16 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.components import corrca as kernel
+from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.reductions import reduce_blocks
 from fhemb_xr.ops.blockwise.rereading import again
-from fhemb_xr.ops.checks import require_count
+from fhemb_xr.ops.checks import require_choice, require_count, require_number
 from fhemb_xr.ops.components.corrca_strength import in_windows, p_values
+from fhemb_xr.ops.option_tables import CORRCA
 from fhemb_xr.typing import F64
 
 
@@ -118,7 +121,14 @@ def corrca(
     (1, [0.5, 0.0])
     """
     schema.require_dims(x, dim, schema.TIME, feature)
+    n_components = require_count("n_components", n_components)
+    gamma = require_number("gamma", gamma)
     _check(x, n_components, gamma, dim, feature)
+    if null is not None:
+        null = require_choice("null", null, ("circular", "linear"), synonyms.NULLS)
+    CORRCA.require_used(null, {"n": n, "seed": seed, "margin_s": margin_s})
+    if null is not None or window_s is not None:  # samples are counted as time
+        Clock.of(x).require_regular()
     lines = x.transpose(..., dim, schema.TIME, feature)
     lead = [d for d in lines.dims if d not in (dim, schema.TIME, feature)]
     people, width = x.sizes[dim], x.sizes[feature]
@@ -144,7 +154,6 @@ def corrca(
 
 
 def _check(x: xr.DataArray, k: int, gamma: float, dim: Hashable, feature: Hashable) -> None:
-    require_count("n_components", k)
     if x.sizes[dim] < 2:
         raise ValueError(
             f"components are shared by two people or more, found {x.sizes[dim]} along {dim!r}"
@@ -243,7 +252,5 @@ def _described(out: xr.Dataset, x: xr.DataArray, gamma: float) -> xr.Dataset:
     for name, (long_name, unit) in texts.items():
         if name in out:
             out[name].attrs = {"long_name": long_name, "units": unit}
-    out.attrs = {"gamma": gamma}
-    if schema.SAMPLING_RATE in x.attrs:
-        out.attrs[schema.SAMPLING_RATE] = x.attrs[schema.SAMPLING_RATE]
+    out.attrs = {"gamma": gamma, **Clock.of(x).attrs}
     return out

@@ -11,7 +11,7 @@ from fhemb_xr.kernels.components import corrca as kernel
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.sliding_windows import samples_of
-from fhemb_xr.ops.inference.nulls import margin_of, require_null, require_seed
+from fhemb_xr.ops.inference.nulls import margin_of, require_seed
 from fhemb_xr.typing import F64
 
 
@@ -45,7 +45,6 @@ def p_values(
     null: str, n: int, margin_s: float | None, seed: int | None,
 ) -> xr.DataArray:  # fmt: skip
     """Share of shifts whose first component is as strong as each component observed."""
-    require_null(null, ("circular", "linear"), margin_s=margin_s)
     n, seed = require_seed(null, n, seed)
     core = [dim, schema.TIME, feature]
     one = 8 * int(np.prod([lines.sizes[d] for d in core]))

@@ -10,15 +10,16 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError, UnknownNameError
-from fhemb_xr.ops import background
+from fhemb_xr.ops import background, option_tables
 from fhemb_xr.ops.blockwise.apply import apply_kernel
-from fhemb_xr.ops.checks import require_whole_frames
+from fhemb_xr.ops.checks import require_flag, require_whole_frames
 from fhemb_xr.ops.frames.entropy_options import entropy_options
 from fhemb_xr.ops.frames.feature_names import (
     _GRID,
     STATISTICS,
     Names,
     expand,
+    families,
 )
 from fhemb_xr.ops.frames.histogram_edges import (
     Bins,
@@ -59,7 +60,9 @@ def features(
     heat
         Heatmap ``(…, y, x)`` [°C]; ``y`` and ``x`` in one chunk each.
     names
-        What is wanted, in the order wanted; what is named twice is given once.
+        Names in the order of the result; what is named twice is given once. Case, spaces and
+        hyphens do not matter, ``sd``, ``var``, ``kurt`` and the like are known. A pair of one
+        numbered family alone, ``("p5", "p95")``, is an interval, a list of two is two features.
     threshold
         Pixels below it are left out [°C], compared as float64, see :func:`mask`.
         ``"recording"``: what the recording says, if it does: ``ds.fhemb.features(...)`` leaves
@@ -137,6 +140,11 @@ def features(
     """
     wanted = expand(names)
     entropy = entropy_options(wanted, entropy_bins, entropy_range, entropy_correction)
+    option_tables.FEATURES.require_used(
+        families(wanted),
+        {"bins": bins, "density": density, "entropy_bins": entropy_bins, "pca": pca},
+    )
+    density = require_flag("density", density)
     _check_pixels(heat)
     threshold = background.chosen(heat, threshold)
     heat = background.celsius(heat, threshold)

@@ -12,6 +12,7 @@ from fhemb_xr import schema
 from fhemb_xr.ops.blockwise import reductions
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rereading import again
+from fhemb_xr.ops.checks import require_choice, require_count
 
 Bins = str | int | Sequence[float]
 
@@ -26,16 +27,15 @@ def _no_edges(heat: xr.DataArray) -> xr.DataArray:
 
 def _edges(heat: xr.DataArray, threshold: float | None, bins: Bins) -> xr.DataArray:
     """Bin edges of each stack: ``(…, edge)``, lazy where they depend on values."""
-    bins = int(bins) if isinstance(bins, np.integer) else bins
+    if not isinstance(bins, str) and np.ndim(bins) == 0:
+        bins = require_count("bins", bins)
     if not isinstance(bins, str | int):
         given = np.asarray(bins, dtype=np.float64)
         if given.ndim != 1 or given.size < 2 or not (np.diff(given) > 0).all():
             raise ValueError(f"bin edges increase and are at least two, found {bins!r:.60}")
         return xr.DataArray(given, dims="edge")
-    if isinstance(bins, str) and bins != "sturges":
-        raise ValueError(f"bins are 'sturges', a number, or edges, found {bins!r}")
-    if isinstance(bins, int) and bins < 1:
-        raise ValueError(f"there is at least one bin, found {bins}")
+    if isinstance(bins, str):
+        require_choice("kind of bins", bins, ("sturges",))
     dims = _stack_dims(heat)
     n = math.prod(heat.sizes[d] for d in dims)
     fixed = bins if isinstance(bins, int) else None

@@ -1,9 +1,11 @@
 """Which people, which frames, which pixels."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from fhemb_xr import schema
@@ -32,6 +34,7 @@ def select(
     subjects
         ``"all"``, one id, or a list of ids and inclusive pairs: ``[(40, 44), 53]``. A pair
         takes the ids that are there; a single id must be there. The order of the data is kept.
+        Numbers inside text ids count as numbers: ``("s1", "s10")`` has ``"s2"``.
     sessions
         ``"all"``, a name or a list of names.
     frames
@@ -82,11 +85,16 @@ def _take(ds: Labelled, dim: str, spec: Spec) -> Labelled:
     if dim not in ds.indexes:
         raise UnknownNameError(f"cannot select by {dim}: the dimensions are {tuple(ds.dims)}")
     ids = ds.indexes[dim].tolist()
-    if not isinstance(spec, str | int | np.integer | Sequence | np.ndarray):
+    given: Any = spec
+    if isinstance(given, set | xr.DataArray | pd.Index):  # as good as a list of ids
+        given = sorted(given, key=str) if isinstance(given, set) else np.asarray(given)
+    if not isinstance(given, str | int | np.integer | Sequence | np.ndarray):
         raise ValueError(
             f"{dim}s are 'all', an id, or a list of ids and pairs (first, last), found {spec!r}"
         )
-    entries = [spec] if isinstance(spec, str | int | np.integer) else _pair_or_list(spec)
+    alone = isinstance(given, np.ndarray) and given.ndim == 0
+    one = alone or isinstance(given, str | int | np.integer)
+    entries = [given] if one else _pair_or_list(given)
     wanted: set[object] = set()
     for entry in entries:
         wanted |= _expand(entry, ids, dim)
@@ -100,17 +108,37 @@ def _pair_or_list(spec: Sequence[object]) -> list[object]:
 
 
 def _expand(entry: object, ids: list[object], dim: str) -> set[object]:
-    if isinstance(entry, tuple | list):
-        if len(entry) != 2 or entry[0] > entry[1]:
+    if isinstance(entry, np.generic | np.ndarray) and not np.ndim(entry):
+        entry = entry.item()
+    if isinstance(entry, tuple | list | np.ndarray):
+        if len(entry) != 2 or not _rises(*entry):
             raise ValueError(f"an interval of {dim}s is a pair (first, last), found {entry!r}")
-        low, high = entry
-        found = {i for i in ids if low <= i <= high}
+        low, high = map(_rank, entry)
+        found = {i for i in ids if _comparable(low, _rank(i)) and low <= _rank(i) <= high}
         if not found:
-            raise UnknownNameError(f"no {dim} in {entry!r}{nearest(low, ids)}")
+            raise UnknownNameError(f"no {dim} in {entry!r}{nearest(entry[0], ids)}")
         return found
-    if entry not in ids:
+    if isinstance(entry, bool) or entry not in ids:
         raise UnknownNameError(f"no {dim} {entry!r} among {len(ids)}{nearest(entry, ids)}")
     return {entry}
+
+
+def _rank(name: Any) -> tuple[Any, ...]:
+    """A number, or a text with its numbers as numbers: ``"s2"`` comes before ``"s10"``."""
+    if isinstance(name, str):
+        parts = re.split(r"(\d+)", name)
+        return tuple(int(p) if p.isdecimal() else p for p in parts)
+    return (name.item() if isinstance(name, np.generic) else name,)
+
+
+def _comparable(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    """Whether both are numbers, or both texts."""
+    return isinstance(a[0], str) == isinstance(b[0], str)
+
+
+def _rises(first: Any, last: Any) -> bool:
+    low, high = _rank(first), _rank(last)
+    return _comparable(low, high) and bool(low <= high)
 
 
 def _between(ds: Labelled, name: str, interval: tuple[float, float]) -> Labelled:

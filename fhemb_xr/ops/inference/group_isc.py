@@ -11,10 +11,10 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.kernels.inference import group_isc as kernel
 from fhemb_xr.kernels.inference import p_values
+from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.checks import among, check_number
-from fhemb_xr.ops.inference.p_values import _check_share
+from fhemb_xr.ops.checks import require_choice, require_count, require_share
 from fhemb_xr.typing import Ints
 
 SUMMARY, GROUP, PERMUTATION = "summary", "group", "permutation"
@@ -104,12 +104,11 @@ def group_isc(
     >>> out.isc.values.round(2).tolist(), float(out.p[0])
     ([0.51, 0.52], 0.005)
     """
-    among("tail", tail, p_values.TAILS)
+    tail = require_choice("tail", tail, p_values.TAILS, synonyms.TAILS)
     schema.require_dims(x, dim, schema.TIME)
     Clock.of(x).require_regular()
-    _check_share(alpha)
-    check_number("n", n, 1)
-    check_number("seed", seed, 0)
+    alpha = require_share("alpha", alpha)
+    n, seed = require_count("n", n), require_count("seed", seed, 0)
     paired = by is not None and by in x.dims
     groups, labels = _groups(x, dim, by, paired)
     core = [*([by] if paired else []), dim, schema.TIME]
@@ -128,7 +127,7 @@ def group_isc(
     found = found.drop_vars([c for c in found.coords if dim in found[c].dims])
     out = _unpacked(found, fields, labels)
     test = "one group" if by is None else "repeated measures" if paired else "two groups"
-    out.attrs = {"test": test, "n": int(n), "seed": int(seed), "tail": tail, "alpha": alpha}
+    out.attrs = {"test": test, "n": n, "seed": seed, "tail": tail, "alpha": alpha}
     if by is not None:
         out.attrs["by"] = str(by)
     return out

@@ -7,11 +7,12 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.clock import Clock
+from fhemb_xr.clock import Clock, number_of_seconds
 from fhemb_xr.kernels.inference import isc as kernel
 from fhemb_xr.kernels.inference import p_values
+from fhemb_xr.ops import option_tables, synonyms
 from fhemb_xr.ops.blockwise.sliding_windows import samples_of
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.checks import require_choice, require_share
 from fhemb_xr.ops.inference import nulls
 from fhemb_xr.ops.inference.isc_nulls import (
     drawn_null,
@@ -20,7 +21,7 @@ from fhemb_xr.ops.inference.isc_nulls import (
     swap_null,
     values,
 )
-from fhemb_xr.ops.inference.p_values import _check_share, warn_unreachable
+from fhemb_xr.ops.inference.p_values import warn_unreachable
 from fhemb_xr.typing import Ints
 
 WAYS = kernel.WAYS
@@ -135,12 +136,13 @@ def isc(
     >>> out.p.values.round(3).tolist()
     [0.01, 0.01, 0.01, 0.01, 0.01]
     """
-    among("way", how, WAYS)
-    among("tail", tail, p_values.TAILS)
-    _check_null(null, margin_s, across, n, seed)
+    how = require_choice("way", how, WAYS, synonyms.WAYS)
+    tail = require_choice("tail", tail, p_values.TAILS, synonyms.TAILS)
+    alpha = require_share("alpha", alpha)
+    given = {"margin_s": margin_s, "across": across, "n": n, "seed": seed}
+    null = _checked_null(null, tail=tail, alpha=alpha, **given)
     schema.require_dims(x, dim, schema.TIME)
     clock = Clock.of(x).require_regular()
-    _check_share(alpha)
     margin = nulls.margin_of(x, margin_s) if null == "linear" else 0
     still = Clock.of(nulls.middle(x, margin)) if margin else clock
     width, step = samples_of(window_s, step_s, still)
@@ -163,19 +165,12 @@ def isc(
     return _finished(_named(out, x, dim, how), x, starts, window_s, how)
 
 
-def _check_null(
-    null: str | None, margin_s: float | None, across: Hashable | None, n: int | None,
-    seed: int | None,
-) -> None:  # fmt: skip
+def _checked_null(null: str | None, **options: Any) -> str | None:
+    """The null that is meant, if every option given is one of its own."""
     if null is not None:
-        nulls.require_null(null, nulls.NULLS, margin_s=margin_s, across=across)
-    elif margin_s is not None or across is not None:
-        name, value = ("across", across) if margin_s is None else ("margin_s", margin_s)
-        raise ValueError(f"{name} is of a null, found {value!r} without null")
-    drawn = null is not None and null not in nulls.EXACT
-    if not drawn and (n is not None or seed is not None):
-        name, value = ("n", n) if n is not None else ("seed", seed)
-        raise ValueError(f"{name} is of 'phase' and 'iaaft', found {value!r} for {null!r}")
+        null = require_choice("null", null, nulls.NULLS, synonyms.NULLS)
+    option_tables.NULL.require_used(null, options)
+    return null
 
 
 def moved_isc(
@@ -183,7 +178,7 @@ def moved_isc(
     window_s: float | None = None, step_s: float | None = None,
 ) -> xr.DataArray:  # fmt: skip
     """:func:`isc` of surrogates of the tested, with the others as they are in ``x``."""
-    among("way", how, WAYS)
+    how = require_choice("way", how, WAYS, synonyms.WAYS)
     clock = Clock.of(x)
     width, step = samples_of(window_s, step_s, clock)
     starts = np.arange(0, clock.n - width + 1, step)
@@ -237,8 +232,8 @@ def _finished(
         return out.isel({schema.WINDOW: 0})
     out = out.assign_coords({schema.WINDOW: starts / clock.rate_hz})
     out[schema.WINDOW].attrs = {"long_name": "start of window", "units": "s"}
-    out.attrs["window_s"] = window_s
+    out.attrs["window_s"] = number_of_seconds("window_s", window_s)
     if schema.TIME in x.indexes:
-        times = np.asarray(x.indexes[schema.TIME])[starts]
+        times = clock.at(starts)
         out = out.assign_coords({schema.TIME: (schema.WINDOW, times)})
     return out

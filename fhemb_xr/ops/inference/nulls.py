@@ -8,18 +8,19 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
-from fhemb_xr.ops.checks import among, check_number
+from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.checks import require_choice, require_count
+from fhemb_xr.ops.option_tables import SURROGATE
 
 NULLS = ("circular", "linear", "swap", "phase", "iaaft")
 EXACT = ("circular", "linear", "swap")
 """Nulls of :func:`fhemb_xr.isc` that are complete: every shift, or every stranger."""
 
-_OWNERS = {"margin_s": "linear", "across": "swap", "block_s": "block", "level": "block"}
 _MARGIN = 8  # a margin is this part of the series; measured, see docs/nulls.md
 
 
-def require_null(null: str, allowed: tuple[str, ...], **options: Any) -> None:
-    """Check the name of a null, and that every option given is one of its own.
+def require_null(what: str, null: str, allowed: tuple[str, ...], **options: Any) -> str:
+    """The null that is meant, if every option given is one of its own.
 
     Raises
     ------
@@ -28,12 +29,9 @@ def require_null(null: str, allowed: tuple[str, ...], **options: Any) -> None:
     ValueError
         An option of another null.
     """
-    among("null", null, allowed)
-    for name, value in options.items():
-        if value is not None and null != _OWNERS[name]:
-            raise ValueError(
-                f"{name} is of method {_OWNERS[name]!r}, found {value!r} for {null!r}"
-            )
+    null = require_choice(what, null, allowed, synonyms.NULLS)
+    SURROGATE.require_used(null, options)
+    return null
 
 
 def margin_of(x: xr.DataArray, margin_s: float | None) -> int:
@@ -75,9 +73,7 @@ def require_seed(null: str, n: int | None, seed: int | None) -> tuple[int, int]:
     if seed is None:
         raise ValueError(f"null {null!r} is drawn at random, found no seed: give seed=0")
     n = 200 if n is None else n
-    check_number("n", n, 1)
-    check_number("seed", seed, 0)
-    return int(n), int(seed)
+    return require_count("n", n), require_count("seed", seed, 0)
 
 
 MEMBER = "fhemb_member"
@@ -99,6 +95,8 @@ def across_groups(
             "null 'swap' exchanges people of different groups, found no across: name a "
             "dimension, across='session', or a coordinate of the people, across='row'"
         )
+    if not isinstance(across, Hashable):
+        raise ValueError(f"across names one dimension or coordinate, found {across!r}")
     if across in x.dims and across not in (dim, schema.TIME):
         lines = x.stack({MEMBER: (across, dim)}, create_index=False)
         n_groups, n = x.sizes[across], x.sizes[dim]

@@ -124,8 +124,3 @@ def warn_unreachable(n: int, tests: int, alpha: float, cure: str) -> None:
         f"the smallest p is 1/{n}, and {tests} are tested: {which}; one alone needs a null of "
         f"{needed} values: {cure}"
     )
-
-
-def _check_share(alpha: float) -> None:
-    if not 0 < alpha < 1:
-        raise ValueError(f"alpha is a share between 0 and 1, found {alpha!r}")

@@ -10,7 +10,7 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.inference import surrogates as nulls
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.checks import check_number
+from fhemb_xr.ops.checks import require_count
 from fhemb_xr.ops.inference.nulls import margin_of, middle, require_null
 
 REPLICATE = "replicate"
@@ -113,11 +113,12 @@ def surrogates(
             "method 'swap' makes no copy of a series, it takes those of other people: found "
             "'swap' for surrogates, ask fx.isc(null='swap') or fx.synchrony(null='swap')"
         )
-    require_null(method, tuple(nulls.KINDS), block_s=block_s, level=level, margin_s=margin_s)
+    method = require_null(
+        "method", method, tuple(nulls.KINDS), block_s=block_s, level=level, margin_s=margin_s
+    )
     schema.require_dims(x, schema.TIME, *([] if dim is None else [dim]))
     clock = Clock.of(x).require_regular()
-    check_number("n", n, 1)
-    check_number("seed", seed, 0)
+    n, seed = require_count("n", n), require_count("seed", seed, 0)
     margin = margin_of(x, margin_s) if method == "linear" else 0
     size = {"block": lambda: _block(clock, block_s, level), "linear": lambda: margin}
     kept = middle(x, margin) if margin else x
@@ -140,15 +141,14 @@ def surrogates(
     out = out.drop_vars([c for c in out.coords if schema.TIME in out[c].dims])
     out = out.rename(_time=schema.TIME).transpose(REPLICATE, *x.dims)
     out = out.assign_coords(kept.coords)
-    out.attrs = {**x.attrs, "surrogate": method, "seed": int(seed)}
+    out.attrs = {**x.attrs, "surrogate": method, "seed": seed}
     return out.rename(x.name)
 
 
 def _block(clock: Clock, block_s: float | None, level: int | None) -> int:
     """Samples of a block."""
     if block_s is None:
-        level = _LEVEL if level is None else level
-        check_number("level", level, 1)
+        level = _LEVEL if level is None else require_count("level", level)
         return int(2 ** min(level, 40))
     if level is not None:
         raise ValueError("asked for block_s and for level: give one of the two")

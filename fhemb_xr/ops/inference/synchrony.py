@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable
 from functools import partial
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -13,14 +14,14 @@ from fhemb_xr.kernels.inference import p_values as kernel
 from fhemb_xr.kernels.inference import strangers
 from fhemb_xr.kernels.inference import surrogates as copies
 from fhemb_xr.kernels.pairwise import metrics
+from fhemb_xr.ops import option_tables, synonyms
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.checks import among
+from fhemb_xr.ops.checks import require_choice, require_share, unknown_name
 from fhemb_xr.ops.inference import nulls
 from fhemb_xr.ops.inference.isc import isc, moved_isc
 from fhemb_xr.ops.inference.isc_nulls import regrouped
 from fhemb_xr.ops.inference.p_values import (
-    _check_share,
     _results,
     _without_self,
     bonferroni,
@@ -137,23 +138,19 @@ def synchrony(
     >>> (out.p_fdr < 0.05).values.tolist()
     [[False, True, False], [True, False, False], [False, False, False]]
     """
-    _check_share(alpha)
+    alpha = require_share("alpha", alpha)
     method = _null(null, method)
-    nulls.require_null(
-        method, ("swap", *copies.KINDS), block_s=block_s, level=level, margin_s=margin_s,
-        across=across,
-    )  # fmt: skip
-    among("tail", _usual_tail(statistic, parameters) if tail is None else tail, kernel.TAILS)
-    tail = _usual_tail(statistic, parameters) if tail is None else tail
+    given = {"block_s": block_s, "level": level, "margin_s": margin_s, "across": across}
+    method = nulls.require_null("null", method, ("swap", *copies.KINDS), **given)
+    statistic = _meant(statistic)
+    tail = _usual_tail(statistic) if tail is None else tail
+    tail = require_choice("tail", tail, kernel.TAILS, synonyms.TAILS)
+    drawn_only = {"n": n, "extrapolate": extrapolate, "keep_null": keep_null}
+    option_tables.SYNCHRONY.require_used(method, drawn_only)
     name = statistic if isinstance(statistic, str) else getattr(statistic, "__name__", "")
     attrs: dict[str, Any] = {"statistic": name, "null": method, "surrogate": method}
     attrs.update(tail=tail, alpha=alpha)
     if method == "swap":
-        if n is not None or extrapolate or keep_null:
-            raise ValueError(
-                f"the null 'swap' is of all strangers and is not drawn, found n={n!r}, "
-                f"extrapolate={extrapolate!r} and keep_null={keep_null!r}: leave them out"
-            )
         out = _exchanged(x, statistic, dim, across, parameters, tail, alpha)
         return out.assign_attrs(attrs)
     n, seed = nulls.require_seed(method, n, seed)
@@ -203,10 +200,16 @@ def _no_null(x: xr.DataArray, block_s: float | None, level: int | None) -> str:
     )
 
 
-def _usual_tail(statistic: Statistic, parameters: dict[str, Any]) -> str:
+def _meant(statistic: Statistic) -> Statistic:
+    if callable(statistic):
+        return statistic
+    known = (*metrics.METRICS, "isc", "lagged_correlation")
+    return require_choice("statistic", statistic, known, synonyms.METRICS)
+
+
+def _usual_tail(statistic: Statistic) -> str:
     if callable(statistic):
         return "greater"
-    among("statistic", statistic, (*metrics.METRICS, "isc", "lagged_correlation"))
     if statistic == "lagged_correlation":
         return "both"
     return "greater" if statistic in ("isc", *metrics.SIMILARITIES) else "less"
@@ -229,8 +232,10 @@ def _statistic(
     if callable(statistic):
         function = partial(statistic, **parameters)
     elif statistic == "lagged_correlation":
+        _check_parameters(lagged_correlation, parameters)
         function = partial(_maps, dim=dim, parameters=parameters)
     else:
+        _check_parameters(pairwise, parameters)
         function = partial(pairwise, metric=statistic, dim=dim, **parameters)
     return function, lambda x, moving: function(moving)
 
@@ -238,7 +243,18 @@ def _statistic(
 def _check_isc(parameters: dict[str, Any]) -> None:
     allowed = ("how", "window_s", "step_s")
     for name in parameters:
-        among("parameter of 'isc' in synchrony", name, allowed)
+        if name not in allowed:
+            raise unknown_name("parameter of 'isc' in synchrony", name, allowed)
+
+
+def _check_parameters(function: Callable[..., Any], parameters: dict[str, Any]) -> None:
+    """Refuse a parameter that the function of the statistic has not."""
+    known = [
+        p.name for p in signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY
+    ]
+    for name in parameters:
+        if name not in known:
+            raise unknown_name(f"parameter of {function.__name__!r} in synchrony", name, known)
 
 
 def _maps(x: xr.DataArray, dim: Hashable, parameters: dict[str, Any]) -> xr.DataArray:

@@ -186,10 +186,10 @@ def _labelled(
         lag=(schema.LAG, lags / rate, {"long_name": "lag", **seconds}),
     )
     if schema.TIME in a.indexes:
-        clock = np.asarray(a.indexes[schema.TIME])[starts]
+        moments = Clock.of(a).at(starts)
         about = {"long_name": "start of window since the session's first frame", **seconds}
-        attrs = {} if clock.dtype.kind == "M" else about
-        out = out.assign_coords(time=(schema.WINDOW, clock, attrs))
+        attrs = {} if moments.dtype.kind in "mM" else about
+        out = out.assign_coords(time=(schema.WINDOW, moments, attrs))
     out.attrs = {
         "long_name": "Pearson correlation",
         "units": "1",

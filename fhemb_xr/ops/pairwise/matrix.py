@@ -10,11 +10,17 @@ import xarray as xr
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import warn
 from fhemb_xr.kernels.pairwise import metrics
-from fhemb_xr.ops.checks import among, require_choice
+from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.pairwise.cross_correlation import SHIFTY, is_decimated
 from fhemb_xr.ops.pairwise.matrix_graph import related
 from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation as normalize_relation
-from fhemb_xr.ops.pairwise.metric_options import _LAGGED, SYNONYMS, _in_samples, _of_metric
+from fhemb_xr.ops.pairwise.metric_options import (
+    _LAGGED,
+    _in_samples,
+    _of_metric,
+    require_normalization,
+)
 from fhemb_xr.ops.pairwise.series_blocks import arranged, check_partner
 from fhemb_xr.typing import F64
 
@@ -130,10 +136,9 @@ def pairwise(
     >>> float(fx.pairwise(x.chunk(), "dtw").sel(subject_0=40, subject_1=41))
     1.0
     """
-    metric = require_choice("metric", metric, metrics.METRICS, SYNONYMS)
-    among("normalization", normalize, metrics.NORMALIZATIONS)
-    among("treatment of NaN", nan, ("propagate", "drop"))
-    among("precision", precision, ("double", "single"))
+    metric = require_choice("metric", metric, metrics.METRICS, synonyms.METRICS)
+    normalize = require_normalization(normalize)
+    nan = require_choice("treatment of NaN", nan, ("propagate", "drop"))
     options: dict[str, Any] = {"normalize": normalize, "nan": nan}
     options |= _of_metric(
         metric, window=window, itakura=itakura, local=local, p=p, gamma=gamma, radius=radius,

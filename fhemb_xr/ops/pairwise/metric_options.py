@@ -6,8 +6,11 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.clock import Clock
-from fhemb_xr.ops.checks import among, require_used
+from fhemb_xr.clock import Clock, number_of_seconds
+from fhemb_xr.kernels.pairwise import metrics
+from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.checks import require_choice, require_count, require_number, require_positive
+from fhemb_xr.ops.option_tables import PAIRWISE, POINTS
 from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation as normalize_relation
 
 POINT_METRICS = (
@@ -19,36 +22,25 @@ POINT_METRICS = (
 _LAGGED = "max_lagged_correlation"
 
 
-_PARAMETERS = {
-    "dtw": ("window", "itakura", "local", "p", "precision"),
-    "soft_dtw": ("gamma", "window", "itakura"),
-    "soft_dtw_divergence": ("gamma", "window", "itakura"),
-    "fastdtw": ("radius",),
-    _LAGGED: ("max_lag_s",),
-}
-"""Options of each metric; those that are not here have none."""
-_USUAL = {
-    "window": None, "itakura": None, "local": "euclidean", "p": 3.0, "precision": "double",
-    "gamma": 1.0, "radius": 1, "max_lag_s": None,
-}  # fmt: skip
-SYNONYMS = {
-    "pearson": "correlation", "euclid": "euclidean", "l2": "euclidean", "softdtw": "soft_dtw",
-    "distance_correlation": "dcor", "fast_dtw": "fastdtw",
-}  # fmt: skip
-
-
 def _of_metric(metric: str, **given: Any) -> dict[str, Any]:
     """The parameters that ``metric`` has, checked."""
-    require_used("the metric", metric, _PARAMETERS, given, _USUAL)
-    given = {name: given[name] for name in _PARAMETERS.get(metric, ())}
+    PAIRWISE.require_used(metric, given)
+    given = {name: given[name] for name in PAIRWISE.takes.get(metric, ())}
     if "window" in given:
         given["window"] = check_constraint(given["window"], given["itakura"])
-    radius = given.get("radius", 1)
-    if isinstance(radius, bool) or not isinstance(radius, int | np.integer) or radius < 0:
-        raise ValueError(f"radius is a whole number from 0 on, found {radius!r}")
-    if not given.get("gamma", 1) > 0:
-        raise ValueError(f"gamma is a positive number, found {given['gamma']!r}")
-    among("point metric", given.get("local", "euclidean"), POINT_METRICS)
+    if "radius" in given:
+        given["radius"] = require_count("radius", given["radius"], 0)
+    if "gamma" in given:
+        given["gamma"] = require_positive("gamma", given["gamma"])
+    if "local" in given:
+        given["local"] = require_choice(
+            "point metric", given["local"], POINT_METRICS, synonyms.POINT_METRICS
+        )
+        POINTS.require_used(given["local"], given)
+        given["p"] = require_positive("p", given["p"])
+        given["precision"] = require_choice(
+            "precision", given["precision"], ("double", "single"), synonyms.PRECISIONS
+        )
     return given
 
 
@@ -62,12 +54,15 @@ def check_window(window: float | None) -> float | None:
     """
     if window is None:
         return None
-    if isinstance(window, bool) or not window >= 0 or (_is_share(window) and window > 1):
+    number = window.item() if isinstance(window, np.ndarray) and not window.ndim else window
+    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    share = isinstance(number, float | np.floating)
+    if not (whole and number >= 0) and not (share and 0 <= number <= 1):
         raise ValueError(
             f"window is a number of samples (int) or a fraction of the series (float), "
             f"found {window!r}"
         )
-    return float(window) if _is_share(window) else int(window)
+    return int(number) if whole else float(number)
 
 
 def check_constraint(window: float | None, itakura: float | None) -> float | None:
@@ -78,11 +73,20 @@ def check_constraint(window: float | None, itakura: float | None) -> float | Non
     ValueError
         If one is out of range, or both are given.
     """
-    if itakura is not None and not itakura >= 1:
-        raise ValueError(f"itakura is the largest slope, 1 or more, found {itakura!r}")
+    if itakura is not None:
+        _require_slope(itakura)
     if window is not None and itakura is not None:
         raise ValueError("asked for window and for itakura: give one of the two")
     return check_window(window)
+
+
+def _require_slope(itakura: Any) -> None:
+    try:
+        steep = require_number("itakura", itakura) >= 1
+    except ValueError:
+        steep = False
+    if not steep:
+        raise ValueError(f"itakura is the largest slope, 1 or more, found {itakura!r}")
 
 
 def _in_samples(max_lag_s: float | None, x: xr.DataArray, metric: str) -> int:
@@ -90,13 +94,22 @@ def _in_samples(max_lag_s: float | None, x: xr.DataArray, metric: str) -> int:
         return 0
     schema.require_dims(x, schema.TIME)
     clock = Clock.of(x).require_regular()
-    if max_lag_s is None or not 0 <= max_lag_s * clock.rate_hz < clock.n:
+    lag = None if max_lag_s is None else number_of_seconds("max_lag_s", max_lag_s)
+    if lag is None or not 0 <= lag * clock.rate_hz < clock.n:
         raise ValueError(
             f"max_lag_s is a number of seconds from 0 to less than the series "
             f"({clock.n / clock.rate_hz:g} s), found {max_lag_s!r}"
         )
-    return clock.samples("max_lag_s", max_lag_s)
+    return clock.samples("max_lag_s", lag)
 
 
-def _is_share(window: float) -> bool:
-    return not isinstance(window, int | np.integer)
+def require_normalization(normalize: Any) -> str:
+    """The scale of series that is meant.
+
+    Raises
+    ------
+    UnknownNameError
+        No such scale, with the nearest ones.
+    """
+    known = metrics.NORMALIZATIONS
+    return require_choice("normalization", normalize, known, synonyms.NORMALIZATIONS)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.blockwise.apply import apply_kernel
-from fhemb_xr.ops.checks import among, check_number
-from fhemb_xr.ops.pairwise.metric_options import check_window
+from fhemb_xr.ops.checks import require_choice, require_count
+from fhemb_xr.ops.pairwise.metric_options import check_window, require_normalization
 from fhemb_xr.ops.pairwise.series_blocks import arranged, check_partner
 from fhemb_xr.typing import F64
 
@@ -86,9 +86,9 @@ def nearest(
     >>> fx.nearest(x, x + 2, 1).match.values.ravel().tolist()
     [40, 66]
     """
-    check_number("k", k, 1)
-    among("normalization", normalize, metrics.NORMALIZATIONS)
-    among("treatment of NaN", nan, ("propagate", "drop"))
+    k = require_count("k", k)
+    normalize = require_normalization(normalize)
+    nan = require_choice("treatment of NaN", nan, ("propagate", "drop"))
     a, b = arranged(queries, dim), arranged(x, dim)
     check_partner(a, b, dim)
     how = {"k": int(k), "window": check_window(window), "normalize": normalize, "nan": nan}

@@ -9,8 +9,8 @@ from fhemb_xr import budget, schema
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.checks import among
-from fhemb_xr.ops.pairwise.metric_options import check_constraint
+from fhemb_xr.ops.checks import require_choice
+from fhemb_xr.ops.pairwise.metric_options import check_constraint, require_normalization
 from fhemb_xr.typing import F64, Floats, Ints
 
 _OTHER = "fhemb_other_time"
@@ -74,8 +74,8 @@ def warping_path(
     >>> out["first"].values.tolist(), out["last"].values.tolist()
     ([0, 2, 3], [1, 2, 4])
     """
-    among("normalization", normalize, metrics.NORMALIZATIONS)
-    among("treatment of NaN", nan, ("drop",))
+    normalize = require_normalization(normalize)
+    nan = require_choice("treatment of NaN", nan, ("drop",))
     window = check_constraint(window, itakura)
     names = [d for d in (schema.FEATURE, schema.COMPONENT) if d in a.dims and d in b.dims]
     for x in (a, b):

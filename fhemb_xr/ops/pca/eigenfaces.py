@@ -8,12 +8,11 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.ops import background
+from fhemb_xr.ops.checks import require_choice, require_count, require_seed
 from fhemb_xr.ops.pca import basis as bases
-from fhemb_xr.ops.pca import covariance, imputation, kernel_pca, methods
+from fhemb_xr.ops.pca import covariance, imputation, kernel_pca, methods, pca_options
 from fhemb_xr.ops.pca import recipes as known
 
-METHODS = ("covariance", "randomized", "incremental", "kernel", "sparse", "robust")
-SCALERS = ("none", "center", "standard", "robust", "minmax")
 _PIXELS = bases.PIXELS
 
 
@@ -77,7 +76,7 @@ def pca(
         seed for every call.
     recipe
         Name of one of the original's thirteen combinations, such as ``"standard_sigmoid"``. It
-        sets method, scaler, kernel, gamma and alpha.
+        sets method, scaler, kernel, gamma and alpha, which cannot be given too.
     kernel, gamma, degree, coef0
         ``"linear"``, ``"rbf"``, ``"poly"`` or ``"sigmoid"`` and their parameters, as in
         scikit-learn; ``gamma=None``: one over the number of pixels.
@@ -105,9 +104,10 @@ def pca(
     Raises
     ------
     ValueError
-        An unknown method, scaler, per or mask; pixels in several chunks; too many components.
+        An option that the method or the kernel does not use; pixels in several chunks; too many
+        components.
     UnknownNameError
-        An unknown recipe.
+        An unknown method, scaler, kernel, per, mask or recipe (a ``ValueError`` too).
     BudgetError
         The method needs more memory than a task may have; with the bytes and a cure.
     ImportError
@@ -163,19 +163,15 @@ def pca(
     >>> dict(basis["components"].sizes)
     {'subject': 2, 'session': 1, 'component': 3, 'y': 12, 'x': 10}
     """
-    chosen = {
-        "method": method, "scaler": scaler, "kernel": kernel, "gamma": gamma,
-        "degree": degree, "coef0": coef0, "alpha": alpha,
-        **({} if recipe is None else known.recipe(recipe)),
-    }  # fmt: skip
-    for name, found, allowed in (
-        ("method", chosen["method"], METHODS),
-        ("scaler", chosen["scaler"], SCALERS),
-        ("kernel", chosen["kernel"], kernel_pca.KERNELS),
-        ("per", per, ("subject", "pooled")),
-        ("mask", mask, ("intersection", "impute")),
-    ):
-        _check_choice(name, found, allowed)
+    chosen = pca_options.chosen(
+        recipe, landmarks, method=method, scaler=scaler, kernel=kernel, gamma=gamma,
+        degree=degree, coef0=coef0, alpha=alpha,
+    )  # fmt: skip
+    per = require_choice("per", per, ("subject", "pooled"))
+    mask = require_choice("mask", mask, ("intersection", "impute"))
+    n_components = require_count("n_components", n_components, 0)
+    landmarks = None if landmarks is None else require_count("landmarks", landmarks)
+    seed = require_seed(seed)
     schema.require_dims(heat, schema.TIME, *_PIXELS)
     heat = background.visible(heat, threshold)
     _check_size(heat, n_components, chosen["method"])
@@ -192,7 +188,7 @@ def pca(
     if size:
         attrs["kernel"] = json.dumps({n: chosen[n] for n in _OF_KERNEL}, sort_keys=True)
     if recipe is not None:
-        attrs["recipe"] = recipe
+        attrs["recipe"] = known.named(recipe)
     return bases.labelled(
         xr.DataArray(fit, dims=dims, coords=keep), heat, n_components, attrs, size
     )
@@ -212,11 +208,6 @@ def _fit(
         methods.fitted(data, n, k, chosen["method"], chosen["scaler"], seed, chosen["alpha"]),
         0,
     )
-
-
-def _check_choice(name: str, found: str, allowed: tuple[str, ...]) -> None:
-    if found not in allowed:
-        raise ValueError(f"{name} is one of {', '.join(allowed)}, found {found!r}")
 
 
 def _check_size(heat: xr.DataArray, k: int, method: str) -> None:

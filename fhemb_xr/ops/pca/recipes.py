@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.ops.checks import require_choice
 
 _KERNEL = {"method": "kernel", "degree": 3, "coef0": 1.0}
 RECIPES: dict[str, dict[str, Any]] = {
@@ -37,8 +37,15 @@ def recipe(name: str) -> dict[str, Any]:
     >>> recipe("center_sparse")
     {'method': 'sparse', 'scaler': 'center', 'alpha': 0.5}
     """
-    if name not in RECIPES:
-        raise UnknownNameError(
-            f"no recipe {name!r}{nearest(name, RECIPES)}; there are {', '.join(RECIPES)}"
-        )
-    return dict(RECIPES[name])
+    return dict(RECIPES[named(name)])
+
+
+def named(name: str) -> str:
+    """The name of a recipe that is meant.
+
+    Raises
+    ------
+    UnknownNameError
+        No such recipe, with the nearest ones.
+    """
+    return require_choice("recipe", name, RECIPES)

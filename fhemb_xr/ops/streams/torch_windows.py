@@ -7,7 +7,9 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import EmptySelectionError, UnknownNameError, nearest
-from fhemb_xr.ops.checks import require_choice, require_count
+from fhemb_xr.nn.frame_runs import runs
+from fhemb_xr.ops.checks import require_choice, require_count, require_flag
+from fhemb_xr.ops.option_tables import WINDOWS
 from fhemb_xr.ops.streams.splits import Streams, recordings
 
 MISSING = ("raise", "skip", "fill", "mask")
@@ -33,7 +35,8 @@ def to_torch(
     streams
         Streams of :func:`open_streams`; quickest with ``chunks=None`` and the extra ``fast``.
     length
-        Frames of a window.
+        Frames of a window. A window never lies across a gap: where the numbers or the moments
+        of the frames jump, another run of windows begins.
     stride
         Frames from one window to the next; by default ``length``, so that none overlap.
     variables
@@ -86,6 +89,8 @@ def to_torch(
     (16, (100, 68, 2), {'session': '001', 'person': 'novice', 'frame': 50})
     """
     missing = require_choice("treatment of missing values", missing, MISSING)
+    shuffle = require_flag("shuffle", shuffle)
+    WINDOWS.require_used(shuffle, {"block": block, "pool": pool})
     length, block = require_count("length", length), require_count("block", block)
     stride = length if stride is None else require_count("stride", stride)
     pool = require_count("pool", pool)
@@ -99,10 +104,10 @@ def to_torch(
     for name in chosen:
         if name not in names:
             raise UnknownNameError(f"no stream {name!r}{nearest(name, names)}")
-    longest = max(ds.sizes[schema.FRAME] for _, ds in found)
+    longest = max((end - begin for _, ds in found for begin, end in runs(ds)), default=0)
     if longest < length:
         raise EmptySelectionError(
-            f"no window of {length} frames: the longest recording has {longest}"
+            f"no window of {length} frames: the longest recording without a gap has {longest}"
         )
     from fhemb_xr.nn.windows import ShuffledBlocks, Windows
 

@@ -3,14 +3,19 @@
 import json
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.clock import Clock
+from fhemb_xr.clock import Clock, number_of_seconds
 from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.checks import listed, require_choice, require_count, require_interval
+from fhemb_xr.ops.option_tables import GAPS as GAPS_TABLE
+from fhemb_xr.ops.synonyms import folded
 
 BANDS = "fhemb_bands"
 """Attribute of a filtered signal that says, as JSON, what is left in it."""
@@ -35,16 +40,35 @@ def band_label(attrs: dict[Any, Any], unit: str = "Hz") -> str:
     return f"{', '.join(texts)} {unit}"
 
 
+@dataclass(frozen=True)
+class Transform:
+    """What is asked of a wavelet transform, checked, in PyWavelets' names."""
+
+    clock: Clock
+    wavelet: str
+    level: int
+    mode: str
+    transform: str
+    gaps: str
+    max_gap_s: float
+
+    def spec(self, *groups: tuple[int, ...]) -> Any:
+        """The kernels' form of it, for the bands of each group."""
+        from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
+
+        return Spec(groups, self.wavelet, self.level, self.mode, self.transform)
+
+
 def check(
     x: xr.DataArray,
     wavelet: str,
     level: int,
     mode: str,
-    transform: str,
-    gaps: str,
-    max_gap_s: float,
-) -> Clock:
-    """The clock of ``x``, after refusing what its wavelet transform cannot be.
+    transform: str = "dwt",
+    gaps: str = "split",
+    max_gap_s: float = GAPS_TABLE.usual["max_gap_s"],
+) -> Transform:
+    """What is asked, after refusing what a wavelet transform of ``x`` cannot be.
 
     A level too deep is warned of.
 
@@ -59,21 +83,12 @@ def check(
 
     schema.require_dims(x, schema.TIME)
     clock = Clock.of(x).require_regular()
-    names = pywt.wavelist(kind="discrete")
-    if wavelet not in names:
-        raise UnknownNameError(f"no discrete wavelet {wavelet!r}{nearest(wavelet, names)}")
-    if not isinstance(level, int | np.integer) or level < 1:
-        raise ValueError(f"level is a whole number from 1 on, found {level!r}")
-    if not max_gap_s >= 0:
-        raise ValueError(f"max_gap_s is a number of seconds from 0 on, found {max_gap_s!r}")
+    wavelet, level = discrete(wavelet), require_count("level", level)
+    transform = require_choice("transform", transform, TRANSFORMS)
     local = (*kernel.LOCAL_MODES, *kernel.CIRCULAR_MODES)
-    for name, found, choice in (
-        ("transform", transform, TRANSFORMS),
-        ("mode", mode, tuple(kernel.PADDING) if transform == "modwt" else local),
-        ("gaps", gaps, GAPS),
-    ):
-        if found not in choice:
-            raise ValueError(f"{name} is one of {', '.join(choice)}, found {found!r}")
+    modes = tuple(kernel.PADDING) if transform == "modwt" else local
+    mode = require_choice("mode", mode, modes, synonyms.MODES)
+    gaps, max_gap_s = gap_options(gaps, max_gap_s, GAPS)
     if transform == "modwt" and not pywt.Wavelet(wavelet).orthogonal:
         raise ValueError(
             f"modwt needs an orthogonal wavelet (haar, db, sym, coif): {wavelet!r}"
@@ -86,7 +101,42 @@ def check(
             UserWarning,
             stacklevel=3,
         )
-    return clock
+    return Transform(clock, wavelet, level, mode, transform, gaps, max_gap_s)
+
+
+def discrete(wavelet: str) -> str:
+    """The discrete wavelet of PyWavelets that is meant.
+
+    Raises
+    ------
+    UnknownNameError
+        No such wavelet, with the nearest ones.
+    """
+    import pywt
+
+    names = pywt.wavelist(kind="discrete")
+    found = synonyms.wavelet(wavelet, names)
+    if found is None:
+        raise UnknownNameError(f"no discrete wavelet {wavelet!r}{nearest(wavelet, names)}")
+    return found
+
+
+def gap_options(gaps: str, max_gap_s: float, allowed: tuple[str, ...]) -> tuple[str, float]:
+    """The treatment of gaps that is meant, and the longest gap that it fills [s].
+
+    Raises
+    ------
+    UnknownNameError
+        No such treatment.
+    ValueError
+        If ``max_gap_s`` is no number of seconds from 0 on, or given where nothing is filled.
+    """
+    gaps = require_choice("gaps", gaps, allowed)
+    seconds = number_of_seconds("max_gap_s", max_gap_s)
+    if seconds < 0:
+        raise ValueError(f"max_gap_s is a number of seconds from 0 on, found {max_gap_s!r}")
+    GAPS_TABLE.require_used(gaps, {"max_gap_s": max_gap_s})
+    return gaps, seconds
 
 
 def choose(
@@ -111,15 +161,18 @@ def choose(
     if bands is None:
         return _within(level, clock.rate_hz, hz, period_s)
     if isinstance(bands, str):
-        if bands != "all":
+        if folded(bands) != "all":
             raise ValueError(f"bands are numbers from 0 to {level}, or 'all', found {bands!r}")
         return tuple(range(level + 1))
-    wanted = [bands] if isinstance(bands, int | np.integer) else list(bands)
-    wrong = [b for b in wanted if not isinstance(b, int | np.integer) or not 0 <= b <= level]
-    if wrong or not wanted:
-        found = f"found {wrong}" if wrong else "none was asked for"
-        raise ValueError(f"bands of level {level} are numbers from 0 to {level}, {found}")
-    return tuple(sorted({int(b) for b in wanted}))
+    numbers = listed(bands)
+    if not numbers:
+        raise ValueError(
+            f"bands of level {level} are numbers from 0 to {level}, none was asked for"
+        )
+    wanted = {require_count("a band", b, 0) for b in numbers}
+    if wrong := sorted(b for b in wanted if b > level):
+        raise ValueError(f"bands of level {level} are numbers from 0 to {level}, found {wrong}")
+    return tuple(sorted(wanted))
 
 
 def _within(
@@ -127,8 +180,14 @@ def _within(
 ) -> tuple[int, ...]:
     """Bands of which at least half, in octaves, lies in an interval."""
     if hz is None:
-        assert period_s is not None
-        hz = (1 / period_s[1], 1 / period_s[0] if period_s[0] > 0 else np.inf)
+        shortest, longest = require_interval("period_s", period_s, open_ends=True)
+        hz = (1 / longest if longest else 0.0, 1 / shortest if shortest else np.inf)
+    else:
+        low, high = require_interval("hz", hz, open_ends=True)
+        hz = (low or 0.0, np.inf if high is None else high)
+    if hz[0] < 0 or hz[1] <= 0:
+        asked = hz if period_s is None else period_s
+        raise ValueError(f"frequencies and periods are not negative, found {asked!r}")
     edges = frequencies(level, rate_hz)
     floor = edges[0][1] / 4  # of the lowest band's endless octaves two count
     chosen = tuple(
@@ -142,18 +201,16 @@ def _within(
     return chosen
 
 
-def band_attrs(
-    x: xr.DataArray, bands: Any, wavelet: str, level: int, mode: str, transform: str
-) -> dict[str, Any]:
+def band_attrs(x: xr.DataArray, bands: Sequence[int], asked: Transform) -> dict[str, Any]:
     """Attributes of a filtered signal; without hertz where the rate is not known."""
-    clock = Clock.of(x)
-    rate_hz = clock.known_hz
-    hz = [] if rate_hz is None else _merged([frequencies(level, rate_hz)[b] for b in bands])
+    clock = asked.clock
+    every = [] if clock.known_hz is None else frequencies(asked.level, clock.known_hz)
+    hz = _merged([every[b] for b in bands]) if every else []
     spec = {
-        "wavelet": wavelet,
-        "level": level,
-        "mode": mode,
-        "transform": transform,
+        "wavelet": asked.wavelet,
+        "level": asked.level,
+        "mode": asked.mode,
+        "transform": asked.transform,
         "bands": list(bands),
         "hz": hz,
         "period_s": [[1 / high, 1 / low if low else None] for low, high in hz],

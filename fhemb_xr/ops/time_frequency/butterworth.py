@@ -9,6 +9,8 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.ops.blockwise.overlap import along_time
+from fhemb_xr.ops.checks import require_count, require_interval
+from fhemb_xr.ops.time_frequency.band_spec import gap_options
 
 GAPS = ("split", "fill", "raise")
 _SETTLED = 1e-7
@@ -79,11 +81,8 @@ def bandpass(
     clock = Clock.of(x).require_regular()
     rate = clock.rate_hz
     kind, edges = _edges(hz, rate)
-    if gaps not in GAPS or not max_gap_s >= 0:
-        raise ValueError(
-            f"gaps is one of {', '.join(GAPS)}, max_gap_s a number of seconds from 0 on, found "
-            f"{gaps!r} and {max_gap_s!r}"
-        )
+    gaps, max_gap_s = gap_options(gaps, max_gap_s, GAPS)
+    order = require_count("order", order)
     longest = clock.samples("max_gap_s", max_gap_s) if gaps == "fill" else 0
     sos = butter(order, edges, kind, fs=rate, output="sos")
     margin = _settling(sos) + (longest + CONTEXT if longest else 0)
@@ -146,19 +145,15 @@ def band_power(
 
 
 def _edges(hz: tuple[float | None, float | None], rate: float) -> tuple[str, Any]:
-    try:
-        low, high = hz
-    except TypeError:
-        raise ValueError(
-            f"hz is (lowest, highest), one of them may be None, found {hz!r}: (None, {hz!r}) "
-            f"keeps what is slower, ({hz!r}, None) what is faster"
-        ) from None
+    cure = ""
+    if isinstance(hz, int | float | np.number):
+        cure = f": (None, {hz!r}) keeps what is slower, ({hz!r}, None) what is faster"
+    within = f", between 0 and {rate / 2:g} Hz"
+    low, high = require_interval("hz", hz, open_ends=True, within=within, cure=cure)
     found = [f for f in (low, high) if f is not None]
-    wrong = [f for f in found if not 0 < f < rate / 2]
-    if not found or wrong or (len(found) == 2 and found[0] >= found[1]):
+    if not found or any(not 0 < f < rate / 2 for f in found):
         raise ValueError(
-            f"hz is (lowest, highest) between 0 and {rate / 2:g} Hz, one of them may be None, "
-            f"found {hz!r}"
+            f"hz is a pair (lowest, highest){within}, one of them may be None, found {hz!r}"
         )
     if len(found) == 2:
         return "bandpass", found

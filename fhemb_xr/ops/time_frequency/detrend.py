@@ -7,10 +7,10 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.clock import Clock
+from fhemb_xr.clock import Clock, number_of_seconds
 from fhemb_xr.kernels.time_frequency import detrend as kernel
 from fhemb_xr.ops.blockwise.rereading import again
-from fhemb_xr.ops.checks import check_number
+from fhemb_xr.ops.checks import require_count
 from fhemb_xr.ops.time_frequency.butterworth import bandpass
 
 
@@ -66,13 +66,9 @@ def detrend(
     """
     schema.require_dims(x, schema.TIME)
     clock = Clock.of(x).require_regular()
-    check_number("order", order, 0)
-    if highpass_s is not None and not (
-        np.isfinite(highpass_s) and highpass_s * clock.rate_hz > 2
-    ):
-        raise ValueError(
-            f"highpass_s is a period of more than {2 / clock.rate_hz:g} s, found {highpass_s!r}"
-        )
+    order = require_count("order", order, 0)
+    if highpass_s is not None:
+        highpass_s = _period(highpass_s, clock)
     given = x if x.dtype.kind == "f" else x.astype(np.float64)
     last = given.transpose(..., schema.TIME)
     data = _without_trend(last.data, kernel.basis(clock.n, order))
@@ -81,10 +77,19 @@ def detrend(
         coords = out.coords
         out = bandpass(out.assign_attrs(x.attrs), (1 / highpass_s, None)).assign_coords(coords)
     keep = {k: v for k, v in x.attrs.items() if k in ("units", "long_name")}
-    out.attrs = {**keep, **clock.attrs, "detrend_order": int(order)}
+    out.attrs = {**keep, **clock.attrs, "detrend_order": order}
     if highpass_s is not None:
         out.attrs["highpass_s"] = float(highpass_s)
     return out.rename(x.name)
+
+
+def _period(highpass_s: float, clock: Clock) -> float:
+    period = number_of_seconds("highpass_s", highpass_s)
+    if not period * clock.rate_hz > 2:
+        raise ValueError(
+            f"highpass_s is a period of more than {2 / clock.rate_hz:g} s, found {highpass_s!r}"
+        )
+    return period
 
 
 def _without_trend(data: Any, polynomials: Any) -> Any:

@@ -15,8 +15,10 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.blockwise.grid import Block, Ranges, blocks
 from fhemb_xr.ops.blockwise.overlap import Plan, along_time, columns, floating
+from fhemb_xr.ops.checks import listed
 
 FREQUENCY = "frequency"
 _TOGETHER = 64
@@ -77,6 +79,7 @@ def spectrogram(
             f"windows are of 2 samples to the {n / rate:g} s of the series, a sample or more "
             f"apart, found window_s={window_s!r} and step_s={step_s!r}"
         )
+    window = _taper(window, length)
     dims = [schema.WINDOW if d == schema.TIME else d for d in x.dims]
     moments = [name for name, c in x.coords.items() if schema.TIME in c.dims]
     spectrum = xr.DataArray(
@@ -150,15 +153,14 @@ def scalogram(
     """
     import pywt
 
-    names = pywt.wavelist(kind="continuous")
-    base = wavelet.rstrip("0123456789.-") if wavelet not in names else wavelet
-    if base not in names:
-        raise UnknownNameError(f"no continuous wavelet {wavelet!r}{nearest(wavelet, names)}")
+    wavelet = _continuous(wavelet)
     rate = Clock.of(x).require_regular().rate_hz
     every = 2.0 ** np.arange(np.log2(0.1), np.log2(rate / 2), 1 / 8)
-    wanted = np.asarray(every if hz is None else hz, float)
-    if not wanted.size or not ((wanted > 0) & (wanted <= rate / 2)).all():
+    wanted = np.array(every if hz is None else listed(hz))
+    known = wanted.dtype.kind in "iuf" and wanted.ndim == 1 and wanted.size > 0
+    if not known or not ((wanted > 0) & (wanted <= rate / 2)).all():
         raise ValueError(f"frequencies lie above 0 and up to {rate / 2:g} Hz, found {hz!r}")
+    wanted = wanted.astype(np.float64)
     scales = pywt.frequency2scale(wavelet, wanted / rate)
     continuous = pywt.ContinuousWavelet(wavelet)
     width = continuous.upper_bound - continuous.lower_bound
@@ -173,6 +175,47 @@ def scalogram(
     out = out.assign_coords({FREQUENCY: (FREQUENCY, wanted, {"units": "Hz"})})
     units = {"units": f"({x.attrs['units']})^2"} if "units" in x.attrs else {}
     return out.assign_attrs({**units, schema.SAMPLING_RATE: rate, "long_name": "power"})
+
+
+def _continuous(wavelet: str) -> str:
+    """The continuous wavelet of PyWavelets that is meant.
+
+    Raises
+    ------
+    UnknownNameError
+        No such wavelet, or parameters that it has not.
+    """
+    import pywt
+
+    names = pywt.wavelist(kind="continuous")
+    found = synonyms.wavelet(wavelet, names)
+    if found is None:
+        raise UnknownNameError(f"no continuous wavelet {wavelet!r}{nearest(wavelet, names)}")
+    if found in synonyms.PARAMETRIC:
+        found = {"cmor": "cmor1.5-1.0", "shan": "shan1.5-1.0", "fbsp": "fbsp2-1.0-1.0"}[found]
+    try:
+        pywt.ContinuousWavelet(found)
+    except ValueError:
+        raise UnknownNameError(
+            f"no continuous wavelet {wavelet!r}: its parameters are numbers, as in "
+            "'cmor1.5-1.0', 'shan1.5-1.0' and 'fbsp2-1.0-1.0'"
+        ) from None
+    return found
+
+
+def _taper(window: Any, length: int) -> Any:
+    """The name or the pair of a window, if scipy has it."""
+    from scipy.signal import get_window
+
+    window = window.strip().casefold() if isinstance(window, str) else window
+    try:
+        get_window(window, length)
+    except (ValueError, TypeError):
+        raise UnknownNameError(
+            f"no window {window!r}: it is one of scipy.signal.get_window, such as 'hann', "
+            "'hamming', 'blackman' or ('kaiser', 8.0)"
+        ) from None
+    return window
 
 
 def _windowed(x: xr.DataArray, length: int, step: int, work: Any) -> Any:

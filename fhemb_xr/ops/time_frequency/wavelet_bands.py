@@ -56,7 +56,7 @@ def wavelet_bands(
         ``"propagate"``: NaN spreads over the filter's reach, as in PyWavelets.
         ``"raise"``: a missing sample is an error while computing.
     max_gap_s
-        Longest gap that ``gaps="fill"`` fills [s].
+        Longest gap that ``gaps="fill"`` fills [s]. Refused with other values of ``gaps``.
 
     Returns
     -------
@@ -119,17 +119,15 @@ def wavelet_bands(
     >>> parts.sizes["band"], bool(abs(parts.sum("band") - x).max() < 1e-12)
     (9, True)
     """
-    from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
-
-    clock = check(x, wavelet, level, mode, transform, gaps, max_gap_s)
-    every = tuple(range(level + 1))
-    spec = Spec(tuple((b,) for b in every), wavelet, level, mode, transform)
-    data = BandGraph.of(x, spec, gaps, max_gap_s).array()
+    asked = check(x, wavelet, level, mode, transform, gaps, max_gap_s)
+    every = tuple(range(asked.level + 1))
+    spec = asked.spec(*((b,) for b in every))
+    data = BandGraph.of(x, spec, asked.gaps, asked.max_gap_s).array()
     out = xr.DataArray(data, dims=(*x.dims, schema.BAND), coords=x.coords, name=x.name)
-    out = out.assign_coords({schema.BAND: np.arange(level + 1)})
-    if clock.known_hz is not None:
-        out = out.assign_coords(_in_hertz(level, clock.known_hz))
-    out.attrs = band_attrs(x, every, wavelet, level, mode, transform)
+    out = out.assign_coords({schema.BAND: np.arange(asked.level + 1)})
+    if asked.clock.known_hz is not None:
+        out = out.assign_coords(_in_hertz(asked.level, asked.clock.known_hz))
+    out.attrs = band_attrs(x, every, asked)
     return out
 
 
@@ -206,14 +204,11 @@ def wavelet_filter(
     >>> fx.ops.time_frequency.band_spec.band_label(z.attrs, "s")
     '5.12–20.48 s'
     """
-    from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
-
-    clock = check(x, wavelet, level, mode, transform, gaps, max_gap_s)
-    chosen = choose(bands, level, clock, hz, period_s)
-    spec = Spec((chosen,), wavelet, level, mode, transform)
-    data = BandGraph.of(x, spec, gaps, max_gap_s).array()
+    asked = check(x, wavelet, level, mode, transform, gaps, max_gap_s)
+    chosen = choose(bands, asked.level, asked.clock, hz, period_s)
+    data = BandGraph.of(x, asked.spec(chosen), asked.gaps, asked.max_gap_s).array()
     out = xr.DataArray(data, dims=x.dims, coords=x.coords, name=x.name)
-    out.attrs = band_attrs(x, chosen, wavelet, level, mode, transform)
+    out.attrs = band_attrs(x, chosen, asked)
     return out
 
 
@@ -260,15 +255,13 @@ def coverage(
     >>> share[[0, 2000, 4000]].values.astype(float).round(2).tolist()
     [0.55, 1.0, 0.91]
     """
-    from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
-
-    clock = check(x, wavelet, level, "symmetric", transform, "split", 0)
-    chosen = choose(bands, level, clock, hz, period_s)
-    spec = Spec((chosen,), wavelet, level, "zero", transform)
+    asked = check(x, wavelet, level, "zero", transform)
+    chosen = choose(bands, asked.level, asked.clock, hz, period_s)
+    spec = asked.spec(chosen)
     present = x.notnull().astype(np.float32)  # the share is float32 for any x
     out = along_time(present, partial(_covered, spec=spec), spec.reach).rename("coverage")
     out.attrs = {
-        **band_attrs(x, chosen, wavelet, level, "zero", transform),
+        **band_attrs(x, chosen, asked),
         "long_name": "energy of the filter on present samples",
         "units": "1",
     }

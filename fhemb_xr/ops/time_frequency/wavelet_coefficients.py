@@ -15,7 +15,15 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.ops.blockwise.grid import Block, Grid, blocks
 from fhemb_xr.ops.blockwise.overlap import Plan, columns, floating, row_bytes
-from fhemb_xr.ops.time_frequency.band_spec import Bands, Interval, band_attrs, check, choose
+from fhemb_xr.ops.synonyms import folded
+from fhemb_xr.ops.time_frequency.band_spec import (
+    Bands,
+    Interval,
+    Transform,
+    band_attrs,
+    check,
+    choose,
+)
 
 SPEC = "fhemb_coefficients"
 """Attribute of coefficients that says, as JSON, what they are of."""
@@ -75,16 +83,16 @@ def wavelet_coefficients(
     True
     """
     from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
-    from fhemb_xr.kernels.time_frequency.wavelet_bands import CIRCULAR_MODES, LOCAL_MODES, Spec
+    from fhemb_xr.kernels.time_frequency.wavelet_bands import CIRCULAR_MODES, LOCAL_MODES
 
-    clock = check(x, wavelet, level, mode, "dwt", "propagate", 0)
+    asked = check(x, wavelet, level, mode, gaps="propagate")
+    clock, wavelet, level, mode = asked.clock, asked.wavelet, asked.level, asked.mode
     if mode in CIRCULAR_MODES:
         raise ValueError(
             f"mode {mode!r} joins both ends of the series, so its coefficients cannot be had "
             f"chunk by chunk: mode is one of {', '.join(LOCAL_MODES)}"
         )
-    spec = Spec((tuple(range(level + 1)),), wavelet, level, mode)
-    found = _analysed(x, spec)
+    found = _analysed(x, asked.spec(tuple(range(level + 1))))
     n = clock.n
     sizes = kernel.lengths(n, wavelet, level)
     about = {k: x.attrs[k] for k in ("units", "long_name") if k in x.attrs}
@@ -149,13 +157,13 @@ def from_coefficients(
     --------
     See :func:`wavelet_coefficients`.
     """
-    from fhemb_xr.kernels.time_frequency.wavelet_bands import Spec
-
     about = _described(coefficients)
-    wavelet, level, mode = about["wavelet"], about["level"], about["mode"]
-    clock = Clock.of(coefficients)
-    chosen = choose(None if hz or period_s else bands, level, clock, hz, period_s)
-    spec = Spec((chosen,), wavelet, level, mode)
+    clock, level = Clock.of(coefficients), about["level"]
+    every = isinstance(bands, str) and folded(bands) == "all"
+    by_number = not every or (hz is None and period_s is None)
+    chosen = choose(bands if by_number else None, level, clock, hz, period_s)
+    asked = Transform(clock, about["wavelet"], level, about["mode"], "dwt", "propagate", 0)
+    spec = asked.spec(chosen)
     arrays = [coefficients[n] for n in _names(level)]
     if any(a.chunks for a in arrays):  # each its own in time, the same in all else
         finest = arrays[1].chunk().chunksizes
@@ -168,7 +176,7 @@ def from_coefficients(
     out = xr.DataArray(data, dims=dims, coords=kept, name=about["name"])
     out.attrs = {**arrays[1].attrs, **clock.attrs}
     if len(chosen) <= level:
-        out.attrs = band_attrs(out, chosen, wavelet, level, mode, "dwt")
+        out.attrs = band_attrs(out, chosen, asked)
     return out
 
 

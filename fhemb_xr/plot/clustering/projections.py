@@ -9,6 +9,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError, UnknownNameError
+from fhemb_xr.ops.option_tables import PROJECTION
 from fhemb_xr.plot import figure_data, theme
 from fhemb_xr.plot import labels as text
 from fhemb_xr.plot.clustering import scatter3d
@@ -63,6 +64,9 @@ def projection(
     """
     if n_dims not in (2, 3):
         raise ValueError(f"n_dims is 2 or 3, found {n_dims!r}")
+    PROJECTION.require_used(n_dims, {"view": view})
+    if np.ndim(view) != 1 or len(view) != 2 or not np.isfinite(np.asarray(view, float)).all():
+        raise ValueError(f"view is (elevation, azimuth) [degrees], found {view!r}")
     subject, axis = _dims(points, n_dims)
     points = figure_data.require(points, "a projection", subject, axis)
     points = figure_data.loaded(points, "a projection")

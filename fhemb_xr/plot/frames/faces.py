@@ -9,6 +9,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
+from fhemb_xr.ops.checks import require_count
 from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import Floats
 
@@ -57,6 +58,7 @@ def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = Non
     whole = figure_data.one(
         figure_data.one(basis[names], schema.SUBJECT, subject), schema.SESSION
     )
+    n = _count(n, whole.sizes.get(schema.COMPONENT, 0))
     some = figure_data.loaded(whole.isel({schema.COMPONENT: slice(n)}), "eigenfaces")
     faces = some["components"].transpose(schema.COMPONENT, schema.Y, schema.X)
     pictures = [
@@ -80,6 +82,13 @@ def _labels(basis: xr.Dataset) -> list[str]:
         return names
     shares = basis["explained_variance_ratio"].values
     return [f"{n}\n{labels.percent(float(s))}" for n, s in zip(names, shares, strict=True)]
+
+
+def _count(n: int | None, available: int) -> int | None:
+    """The number of components to draw, None for all."""
+    if n is not None and require_count("n", n) > available:
+        raise ValueError(f"n is a number of components from 1 to {available}, found {n!r}")
+    return None if n is None else int(n)
 
 
 def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
@@ -114,6 +123,7 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
     """
     face = figure_data.one(figure_data.one(heat, schema.SUBJECT, subject), schema.SESSION)
     face = figure_data.require(face, "frames", schema.TIME, schema.Y, schema.X)
+    n = require_count("n", n)
     chosen = np.unique(np.linspace(0, face.sizes[schema.TIME] - 1, n).round().astype(int))
     face = figure_data.loaded(face.isel({schema.TIME: chosen}), "frames")
     clim = figure_data.limits(face.values)

@@ -6,7 +6,9 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.clock import number_of_seconds
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops.checks import require_positive
 from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import F64, Bools
 
@@ -68,11 +70,11 @@ def lagged(
         text = "no value: the series are shorter than\nwindow and lag, or have no face"
         return theme.empty(text, heading, xlabel, ylabel)
     # where the windows know the session's clock, the axis agrees with that of the signals
-    clock = schema.TIME if schema.TIME in r.coords and r[schema.TIME].ndim else schema.WINDOW
+    clock = _clock(r)
     starts, lags = _axis(r, clock), _axis(r, schema.LAG)
     left, right = figure_data.span(lags)
     bottom, top = figure_data.span(starts)
-    clim = figure_data.symmetric(r.values) if limit is None else (-limit, limit)
+    clim = figure_data.symmetric(r.values) if limit is None else _limits(limit)
     image = hv.Image(
         r.values[::-1],  # the first row of an Image is its top
         bounds=(left, bottom, right, top),
@@ -152,11 +154,11 @@ def lagged_at(
     hv = theme.backends()
     correlation, null = _with_null(correlation, null)
     r = figure_data.require(correlation, "a lagged correlation", schema.WINDOW, schema.LAG)
-    place = int(np.abs(_axis(r, schema.LAG) - lag_s).argmin())
+    place = _place(_axis(r, schema.LAG), lag_s)
     lag = float(_axis(r, schema.LAG)[place])
     row = figure_data.loaded(r.isel({schema.LAG: place}), "a lagged correlation")
     long = f" of {float(r.attrs['window_s']):g} s" if "window_s" in r.attrs else ""
-    starts = _axis(row, schema.TIME if schema.TIME in row.coords else schema.WINDOW)
+    starts = _axis(row, _clock(row))
     drawn = []
     if null is not None:
         low, high = (b.isel({schema.LAG: place}) for b in _band(r, null))
@@ -246,6 +248,30 @@ def _outline(inside: Bools, across: tuple[float, float], up: tuple[float, float]
     ends = [schema.LAG, schema.WINDOW, "to_lag", "to_window"]
     segments = theme.backends().Segments(np.concatenate([upright, level]), kdims=ends)
     return theme.stroke(segments, (0.9, 0.5), theme.INK)
+
+
+def _limits(limit: float) -> tuple[float, float]:
+    """The ends of the colours, symmetric round 0."""
+    end = require_positive("limit", limit)
+    return -end, end
+
+
+def _place(lags: F64, lag_s: float) -> int:
+    """Where the lag that is nearest to ``lag_s`` is; refused beyond the map."""
+    wanted = number_of_seconds("lag_s", lag_s)
+    step = float(np.median(np.diff(lags))) if lags.size > 1 else np.inf
+    if not lags.min() - step / 2 <= wanted <= lags.max() + step / 2:
+        raise ValueError(
+            f"lag_s lies on the map, from {lags.min():g} to {lags.max():g} s, found {lag_s!r}"
+        )
+    return int(np.abs(lags - wanted).argmin())
+
+
+def _clock(r: xr.DataArray) -> str:
+    """The coordinate of windows in seconds: the session's, unless that holds dates."""
+    moments = r.coords.get(schema.TIME)
+    known = moments is not None and moments.ndim and moments.dtype.kind in "iuf"
+    return schema.TIME if known else schema.WINDOW
 
 
 def _axis(x: xr.DataArray, dim: str) -> F64:

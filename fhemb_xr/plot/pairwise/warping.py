@@ -7,8 +7,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.kernels.pairwise import metrics
-from fhemb_xr.ops.checks import among
-from fhemb_xr.ops.pairwise.metric_options import check_window
+from fhemb_xr.ops.pairwise.metric_options import check_window, require_normalization
 from fhemb_xr.plot import figure_data, labels, signals, theme
 from fhemb_xr.typing import F64
 
@@ -74,7 +73,7 @@ def warping(
     """
     from fhemb_xr.kernels.dtw import paths
 
-    among("normalization", normalize, metrics.NORMALIZATIONS)
+    normalize = require_normalization(normalize)
     hv = theme.backends()
     both = [
         figure_data.loaded(figure_data.require(x, "warping", schema.TIME), "a series")

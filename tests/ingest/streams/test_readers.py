@@ -138,7 +138,7 @@ def test_npy__is_lazy_and_read_in_pieces(tmp_path, computes, monkeypatch):
     np.save(tmp_path / "a.npy", x)
     monkeypatch.setattr("fhemb_xr.io.encoding.CHUNK_BYTES", 12 * 4 * 30)
     with computes(0):
-        ds = open_npy(tmp_path / "a.npy")
+        ds = open_npy(tmp_path / "a.npy", rate_hz=25)
     assert ds.vit.chunks == ((30, 30, 30, 10), (12,))
     np.testing.assert_array_equal(ds.vit, x)
     np.save(tmp_path / "b.npy", np.array([{}], dtype=object), allow_pickle=True)
@@ -147,14 +147,14 @@ def test_npy__is_lazy_and_read_in_pieces(tmp_path, computes, monkeypatch):
     with pytest.raises(
         SchemaError, match=r"holds float32 of shape \(100, 12\), expected numbers"
     ):
-        open_npy(tmp_path / "a.npy", "face")
+        open_npy(tmp_path / "a.npy", "face", rate_hz=25)
 
 
 def test_skeleton__has_joints_and_says_when_it_is_cut_off(tmp_path, computes):
     x = np.arange(40 * 350, dtype="<f4").reshape(40, 350)
     x.tofile(tmp_path / "expert.skel.stream~")
     with computes(0):
-        ds = open_skeleton(tmp_path / "expert.skel.stream~")
+        ds = open_skeleton(tmp_path / "expert.skel.stream~", rate_hz=25)
     np.testing.assert_array_equal(ds.skeleton, x.reshape(40, 25, 14))
     head = '<?xml version="1.0"?><stream ssi-v="2"><info ftype="BINARY" sr="30.0" dim="350" '
     head += (
@@ -163,6 +163,8 @@ def test_skeleton__has_joints_and_says_when_it_is_cut_off(tmp_path, computes):
     header = tmp_path / "expert.skel.stream"
     header.write_text(head.format(40))
     assert open_skeleton(header).attrs["sampling_rate"] == 30
+    with pytest.raises(SchemaError, match=r"asked for rate_hz=25, .* says 30 Hz"):
+        open_skeleton(header, rate_hz=25)
     header.write_text(head.format(41))
     with pytest.raises(SchemaError, match="56000 bytes, expected 41 frames of 350 float32"):
         open_skeleton(header)
@@ -234,7 +236,7 @@ def scripts_load(path, index, person, feature, start=None, stop=None):
 def test_hdf5__of_the_scripts_opens_as_it_is(tmp_path, computes, lengths, normalised):
     made = scripts_write(tmp_path / "a.h5", lengths, normalised)
     with computes(0):
-        found = fx.open_streams(tmp_path / "a.h5")
+        found = fx.open_streams(tmp_path / "a.h5", sampling_rate=25)
     equal = len(set(lengths)) == 1
     assert isinstance(found, xr.Dataset if equal else xr.DataTree)
     fx.save(found, tmp_path / "a.zar")
@@ -281,3 +283,30 @@ def test_hdf5__of_another_layout_or_damaged_is_refused(tmp_path):
         fx.open_streams(tmp_path / "b.h5")
     with pytest.raises(SchemaError, match="have labelled dimensions"):
         write_hdf5(fx.testing.streams(1, 20).isel(session=0), tmp_path / "c.h5")
+
+
+def test_rate__that_no_file_states_is_assumed_aloud(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((9, 4), "f4"))
+    with pytest.warns(UserWarning, match=r"'a.npy' states no rate: 25 Hz is assumed, rate_hz="):
+        open_npy(tmp_path / "a.npy")
+    np.ones(350, "<f4").tofile(tmp_path / "b.stream~")
+    with pytest.warns(UserWarning, match=r"'b.stream~' states no rate: 25 Hz is assumed"):
+        open_skeleton(tmp_path / "b.stream~")
+    scripts_write(tmp_path / "c.h5", (20, 20), False)
+    with pytest.warns(UserWarning, match=r"25 Hz is assumed, sampling_rate= sets another"):
+        fx.open_streams(tmp_path / "c.h5")
+    for wrong in (0, -25, np.nan, "25"):
+        with pytest.raises(ValueError, match="positive number of hertz"):
+            open_npy(tmp_path / "a.npy", rate_hz=wrong)
+
+
+def test_rate__that_a_store_states_is_refused_another(tmp_path):
+    made = fx.testing.streams(1, 20, rate_hz=30)
+    write_hdf5(made, tmp_path / "a.h5")
+    fx.save(made, tmp_path / "a.zarr")
+    for store in ("a.h5", "a.zarr"):
+        again = fx.open_streams(tmp_path / store)
+        assert again.attrs["sampling_rate"] == 30
+        np.testing.assert_allclose(again.time, np.arange(20) / 30)
+        with pytest.raises(SchemaError, match=r"asked for sampling_rate=25, .*states 30"):
+            fx.open_streams(tmp_path / store, sampling_rate=25)

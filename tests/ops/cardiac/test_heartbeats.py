@@ -150,8 +150,8 @@ def test_beats__of_nothing_and_of_a_constant():
 
 def test_cardiac__says_what_is_wrong(truth):
     trace = ecg(truth)
-    with pytest.raises(UnknownNameError, match=r"no kind of trace 'ekg': there are ecg, pulse"):
-        fx.beats(trace, kind="ekg")
+    with pytest.raises(UnknownNameError, match=r"no kind of trace 'eeg': there are ecg, pulse"):
+        fx.beats(trace, kind="eeg")
     slow = trace.isel(time=slice(None, None, 25)).drop_attrs()
     with pytest.raises(SchemaError, match=r"need 50 samples a second, the trace has 10"):
         fx.beats(slow)

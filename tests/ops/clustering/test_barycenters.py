@@ -121,7 +121,8 @@ def test_kshape__leaves_no_group_empty():
 def test_barycentre__is_that_of_tslearn(method, features, computes):
     x = waves(features)
     with computes(0):
-        got = barycentre(x.chunk(subject=3, time=5), method, gamma=0.5)
+        how = {"gamma": 0.5} if method == "soft_dtw" else {}
+        got = barycentre(x.chunk(subject=3, time=5), method, **how)
     series = x.transpose("subject", "time", ...).values.reshape(len(GROUP), x.sizes["time"], -1)
     expected = {
         "dba": lambda: barycenters.dtw_barycenter_averaging(series, max_iter=50),

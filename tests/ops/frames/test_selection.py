@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from hypothesis import given
@@ -92,3 +93,40 @@ def test_mask__puts_nan_below_the_threshold_and_keeps_the_rest(heat, computes):
     expected = np.where(heat.values >= 32, heat.values, np.nan)
     np.testing.assert_array_equal(out.values, expected)
     assert out.attrs["units"] == "degC"
+
+
+TEXT = xr.DataArray(np.arange(12.0), dims="subject",
+                    coords={"subject": [f"s{i}" for i in range(1, 13)]})  # fmt: skip
+NUMBERS = xr.DataArray(np.arange(5.0), dims="subject",
+                       coords={"subject": [40, 41, 44, 65, 66]})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (("s1", "s2"), ["s1", "s2"]),
+        (("s9", "s11"), ["s9", "s10", "s11"]),
+        (["s3", ("s11", "s12")], ["s3", "s11", "s12"]),
+        ({"s3", "s1"}, ["s1", "s3"]),
+        (pd.Index(["s3", "s1"]), ["s1", "s3"]),
+        (np.str_("s4"), ["s4"]),
+    ],
+)
+def test_subjects__of_text_are_counted_by_their_numbers(asked, expected):
+    assert select(TEXT, subjects=asked).subject.values.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [(40, 44), (40.0, np.int64(44)), [[40, 44]], [np.array([40, 44])], [40, 41, 44],
+     np.array([40, 41, 44]), xr.DataArray([44, 41, 40]), {40, 41, 44}],
+)  # fmt: skip
+def test_subjects__in_every_form_of_the_same(asked):
+    assert select(NUMBERS, subjects=asked).subject.values.tolist() == [40, 41, 44]
+
+
+@pytest.mark.parametrize("asked", [("s10", "s2"), ("s1", 3), [("s1", 3)], (44, 40), (40, "44")])
+def test_subjects__no_interval_is_refused_in_a_sentence(asked):
+    for x in (TEXT, NUMBERS):
+        with pytest.raises((ValueError, KeyError), match=r"pair \(first, last\)|no subject"):
+            select(x, subjects=asked)

@@ -449,7 +449,7 @@ def test_kernels__peak_memory_is_what_the_op_says(metric, beside, options):
     [
         ({"metric": "dwt"}, UnknownNameError, "no metric 'dwt'.*nearest are dtw"),
         ({"normalize": "zscor"}, UnknownNameError, "no normalization 'zscor'.*zscore"),
-        ({"local": "euclid"}, UnknownNameError, "no point metric 'euclid'.*euclidean"),
+        ({"local": "euclids"}, UnknownNameError, "no point metric 'euclids'.*euclidean"),
         ({"nan": "omit"}, UnknownNameError, "no treatment of NaN 'omit'"),
         ({"window": -1}, ValueError, "window is a number of samples"),
         ({"window": 1.5}, ValueError, "found 1.5"),

@@ -247,3 +247,40 @@ def test_windows__with_a_lost_face_are_skipped_filled_or_marked(shuffle):
     assert sum(int(w["aus_missing"].any(dim=1).sum()) for w in marked) == 4 * len(kept) // 2
     held = [w["aus"] for w in filled if bool((w["aus"][4:8] == w["aus"][3]).all())]
     assert len(held) == len(kept) // 2  # as it was last
+
+
+GAPS = {
+    "frames left out": lambda ds: ds.isel(frame=[*range(25), *range(40, 60)]),
+    "two parts": lambda ds: xr.concat(
+        [ds.isel(frame=slice(25)), ds.isel(frame=slice(20))], "frame"
+    ),
+    "moments jump": lambda ds: ds.assign_coords(
+        time=("frame", ds.time.values + 5.0 * (ds.frame.values >= 25))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GAPS)
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_windows__never_lie_across_a_gap(name, shuffle):
+    ds = GAPS[name](fx.testing.streams(1, 60).isel(session=0, person=0).load())
+    frame = ds.frame.values.astype("f4")
+    ds = ds.assign(number=("frame", frame), moment=("frame", ds.time.values))
+    windows = fx.to_torch(ds.expand_dims("session"), 10, variables=["number", "moment"],
+                          shuffle=shuffle)  # fmt: skip
+    each = [*iter(windows)] if shuffle else [windows[i] for i in range(len(windows))]
+    assert {len(w["number"]) for w in each} == {10}
+    for window in each:
+        assert (np.diff(window["number"]) == 1).all()
+        np.testing.assert_allclose(np.diff(window["moment"]), 0.04)
+    if not shuffle:
+        firsts = [windows.where(i)["frame"] for i in range(len(windows))]
+        assert firsts == [int(w["number"][0]) for w in each]
+        assert len(firsts) == 2 + {"moments jump": 3}.get(name, 2)
+
+
+def test_windows__longer_than_every_run_say_how_long_it_is():
+    ds = GAPS["frames left out"](fx.testing.streams(1, 60))
+    with pytest.raises(EmptySelectionError, match="without a gap has 25"):
+        fx.to_torch(ds, 30)
+    assert len(fx.to_torch(ds.isel(frame=slice(None, None, 2)), 10)) == 2 * 2

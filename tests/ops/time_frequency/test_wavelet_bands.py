@@ -399,9 +399,9 @@ def test_errors__say_what_is_allowed():
         wavelet_filter(x, [9])
     with pytest.raises(ValueError, match=r"numbers from 0 to 8, none was asked for"):
         wavelet_filter(x, [])
-    with pytest.raises(ValueError, match=r"mode is one of symmetric, .* found 'mirror'"):
+    with pytest.raises(ValueError, match=r"no mode 'mirror': there are symmetric, "):
         wavelet_filter(x, [1], mode="mirror")
-    with pytest.raises(ValueError, match=r"transform is one of dwt, modwt, found 'cwt'"):
+    with pytest.raises(ValueError, match=r"no transform 'cwt': there are dwt, modwt"):
         wavelet_filter(x, [1], transform="cwt")
     with pytest.raises(ValueError, match=r"modwt needs an orthogonal wavelet"):
         wavelet_filter(x, [1], "bior1.3", transform="modwt")

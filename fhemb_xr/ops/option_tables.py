@@ -1,0 +1,214 @@
+"""Which method of a function uses which of its options: one table for each function.
+
+An option that the chosen method does not use is refused, with the methods that do use it
+(:meth:`OptionTable.require_used`). What is not in a table is used by every method. A seed is in
+no table but of nulls: it promises the same result twice, which a deterministic method gives.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Takes = Mapping[Any, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class OptionTable:
+    """Options of one function that only some of its methods use.
+
+    Attributes
+    ----------
+    chooser
+        The parameter that names the method.
+    takes
+        Options of each method; a method that is not here uses none of them.
+    usual
+        Value of each option where nobody gives one: it is never refused.
+    """
+
+    chooser: str
+    takes: Takes
+    usual: Mapping[str, Any]
+
+    def users(self, option: str) -> list[str]:
+        """Methods that use an option."""
+        return [str(method) for method, names in self.takes.items() if option in names]
+
+    def has_usual(self, option: str, given: Mapping[str, Any]) -> bool:
+        """Whether an option is not given, or as if it were not."""
+        return option not in given or is_usual(given[option], self.usual[option])
+
+    def require_used(self, chosen: Any, given: Mapping[str, Any]) -> None:
+        """Check that ``chosen`` uses every option that differs from its usual value.
+
+        ``chosen`` may be several methods, of which one has to use it.
+
+        Raises
+        ------
+        ValueError
+            With the methods that do take the option.
+        """
+        several = tuple(chosen) if isinstance(chosen, list | tuple) else (chosen,)
+        for name in self.usual:
+            if self.has_usual(name, given) or any(
+                name in self.takes.get(method, ()) for method in several
+            ):
+                continue
+            raise ValueError(
+                f"{self.chooser} {_shown(several)} has no option {name!r}, found "
+                f"{name}={_named(given[name])}: it belongs to {', '.join(self.users(name))}"
+            )
+
+
+def is_usual(value: Any, usual: Any) -> bool:
+    """Whether an option has the value that it has where nobody gives one."""
+    if value is usual:
+        return True
+    if value is None or usual is None or np.ndim(value):
+        return False
+    return bool(value == usual)
+
+
+def _named(value: Any) -> str:
+    """A value in few words."""
+    kind = type(value)
+    if kind.__module__.startswith("xarray"):
+        return f"an xarray.{kind.__name__}"
+    return f"{value!r:.60}"
+
+
+def _shown(methods: Iterable[Any]) -> str:
+    return ", ".join(repr(m) if isinstance(m, str) else str(m) for m in methods)
+
+
+_WARPING = ("window", "itakura")
+_FILLS = {"fill": ("max_gap_s",)}
+
+PAIRWISE = OptionTable(
+    "the metric",
+    {
+        "dtw": (*_WARPING, "local", "p", "precision"),
+        "soft_dtw": (*_WARPING, "gamma"),
+        "soft_dtw_divergence": (*_WARPING, "gamma"),
+        "fastdtw": ("radius",),
+        "max_lagged_correlation": ("max_lag_s",),
+    },
+    {
+        "window": None, "itakura": None, "local": "euclidean", "p": 3.0,
+        "precision": "double", "gamma": 1.0, "radius": 1, "max_lag_s": None,
+    },
+)  # fmt: skip
+POINTS = OptionTable("the point metric", {"minkowski": ("p",)}, {"p": 3.0})
+BARYCENTRE = OptionTable(
+    "the barycentre",
+    {"dba": ("max_iter",), "soft_dtw": ("gamma", "max_iter")},
+    {"gamma": 1.0, "max_iter": 50},
+)
+PCA = OptionTable(
+    "the method",
+    {"kernel": ("kernel", "gamma", "degree", "coef0", "landmarks"), "sparse": ("alpha",)},
+    {
+        "kernel": "rbf", "gamma": None, "degree": 3, "coef0": 1.0, "landmarks": None,
+        "alpha": 1.0,
+    },
+)  # fmt: skip
+KERNEL = OptionTable(
+    "the kernel",
+    {"rbf": ("gamma",), "poly": ("gamma", "degree", "coef0"), "sigmoid": ("gamma", "coef0")},
+    {"gamma": None, "degree": 3, "coef0": 1.0},
+)
+NULL = OptionTable(
+    "the null",
+    {
+        "circular": ("tail", "alpha"), "linear": ("margin_s", "tail", "alpha"),
+        "swap": ("across", "tail", "alpha"), "phase": ("n", "seed", "tail", "alpha"),
+        "iaaft": ("n", "seed", "tail", "alpha"),
+    },
+    {
+        "margin_s": None, "across": None, "n": None, "seed": None, "tail": "greater",
+        "alpha": 0.05,
+    },
+)  # fmt: skip
+SURROGATE = OptionTable(
+    "the method",
+    {"block": ("block_s", "level"), "linear": ("margin_s",), "swap": ("across",)},
+    {"block_s": None, "level": None, "margin_s": None, "across": None},
+)
+SYNCHRONY = OptionTable(
+    "the null",
+    dict.fromkeys(
+        ("circular", "linear", "phase", "iaaft", "block"), ("n", "extrapolate", "keep_null")
+    ),
+    {"n": None, "extrapolate": False, "keep_null": False},
+)
+CORRCA = OptionTable(
+    "the null",
+    {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
+    {"n": 200, "seed": None, "margin_s": None},
+)
+GAPS = OptionTable("gaps", _FILLS, {"max_gap_s": 1.0})
+_SCALED = (
+    "knn_euclidean", "knn_nan_euclidean", "knn_minkowski", "knn_cosine", "knn_l1",
+    "svm_linear", "svm_poly", "svm_rbf", "svm_sigmoid", "randf", "rotf",
+    "shapelet_rotationforest",
+)  # fmt: skip
+CLASSIFIER = OptionTable(
+    "the classifier", dict.fromkeys(_SCALED, ("scale",)), {"scale": "none"}
+)
+FEATURES = OptionTable(
+    "the feature",
+    {
+        "bh": ("bins", "density"),
+        "entropy": ("entropy_bins", "entropy_range", "entropy_correction"),
+        "pc": ("pca",),
+    },
+    {
+        "bins": "sturges",
+        "density": True,
+        "entropy_bins": 30,
+        "entropy_range": None,
+        "entropy_correction": "none",
+        "pca": None,
+    },
+)
+"""By families of features."""
+BANDS = OptionTable(
+    "the wavelet",
+    {"any": ("level", "bands", "mode", "transform")},
+    {"level": 8, "bands": None, "mode": "symmetric", "transform": "dwt"},
+)
+"""Options of :func:`fhemb_xr.embed` that need a wavelet."""
+PAIR = OptionTable(
+    "the method", {"linear": ("model",), "r2plus1d": ("model",)}, {"model": None}
+)
+TRAINING = OptionTable(
+    "the method",
+    {"r2plus1d": ("validation", "report")},
+    {"validation": 0.0, "report": None},
+)
+WINDOWS = OptionTable("shuffle", {True: ("block", "pool")}, {"block": 16, "pool": 32})
+PROJECTION = OptionTable("n_dims", {3: ("view",)}, {"view": (20.0, -60.0)})
+
+TABLES: dict[str, tuple[OptionTable, ...]] = {
+    "pairwise": (PAIRWISE, POINTS),
+    "barycentre": (BARYCENTRE,),
+    "pca": (PCA, KERNEL),
+    "isc": (NULL,),
+    "surrogates": (SURROGATE,),
+    "synchrony": (SURROGATE, SYNCHRONY),
+    "corrca": (CORRCA,),
+    "wavelet_bands": (GAPS,),
+    "wavelet_filter": (GAPS,),
+    "bandpass": (GAPS,),
+    "band_power": (GAPS,),
+    "classify": (CLASSIFIER,),
+    "features": (FEATURES,),
+    "embed": (FEATURES, BANDS),
+    "pair": (PAIR,),
+    "train_pairing": (TRAINING,),
+    "to_torch": (WINDOWS,),
+    "plot.projection": (PROJECTION,),
+}
+"""The tables of each public function."""
