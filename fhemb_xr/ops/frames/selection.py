@@ -94,7 +94,7 @@ def _take(ds: Labelled, dim: str, spec: Spec) -> Labelled:
         )
     alone = isinstance(given, np.ndarray) and given.ndim == 0
     one = alone or isinstance(given, str | int | np.integer)
-    entries = [given] if one else _pair_or_list(given)
+    entries: list[object] = [given] if one else _pair_or_list(given)
     wanted: set[object] = set()
     for entry in entries:
         wanted |= _expand(entry, ids, dim)
@@ -103,7 +103,7 @@ def _take(ds: Labelled, dim: str, spec: Spec) -> Labelled:
     return ds.isel({dim: [i for i, name in enumerate(ids) if name in wanted]})
 
 
-def _pair_or_list(spec: Sequence[object]) -> list[object]:
+def _pair_or_list(spec: Any) -> list[object]:
     return [spec] if isinstance(spec, tuple) and len(spec) == 2 else list(spec)
 
 
