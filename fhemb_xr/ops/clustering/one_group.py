@@ -8,9 +8,10 @@ import xarray as xr
 
 from fhemb_xr.kernels.clustering import clusters as trees
 from fhemb_xr.kernels.clustering import one_group as kernel
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.checks import require_choice, require_count
 from fhemb_xr.ops.clustering.whole_matrix import _distance, _order
-from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
+from fhemb_xr.ops.pairwise.pair_dims import of_matrix
 from fhemb_xr.typing import F64
 
 _TEXTS = {
@@ -105,11 +106,10 @@ def gap_statistic(
     d = _distance(d_or_x)
     found = _each_matrix(_gaps, d, len(kernel.GAP), tried, options)
     out = xr.Dataset({name: found.isel(_part=i) for i, name in enumerate(kernel.GAP)})
-    out["n_groups"] = xr.apply_ufunc(
-        _chosen, out["gap"], out["gap_error"], kwargs={"tried": tried, "rule": rule},
-        input_core_dims=[["n_clusters"], ["n_clusters"]], dask="parallelized",
-        output_dtypes=[np.float64], keep_attrs=False,
-    )  # fmt: skip
+    core = [["n_clusters"], ["n_clusters"]]
+    out["n_groups"] = apply_kernel(
+        _chosen, out["gap"], out["gap_error"], core=core, tried=tried, rule=rule
+    )
     out["n_groups"].attrs = {"long_name": "number of groups", "units": "1"}
     return _labelled(out, tried, {**options, "rule": rule})
 
@@ -148,19 +148,8 @@ def _each_matrix(
     function: Any, d: xr.DataArray, parts: int, tried: list[int], options: dict[str, Any]
 ) -> xr.DataArray:
     """``function`` of each whole matrix, its members in the order of their labels."""
-    rows, columns = pair_dims(d)
-    out: xr.DataArray = xr.apply_ufunc(
-        function,
-        whole(d).drop_vars([rows, columns], errors="ignore"),
-        input_core_dims=[[rows, columns]],
-        output_core_dims=[["_part", "n_clusters"]],
-        kwargs={"tried": tried, "order": _order(d), **options},
-        dask="parallelized",
-        dask_gufunc_kwargs={"output_sizes": {"_part": parts, "n_clusters": len(tried)}},
-        output_dtypes=[np.float64],
-        keep_attrs=False,
-    )
-    return out
+    new = {"_part": parts, "n_clusters": len(tried)}
+    return of_matrix(function, d, new, tried=tried, order=_order(d), **options)
 
 
 def _looped(
