@@ -165,6 +165,21 @@ def filled(element: Any, colour: str) -> Any:
     )
 
 
+def band(x: Any, low: Any, high: Any, dims: list[str]) -> Any:
+    """A grey band of the null from ``low`` to ``high``."""
+    area = backends().Area((x, low, high), dims[0], [f"{dims[1]}_low", f"{dims[1]}_high"])
+    return styled(
+        area,
+        bokeh={"fill_color": MISSING, "line_color": None},
+        mpl={  # HoloViews reads one or the other, with the other of its own
+            "color": MISSING,
+            "facecolor": MISSING,
+            "edgecolor": "none",
+            "linewidth": 0,
+        },
+    )
+
+
 def coloured(cmap: str, limits: tuple[float, float], bar: str) -> dict[str, Any]:
     """Options of an image: its colours, their limits, and the label of the colour bar."""
     return {

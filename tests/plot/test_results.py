@@ -118,7 +118,7 @@ def test_lagged_at__draws_the_nearest_lag_over_its_null():
     assert values[2] == pytest.approx(0.7)
     assert option(figure, "ylabel") == "Pearson r at -0.08 s"
     area = leaves(figure, hv.Area)[0]
-    assert set(area.dimension_values("high")) == {0.3}
+    assert set(area.dimension_values("r_high")) == {0.3}
 
 
 def test_relation__members_of_a_group_stand_together_in_a_frame():

@@ -12,6 +12,8 @@ Dudoit & Fridlyand (2002), Genome Biol. 3, research0036.1, doi:10.1186/gb-2002-3
 Gower (1966), Biometrika 53, 325-338, doi:10.1093/biomet/53.3-4.325 (classical scaling).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from fhemb_xr.kernels.clustering import clusters
@@ -77,23 +79,35 @@ def dispersions(d: F64, tried: list[int], method: str, seed: int) -> F64:
     return out
 
 
+def _beside_one_group(
+    measure: Callable[[F64, list[int], str, int], F64], d: F64, tried: list[int], method: str,
+    n: int, seed: int,
+) -> tuple[F64, F64]:  # fmt: skip
+    """A measure of the data, and of ``n`` data sets of one group: ``(k,), (n, k)``.
+
+    NaN if fewer than three people have data. Without coordinates there are no such data sets.
+    """
+    inside, nothing = members(d), np.empty((0, len(tried)))
+    if inside.size < 3:
+        return np.full(len(tried), np.nan), nothing
+    square = d[np.ix_(inside, inside)]
+    points, rng = coordinates(square), np.random.default_rng(seed)
+    own = measure(square, tried, method, seed)
+    if not points.shape[1]:
+        return own, nothing
+    draws = [measure(reference(points, rng), tried, method, seed) for _ in range(n)]
+    return own, np.array(draws)
+
+
 def tested(d: F64, tried: list[int], method: str, n: int, seed: int, alpha: float) -> F64:
     """:data:`PARTS` of each number of groups: ``(n, n) -> (5, k)``.
 
     p_fwer is against the largest silhouette of any number of groups.
     """
     out = np.full((len(PARTS), len(tried)), np.nan)
-    inside = members(d)
-    if inside.size < 3:
+    out[0], null = _beside_one_group(silhouettes, d, tried, method, n, seed)
+    if not null.size:
         return out
-    square = d[np.ix_(inside, inside)]
-    points, rng = coordinates(square), np.random.default_rng(seed)
-    out[0] = silhouettes(square, tried, method, seed)
-    if not points.shape[1]:
-        return out
-    null = np.array(
-        [silhouettes(reference(points, rng), tried, method, seed) for _ in range(n)]
-    )
     most = np.fmax.reduce(null, axis=1)
     out[1] = p_values.p_value(out[0], null.T, tail="greater", exact=False)
     out[2] = p_values.p_value(
@@ -106,17 +120,9 @@ def tested(d: F64, tried: list[int], method: str, n: int, seed: int, alpha: floa
 def gaps(d: F64, tried: list[int], method: str, n: int, seed: int) -> F64:
     """:data:`GAP` of each number of groups: ``(n, n) -> (3, k)``."""
     out = np.full((len(GAP), len(tried)), np.nan)
-    inside = members(d)
-    if inside.size < 3:
+    out[2], null = _beside_one_group(dispersions, d, tried, method, n, seed)
+    if not null.size:
         return out
-    square = d[np.ix_(inside, inside)]
-    points, rng = coordinates(square), np.random.default_rng(seed)
-    out[2] = dispersions(square, tried, method, seed)
-    if not points.shape[1]:
-        return out
-    null = np.array(
-        [dispersions(reference(points, rng), tried, method, seed) for _ in range(n)]
-    )
     out[0] = null.mean(axis=0) - out[2]
     out[1] = null.std(axis=0) * np.sqrt(1 + 1 / n)
     return out

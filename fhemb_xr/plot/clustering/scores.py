@@ -8,7 +8,6 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import figure_data, labels, theme
-from fhemb_xr.plot.inference import tested
 
 _K = "n_clusters"
 
@@ -69,7 +68,7 @@ def silhouette(score: xr.DataArray | xr.Dataset, *, title: str | None = None) ->
     drawn = [e for label, v, colour in curves for e in _curve(k, v, label, colour)]
     if null is not None:
         ends = [figure_data.loaded(null[n].squeeze(), "the null").values for n in _ENDS]
-        drawn.insert(0, tested.band(k, ends[0], ends[1], ["groups", "silhouette"]))
+        drawn.insert(0, theme.band(k, ends[0], ends[1], ["groups", "silhouette"]))
     several = sum(bool(label) for label, _, _ in curves) > 1
     return theme.figure(
         drawn,

@@ -141,7 +141,7 @@ def _curves(rows: xr.Dataset, value: xr.DataArray, marks: Bools, starts: F64) ->
     drawn: list[Any] = []
     if "null_low" in rows:
         low, high = (_middle(rows[n].values) for n in ("null_low", "null_high"))
-        drawn.append(tested.band(starts, low, high, _AXES))
+        drawn.append(theme.band(starts, low, high, _AXES))
     zero = hv.Curve([(starts[0], 0.0), (starts[-1], 0.0)], *_AXES)
     thin = {"bokeh": {"line_width": 0.8}, "mpl": {"linewidth": 0.6}}
     drawn.append(theme.styled(zero, **thin, color=theme.QUIET))

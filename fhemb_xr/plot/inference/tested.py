@@ -8,7 +8,6 @@ import xarray as xr
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.plot import figure_data, theme
-from fhemb_xr.typing import F64
 
 CORRECTIONS = ("p_fdr", "p_fwer", "p")
 _WORDS = {"p": "p", "p_fdr": "p (FDR)", "p_fwer": "p (family-wise)"}
@@ -81,18 +80,3 @@ def stars(x: Any, y: Any, dims: list[str], size: float) -> Any:
             "facecolors": theme.INK,
         },
     )  # fmt: skip
-
-
-def band(x: F64, low: F64, high: F64, dims: list[str]) -> Any:
-    """A grey band of the null from ``low`` to ``high``."""
-    area = theme.backends().Area((x, low, high), dims[0], [f"{dims[1]}_low", f"{dims[1]}_high"])
-    return theme.styled(
-        area,
-        bokeh={"fill_color": theme.MISSING, "line_color": None},
-        mpl={  # HoloViews reads one or the other, with the other of its own
-            "color": theme.MISSING,
-            "facecolor": theme.MISSING,
-            "edgecolor": "none",
-            "linewidth": 0,
-        },
-    )

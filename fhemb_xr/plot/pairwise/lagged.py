@@ -162,19 +162,7 @@ def lagged_at(
     drawn = []
     if null is not None:
         low, high = (b.isel({schema.LAG: place}) for b in _band(r, null))
-        area = hv.Area((starts, low.values, high.values), "start", ["low", "high"])
-        drawn.append(
-            theme.styled(
-                area,
-                bokeh={"fill_color": theme.MISSING, "line_color": None},
-                mpl={  # HoloViews reads one or the other, with the other of its own
-                    "color": theme.MISSING,
-                    "facecolor": theme.MISSING,
-                    "edgecolor": "none",
-                    "linewidth": 0,
-                },
-            )
-        )
+        drawn.append(theme.band(starts, low.values, high.values, ["start", "r"]))
     zero = hv.Curve([(starts[0], 0.0), (starts[-1], 0.0)], "start", "r")
     line = hv.Curve((starts, row.values), "start", "r")
     drawn.append(theme.stroke(zero, (0.8, 0.6), theme.QUIET))
