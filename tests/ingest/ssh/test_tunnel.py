@@ -258,7 +258,7 @@ def test_tunnel__asks_a_server_of_several_keys_for_the_one_it_knows(settings, ke
         ({"ssh_passphrase": "wrong"}, ConfigError, "wrong SSH_PASSPHRASE"),
         ({"ssh_passphrase": None}, ConfigError, "set SSH_PASSPHRASE"),
         ({"ssh_username": None}, ConfigError, "SSH_USERNAME is not"),
-        ({"ssh_pkey": "/nowhere/id"}, ConfigError, "not there"),
+        ({"ssh_pkey": "/nowhere/id"}, ConfigError, "does not exist"),
         ({"ssh_username": "stranger"}, SourceError, "does not let 'stranger' in"),
         ({"remote_port": 1}, SourceError, "does not answer"),
         ({"remote_host": "nowhere.invalid"}, SourceError, "nowhere.invalid"),
