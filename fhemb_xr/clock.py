@@ -113,9 +113,21 @@ class Clock:
         even = np.delete(self._steps, self.gaps)
         if not even.size or 2 * even.size < self._steps.size:
             return None
-        rate = even.size / float(even.sum())
+        span = float(even.sum())
+        rate = even.size / span
         whole = round(rate)
-        return float(whole) if np.isclose(rate, whole, rtol=1e-6, atol=0) else rate
+        # what stamps of this resolution cannot tell from a whole number of samples a second
+        doubt = max(1e-6, self._stamp_s / span)
+        return float(whole) if np.isclose(rate, whole, rtol=doubt, atol=0) else rate
+
+    @property
+    def _stamp_s(self) -> float:
+        """Distance of two stamps [s]: a millisecond where all are whole ones."""
+        if self.elapsed is None:
+            return 0.0
+        whole = np.rint(self.elapsed / STAMP_S)
+        rounded = np.allclose(self.elapsed / STAMP_S, whole, rtol=0, atol=1e-4)
+        return max(STAMP_S if rounded else 0.0, self.resolution_s)
 
     @cached_property
     def known_hz(self) -> float | None:

@@ -99,7 +99,7 @@ def nearest(name: object, allowed: Iterable[object], n: int = 3) -> str:
         spelled = {str(o).casefold(): str(o) for o in options}
         close = get_close_matches(str(name).casefold(), [*spelled], n, cutoff=0.4)
         found = [spelled[c] for c in close] or options[:n]
-    return "; the nearest are " + ", ".join(map(str, found)) if found else ""
+    return "; the nearest are " + ", ".join(map(str, found)) if found else "; there is none"
 
 
 def unlabelled_error(found: object) -> SchemaError:

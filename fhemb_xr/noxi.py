@@ -17,6 +17,7 @@ from fhemb_xr.errors import UnknownNameError, nearest
 from fhemb_xr.io.formats import hdf5
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.streams import open_streams
+from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.streams.splits import recordings
 
 if TYPE_CHECKING:
@@ -123,6 +124,9 @@ class NoXiReHDF5Dataset:
     """One recording an item, whole, or cropped at random and padded with 0 to a length.
 
     :func:`fhemb_xr.to_torch` gives windows instead, all of them, each with its labels.
+
+    A missing value (NaN), as of a lost face, is an error where the item is read; with
+    ``missing="fill"`` it is the last one before it, as in :func:`fhemb_xr.to_torch`.
     """
 
     def __init__(
@@ -132,7 +136,9 @@ class NoXiReHDF5Dataset:
         feature_type: str = "openface",
         sequence_length: int | None = None,
         stride: int = 1,
+        missing: str = "raise",
     ) -> None:
+        self.missing = require_choice("treatment of missing values", missing, ("raise", "fill"))
         if feature_type not in (*_STREAMS, "mixed"):
             raise UnknownNameError(
                 f"no kind {feature_type!r} of features: there are {[*_STREAMS, 'mixed']}"
@@ -164,9 +170,19 @@ class NoXiReHDF5Dataset:
         import torch
 
         flat = [ds[n].values.reshape(ds.sizes[schema.FRAME], -1) for n in names]
-        out = np.concatenate(flat, axis=1)
-        missing = (self.length or 0) - len(out)
-        return torch.from_numpy(np.pad(out, ((0, max(0, missing)), (0, 0))))
+        frames = torch.from_numpy(np.concatenate(flat, axis=1))
+        lost = int(torch.isnan(frames).any(dim=1).sum())
+        if lost and self.missing == "raise":
+            raise ValueError(
+                f"{', '.join(names)} miss values in {lost} of {len(frames)} frames, and a "
+                "network would learn NaN: choose missing='fill'"
+            )
+        if lost:
+            from fhemb_xr.nn.windows import filled
+
+            frames = filled(frames)
+        padding = (self.length or 0) - len(frames)
+        return torch.nn.functional.pad(frames, (0, 0, 0, max(0, padding)))
 
 
 def OpenFaceModel(  # noqa: N802  (the scripts' name)

@@ -14,11 +14,14 @@ from typing import Any, Literal
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fhemb_xr import schema
 from fhemb_xr.errors import ConfigError, UnknownNameError, nearest
 from fhemb_xr.io import provenance, recording, store
-from fhemb_xr.ops.cardiac import pairing_training
+from fhemb_xr.ops.cardiac import pairing_training, pairing_windows
 
 CONFIG = "pairing_config"
+TRAINED_ON, FAMILY = "trained_on", "trained_on_family"
+"""Attributes of a run: uuid of its recording, and of all that this was made from."""
 Report = Callable[[int, Mapping[str, float]], None]
 
 
@@ -96,7 +99,8 @@ def train(
         model = pairing_training.train_pairing(ds, trace, report=report, **config.arguments())
     model.attrs[CONFIG] = config.model_dump_json()
     if provenance.UUID in ds.attrs:
-        model.attrs["trained_on"] = ds.attrs[provenance.UUID]
+        model.attrs[TRAINED_ON] = ds.attrs[provenance.UUID]
+        model.attrs[FAMILY] = sorted(provenance.family(ds.attrs))
     name = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S.%f}-{uuid.uuid4().hex[:6]}"
     root = Path(runs).expanduser()
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -121,6 +125,21 @@ def open_run(runs: str | Path, name: str = "latest") -> xr.Dataset:
     found = recording.open_result(Path(runs).expanduser() / name)
     assert isinstance(found, xr.Dataset)
     return found
+
+
+def trained_people(model: xr.Dataset, ds: xr.Dataset) -> tuple[list[str], bool]:
+    """People of a recording who have the label of somebody a run was trained on.
+
+    And whether it is the recording of the training, or was made from it, or the training's from
+    it: then they are the same people.
+    """
+    known = {str(p) for p in model.attrs.get(pairing_windows.KNOWN, [])}
+    people = [str(s) for s in ds.indexes[schema.SUBJECT]]
+    trained = {str(uuid) for uuid in model.attrs.get(FAMILY, [model.attrs.get(TRAINED_ON)])}
+    same = bool(trained & provenance.family(ds.attrs))
+    if pairing_windows.KNOWN not in model.attrs:  # a run of an older version
+        return (people if same else []), same
+    return [p for p in people if p in known], same
 
 
 def names(runs: str | Path) -> list[str]:

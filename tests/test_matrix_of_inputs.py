@@ -1,13 +1,10 @@
-"""Every public function of one array on every awkward form of the same numbers.
+"""Every public function on every awkward form of the same numbers.
 
-The result is that of float64, or an error of the library at the call. A new function of
-``fx.__all__`` joins by its signature; if it needs an argument that is not in ``ARGUMENTS``, it
-is asked for.
+The result is that of float64 on an even clock of seconds, or an error of the library. A new
+function of ``fx.__all__`` joins by its signature, see ``tests/support/calls.py``.
 """
 
-import inspect
-import warnings
-
+import calls
 import dask.array as da
 import numpy as np
 import pytest
@@ -15,64 +12,7 @@ import xarray as xr
 
 import fhemb_xr as fx
 from fhemb_xr.errors import FhembError
-from fhemb_xr.ops import doors
 
-N = 96
-TIME = np.arange(N) / 25
-ARGUMENTS = {
-    "hz": (1, 4), "n_clusters": 2, "names": ["mean", "max", "p50", "skew"], "window_s": 1.0,
-    "step_s": 0.5, "max_lag_s": 0.4, "threshold": 22.5, "how": "minmax", "metric": "euclidean",
-    "shape": (3, 2), "n": 1, "statistic": "correlation", "seed": 0, "n_permutations": 0,
-    "n_components": 2, "classifiers": "knn_euclidean", "n_splits": 2, "method": None,
-    "level": 2, "kind": "respiration",
-    "segments": {"calm": [(0, 0.8), (1, 1.8)], "storm": [(2, 2.8), (3, 3.8)]},
-}  # fmt: skip
-OF: dict[str, dict[str, object]] = {
-    "isc": {"how": "leave_one_out", "n": None, "seed": None},
-    "pairwise": {"max_lag_s": None},
-    "silhouette": {"k": [2, 3], "window_s": None, "step_s": None},
-    "surrogates": {"method": "circular", "level": None},
-    "synchrony": {"n": 3, "level": None},
-}
-"""Arguments of one function; None: left out."""
-KNOWN: dict[tuple[str, str], str] = {}
-"""Failures that are known, ``(function, form): reason``; strict."""
-
-
-def series() -> xr.DataArray:
-    """Whole numbers that every dtype can hold, ``(subject, time)``."""
-    values = np.random.default_rng(0).integers(20, 40, (4, N)).astype("f8")
-    values[:2] = np.sort(values[:2])
-    return xr.DataArray(values, dims=("subject", "time"),
-                        coords={"subject": [40, 41, 42, 43], "time": TIME})  # fmt: skip
-
-
-def heat() -> xr.DataArray:
-    """The same with pixels, ``(subject, time, y, x)``."""
-    values = np.random.default_rng(1).integers(20, 40, (2, N, 4, 3)).astype("f8")
-    return xr.DataArray(values, dims=("subject", "time", "y", "x"),
-                        coords={"subject": [40, 41], "time": TIME})  # fmt: skip
-
-
-def relation() -> xr.DataArray:
-    """Distances that are whole numbers."""
-    points = np.array([0, 1, 9, 12])
-    return xr.DataArray(np.abs(points[:, None] - points).astype("f8"),
-                        dims=("subject_0", "subject_1"), attrs={"metric": "dtw"})  # fmt: skip
-
-
-def samples() -> xr.DataArray:
-    """Labelled samples of four people."""
-    return fx.prepare(series(), ARGUMENTS["segments"])
-
-
-BY_NAME = {"heat": heat, "x": series, "a": series, "d": relation, "d_or_x": relation,
-           "samples": samples}  # fmt: skip
-"""The first argument, by the name of the parameter."""
-OF_FUNCTION = {
-    "corrca": lambda: fx.embed(heat(), ["mean", "max", "min"], threshold=None).round()
-}
-"""The first argument of a function that asks for more than its name says."""
 FORMS = {
     **{
         d: lambda x, d=d: x.astype(d)
@@ -82,97 +22,146 @@ FORMS = {
     "turned": lambda x: x.transpose(),
     "masked": lambda x: x.copy(data=da.ma.masked_invalid(da.from_array(x.values, chunks=-1))),
 }
+SIGNED = ("split", "reconstruct", "from_coefficients", "pair", "train_pairing", "inspect",
+          "normalise", "to_torch", "pairing_accuracy")  # fmt: skip
+"""Functions whose input is no whole number, or not above zero: whole types would change it."""
+
+
+ROUNDING = ("u1", ">i2", "i8", "f2")
+
+
+def moments(x):
+    return x["time"].values
+
+
+def date(unit):
+    def form(x):
+        since = np.rint(moments(x) * 1e6).astype("m8[us]")
+        return x.assign_coords(time=(np.datetime64("2031-05-04", "us") + since).astype(unit))
+
+    return form
+
+
 CLOCKS = {
-    "gap": lambda x: x.assign_coords(time=np.where(TIME > 2, TIME + 7, TIME)),
+    "gap": lambda x: x.assign_coords(time=np.where(moments(x) > 2, moments(x) + 7, moments(x))),
+    "reversed": lambda x: x.isel(time=slice(None, None, -1)),
+    "twice": lambda x: x.assign_coords(time=np.maximum(moments(x), moments(x)[3])),
     "stale": lambda x: x.assign_attrs(sampling_rate=5.0),
+    "milliseconds": lambda x: x.assign_coords(time=moments(x).round(3)),
+    "float32": lambda x: x.assign_coords(time=moments(x).astype("f4")),
+    "dates[ms]": date("M8[ms]"),
+    "dates[us]": date("M8[us]"),
+    "dates[ns]": date("M8[ns]"),
+    "none": lambda x: x.drop_vars("time"),
+    "none, a rate": lambda x: x.drop_vars("time").assign_attrs(
+        sampling_rate=float(np.rint(1 / (moments(x)[1] - moments(x)[0])))
+    ),
+    "lazy frame": lambda x: x.assign_coords(frame=("time", da.arange(x.sizes["time"]))),
 }
-
-
-def functions() -> dict[str, object]:
-    """Public functions whose first argument is one array that we can make."""
-    out = {}
-    for name in fx.__all__:
-        function = getattr(fx, name)
-        plain = inspect.unwrap(function)
-        if not doors._checked(plain) or not doors._converts(plain):
-            continue
-        first, *rest = inspect.signature(plain).parameters.values()
-        others = [p for p in rest if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
-        if first.name in BY_NAME and not any(p.name in doors._checked(plain) for p in others):
-            out[name] = function
-    return out
-
-
-FUNCTIONS = functions()
-
-
-def called(name: str, x: xr.DataArray) -> dict[str, np.ndarray]:
-    """The values of all results that are numbers; dimensions in one order."""
-    function = FUNCTIONS[name]
-    known = inspect.signature(function).parameters
-    given = {k: v for k, v in ARGUMENTS.items() if k in known} | OF.get(name, {})
-    given = {k: v for k, v in given.items() if v is not None}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        out = function(x, **given)
-        out = out.compute()
-    each = out.data_vars if isinstance(out, xr.Dataset) else {"": out}
-    return {
-        str(k): v.transpose(*sorted(v.dims, key=str)).values.astype("f8")
-        for k, v in each.items()
-        if v.dtype.kind in "biuf"
-    }
+OF_MOMENTS = ("events", "rr", "instantaneous_rate", "cardiac_wave", "align", "select")
+"""Functions that work on moments, even or not: another clock is another truth."""
+POSITIONS = ("warping_path", "barycentre")
+"""Functions whose result is another when time runs backwards: positions that count from the
+other end, and which of two equal paths is taken.
+"""
+NOT_THE_SAME = {
+    *((name, clock) for name in OF_MOMENTS for clock in ("gap", "reversed", "twice")),
+    *((name, "reversed") for name in POSITIONS),
+    *(("cardiac_wave", clock) for clock in ("milliseconds", "dates[ms]")),
+}
+SESSIONS = {
+    "of one": lambda x: x.expand_dims(session=["a"]),
+    "scalar": lambda x: x.assign_coords(session="a"),
+}
 
 
 @pytest.fixture(scope="module")
 def reference():
-    """Results for native float64, made once."""
+    """Calls, and their results for native float64, made once."""
     made = {}
 
     def of(name):
         if name not in made:
-            first = next(iter(inspect.signature(FUNCTIONS[name]).parameters))
-            x = OF_FUNCTION.get(name, BY_NAME[first])()
-            x.attrs.pop("fhemb_spec", None)
-            made[name] = x, called(name, x)
+            call = calls.CALLS[name]()
+            for x in call.arguments[: call.arrays]:
+                x.attrs.pop("fhemb_spec", None)
+            made[name] = call, calls.results(call)
         return made[name]
 
     return of
 
 
-def cases(forms):
-    for name in FUNCTIONS:
-        for form in forms:
-            mark = pytest.mark.xfail(strict=True, reason=KNOWN.get((name, form), ""))
-            yield pytest.param(name, form, marks=mark if (name, form) in KNOWN else ())
-
-
-@pytest.mark.parametrize(("name", "form"), [*cases(FORMS)])
-def test_function__gives_what_float64_gives_or_refuses(name, form, reference):
-    x, expected = reference(name)
+def check(call, expected, form):
+    """The result of a form is the expected one, or it is refused in a sentence."""
     try:
-        found = called(name, FORMS[form](x))
-    except (FhembError, ValueError, TypeError) as error:
-        assert "fhemb_xr" in type(error).__module__ or len(str(error)) > 20  # noqa: PT017
+        found = calls.results(call, form)
+    except (FhembError, ValueError, TypeError, KeyError) as error:
+        assert calls.told(error), repr(error)  # noqa: PT017
         return
     assert found.keys() == expected.keys()
     for key, values in expected.items():
-        np.testing.assert_allclose(found[key], values, rtol=2e-4, atol=2e-3, err_msg=key)
+        np.testing.assert_allclose(
+            found[key].squeeze(), values.squeeze(), rtol=2e-4, atol=2e-3, err_msg=key
+        )
 
 
-@pytest.mark.parametrize("name", list(FUNCTIONS))
-@pytest.mark.parametrize("n", [0, 1])
-def test_function__of_nothing_or_one_moment_answers_or_refuses(name, n, reference):
-    x, _ = reference(name)
-    dim = "time" if "time" in x.dims else x.dims[0]
-    short = x.isel({d: slice(n) for d in x.dims if str(d).startswith(str(dim)[:4])})
-    try:
-        called(name, short)
-    except FhembError:
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [(n, f) for n in calls.CALLS for f in FORMS if n not in SIGNED or f not in ROUNDING],
+)
+def test_function__gives_what_float64_gives_or_refuses(name, form, reference):
+    call, expected = reference(name)
+    check(call, expected, lambda x: calls.changed(x, FORMS[form]))
+
+
+def has_clock(x):
+    return "time" in x.dims and "time" in x.coords
+
+
+@pytest.mark.parametrize(
+    ("name", "clock"),
+    [(n, c) for n in calls.CALLS for c in CLOCKS if (n, c) not in NOT_THE_SAME],
+)
+def test_function__on_an_awkward_clock_gives_the_same_or_refuses(name, clock, reference):
+    call, expected = reference(name)
+    if not all(map(has_clock, call.arguments[: call.arrays])):
+        return  # there is no clock to be awkward
+    check(call, expected, CLOCKS[clock])
+
+
+@pytest.mark.parametrize("session", list(SESSIONS))
+@pytest.mark.parametrize("name", list(calls.CALLS))
+def test_function__of_a_session_of_one_gives_what_it_gives_without(name, session, reference):
+    call, expected = reference(name)
+    if any("session" in x.dims for x in call.arguments[: call.arrays]):
         return
-    except (ValueError, TypeError, KeyError) as error:
-        assert len(str(error)) > 20  # noqa: PT017
+    check(call, expected, SESSIONS[session])
 
 
-def test_matrix__covers_the_functions_of_arrays():
-    assert {"features", "pca", "pairwise", "clusters", "isc", "wavelet_bands"} <= {*FUNCTIONS}
+@pytest.mark.parametrize("n", [0, 1])
+@pytest.mark.parametrize("name", list(calls.CALLS))
+def test_function__of_nothing_or_one_moment_answers_or_refuses(name, n, reference):
+    call, _ = reference(name)
+    dims = call.arguments[0].dims
+    dim = next((d for d in ("time", "frame") if d in dims), next(iter(dims)))
+
+    def short(x):
+        some = {d: slice(n) for d in x.dims if str(d).startswith(str(dim)[:4])}
+        return x.isel(some)
+
+    try:
+        calls.results(call, short)
+    except (FhembError, ValueError, TypeError, KeyError) as error:
+        assert calls.told(error), repr(error)  # noqa: PT017
+
+
+def test_matrix__covers_every_public_function():
+    """Each is called, or its reason is given: a new one cannot be forgotten."""
+    called = {name.split()[0] for name in calls.CALLS}
+    assert called | {*calls.OUTSIDE} == {*fx.__all__}
+    assert not called & {*calls.OUTSIDE}
+    assert all(isinstance(v, xr.DataArray | xr.Dataset) for v in map(_first, calls.CALLS))
+
+
+def _first(name):
+    return calls.CALLS[name]().arguments[0]

@@ -102,7 +102,8 @@ def similarity(
         float | None, typer.Option(help="Sakoe-Chiba half-width [s], for dtw only.")
     ] = 2.0,
     normalize: Annotated[
-        str, typer.Option(help="Normalisation of each series: none, zscore, minmax.")
+        str,
+        typer.Option(help="Each series: none, zscore, minmax; frame; or a range LOW,HIGH."),
     ] = "zscore",
     clusters: Annotated[int, typer.Option(min=1, help="Number of groups of people.")] = 3,
     overwrite: Overwrite = False,
@@ -122,7 +123,7 @@ def similarity(
         emb = fx.open_embedding(embedding)
         if features != "all":
             emb = emb.sel(feature=_expanded(features, emb))
-        options: dict[str, Any] = {"normalize": normalize}
+        options: dict[str, Any] = {"normalize": _range(normalize)}
         if metric == "dtw" and window is not None:
             options["window"] = Clock.of(emb).samples("--window", window)
         relation = fx.pairwise(emb, metric, **options)
@@ -171,6 +172,15 @@ app.command(epilog="Example: fhemb doctor --warm")(info.doctor)
 
 for _command in stores.COMMANDS:
     app.command(_command.__name__, epilog=stores.EXAMPLES[_command.__name__])(_command)
+
+
+def _range(text: str) -> str | list[float]:
+    """``"20,40"`` as two numbers; a name as it is."""
+    parts = text.split(",")
+    try:
+        return [float(p) for p in parts] if len(parts) == 2 else text
+    except ValueError:
+        return text
 
 
 def _version(asked: bool) -> None:

@@ -97,7 +97,7 @@ def evaluate(
 
         ds, hearts = _opened(recording, trace)
         method = _method(runs, run, blind)
-        known = _known(ds, method.get("model"))
+        known = _known(method.get("model"), ds)
         rate = ds.get("heart_rate")
         frames = round(shift * fx.schema.sampling_rate(ds))
         with workers_of(0, "", scheduler):
@@ -121,15 +121,20 @@ def evaluate(
             say(**lines, chance=0.5, **known)
 
 
-def _known(ds: Any, model: Any) -> dict[str, Any]:
-    """A note if the run was trained on this recording; otherwise nothing."""
-    from fhemb_xr.io.provenance import UUID
+def _known(model: Any, ds: Any) -> dict[str, Any]:
+    """What must be said where the run may have learnt from people of this recording."""
+    if model is None:
+        return {}
+    from fhemb_xr.training_runs import trained_people
 
-    if model is None or UUID not in ds.attrs:
+    people, same = trained_people(model, ds)
+    if not people:
         return {}
-    if model.attrs.get("trained_on") != ds.attrs[UUID]:
-        return {}
-    return {"trained_on": "this very recording: the accuracy is that of people already known"}
+    some = f"{', '.join(people[:8])}{', …' if len(people) > 8 else ''}"
+    who = f"{len(people)} of {ds.sizes['subject']} people ({some})"
+    if same:
+        return {"trained_on": f"{who}: the accuracy is that of people already known"}
+    return {"labels_trained_on": f"{who}: if they are the same, they are already known"}
 
 
 def _opened(recording: Path, trace: Path | None) -> tuple[Any, Any]:

@@ -124,4 +124,17 @@ def codecs(var: xr.Variable, packed: dict[str, Any] | None) -> dict[str, Any]:
         out["fill_value"] = packed["_FillValue"]
     if var.dtype.kind == "M":  # left alone, xarray counts in the coarsest unit that fits
         out |= {**_CLOCK, "dtype": "int64"}
+        if _is_finer(var):
+            out["units"] = "nanoseconds since 1970-01-01"
     return out
+
+
+def _is_finer(var: xr.Variable) -> bool:
+    """Whether moments are, or may be, finer than microseconds; lazy ones are not looked at."""
+    if np.datetime_data(var.dtype)[0] != "ns":
+        return False
+    if var.chunks:
+        return True
+    values = var.to_numpy()
+    known = values[~np.isnat(values)]
+    return bool((known != known.astype("M8[us]")).any())

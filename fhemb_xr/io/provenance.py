@@ -5,7 +5,7 @@ import hashlib
 import importlib.metadata
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,13 @@ def _is_recording(ds: xr.Dataset) -> bool:
     except SchemaError:
         return False
     return True
+
+
+def family(attrs: Mapping[Any, Any]) -> set[str]:
+    """Uuids of a store, of its sources, and of what it was before, as its attributes tell."""
+    words = str(attrs.get(schema.HISTORY, "")).split()
+    named = [attrs.get(UUID), *attrs.get(SOURCES, []), *(w for w in words if len(w) == 36)]
+    return {str(uuid) for uuid in named if uuid}
 
 
 def stamp(ds: xr.Dataset, operation: str, read: Sequence[str] = ()) -> xr.Dataset:

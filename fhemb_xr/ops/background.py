@@ -72,7 +72,7 @@ def celsius(heat: xr.DataArray, threshold: float | None = None) -> xr.DataArray:
     SchemaError
         If a heatmap in kelvin or Fahrenheit is given a threshold that is not in °C.
     """
-    unit = _unit(heat.attrs.get("units"))
+    unit = unit_word(heat.attrs.get("units"))
     if unit in _FACTOR_OFFSET:
         factor, offset = _FACTOR_OFFSET[unit]
         if threshold is not None and threshold > HOTTEST and not math.isinf(threshold):
@@ -93,7 +93,8 @@ def _is_recording(threshold: Any) -> bool:
     return isinstance(threshold, str) and folded(threshold) == RECORDING
 
 
-def _unit(units: Any) -> str:
+def unit_word(units: Any) -> str:
+    """``kelvin``, ``fahrenheit``, ``celsius``, or nothing for any other unit."""
     word = str(units).strip().casefold().replace(" ", "_")
     return next((unit for unit, words in _UNITS.items() if word in words), "")
 

@@ -26,7 +26,8 @@ from fhemb_xr import schema
 from fhemb_xr.errors import EmptySelectionError, SchemaError, nearest
 
 KINDS = (xr.DataArray, xr.Dataset)
-ROOMS = ("fhemb_xr.ops.", "fhemb_xr.plot.")
+KINDS_OF_XARRAY = (*KINDS, xr.DataTree, type(None))
+ROOMS = ("fhemb_xr.ops.", "fhemb_xr.plot.", "fhemb_xr.io.privacy.pseudonyms")
 """Where the functions live that have a door; stores have checks of their own."""
 AS_THEY_ARE = ("select",)
 """Functions of ops that hand on what they were given."""
@@ -65,7 +66,7 @@ def enter(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if name not in bound.arguments:
             continue
         given = _require(function.__name__, name, bound.arguments[name], kinds)
-        if converting and not i and function.__name__ != "mask":
+        if not i and function.__name__ not in (*AS_THEY_ARE, "mask"):
             _require_something(given)
         if converting:
             given = real(given, whole=name in COUNTS)
@@ -76,13 +77,16 @@ def enter(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 def real(x: Any, *, whole: bool = False) -> Any:
     """``x`` in native float32 or float64; with ``whole``, integers stay.
 
-    A Dataset: only its ``heatmap``. What is not real (text, dates, complex numbers) stays.
+    A Dataset: its ``heatmap``, and the other variables of floating point. What is not real
+    (text, dates, complex numbers) stays.
     """
     if isinstance(x, xr.Dataset):
-        if schema.HEATMAP not in x.data_vars:
-            return x
-        heat = real(x[schema.HEATMAP])
-        return x if heat is x[schema.HEATMAP] else x.assign({schema.HEATMAP: heat})
+        new = {
+            n: real(v)
+            for n, v in x.data_vars.items()
+            if v.dtype.kind in ("iuf" if n == schema.HEATMAP else "f") and real(v) is not v
+        }
+        return x.assign(new) if new else x
     if not isinstance(x, xr.DataArray) or x.dtype.kind not in "iuf":
         return x
     if x.chunks is not None and isinstance(da.utils.meta_from_array(x.data), np.ma.MaskedArray):
@@ -153,10 +157,10 @@ def _bound(
 
 
 def _require(function: str, name: str, given: Any, kinds: tuple[type, ...]) -> Any:
-    others = object in kinds or {*kinds} - {*KINDS, type(None)}
+    others = object in kinds or {*kinds} - {*KINDS_OF_XARRAY}
     if isinstance(given, kinds) or (others and not isinstance(given, KINDS)):
         return given  # what is neither an array nor a Dataset, the function itself looks at
-    wanted = [f"an xarray.{k.__name__}" for k in KINDS if k in kinds]
+    wanted = [f"an xarray.{k.__name__}" for k in KINDS_OF_XARRAY[:3] if k in kinds]
     raise SchemaError(
         f"{function} needs {' or '.join(wanted)} as {name!r}, found {_named(given)}: "
         f"{_cure(function, given, kinds)}"
@@ -177,6 +181,8 @@ def _cure(function: str, given: Any, kinds: tuple[type, ...]) -> str:
             return f"give ds[{schema.HEATMAP!r}], or an embedding, fx.embed(ds, ...)"
         names = sorted(map(str, given.data_vars)) or ["..."]
         return f"choose a variable of the Dataset, ds[{names[0]!r}]"
+    if isinstance(given, xr.DataArray) and xr.DataTree in kinds:
+        return "streams are opened by fx.open_streams(store)"
     if isinstance(given, xr.DataArray):
         return "a basis is made by fx.pca(heat), a recording opened by fx.open_recording(store)"
     if xr.DataArray in kinds:

@@ -7,6 +7,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops.units import unit_of
 from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.plot.signals import Row, multiples, seconds_of
 from fhemb_xr.typing import F64
@@ -52,7 +53,7 @@ def bands(x: xr.DataArray, *, subject: object = None, title: str | None = None) 
     """
     x = figure_data.one(figure_data.one(x, schema.SUBJECT, subject), schema.SESSION)
     x = figure_data.loaded(figure_data.require(x, "bands", schema.TIME, schema.BAND), "bands")
-    unit = labels.unit(labels.units_of(x, _feature(x)))
+    unit = labels.unit(unit_of(x, _feature(x)))
     values, names = x.values, _intervals(x)
     level, change = f"Value{unit}", f"Change{unit}"
     whole = Row("Signal", level, {"": values.sum(axis=1)})
@@ -98,6 +99,7 @@ def band_energy(x: xr.DataArray, *, title: str | None = None) -> Any:
     """
     hv = theme.backends()
     schema.require_dims(x, schema.TIME, schema.BAND)
+    figure_data.require_small(x, "the energy of bands")
     power = figure_data.loaded(x.var(schema.TIME), "the energy of bands")
     shares = (power / power.sum(schema.BAND)).transpose(..., schema.BAND).values
     shares = shares.reshape(-1, shares.shape[-1])

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
-from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.errors import EmptySelectionError, SchemaError, UnknownNameError, nearest
 from fhemb_xr.plot.theme import Labelled
 from fhemb_xr.typing import Ints
 
@@ -20,11 +20,22 @@ def loaded(x: Labelled, what: str) -> Labelled:
     BudgetError
         With the sizes, the bytes and the cure.
     """
+    require_small(x, what)
+    return x.compute()
+
+
+def require_small(x: Labelled, what: str) -> None:
+    """Check that the budget allows to read all of ``x``, also where little is drawn of it.
+
+    Raises
+    ------
+    BudgetError
+        With the sizes, the bytes and the cure.
+    """
     sizes = " × ".join(f"{dim} {n}" for dim, n in x.sizes.items())
     budget.check(
         x.nbytes, f"drawing {what} of {sizes}", "draw less, chosen with .fhemb.select(...)"
     )
-    return x.compute()
 
 
 def one(x: Labelled, dim: str, asked: object = None) -> Labelled:
@@ -40,6 +51,8 @@ def one(x: Labelled, dim: str, asked: object = None) -> Labelled:
             held = f"that of {x[dim].values.tolist()!r}" if dim in x.coords else "of none"
             raise SchemaError(f"asked for {dim} {asked!r}, the data are {held}: leave it out")
         return x
+    if not x.sizes[dim]:
+        raise EmptySelectionError(f"nothing is left along {dim!r} to draw: select more")
     labels = list(x[dim].values.tolist()) if dim in x.coords else list(range(x.sizes[dim]))
     if asked is not None and asked not in labels:
         raise UnknownNameError(
@@ -64,6 +77,21 @@ def require(x: xr.DataArray, what: str, *dims: str) -> xr.DataArray:
             f"{what} is drawn over {dims}, found also {many}: choose one of each with .sel(...)"
         )
     return x.isel(dict.fromkeys(rest, 0)).transpose(*dims)
+
+
+def require_basis(basis: xr.Dataset, name: str) -> None:
+    """Check that a Dataset is a basis with the variable ``name``.
+
+    Raises
+    ------
+    SchemaError
+        With what is there.
+    """
+    if name not in basis or schema.COMPONENT not in basis[name].dims:
+        raise SchemaError(
+            f"not a basis of fx.pca: no {name!r} over 'component' among "
+            f"{sorted(map(str, basis.data_vars))}; make one with fx.pca(heat)"
+        )
 
 
 def variable(x: Any, dims: Sequence[str]) -> Any:

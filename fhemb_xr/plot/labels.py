@@ -13,12 +13,6 @@ from fhemb_xr import schema
 _UNITS = {"degC": "°C", "(degC)^2": "°C²", "degC^2": "°C²", "1": "", "": "", "pixel": "pixel"}
 
 
-_DEGREES = {"max", "min", "mean", "std", "median"}
-
-
-_STATISTICS = {"skew": "1", "kurtosis": "1", "entropy": "1", "variance": "(degC)^2"}
-
-
 def unit(units: object) -> str:
     """``"degC"`` → ``" [°C]"``; nothing where there is no unit."""
     text = _UNITS.get(str(units or ""), str(units or ""))
@@ -34,18 +28,6 @@ def capital(name: object) -> str:
 def capital_first(text: str) -> str:
     """``"subject 65"`` → ``"Subject 65"``."""
     return text[:1].upper() + text[1:]
-
-
-def units_of(x: xr.DataArray, feature: object = None) -> str:
-    """Units of an embedding's feature: those of the array, or those that its name implies."""
-    if "units" in x.attrs:
-        return str(x.attrs["units"])
-    if "units" in x.coords and feature is not None and x["units"].dims == (schema.FEATURE,):
-        return str(x["units"].sel(feature=feature).item())
-    name = str(feature or "")
-    if name in _DEGREES or (name[:1] in {"p", "g"} and name[1:2].isdigit()):
-        return "degC"
-    return _STATISTICS.get(name, "")
 
 
 def number(value: float) -> str:

@@ -11,6 +11,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops.units import unit_of
 from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import F64, Bools
 
@@ -123,14 +124,14 @@ def _by_unit(x: xr.DataArray, dim: str | None) -> dict[str, list[tuple[int, str]
     """Which curves share a row: ``{"Temperature [°C]": [(0, "p5"), …]}``."""
     if dim is None:
         feature = x.coords[schema.FEATURE].item() if schema.FEATURE in x.coords else None
-        return {_quantity([feature] if feature else [], labels.units_of(x, feature)): [(0, "")]}
+        return {_quantity([feature] if feature else [], unit_of(x, feature)): [(0, "")]}
     names = figure_data.ids(x, dim)
     if dim != schema.FEATURE:
         shown = [f"PC {n}" if dim == schema.COMPONENT else f"band {n}" for n in names]
-        return {_quantity([], labels.units_of(x)): list(enumerate(shown))}
+        return {_quantity([], unit_of(x)): list(enumerate(shown))}
     groups: dict[str, list[tuple[int, str]]] = {}
     for i, name in enumerate(names):
-        units = labels.units_of(x, name)
+        units = unit_of(x, name)
         # without a unit two features are two scales: skewness and entropy share no axis
         groups.setdefault(units if labels.unit(units) else f"!{name}", []).append((i, name))
     return {_quantity([n for _, n in g], k.partition("!")[0]): g for k, g in groups.items()}

@@ -87,6 +87,23 @@ def test_commands__train_predict_evaluate(folder):
     assert "already known" in json.loads(done.stdout)["trained_on"]
 
 
+def test_evaluate__marks_the_people_of_the_training(folder):
+    ds = fx.open_recording(folder / "known.zarr")
+    name = training_runs.train(ds, ds.trace, folder / "own", training_runs.PairingConfig())
+    model = training_runs.open_run(folder / "own", name)
+    fx.save(ds.isel(subject=slice(4)), folder / "part.zarr")  # the same people, another store
+    part, new = (fx.open_recording(folder / n) for n in ("part.zarr", "new.zarr"))
+    assert training_runs.trained_people(model, ds) == ([*map(str, range(8))], True)
+    assert training_runs.trained_people(model, part) == (["0", "1", "2", "3"], True)
+    assert training_runs.trained_people(model, new) == ([], False)
+    alike = new.assign_coords(subject=[6, 7, 8, 9])  # others, who have the same labels
+    assert training_runs.trained_people(model, alike) == (["6", "7"], False)
+    where = ("--runs", folder / "own", "--trials", 20)
+    marked = fhemb("evaluate", folder / "part.zarr", *where, "--json")
+    assert "4 of 4 people (0, 1, 2, 3)" in json.loads(marked.stdout)["trained_on"]
+    assert "says nothing of people it has not seen" in marked.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [

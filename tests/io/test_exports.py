@@ -1,5 +1,6 @@
 """What leaves through plain xarray, or through save, comes back with the same values."""
 
+import calls
 import numpy as np
 import pytest
 import xarray as xr
@@ -100,3 +101,75 @@ def test_attributes__of_dates_with_units_are_refused_before_any_work(tmp_path):
     x.time.attrs["units"] = "s"
     with pytest.raises(SchemaError, match="'time' cannot be stored"):
         fx.save(x, tmp_path / "a.zarr")
+
+
+def same(found, wanted):
+    """Values and labels are equal; text may have another length."""
+    assert found.dims == wanted.dims
+    for name in [None, *wanted.coords]:
+        a, b = (x if name is None else x[name] for x in (found, wanted))
+        a, b = a.values, b.values
+        if b.dtype.kind in "OUT":
+            a, b = a.astype(object).astype(str), b.astype(object).astype(str)
+        np.testing.assert_array_equal(a, b, err_msg=str(name))
+
+
+PERMUTED = {n: {"n_permutations": 3} for n in ("classify", "classify with a relation")}
+"""Without any, a variable would be empty, which is refused."""
+
+
+# zarr-python says so of every text of fixed length that xarray writes
+@pytest.mark.filterwarnings("ignore:The data type", "ignore::UserWarning")
+@pytest.mark.parametrize("name", [n for n in calls.CALLS if n.split()[0] not in ("to_torch",)])
+def test_result__of_every_function_comes_back_or_is_refused(tmp_path, name):
+    """From save by us and by plain xarray, and from a plain export of what was opened."""
+    call = calls.CALLS[name]()
+    out = call.function(*call.arguments, **call.options | PERMUTED.get(name, {})).compute()
+    kept = out.name if isinstance(out, xr.DataArray) and out.name else "result"
+    fx.save(out, tmp_path / "a.zarr")
+    opened = fx.open_result(tmp_path / "a.zarr")
+    plain = xr.open_zarr(tmp_path / "a.zarr", consolidated=False)
+    ds = opened if isinstance(opened, xr.Dataset) else opened.to_dataset(name=kept)
+    again = written(ds, tmp_path / "b.zarr"), written(ds, tmp_path / "c.nc")
+    if isinstance(out, xr.DataArray):
+        same(opened, out)
+    for back in (ds, plain, *again):
+        for key in out.data_vars if isinstance(out, xr.Dataset) else [kept]:
+            same(back[key], out[key] if isinstance(out, xr.Dataset) else out)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("kind", ["M8", "m8"])
+def test_spans_and_moments__with_gaps_come_back_lazy_or_not(tmp_path, kind, unit):
+    values = np.array([3, 5, 2**33, "NaT"], f"{kind}[{unit}]")
+    for n, x in enumerate((xr.DataArray(values, dims="k", name="v"),) * 2):
+        ds = xr.Dataset({"v": x.chunk(k=2) if n else x, "w": ("k", np.arange(4.0))})
+        fx.save(ds, tmp_path / f"{n}.zarr")
+        opened = fx.open_result(tmp_path / f"{n}.zarr")
+        plain = xr.open_zarr(tmp_path / f"{n}.zarr", consolidated=False)
+        for back in (opened, plain, written(opened, tmp_path / f"{n}b.zarr")):
+            np.testing.assert_array_equal(back.v.values, values)
+
+
+def test_units__of_numbers_that_are_spans_stay_numbers(tmp_path):
+    """A word for a unit of time makes no time of a number."""
+    for n, unit in enumerate(("s", "seconds", "days", "hours", "ms", "min")):
+        x = xr.DataArray([0.5, 1.0, np.nan], dims="k", name="v", attrs={"units": unit})
+        fx.save(x, tmp_path / f"{n}.zarr")
+        back = xr.open_zarr(tmp_path / f"{n}.zarr", consolidated=False).v
+        np.testing.assert_array_equal(back.values, x.values)
+        assert back.attrs["units"] == unit
+
+
+@pytest.mark.parametrize("name", ["grid_mapping", "bounds", "ancillary_variables", "calendar"])
+@pytest.mark.parametrize("decode", [True, "all"])
+def test_attributes__that_point_elsewhere_take_nothing_away(tmp_path, name, decode):
+    x = xr.Dataset({"v": ("k", [0.0, 1.0]), "k2": ("k", [1.0, 2.0])})
+    x.v.attrs[name] = "k2"
+    try:
+        fx.save(x, tmp_path / "a.zarr")
+    except SchemaError:
+        return
+    back = xr.open_zarr(tmp_path / "a.zarr", consolidated=False, decode_coords=decode)
+    np.testing.assert_array_equal(back.v.values, [0.0, 1.0])
+    np.testing.assert_array_equal(back.k2.values, [1.0, 2.0])

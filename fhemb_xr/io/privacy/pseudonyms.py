@@ -206,7 +206,7 @@ def _with_clocks(obj: T, shift_days: int | None) -> T:
     if isinstance(out, xr.Dataset):
         values = {n: v for n, v in out.data_vars.items() if v.dtype.kind == "M"}
         return out.assign({n: _moved(v, shift_days) for n, v in values.items()})
-    return _moved(out, shift_days) if out.dtype.kind == "M" else out
+    return out.copy(data=_moved(out, shift_days).data) if out.dtype.kind == "M" else out
 
 
 def _moved(clock: xr.DataArray, shift_days: int | None) -> Any:

@@ -42,7 +42,7 @@ def _mirrored(parts: F64) -> F64:
 
 
 def prepared(
-    x: Floats, normalize: str, nan: str, pack: bool, dtype: type[np.floating[Any]]
+    x: Floats, normalize: Any, nan: str, pack: bool, dtype: type[np.floating[Any]]
 ) -> tuple[Floats, Ints]:
     """Scaled series and their lengths; ``pack`` closes gaps where ``nan="drop"``.
 
@@ -61,9 +61,18 @@ def prepared(
             n = int(all_.sum())
             series[:, :n] = series[:, all_]
             series[:, n:] = np.nan
-        _SCALERS[normalize](series[:, :n])
+        _scale(series[:, :n], normalize)
         lengths[k] = n
     return x.astype(dtype), lengths
+
+
+def _scale(series: F64, how: str | tuple[float, float]) -> None:
+    """Normalise the features of one series in place, ``(f, t)``; a pair becomes 0 and 1."""
+    if isinstance(how, str):
+        _SCALERS[how](series)
+    else:
+        series -= how[0]
+        series /= how[1] - how[0]
 
 
 def _keep(x: F64) -> None:
@@ -87,13 +96,20 @@ def _minmax(x: F64) -> None:
     x /= np.where(np.isfinite(span) & (span > 0), span, 1)
 
 
+def _frame(x: F64) -> None:
+    """Each sample over its features: mean 0 and standard deviation 1; a constant becomes 0."""
+    _zscore(x.T)
+
+
 _SCALERS: dict[str, Callable[[F64], None]] = {
     "none": _keep,
     "zscore": _zscore,
     "meanvar": _zscore,
     "minmax": _minmax,
+    "frame": _frame,
 }
 NORMALIZATIONS = tuple(_SCALERS)
+"""Ways to scale a series; a fixed range ``(low, high)`` is one, too."""
 
 
 def _dtw(a: Floats, na: Ints, b: Floats, nb: Ints, **options: Any) -> Floats:

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import dask.array as da
-from dask.blockwise import Blockwise
+from dask.blockwise import Blockwise, blockwise_token
 from dask.graph_manipulation import bind
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
@@ -21,13 +21,25 @@ from fhemb_xr.dask_internals import (
 def again(x: da.Array, after: da.Array) -> da.Array:
     """``x``, read again after ``after``; otherwise all its chunks would wait in memory."""
     layers = {
-        name: layer if isinstance(layer, Blockwise) else Tasks(dict(layer))
+        name: layer if _is_copied_whole(layer) else Tasks(dict(layer))
         for name, layer in x.dask.layers.items()
     }
     graph = HighLevelGraph(layers, x.dask.dependencies)
     same = da.Array(graph, x.name, x.chunks, meta=meta_of(x))
     bound: da.Array = bind(same, after, seed=after.name)
     return bound
+
+
+def _is_copied_whole(layer: Any) -> bool:
+    """Whether dask's own copy of a layer refers to copies only.
+
+    A keyword argument may be a task of its own (dask makes one of every long list). dask's
+    copy of the layer (2026.8) still asks for the original, which is not in the new graph.
+    """
+    if not isinstance(layer, Blockwise):
+        return False
+    blocks = {blockwise_token(i) for i in range(len(layer.indices))}
+    return not set(layer.task.dependencies) - blocks
 
 
 class Tasks(MaterializedLayer):  # type: ignore[misc]  # its types are not looked at

@@ -17,6 +17,7 @@ from fhemb_xr.ops.cardiac.pairing_methods import METHODS, method_of
 from fhemb_xr.ops.cardiac.pairing_windows import (
     CANDIDATE,
     HEART,
+    KNOWN,
     METHOD,
     TICK,
     frames_of,
@@ -25,6 +26,7 @@ from fhemb_xr.ops.cardiac.pairing_windows import (
     windows,
 )
 from fhemb_xr.ops.checks import require_choice
+from fhemb_xr.ops.pipeline import heatmap
 
 
 def pair(
@@ -68,7 +70,8 @@ def pair(
     Dataset, float64, lazy: ``score(…, window, candidate)``, a log likelihood ratio up to a
     constant, so scores of several windows can be added; and ``probability`` of each candidate
     among all. Probabilities of ``"blind"`` are too close to 0 and 1: use their order only. NaN
-    where the face or the trace is missing in more than a fifth of the window.
+    where the face or the trace is missing in more than a fifth of the window. ``attrs["trained_people"]``
+    lists the candidates who have the label of somebody that the model was trained on.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def pair(
     """
     method = require_choice("method", method, METHODS)
     option_tables.PAIR.require_used(method, {"model": model})
-    heat = ds[schema.HEATMAP] if isinstance(ds, xr.Dataset) else ds
+    heat = heatmap(ds)
     schema.require_dims(heat, schema.SUBJECT, schema.TIME, schema.Y, schema.X)
     schema.require_dims(trace, schema.TIME)
     way = method_of(method, model, heat)
@@ -114,7 +117,12 @@ def pair(
     faces = way.face_code(movies(windows(heat, width), rate_hz))
     hearts = way.heart_code(_hearts(trace, width), rate_hz)
     score = way.score(faces, hearts).rename(subject=CANDIDATE)
-    return _finished(score, heat, method, rate_hz, width)
+    out = _finished(score, heat, method, rate_hz, width)
+    known = set() if model is None else {*model.attrs.get(KNOWN, [])}
+    people = heat.indexes.get(schema.SUBJECT, [])
+    if trained := [str(s) for s in people if str(s) in known]:
+        out.attrs[KNOWN] = trained
+    return out
 
 
 def _candidates(heat: xr.DataArray, asked: str | Sequence[Any]) -> xr.DataArray:

@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import budget, schema
-from fhemb_xr.errors import SchemaError
+from fhemb_xr.errors import SchemaError, warn
 from fhemb_xr.kernels.inference import forced_choice as kernel
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.cardiac.pairing_windows import CANDIDATE, HEART, METHOD
+from fhemb_xr.ops.cardiac.pairing_windows import CANDIDATE, HEART, KNOWN, METHOD
 from fhemb_xr.ops.checks import require_choice, require_count, require_share
 
 CONTROLS = ("own", "third")
@@ -73,6 +73,11 @@ def pairing_accuracy(
     ValueError
         Too few people (two; three for a third's heart), or a number out of range.
 
+    Warns
+    -----
+    UserWarning
+        If people have the labels of those that the model was trained on.
+
     Notes
     -----
     Memory: one task holds all scores, and 16 bytes per trial and drawing. Tasks: one, and one
@@ -92,6 +97,13 @@ def pairing_accuracy(
     True
     """
     heart = require_choice("heart", heart, CONTROLS)
+    if trained := [str(p) for p in np.atleast_1d(scores.attrs.get(KNOWN, []))]:
+        warn(
+            f"the model was trained on {len(trained)} people with the labels of these "
+            f"({', '.join(trained[:8])}{', …' if len(trained) > 8 else ''}): if they are the "
+            "same people, the accuracy says nothing of people it has not seen; if they are "
+            "others, give them other labels"
+        )
     score, own = _matrix(scores, 3 if heart == "third" else 2)
     n_trials, n_boot = require_count("n_trials", n_trials), require_count("n_boot", n_boot)
     seed = require_count("seed", seed, 0)

@@ -18,6 +18,7 @@ from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.cardiac import pairing_windows
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.option_tables import TRAINING
+from fhemb_xr.ops.pipeline import heatmap
 
 _FOILS = 8  # trials of each heart
 _FOLDS = 3
@@ -99,7 +100,7 @@ def train_pairing(
     method = require_choice("method to train", method, OPTIONS)
     TRAINING.require_used(method, {"validation": validation, "report": report})
     options = _options(method, options)
-    heat = ds[schema.HEATMAP] if isinstance(ds, xr.Dataset) else ds
+    heat = heatmap(ds)
     schema.require_dims(heat, schema.SUBJECT, schema.TIME, schema.Y, schema.X)
     schema.require_dims(trace, schema.SUBJECT, schema.TIME)
     if not 0 <= validation < 1:
@@ -113,6 +114,7 @@ def train_pairing(
     grid = [heat.sizes[schema.Y], heat.sizes[schema.X]]
     about = {
         pairing_windows.METHOD: method,
+        pairing_windows.KNOWN: [str(p) for p in np.unique(lesson.persons)],
         "grid": grid,
         "window_s": width / rate_hz,
         "seed": seed,

@@ -11,6 +11,9 @@ from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 
 HEART, CANDIDATE, METHOD = "heart", "candidate", "pairing_method"
+KNOWN = "trained_people"
+"""Attribute of a model: labels of the people that it was trained on (or validated by). Of
+scores: those of them who are candidates."""
 TICK = "_tick"
 """Frames within a window."""
 LAGS_S = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)

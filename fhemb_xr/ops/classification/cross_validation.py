@@ -21,6 +21,7 @@ from fhemb_xr.ops.classification.report import report
 from fhemb_xr.ops.classification.segments import LABEL, PEOPLE, SAMPLE
 from fhemb_xr.ops.pairwise.pair_dims import pair_dims
 from fhemb_xr.ops.pairwise.similarity import as_distance
+from fhemb_xr.ops.units import warn_if_mixed
 from fhemb_xr.typing import F64, Ints
 
 DRAWS_PER_TASK = 20
@@ -145,6 +146,8 @@ def classify(
     n_splits = require_count("n_splits", n_splits, 2)
     n_repeats = require_count("n_repeats", n_repeats)
     n_permutations = require_count("n_permutations", n_permutations, 0)
+    if scale == "none" and relation is None and {*chosen} - {"randf", *own}:
+        warn_if_mixed(samples, "classifiers sum the differences", "choose scale='meanvar'")
     labels, groups = _who(samples)
     segments = _segments(samples)
     given = [_series(samples, relation is not None), labels, groups, segments]

@@ -19,12 +19,14 @@ from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import require_choice, require_count, require_positive
 from fhemb_xr.ops.option_tables import BARYCENTRE
+from fhemb_xr.ops.units import warn_if_mixed
 from fhemb_xr.typing import F64, Bools, Ints
 
 METHODS = ("dba", "soft_dtw", "kshape", "gak", "kmeans")
 """Ways of :func:`fhemb_xr.clusters` that need the series, not only their distances."""
 BARYCENTRES = ("dba", "soft_dtw", "mean")
 CLUSTER = "cluster"
+SCALED_BEFORE = "scale them before, e.g. (x - x.mean('time')) / x.std('time')"
 BEGINNINGS = 5
 _ALONE = "_one"
 _WARPING = {"dba", "soft_dtw", "gak"}
@@ -97,6 +99,8 @@ def barycentre(
     method = require_choice("barycentre", method, BARYCENTRES, synonyms.BARYCENTRES)
     gamma, max_iter = require_positive("gamma", gamma), require_count("max_iter", max_iter)
     BARYCENTRE.require_used(method, {"gamma": gamma, "max_iter": max_iter})
+    if method != "mean":
+        warn_if_mixed(x, f"{method!r} warps by the sum", SCALED_BEFORE)
     data = _series(x, dim, warped=method != "mean")
     options: dict[str, Any] = {"method": method, "gamma": gamma, "max_iter": max_iter}
     core = [*data.dims[-2:]]
@@ -110,6 +114,8 @@ def barycentre(
         )  # fmt: skip
         out = out.assign_coords({CLUSTER: np.arange(n)})
     out = out.isel({_ALONE: 0}) if _ALONE in out.dims else out
+    if schema.TIME in x.coords and x[schema.TIME].dims == (schema.TIME,):
+        out = out.assign_coords({schema.TIME: x[schema.TIME]})
     keep = {**{k: v for k, v in x.attrs.items() if k == "units"}, **Clock.of(x).attrs}
     out.attrs = {"long_name": f"{method} barycentre of {dim}s", "method": method, **keep}
     return out.rename("barycentre")
@@ -127,6 +133,8 @@ def groups(
         raise SchemaError(
             f"{method!r} finds the middle of series, found a relation {x.dims}: give the series"
         )
+    if method != "kshape":
+        warn_if_mixed(x, f"{method!r} sums the differences", SCALED_BEFORE)
     data = _series(x, dim, warped=method in _WARPING)
     options: dict[str, Any] = {
         "n": int(n_clusters),

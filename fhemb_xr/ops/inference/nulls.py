@@ -42,6 +42,7 @@ def margin_of(x: xr.DataArray, margin_s: float | None) -> int:
     ValueError
         If there is no sample to slide by, or fewer than two are left in the middle.
     """
+    schema.require_dims(x, schema.TIME)
     n = x.sizes[schema.TIME]
     margin = n // _MARGIN if margin_s is None else 0
     if margin_s is not None:

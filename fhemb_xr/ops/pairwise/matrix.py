@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import warn
 from fhemb_xr.kernels.pairwise import metrics
@@ -17,11 +18,14 @@ from fhemb_xr.ops.pairwise.matrix_graph import related
 from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation as normalize_relation
 from fhemb_xr.ops.pairwise.metric_options import (
     _LAGGED,
+    SCALE_FREE,
+    SCALED,
     _in_samples,
     _of_metric,
     require_normalization,
 )
 from fhemb_xr.ops.pairwise.series_blocks import arranged, check_partner
+from fhemb_xr.ops.units import require_same, warn_if_mixed
 from fhemb_xr.typing import F64
 
 
@@ -31,7 +35,7 @@ def pairwise(
     dim: Hashable = "subject",
     *,
     other: xr.DataArray | None = None,
-    normalize: str = "none",
+    normalize: str | tuple[float, float] = "none",
     window: float | None = None,
     itakura: float | None = None,
     local: str = "euclidean",
@@ -68,6 +72,8 @@ def pairwise(
     normalize
         Scale of each series and feature: ``"none"``, ``"zscore"`` or ``"meanvar"`` (mean 0,
         standard deviation 1, ddof 0, as tslearn), ``"minmax"`` (0 to 1). A constant gives 0.
+        ``"frame"``: each sample over its features, mean 0 and standard deviation 1. A fixed
+        range ``(low, high)``: from 0 to 1, the same for all.
     window
         Half-width of the Sakoe-Chiba band of warping: samples if an int, else a fraction of
         the longer series, rounded down. A shorter series may also stay behind by the
@@ -103,13 +109,16 @@ def pairwise(
         No such metric, normalization or point metric (a ``KeyError``), with the nearest ones.
     ValueError
         A constraint out of range, or ``other`` with other features.
+    SchemaError
+        If ``other`` is in another unit, and nothing is normalised.
     BudgetError
         If a block of two series, or the matrix, is larger than the budget of a task.
 
     Warns
     -----
     UserWarning
-        If ``"max_lagged_correlation"`` is asked of bands of a decimated wavelet transform.
+        If ``"max_lagged_correlation"`` is asked of bands of a decimated wavelet transform; or a
+        metric sums over features of different units that are not normalised.
 
     Notes
     -----
@@ -137,7 +146,7 @@ def pairwise(
     1.0
     """
     metric = require_choice("metric", metric, metrics.METRICS, synonyms.METRICS)
-    normalize = require_normalization(normalize)
+    normalize = require_normalization(normalize, x, dim)
     nan = require_choice("treatment of NaN", nan, ("propagate", "drop"))
     options: dict[str, Any] = {"normalize": normalize, "nan": nan}
     options |= _of_metric(
@@ -148,6 +157,8 @@ def pairwise(
         options["max_lag"] = _in_samples(options.pop("max_lag_s"), x, metric)
     if metric == _LAGGED and max_lag_s and any(map(is_decimated, (x, other))):
         warn(SHIFTY)
+    if normalize == "none":
+        _require_one_scale(x, other, metric, local, dim)
     left = arranged(x, dim)
     right = left if other is None else arranged(other, dim)
     if other is not None:
@@ -163,6 +174,18 @@ def pairwise(
         )
         out = out.assign_coords(lag_at_max=lag)
     return out
+
+
+def _require_one_scale(
+    x: xr.DataArray, other: xr.DataArray | None, metric: str, local: str, dim: Hashable
+) -> None:
+    """Refuse two units of the series, and warn of features in several."""
+    if metric not in SCALED or local in SCALE_FREE:
+        return
+    if other is not None:
+        require_same(x, other, ("the series", "other"))
+    if dim != schema.FEATURE:
+        warn_if_mixed(x, f"{metric!r} sums the differences", "choose normalize='zscore'")
 
 
 def _relation(a: F64, b: F64, *, metric: str, upper: bool, **options: Any) -> F64:
@@ -200,6 +223,8 @@ def _labelled(
     units = a.attrs.get("units", "") if metric in _SAME_UNITS and plain else "1"
     out.attrs = {"long_name": f"{metric} of {dim}s", "metric": metric}
     out.attrs |= {k: v for k, v in options.items() if v is not None}
+    if not isinstance(options["normalize"], str):
+        out.attrs["normalize"] = list(options["normalize"])
     if units:
         out.attrs["units"] = units
     return out

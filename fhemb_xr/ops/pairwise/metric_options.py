@@ -1,5 +1,6 @@
 """Options of the metrics: which metric takes which, and their checks."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,18 @@ from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.checks import require_choice, require_count, require_number, require_positive
 from fhemb_xr.ops.option_tables import PAIRWISE, POINTS
 from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation as normalize_relation
+from fhemb_xr.ops.units import require_range
 
 POINT_METRICS = (
     "euclidean", "sqeuclidean", "cityblock", "chebyshev", "minkowski", "canberra",
     "braycurtis", "cosine", "correlation", "hamming", "jaccard", "mahalanobis",
 )  # fmt: skip
+
+
+SCALED = ("dtw", "fastdtw", "soft_dtw", "soft_dtw_divergence", "euclidean", "dcor")
+"""Metrics that add up features, so that the largest numbers decide."""
+SCALE_FREE = ("mahalanobis", "canberra", "hamming", "jaccard")
+"""Point metrics that weigh all features alike, whatever their units."""
 
 
 _LAGGED = "max_lagged_correlation"
@@ -42,6 +50,30 @@ def _of_metric(metric: str, **given: Any) -> dict[str, Any]:
             "precision", given["precision"], ("double", "single"), synonyms.PRECISIONS
         )
     return given
+
+
+def require_normalization(
+    given: Any, x: xr.DataArray, dim: Hashable | None = None
+) -> str | tuple[float, float]:
+    """A way to scale series that is known, or a range as two floats.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such way.
+    ValueError
+        If a range is none, or ``"frame"`` is asked of series of one feature.
+    """
+    if not isinstance(given, str) and given is not None:
+        return require_range(given)
+    how = require_choice("normalization", given, metrics.NORMALIZATIONS)
+    several = [d for d in (schema.FEATURE, schema.COMPONENT) if d != dim and d in x.dims]
+    if how == "frame" and not any(x.sizes[d] > 1 for d in several):
+        raise ValueError(
+            f"normalize='frame' scales the features of each sample, found the dimensions "
+            f"{x.dims} without several: choose 'zscore' or 'minmax'"
+        )
+    return how
 
 
 def check_window(window: float | None) -> float | None:

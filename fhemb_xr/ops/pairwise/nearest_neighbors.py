@@ -15,6 +15,7 @@ from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.checks import require_choice, require_count
 from fhemb_xr.ops.pairwise.metric_options import check_window, require_normalization
 from fhemb_xr.ops.pairwise.series_blocks import arranged, check_partner
+from fhemb_xr.ops.units import require_same, warn_if_mixed
 from fhemb_xr.typing import F64
 
 RANK = "rank"
@@ -27,7 +28,7 @@ def nearest(
     *,
     dim: Hashable = "subject",
     window: float | None = None,
-    normalize: str = "none",
+    normalize: str | tuple[float, float] = "none",
     nan: str = "drop",
 ) -> xr.Dataset:
     """The ``k`` series of ``x`` that are nearest to each query by warping, exactly.
@@ -87,7 +88,10 @@ def nearest(
     [40, 66]
     """
     k = require_count("k", k)
-    normalize = require_normalization(normalize)
+    normalize = require_normalization(normalize, x, dim)
+    if normalize == "none":
+        require_same(x, queries, ("x", "queries"))
+        warn_if_mixed(x, "'dtw' sums the differences", "choose normalize='zscore'")
     nan = require_choice("treatment of NaN", nan, ("propagate", "drop"))
     a, b = arranged(queries, dim), arranged(x, dim)
     check_partner(a, b, dim)

@@ -11,6 +11,7 @@ from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.pairwise.metric_options import check_constraint, require_normalization
+from fhemb_xr.ops.units import require_same, warn_if_mixed
 from fhemb_xr.typing import F64, Floats, Ints
 
 _OTHER = "fhemb_other_time"
@@ -23,7 +24,7 @@ def warping_path(
     *,
     window: float | None = None,
     itakura: float | None = None,
-    normalize: str = "none",
+    normalize: str | tuple[float, float] = "none",
     nan: str = "drop",
 ) -> xr.Dataset:
     """The best warping path of two series, as the samples of ``b`` that each of ``a`` meets.
@@ -74,7 +75,10 @@ def warping_path(
     >>> out["first"].values.tolist(), out["last"].values.tolist()
     ([0, 2, 3], [1, 2, 4])
     """
-    normalize = require_normalization(normalize)
+    normalize = require_normalization(normalize, a)
+    if normalize == "none":
+        require_same(a, b, ("a", "b"))
+        warn_if_mixed(a, "'dtw' sums the differences", "choose normalize='zscore'")
     nan = require_choice("treatment of NaN", nan, ("drop",))
     window = check_constraint(window, itakura)
     names = [d for d in (schema.FEATURE, schema.COMPONENT) if d in a.dims and d in b.dims]
@@ -108,7 +112,7 @@ def _whole(x: xr.DataArray, names: list[str]) -> xr.DataArray:
     return rechunked(x, dict.fromkeys([*names, schema.TIME], -1))
 
 
-def _ranges(a: F64, b: F64, *, several: bool, normalize: str, **limits: Any) -> Ints:
+def _ranges(a: F64, b: F64, *, several: bool, normalize: Any, **limits: Any) -> Ints:
     """``(…, [f,] n), (…, [f,] m) -> (…, 2, n)``."""
     from fhemb_xr.kernels.dtw import paths  # compiles
 
@@ -130,7 +134,7 @@ def _ranges(a: F64, b: F64, *, several: bool, normalize: str, **limits: Any) -> 
     return out
 
 
-def _prepared(x: F64, normalize: str) -> Floats:
+def _prepared(x: F64, normalize: Any) -> Floats:
     """What is there, scaled as :func:`pairwise` scales it."""
     series, n = metrics.prepared(x[None], normalize, "drop", True, np.float64)
     return series[0, :, : n[0]]

@@ -82,7 +82,7 @@ def inspect(
             "missing": x.isnull().mean(schema.FRAME),
             "outside": outside,
             "likeness": like.mean(),
-            "likeness_min": like.min(),
+            "likeness_min": like.min() if like.sizes[schema.FRAME] else like.mean(),
         }
     )
     kept = {k: x.attrs[k] for k in (schema.POLICY, schema.POLICY_DIMS) if k in x.attrs}

@@ -8,16 +8,23 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.errors import UnknownNameError, nearest, warn
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.frames.statistics import moments
 from fhemb_xr.ops.streams.splits import AnyStreams, Streams, of_part, pooled, recordings
+from fhemb_xr.ops.units import require_range
 
 POLICIES = ("none", "minmax", "standard")
+POOLED, RECORDING, FRAME = "pooled", "recording", "frame"
+FIXED = "minmax"
+"""Policy of a stream that a fixed range was given for."""
 OFFSET, SCALE = "{}_offset", "{}_scale"
-Policies = Mapping[str, str]
+Range = tuple[float, float]
+Policies = Mapping[str, str | Sequence[float]]
 Dims = Mapping[str, Sequence[str]]
+Plan = Mapping[str, tuple[str | Range, tuple[str, ...]]]
+"""Policy of each stream, and the dimensions that its statistics run over."""
 
 
 def normalise(
@@ -39,34 +46,45 @@ def normalise(
     streams
         Streams of :func:`open_streams`.
     policies
-        ``"none"``, ``"minmax"`` or ``"standard"`` by stream. By default that of
-        :data:`fhemb_xr.schema.STREAMS`: ``minmax`` for OpenFace's, ``none`` for ``vit``; what
-        is normalised already, and what is not known, stays as it is.
+        Policy by stream: ``"none"``, ``"minmax"``, ``"standard"``, or a fixed range
+        ``(low, high)`` that becomes 0 to 1 and needs no statistics, e.g. ``(0, 5)`` for action
+        units. By default that of :data:`fhemb_xr.schema.STREAMS`: ``minmax`` for OpenFace's,
+        ``none`` for ``vit``; what is normalised already, and what is not known, stays as it is.
     dims
         Dimensions that the statistics of a stream run over; by default ``("frame",)``, each
-        quantity by itself. ``("frame", "landmark")`` keeps the shape of a face.
+        quantity by itself. ``("frame", "landmark")`` keeps the shape of a face. With
+        ``per="frame"``: by default the first dimension after ``frame``, e.g. ``("landmark",)``,
+        which takes place and size of the face from each frame.
     part
         Label of ``split`` that the statistics are of; without such a coordinate, or with None,
         of everything.
     per
         ``"pooled"``: one scale for all recordings. ``"recording"``: each by its own, whatever
-        its part, which needs no others and hides how they differ.
+        its part, which needs no others and hides how they differ. ``"frame"``: each frame by
+        its own quantities, which takes out whatever they share at a moment.
     statistics
         Streams that were normalised before, or their offsets and scales: used instead.
 
     Returns
     -------
-    The same with float32 streams, lazy where they were, and their offsets and scales. A stream
+    The same with float32 streams, lazy where they were, and their offsets and scales (but
+    those of single frames). A stream
     of policy ``none`` is left untouched, bit for bit. Values of other parts may lie outside
     0 and 1. A quantity that never changes becomes 0; NaN stay NaN. ``attrs["normalization"]``
-    and ``["normalization_dims"]`` say what was done, ``["normalization_part"]`` from what.
+    and ``["normalization_dims"]`` say what was done, ``["normalization_part"]`` from what: the
+    part, ``"all"``, ``"own"``, ``"given"`` or ``"range"``.
 
     Raises
     ------
     UnknownNameError
         No such stream, policy, dimension or part.
     ValueError
-        A stream that is to be normalised is so already.
+        A stream that is to be normalised is so already, or a range that is none.
+
+    Warns
+    -----
+    UserWarning
+        If each frame of a stream is normalised over quantities of several units.
 
     Notes
     -----
@@ -83,23 +101,28 @@ def normalise(
     >>> float(ds.aus.min()), float(ds.aus.max())
     (0.0, 1.0)
     """
-    if per not in ("pooled", "recording"):
-        raise UnknownNameError(f"statistics are 'pooled' or per 'recording', found {per!r}")
+    if per not in (POOLED, RECORDING, FRAME):
+        raise UnknownNameError(
+            f"statistics are 'pooled', per 'recording' or per 'frame', found {per!r}"
+        )
+    if statistics is not None and per != POOLED:
+        raise ValueError(f"statistics are given, and asked for per={per!r}: leave one out")
     first = next(iter(of_part(streams, None)))
     plan = {
-        name: (policy, tuple((dims or {}).get(name, (schema.FRAME,))))
+        name: (policy, _over(first[name], (dims or {}).get(name), policy, per))
         for name, policy in _chosen(first, policies, statistics).items()
     }
-    for name, (_, over) in plan.items():
-        _check_dims(first, name, over)
+    fixed = _fixed(plan)
     given = statistics
-    if given is None and per == "pooled":
+    if given is None and per == POOLED:
         given = _fitted(of_part(streams, part), plan)
     source = "own" if given is None else _source(streams, part, statistics)
+    if fixed:
+        given = fixed if given is None else given.assign(fixed.data_vars)
     if isinstance(streams, xr.Dataset):
         return _applied(streams, plan, given, source)
     nodes = {n.path: n.to_dataset(inherit=False) for n in streams.subtree}
-    kept = {} if given is None else {n: given[n] for p in plan for n in _names(p)}
+    kept = {} if given is None else {n: given[n] for p in plan for n in _names(p) if n in given}
     for path, ds in nodes.items():
         if schema.FRAME in ds.dims:
             done = _applied(ds, plan, given, source)
@@ -114,27 +137,33 @@ def _names(stream: str) -> tuple[str, str]:
 
 def _chosen(
     ds: xr.Dataset, policies: Policies | None, statistics: xr.Dataset | None
-) -> dict[str, str]:
+) -> dict[str, str | Range]:
     """Policies of the streams that are to change."""
     names = [str(n) for n, v in ds.data_vars.items() if schema.FRAME in v.dims]
     for name, policy in (policies or {}).items():
         if name not in names:
             raise UnknownNameError(f"no stream {name!r}{nearest(name, names)}")
-        if policy not in POLICIES:
-            raise UnknownNameError(f"no policy {policy!r}: there are {POLICIES}")
+        if not isinstance(policy, str):
+            require_range(policy)
+        elif policy not in POLICIES:
+            raise UnknownNameError(
+                f"no policy {policy!r}: there are {POLICIES}, and a range (low, high)"
+            )
         before = ds[name].attrs.get(schema.POLICY, "none")
         if policy != "none" and before != "none":
             raise ValueError(
                 f"{name!r} is normalised already ({before}): start from what it was"
             )
-    chosen = {}
+    chosen: dict[str, str | Range] = {}
     for name in names:
-        known = schema.STREAMS[name].policy if name in schema.STREAMS else "none"
+        known: Any = schema.STREAMS[name].policy if name in schema.STREAMS else "none"
         before = ds[name].attrs.get(schema.POLICY, "none")
         if statistics is not None:
             known = _policy_of(statistics, name)
         policy = (policies or {}).get(name, known if before == "none" else "none")
-        if policy != "none":
+        if not isinstance(policy, str):
+            chosen[name] = require_range(policy)
+        elif policy != "none":
             chosen[name] = policy
     return chosen
 
@@ -146,13 +175,50 @@ def _policy_of(statistics: xr.Dataset, name: str) -> str:
     return str(statistics[offset].attrs.get(schema.POLICY, "minmax"))
 
 
-def _check_dims(ds: xr.Dataset, name: str, over: Sequence[str]) -> None:
-    wrong = [d for d in over if d not in ds[name].dims]
-    if wrong or schema.FRAME not in over:
-        raise UnknownNameError(
-            f"statistics of {name!r} run over 'frame' and others of {ds[name].dims}, found "
-            f"{tuple(over)}"
+def _over(
+    x: xr.DataArray, asked: Sequence[str] | None, policy: str | Range, per: str
+) -> tuple[str, ...]:
+    """Dimensions that the statistics of a stream run over.
+
+    Raises
+    ------
+    UnknownNameError
+        If they are not its own, or do not fit ``per``.
+    """
+    inner = [str(d) for d in x.dims if d not in (*schema.WHO, schema.FRAME)]
+    if not isinstance(policy, str):
+        return (schema.FRAME, *inner)
+    usual = (schema.FRAME,) if per != FRAME else tuple(inner[:1])
+    over = usual if asked is None else tuple([asked] if isinstance(asked, str) else asked)
+    wrong = [d for d in over if d not in x.dims]
+    if per == FRAME and not wrong and "," in str(x.attrs.get("units", "")):
+        warn(
+            f"each frame of {x.name!r} is scaled over quantities in {x.attrs['units']!r}, "
+            f"which have no common scale: choose others with policies={{{x.name!r}: 'none'}}"
         )
+    if per == FRAME and (wrong or not over or schema.FRAME in over):
+        raise UnknownNameError(
+            f"statistics of each frame of {x.name!r} run over some of {inner}, found {over}"
+        )
+    if per != FRAME and (wrong or schema.FRAME not in over):
+        raise UnknownNameError(
+            f"statistics of {x.name!r} run over 'frame' and others of {x.dims}, found "
+            f"{over}: those of each frame are asked for with per='frame'"
+        )
+    return over
+
+
+def _fixed(plan: Plan) -> xr.Dataset:
+    """Offsets and scales of the streams that a range was given for."""
+    out: dict[str, xr.DataArray] = {}
+    for name, (policy, over) in plan.items():
+        if isinstance(policy, str):
+            continue
+        low, high = policy
+        attrs = {schema.POLICY: FIXED, schema.POLICY_DIMS: list(over)}
+        for key, value in zip(_names(name), (low, high - low), strict=True):
+            out[key] = xr.DataArray(value, attrs={**attrs, f"{schema.POLICY}_part": "range"})
+    return xr.Dataset(out)
 
 
 def _source(streams: Streams, part: str | None, statistics: xr.Dataset | None) -> str:
@@ -162,12 +228,12 @@ def _source(streams: Streams, part: str | None, statistics: xr.Dataset | None) -
     return part if part is not None and split else "all"
 
 
-def _fitted(
-    each: list[xr.Dataset], plan: Mapping[str, tuple[str, tuple[str, ...]]]
-) -> xr.Dataset:
+def _fitted(each: list[xr.Dataset], plan: Plan) -> xr.Dataset:
     """Offsets and scales of all recordings together."""
     out: dict[str, xr.DataArray] = {}
     for name, (policy, over) in plan.items():
+        if not isinstance(policy, str):
+            continue
         out |= dict(zip(_names(name), _scale(pooled(each, name), policy, over), strict=True))
     return xr.Dataset(out)
 
@@ -188,7 +254,7 @@ def _scale(
 
 def _applied(
     ds: xr.Dataset,
-    plan: Mapping[str, tuple[str, tuple[str, ...]]],
+    plan: Plan,
     given: xr.Dataset | None,
     source: str,
 ) -> xr.Dataset:
@@ -197,26 +263,28 @@ def _applied(
         if name not in ds:
             continue
         x = ds[name]
-        if given is None:
-            offset, scale = _scale(x, policy, over)
-        else:
+        if given is not None and _names(name)[0] in given:
             offset, scale = (given[n] for n in _names(name))
+        else:
+            assert isinstance(policy, str)  # of a range, the offset is given
+            offset, scale = _scale(x, policy, over)
         over = tuple(offset.attrs.get(schema.POLICY_DIMS, over))
         done = _scaled(x, offset, scale)
         about = {
-            schema.POLICY: policy,
+            schema.POLICY: policy if isinstance(policy, str) else FIXED,
             schema.POLICY_DIMS: list(over),
-            f"{schema.POLICY}_part": source,
+            f"{schema.POLICY}_part": offset.attrs.get(f"{schema.POLICY}_part", source),
             "long_name": x.attrs.get("long_name", name),
             "units": "1",
         }
         out = out.assign({name: done.assign_attrs(about)})
-        out = out.assign(dict(zip(_names(name), (offset, scale), strict=True)))
+        if schema.FRAME not in offset.dims:  # those of single frames say nothing of new data
+            out = out.assign(dict(zip(_names(name), (offset, scale), strict=True)))
     return out
 
 
 def _scaled(x: xr.DataArray, offset: xr.DataArray, scale: xr.DataArray) -> xr.DataArray:
-    if x.chunks and isinstance(scale.data, da.Array):
+    if x.chunks and isinstance(scale.data, da.Array) and schema.FRAME not in scale.dims:
         # else the chunks that the statistics are of would wait in memory for them
         x = x.copy(data=again(x.data, scale.data))
     out = apply_kernel(_kernel, x, offset, scale, dtype=np.float32)

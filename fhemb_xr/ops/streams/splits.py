@@ -9,6 +9,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.dask_internals import is_in_memory
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.ops.units import require_one_scale
 
 Streams = xr.Dataset | xr.DataTree
 AnyStreams = TypeVar("AnyStreams", xr.Dataset, xr.DataTree)
@@ -150,11 +151,14 @@ def pooled(each: list[xr.Dataset], name: str) -> xr.DataArray:
     ------
     UnknownNameError
         No recording has that stream.
+    SchemaError
+        Recordings have it in several units, or normalised in several ways.
     """
     found = [ds[name].variable for ds in each if name in ds.data_vars]
     if not found:
         there = dict.fromkeys(str(n) for ds in each for n in ds.data_vars)
         raise UnknownNameError(f"no stream {name!r}{nearest(name, there)}")
+    require_one_scale([ds[name] for ds in each if name in ds.data_vars], name)
     lazy = [v if v.chunks or is_in_memory(v) else v.chunk() for v in found]
     labels = {d: c for d, c in each[0].coords.items() if c.dims == (d,) and d != schema.FRAME}
     whole = xr.Variable.concat(lazy, schema.FRAME)

@@ -11,6 +11,7 @@ from fhemb_xr.nn.frame_runs import runs
 from fhemb_xr.ops.checks import require_choice, require_count, require_flag
 from fhemb_xr.ops.option_tables import WINDOWS
 from fhemb_xr.ops.streams.splits import Streams, recordings
+from fhemb_xr.ops.units import require_one_scale
 
 MISSING = ("raise", "skip", "fill", "mask")
 
@@ -69,6 +70,8 @@ def to_torch(
     ------
     UnknownNameError
         No such variable, part or treatment.
+    SchemaError
+        Recordings have a stream in several units, or normalised in several ways.
     EmptySelectionError
         No recording is as long as a window.
     ValueError
@@ -104,6 +107,8 @@ def to_torch(
     for name in chosen:
         if name not in names:
             raise UnknownNameError(f"no stream {name!r}{nearest(name, names)}")
+    for name in chosen:
+        require_one_scale([ds[name] for _, ds in found if name in ds.data_vars], name)
     longest = max((end - begin for _, ds in found for begin, end in runs(ds)), default=0)
     if longest < length:
         raise EmptySelectionError(

@@ -197,7 +197,23 @@ def _described(coefficients: xr.Dataset) -> dict[str, Any]:
     missing = [n for n in wanted if n not in coefficients]
     if missing:
         raise SchemaError(f"coefficients of level {about['level']} need {missing} too")
+    _check_lengths(coefficients, about)
     return about
+
+
+def _check_lengths(coefficients: xr.Dataset, about: dict[str, Any]) -> None:
+    from fhemb_xr.kernels.time_frequency import wavelet_coefficients as kernel
+
+    whole = kernel.lengths(about["samples"], about["wavelet"], about["level"])
+    levels = [f"time_{j}" for j in range(1, about["level"] + 1)]
+    wanted = {schema.TIME: about["samples"], **dict(zip(levels, whole[1:], strict=True))}
+    cut = {d: n for d, n in wanted.items() if coefficients.sizes.get(d, n) != n}
+    if cut:
+        found = {d: coefficients.sizes[d] for d in cut}
+        raise SchemaError(
+            f"coefficients of {about['samples']} samples have the lengths {cut}, "
+            f"found {found}: cut the signal, not its coefficients"
+        )
 
 
 def _analysed(x: xr.DataArray, spec: Any) -> list[Any]:

@@ -162,7 +162,9 @@ def clusters_at(
     schema.require_dims(position, schema.SUBJECT, schema.TIME, schema.AXIS)
     index, second = _moment(position, frame)
     at = figure_data.one(position.isel({schema.TIME: index}), schema.SESSION)
-    labels = figure_data.loaded(labels, "clusters")
+    labels = figure_data.loaded(
+        figure_data.require(labels, "clusters", schema.SUBJECT), "clusters"
+    )
     if schema.SUBJECT in labels.coords and schema.SUBJECT in at.coords:
         at = at.sel({schema.SUBJECT: labels[schema.SUBJECT].values})
     xy = figure_data.loaded(

@@ -191,6 +191,13 @@ def accuracy(result: xr.Dataset, *, title: str | None = None) -> Any:
         )
     more = [n for n in ("n_used", "n_subjects") if n in result]
     found = figure_data.loaded(result[[*wanted, *more]], "accuracies")
+    own = ("classifier", "permutation")
+    found = found.isel({d: 0 for d, n in found.sizes.items() if n == 1 and d not in own})
+    if {*found["accuracy"].dims} != {"classifier"}:
+        raise SchemaError(
+            f"accuracies are drawn over 'classifier', found {found['accuracy'].dims}: choose "
+            "one of each other dimension with .isel(...)"
+        )
     found = found.isel(classifier=np.argsort(found["accuracy"].values, kind="stable"))
     names = figure_data.ids(found, "classifier")
     rows = np.arange(len(names))

@@ -38,6 +38,7 @@ def scree(basis: xr.Dataset, subject: object = None) -> Any:
     4
     """
     hv = theme.backends()
+    figure_data.require_basis(basis, "explained_variance_ratio")
     whole = basis[["explained_variance_ratio"]]
     whole = figure_data.one(figure_data.one(whole, schema.SUBJECT, subject), schema.SESSION)
     shares = 100 * figure_data.loaded(whole, "explained variance")["explained_variance_ratio"]

@@ -54,6 +54,7 @@ def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = Non
     >>> len(plot.eigenfaces(basis))
     3
     """
+    figure_data.require_basis(basis, "components")
     names = [v for v in ("mean", "components", "explained_variance_ratio") if v in basis]
     whole = figure_data.one(
         figure_data.one(basis[names], schema.SUBJECT, subject), schema.SESSION

@@ -11,6 +11,7 @@ from fhemb_xr import schema
 from fhemb_xr.budget import human
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import BudgetError, extra
+from fhemb_xr.ops.pipeline import heatmap
 from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.plot.frames import faces
 from fhemb_xr.plot.notebook.film import Film
@@ -86,9 +87,9 @@ def player(
     >>> plot.player(heat.assign_attrs(sampling_rate=25.0))
     <Film of a face: 50 frames, 2 s at 25 Hz, 600 B; .save('film.html', faces=True)>
     """
-    array = (
-        heat[schema.HEATMAP].assign_attrs(heat.attrs) if isinstance(heat, xr.Dataset) else heat
-    )
+    array = heatmap(heat)
+    if isinstance(heat, xr.Dataset):
+        array = array.assign_attrs(heat.attrs)
     face = figure_data.one(figure_data.one(array, schema.SUBJECT, subject), schema.SESSION)
     face = figure_data.require(face, "a film", schema.TIME, schema.Y, schema.X)
     if face.size > MOST_BYTES:

@@ -8,6 +8,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops.pairwise.metric_options import check_window, require_normalization
+from fhemb_xr.ops.units import require_same, unit_of
 from fhemb_xr.plot import figure_data, labels, signals, theme
 from fhemb_xr.typing import F64
 
@@ -20,7 +21,7 @@ def warping(
     b: xr.DataArray,
     *,
     window: float | None = None,
-    normalize: str = "none",
+    normalize: str | tuple[float, float] = "none",
     title: str | None = None,
 ) -> Any:
     """Two series, one above the other, with links between the moments that warping joins.
@@ -73,7 +74,9 @@ def warping(
     """
     from fhemb_xr.kernels.dtw import paths
 
-    normalize = require_normalization(normalize)
+    normalize = require_normalization(normalize, a)
+    if normalize == "none":
+        require_same(a, b, ("a", "b"))
     hv = theme.backends()
     both = [
         figure_data.loaded(figure_data.require(x, "warping", schema.TIME), "a series")
@@ -95,7 +98,7 @@ def warping(
     return _framed(drawn, both, step, cost, normalize, title)
 
 
-def _ready(x: xr.DataArray, normalize: str) -> F64:
+def _ready(x: xr.DataArray, normalize: Any) -> F64:
     values = np.asarray(x.values, np.float64)
     if missing := int((~np.isfinite(values)).sum()):
         raise ValueError(
@@ -115,13 +118,13 @@ def _apart(values: list[F64]) -> tuple[F64, F64, float]:
 
 
 def _framed(
-    drawn: Any, both: list[xr.DataArray], step: float, cost: float, normalize: str, title: Any
+    drawn: Any, both: list[xr.DataArray], step: float, cost: float, normalize: Any, title: Any
 ) -> Any:
     names = [labels.capital_first(labels.name_of(x)) or f"Series {k}" for k, x in
              enumerate(both, 1)]  # fmt: skip
     feature = both[0].coords.get(schema.FEATURE)
     named = None if feature is None or feature.ndim else feature.item()
-    units = labels.unit(labels.units_of(both[0], named)) if normalize == "none" else ""
+    units = labels.unit(unit_of(both[0], named)) if normalize == "none" else ""
     amount = f"{step:g} {units.strip(' []')}".strip()
     heading = title if title is not None else labels.title(
         "Warping", named, f"distance {cost:.3g}{units.replace('[', '').replace(']', '')}",

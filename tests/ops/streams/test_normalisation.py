@@ -98,6 +98,70 @@ def test_normalise__by_recording_knows_nothing_of_the_others(tree):
     assert done["001/expert/face_offset"].dims == ("landmark", "xy")
 
 
+def test_normalise__each_frame_by_itself_takes_out_place_and_size(computes):
+    ds = fx.testing.streams(2, 50)
+    with computes(0):
+        done = fx.normalise(
+            ds, {"face": "standard", "aus": "none", "head": "none"}, per="frame"
+        )
+    x = ds.face.values.astype("f8")
+    wanted = (x - x.mean(-2, keepdims=True)) / x.std(-2, keepdims=True)
+    np.testing.assert_allclose(done.face, wanted, atol=2e-6)
+    assert done.face.attrs["normalization_dims"] == ["landmark"]
+    assert done.face.attrs["normalization_part"] == "own"
+    assert "face_offset" not in done  # else it would be taken for a stream
+    far = ds.assign(face=ds.face * 3 + 7)
+    policies = {"face": "standard", "head": "none"}
+    moved = fx.normalise(far, policies, per="frame", dims={"aus": "au"})
+    np.testing.assert_allclose(moved.face, wanted, atol=2e-5)
+
+
+@pytest.mark.filterwarnings("error")
+def test_normalise__each_frame_warns_of_quantities_without_a_common_scale():
+    ds = fx.testing.streams(1, 50)
+    with pytest.warns(UserWarning, match="'head' is scaled over quantities in 'mm, rad'"):
+        fx.normalise(ds, {"face": "none", "aus": "none"}, per="frame")
+    with pytest.raises(
+        UnknownNameError, match=r"each frame of 'aus' run over some of \['au'\]"
+    ):
+        fx.normalise(ds, dims={"aus": ("frame", "au")}, per="frame")
+
+
+def test_normalise__by_a_fixed_range_needs_no_other_recording(tmp_path, tree):
+    done = fx.normalise(tree, {"aus": (0, 5)})
+    for path in ("001/expert", "003/novice"):
+        np.testing.assert_allclose(done[path]["aus"], tree[path]["aus"] / 5, atol=1e-6)
+        assert done[path]["aus"].attrs["normalization_part"] == "range"
+        assert done[path]["face"].attrs["normalization_part"] == "all"
+    fx.save(done, tmp_path / "a.zarr")
+    again = fx.open_streams(tmp_path / "a.zarr").to_dataset()
+    new = fx.testing.streams(1, 30, seed=9)
+    np.testing.assert_allclose(fx.normalise(new, statistics=again).aus, new.aus / 5, atol=1e-6)
+    for wrong in ((5, 0), (0, np.inf), 3, None):
+        with pytest.raises(ValueError, match=r"a range is \(low, high\)"):
+            fx.normalise(tree, {"aus": wrong})
+
+
+def test_normalise__every_stream_computes_alone_also_outside_the_training_part(tmp_path):
+    from ingest.openface import columns
+    from ingest.streams import open_folder
+
+    names = ["frame", "timestamp", "confidence", "success", *columns("aus")]
+    for k, session in enumerate("abc"):
+        n = 150 + k  # so long that dask makes a task of the list of frames
+        rows = np.random.default_rng(k).uniform(0, 5, (n, len(names))).round(2)
+        rows[:, 0], rows[:, 1], rows[:, 2:4] = np.arange(1, n + 1), np.arange(n) / 25, 1
+        for person in ("expert", "novice"):
+            np.savetxt(tmp_path / f"{session}_{person}.csv", rows, "%g", ",",
+                       header=",".join(names), comments="")  # fmt: skip
+    plain = fx.split(open_folder(tmp_path, variables=["aus"]), by="session")
+    done = fx.normalise(plain)
+    for leaf in done.leaves:
+        aus = plain[leaf.path]["aus"].compute()
+        wanted = (aus.astype("f8") - done["aus_offset"]) / done["aus_scale"]
+        np.testing.assert_allclose(leaf["aus"].compute(), wanted, atol=1e-6)
+
+
 def test_normalise__of_a_tree_equals_that_of_a_dataset():
     ds = fx.testing.streams(2, 50)
     tree = xr.DataTree.from_dict({
@@ -165,7 +229,7 @@ def test_normalise__says_what_is_wrong(tree):
         (r"no policy 'zscore': there are \('none', 'minmax'", {"policies": {"aus": "zscore"}}),
         ("no recording is in the part 'tset'; the nearest are test", {"part": "tset"}),
         ("run over 'frame' and others", {"dims": {"aus": ("au",)}}),
-        ("per 'recording', found 'person'", {"per": "person"}),
+        ("per 'frame', found 'person'", {"per": "person"}),
     ):
         with pytest.raises(UnknownNameError, match=words):
             fx.normalise(fx.split(tree), **kwargs)

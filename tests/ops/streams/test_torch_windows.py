@@ -284,3 +284,54 @@ def test_windows__longer_than_every_run_say_how_long_it_is():
     with pytest.raises(EmptySelectionError, match="without a gap has 25"):
         fx.to_torch(ds, 30)
     assert len(fx.to_torch(ds.isel(frame=slice(None, None, 2)), 10)) == 2 * 2
+
+
+@pytest.fixture(scope="module")
+def lost(tmp_path_factory):
+    """Streams with frames without a face: in memory, lazy, and from two kinds of store."""
+    folder = tmp_path_factory.mktemp("lost")
+
+    def cut(ds):
+        if "frame" not in ds.dims:
+            return ds
+        return ds.assign(aus=ds.aus.where((ds.frame < 22) | (ds.frame > 25)))
+
+    tree = fx.split(
+        fx.testing.streams(2, (60, 80)).map_over_datasets(cut), {"train": 1, "test": 1}
+    )
+    fx.save(tree, folder / "a.zarr")
+    write_hdf5(tree, folder / "a.h5")
+    ways = {"lazy": tree, "in memory": tree.compute()}
+    ways |= {"store": fx.open_streams(folder / "a.zarr")}
+    ways |= {"store, not dask": fx.open_streams(folder / "a.zarr", chunks=None)}
+    ways |= {"HDF5": fx.open_streams(folder / "a.h5"), "path": folder / "a.h5"}
+    return ways
+
+
+@pytest.mark.parametrize("way", ["lazy", "in memory", "store", "store, not dask", "HDF5"])
+@pytest.mark.parametrize("how", ["windows", "a part", "shuffled", "workers", "normalised"])
+def test_lost_faces__never_reach_a_batch_whatever_the_way(lost, way, how):
+    streams = fx.normalise(lost[way], part=None) if how == "normalised" else lost[way]
+    options = {"part": "test"} if how == "a part" and way != "HDF5" else {}
+    options |= {"shuffle": True, "block": 2} if how == "shuffled" else {}
+    loading = {"num_workers": 1, "multiprocessing_context": "fork"} if how == "workers" else {}
+
+    def batches(missing):
+        windows = fx.to_torch(streams, 10, 5, ["aus", "face"], missing=missing, **options)
+        return [b["aus"] for b in DataLoader(windows, batch_size=4, **loading)]
+
+    with pytest.raises(ValueError, match="'aus' is missing in"):
+        batches("raise")
+    n = {m: sum(len(b) for b in batches(m)) for m in ("skip", "fill", "mask")}
+    assert n["fill"] == n["mask"] > n["skip"] > 0
+    for missing in n:
+        assert all(torch.isfinite(b).all() for b in batches(missing))
+
+
+def test_lost_faces__never_leave_the_dataset_of_the_scripts(lost):
+    dataset = noxi.NoXiReHDF5Dataset(lost["path"])
+    with pytest.raises(ValueError, match="miss values in 4 of 60 frames"):
+        dataset[0]
+    filled = noxi.NoXiReHDF5Dataset(lost["path"], sequence_length=90, missing="fill")[0][0]
+    assert filled.shape == (90, 159)
+    assert torch.isfinite(filled).all()
