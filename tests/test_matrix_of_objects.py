@@ -16,6 +16,7 @@ import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, FhembError
 
 pytest.importorskip("holoviews")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # doubts are said, and not asked
 BOTH = calls.CALLS | {f"plot.{name}": make for name, make in calls.FIGURES.items()}
 WRONG = {
     "numpy": lambda: np.zeros((4, 30)),

@@ -313,6 +313,11 @@ def positions() -> xr.DataArray:
     )  # fmt: skip
 
 
+def _drifting() -> xr.DataArray:
+    values = np.random.default_rng(2).normal(size=(4, N))
+    return series().copy(data=values)
+
+
 def _film() -> xr.Dataset:
     ds = fx.testing.audience(2, 4, shape=(6, 5)).compute()
     return ds.drop_encoding()
@@ -330,6 +335,15 @@ FIGURES: dict[str, Callable[[], Call]] = {
         fx.plot.dendrogram, (relation(),), {"clusters": fx.clusters(relation(), 2)}),
     "eigenfaces": lambda: Call(fx.plot.eigenfaces, (basis(),)),
     "frames": lambda: Call(fx.plot.frames, (heat(),)),
+    "isc": lambda: Call(
+        fx.plot.isc,
+        (fx.isc(_drifting(), window_s=1, step_s=0.5, null="circular"),)),
+    "synchrony": lambda: Call(
+        fx.plot.synchrony, (fx.synchrony(_drifting(), "correlation", 19, seed=0),)),
+    "group_isc": lambda: Call(fx.plot.group_isc, (fx.group_isc(_drifting(), n=19, seed=0),)),
+    "null_histogram": lambda: Call(
+        fx.plot.null_histogram,
+        (fx.group_isc(_drifting(), n=19, seed=0).sel(summary="mean"),)),
     "histogram": lambda: Call(
         fx.plot.histogram, (fx.features(heat(), [("bh0", "bh3")], threshold=None),)),
     "lagged": lambda: Call(fx.plot.lagged, (lagged_map(),)),

@@ -70,8 +70,9 @@ def pair(
     Dataset, float64, lazy: ``score(…, window, candidate)``, a log likelihood ratio up to a
     constant, so scores of several windows can be added; and ``probability`` of each candidate
     among all. Probabilities of ``"blind"`` are too close to 0 and 1: use their order only. NaN
-    where the face or the trace is missing in more than a fifth of the window. ``attrs["trained_people"]``
-    lists the candidates who have the label of somebody that the model was trained on.
+    where the face or the trace is missing in more than a fifth of the window.
+    ``attrs["trained_people"]`` lists the candidates who have the label of somebody that the
+    model was trained on.
 
     Raises
     ------
