@@ -66,7 +66,9 @@ def require_normalization(
     """
     if not isinstance(given, str) and given is not None:
         return require_range(given)
-    how = require_choice("normalization", given, metrics.NORMALIZATIONS)
+    how = require_choice(
+        "normalization", given, metrics.NORMALIZATIONS, synonyms.NORMALIZATIONS
+    )
     several = [d for d in (schema.FEATURE, schema.COMPONENT) if d != dim and d in x.dims]
     if how == "frame" and not any(x.sizes[d] > 1 for d in several):
         raise ValueError(
@@ -133,15 +135,3 @@ def _in_samples(max_lag_s: float | None, x: xr.DataArray, metric: str) -> int:
             f"({clock.n / clock.rate_hz:g} s), found {max_lag_s!r}"
         )
     return clock.samples("max_lag_s", lag)
-
-
-def require_normalization(normalize: Any) -> str:
-    """The scale of series that is meant.
-
-    Raises
-    ------
-    UnknownNameError
-        No such scale, with the nearest ones.
-    """
-    known = metrics.NORMALIZATIONS
-    return require_choice("normalization", normalize, known, synonyms.NORMALIZATIONS)
