@@ -1,6 +1,6 @@
 """How many groups there are, if there is more than one: against data of one group."""
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,7 @@ def _each_matrix(
     function: Any, d: xr.DataArray, parts: int, tried: list[int], options: dict[str, Any]
 ) -> xr.DataArray:
     """``function`` of each whole matrix, its members in the order of their labels."""
-    new = {"_part": parts, "n_clusters": len(tried)}
+    new: dict[Hashable, int] = {"_part": parts, "n_clusters": len(tried)}
     return of_matrix(function, d, new, tried=tried, order=_order(d), **options)
 
 
