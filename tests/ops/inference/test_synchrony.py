@@ -42,10 +42,11 @@ def audience(n=5, n_time=60, n_features=3, shared=1.0, seed=0, gaps=False):
 
 
 @pytest.mark.parametrize("method", METHODS)
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(chunks=st.tuples(st.integers(1, 5), st.integers(1, 60), st.integers(1, 3)))
 def test_surrogates__are_the_same_in_any_chunks_on_any_scheduler(method, chunks):
     x = audience()
+    x = x.isel(time=slice(24)) if method == "iaaft" else x  # which takes many rounds
     expected = surrogates(x, 4, method=method, seed=3)
     with dask.config.set(scheduler="threads"):
         lazy = surrogates(
@@ -68,11 +69,12 @@ def test_surrogates__keep_labels_units_clock_and_dtype():
 
 def test_surrogates__shift_whole_people_in_a_circle():
     x = audience()
-    out = surrogates(x, 20, seed=1)
+    out, given = surrogates(x, 20, seed=1).values, x.values
     found = set()
     for r in range(20):
         for s in range(5):
-            k = [k for k in range(60) if np.array_equal(np.roll(x[s], k, axis=0), out[r, s])]
+            rolled = (np.roll(given[s], k, axis=0) for k in range(60))
+            k = [k for k, row in enumerate(rolled) if np.array_equal(row, out[r, s])]
             assert len(k) == 1
             assert k[0] > 0
             found.add(k[0])
@@ -327,7 +329,7 @@ def test_swap__says_which_groups_it_needs():
 
 
 def test_leave_one_out__does_not_call_a_bystander_synchronous():
-    hits, power, runs = 0, 0.0, 40
+    hits, power, runs = 0, 0.0, 24
     for run in range(runs):
         rng = np.random.default_rng(run)
         slow = scipy.signal.lfilter([1], [1, -0.98], rng.normal(size=(2, 800)))[:, 200:]
@@ -336,7 +338,7 @@ def test_leave_one_out__does_not_call_a_bystander_synchronous():
         x = xr.DataArray(v, dims=("subject", "time"), attrs={"sampling_rate": 25.0})
         p = synchrony(x, "isc", 39, method="circular", seed=run)["p"].values
         hits, power = hits + int(p[-1] <= 0.05), power + float((p[:5] <= 0.05).mean())
-    assert hits <= 7  # the chance of more is .001 where the rate is .05; .18 before
+    assert hits <= 5  # the chance of more is .002 where the rate is .05; .18 before
     assert power > 0.5 * runs
 
 
@@ -352,13 +354,13 @@ def drifting(n_runs, n_time=300):
 def test_linear__holds_for_people_who_drift_where_circular_does_not():
     hits = dict.fromkeys(("linear", "circular"), 0)
     drawn = 0
-    for run, x in drifting(40):
+    for run, x in drifting(24):
         for null in hits:
             hits[null] += float(isc(x, how="pairwise", null=null)["p"][0, 1]) <= 0.05
         drawn += float(synchrony(x, "correlation", 39, seed=run)["p"][0, 1]) <= 0.05
-    assert hits["linear"] <= 7
-    assert drawn <= 7
-    assert hits["circular"] > 10
+    assert hits["linear"] <= 5  # more: .002 where the rate is .05
+    assert drawn <= 5
+    assert hits["circular"] > 6
 
 
 def test_linear__slides_the_middle_and_wraps_nothing():
@@ -453,7 +455,7 @@ def test_linear__costs_no_more_memory_than_circular(cost):
     assert peaks[0] <= 400 * 8 * 4000
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(chunks=st.tuples(st.integers(1, 5), st.integers(1, 60), st.integers(1, 3)))
 def test_isc__is_the_same_in_any_chunks(chunks):
     x = audience(gaps=True)

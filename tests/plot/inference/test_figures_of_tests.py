@@ -33,6 +33,11 @@ def groups(by=None):
     return fx.group_isc(audience(6), by=by, n=29, seed=0)
 
 
+def classifier():
+    null = ("permutation", np.linspace(0.3, 0.7, 21))
+    return xr.Dataset({"accuracy": 0.8, "p": 1 / 22, "null": null}, attrs={"alpha": 0.05})
+
+
 FIGURES = {
     "isc_windows": lambda: windows().fhemb.plot.isc(),
     "isc_windows_of_pairs": lambda: windows(how="pairwise").fhemb.plot.isc(correction="p"),
@@ -50,6 +55,7 @@ FIGURES = {
     "group_isc_of_two": lambda: groups("group").fhemb.plot.group_isc(summary="median"),
     "null_of_groups": lambda: groups().sel(summary="mean").fhemb.plot.null_histogram(),
     "null_of_a_pair": lambda: plot.null_histogram(matrix().sel(subject_0=40, subject_1=41)),
+    "null_of_a_classifier": lambda: classifier().fhemb.plot.null_histogram(),
     "null_of_oneself": lambda: plot.null_histogram(matrix().sel(subject_0=40, subject_1=40)),
 }
 
