@@ -99,7 +99,7 @@ def similarity(
         str, typer.Option("--features", "-f", help="Features of the embedding, or all.")
     ] = "all",
     window: Annotated[
-        float | None, typer.Option(help="Sakoe-Chiba half-width [s], for dtw only.")
+        float | None, typer.Option(help="Sakoe-Chiba half-width in seconds, for dtw only.")
     ] = 2.0,
     normalize: Annotated[
         str,
