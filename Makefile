@@ -16,9 +16,10 @@ $(VENV)/.demo: pyproject.toml constraints.txt
 	$(PIP) -e '.[demo]'
 	touch $@
 
-$(VENV)/.installed: $(VENV)/.demo
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[all]'
-	touch $@
+	touch $(VENV)/.demo $@ # all has what the demo needs
 
 .PHONY: install demo test soak lint bench calibrate audit clean
 install: $(VENV)/.installed
