@@ -36,7 +36,8 @@ class Fields:
 
     def part(self, packed: Any, name: str) -> Any:
         """One part with its shape, a view where numpy can: ``(..., size) -> (..., *shape)``."""
-        return packed[..., self._slices[name]].reshape(*packed.shape[:-1], *self.shapes[name])
+        shape = (*packed.shape[:-1], *self.shapes[name])
+        return packed[..., self._slices[name]].reshape(shape)
 
     def pack(self, **parts: Any) -> F64:
         """All parts end to end, each ``(..., *shape)``: ``(..., size)``."""
