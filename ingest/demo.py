@@ -94,7 +94,7 @@ def _commands(out: Path, workers: int, shown: int) -> list[list[str]]:
     more = ["--workers", str(workers)] if workers else []
     return [
         ["ingest", "run", recording, "--schema", SCHEMA, "--table", FACES,
-         "--title", "Don Giovanni"],
+         "--title", "Don Giovanni", "--rate", "25"],
         ["embed", recording, embedding, "--features", "mean,skew,kurtosis,p5:p95,pc0:pc4",
          "--bands", "2,3,5", *more],
         ["similarity", embedding, similarity, "--features", "mean,skew", "--metric", "dtw",

@@ -50,28 +50,28 @@ def imports(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_floors__imports_point_down(path):
-    floor = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    for name in imports(path):
-        top, *rest = name.split(".")
-        assert top != "ingest", (path, name)
-        assert top not in FORBIDDEN.get(floor, set()), (path, name)
-        if top == "fhemb_xr":
-            assert rest[0] in FLOORS[floor], (path, name)
+def test_floors__imports_point_down():
+    for path in FILES:
+        floor = path.relative_to(ROOT).parts[0].removesuffix(".py")
+        for name in imports(path):
+            top, *rest = name.split(".")
+            assert top != "ingest", (path, name)
+            assert top not in FORBIDDEN.get(floor, set()), (path, name)
+            if top == "fhemb_xr":
+                assert rest[0] in FLOORS[floor], (path, name)
 
 
-@pytest.mark.parametrize("path", sorted(INGEST.rglob("*.py")), ids=lambda p: p.name)
-def test_floors__ingest_sees_the_schema_the_errors_and_the_stores_only(path):
-    allowed = {"schema", "clock", "errors", "io", "budget", "typing"}
-    if path.name == "demo.py":
-        allowed |= {"testing"}  # the demo's audience is simulated
-    if path.name == "demo.py" or path.parent.name == "cli":
-        allowed |= {"console"}  # all commands talk alike
-    for name in imports(path):
-        top, *rest = name.split(".")
-        if top == "fhemb_xr":
-            assert rest[0] in allowed, (path, name)
+def test_floors__ingest_sees_the_schema_the_errors_and_the_stores_only():
+    for path in INGEST.rglob("*.py"):
+        allowed = {"schema", "clock", "errors", "io", "budget", "typing"}
+        if path.name == "demo.py":
+            allowed |= {"testing"}  # the demo's audience is simulated
+        if path.name == "demo.py" or path.parent.name == "cli":
+            allowed |= {"console"}  # all commands talk alike
+        for name in imports(path):
+            top, *rest = name.split(".")
+            if top == "fhemb_xr":
+                assert rest[0] in allowed, (path, name)
 
 
 BY_NAME = {
@@ -115,24 +115,24 @@ def body_lines(function):
     return function.end_lineno - (rest[0] if is_text and rest else first).lineno + 1
 
 
-@pytest.mark.parametrize("path", BY_NAME.values(), ids=BY_NAME)
-def test_functions__are_short(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef):
-            assert body_lines(node) <= 60, node.name
+def test_functions__are_short():
+    for path in BY_NAME.values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                assert body_lines(node) <= 60, (path, node.name)
 
 
 PUBLIC = {*fx.__all__, "audience", "create_recording", "ingest"}
 COMMANDS = {"app.py", "cli.py"}  # a parameter is an option of the command
 
 
-@pytest.mark.parametrize("path", BY_NAME.values(), ids=BY_NAME)
-def test_functions__have_at_most_ten_parameters_but_public_ones(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef) and path.name not in COMMANDS:
-            a = node.args
-            n = len([*a.posonlyargs, *a.args, *a.kwonlyargs])
-            assert n <= 10 or node.name in PUBLIC, node.name
+def test_functions__have_at_most_ten_parameters_but_public_ones():
+    for path in BY_NAME.values():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and path.name not in COMMANDS:
+                a = node.args
+                n = len([*a.posonlyargs, *a.args, *a.kwonlyargs])
+                assert n <= 10 or node.name in PUBLIC, (path, node.name)
 
 
 def test_kernels__meet_labelled_arrays_at_one_door():
@@ -157,17 +157,17 @@ def test_folders__hold_at_most_fifteen_modules_and_have_a_face_of_a_sentence():
 MADE = ("Client(", "LocalCluster(", "dask.config.set(", "config.set(", "print(")
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: p.name)
-def test_library__makes_no_client_and_changes_no_configuration(path):
-    talks, clusters = {"print("}, {*MADE} - {"print("}
-    rooms = {"cluster.py": clusters, "console.py": talks}
-    allowed = rooms.get(path.name, talks if "cli" in path.parts else set())
-    called = [
-        ast.unparse(node.func).rpartition("dask.")[2] + "("
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-    ]
-    assert not {*called} & ({*MADE} - allowed), path
+def test_library__makes_no_client_and_changes_no_configuration():
+    for path in ROOT.rglob("*.py"):
+        talks, clusters = {"print("}, {*MADE} - {"print("}
+        rooms = {"cluster.py": clusters, "console.py": talks}
+        allowed = rooms.get(path.name, talks if "cli" in path.parts else set())
+        called = [
+            ast.unparse(node.func).rpartition("dask.")[2] + "("
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call)
+        ]
+        assert not {*called} & ({*MADE} - allowed), path
 
 
 INTERNALS = {"_meta", "_in_memory", "io_deps", "python_impl", "clone_key"}
@@ -196,14 +196,10 @@ def internals(tree):
                 yield name
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted(p for root in (ROOT, INGEST) for p in root.rglob("*.py")),
-    ids=lambda p: str(p.relative_to(ROOT.parent)),
-)
-def test_private_names__of_dependencies_are_used_in_one_module(path):
-    if path.name != "dask_internals.py":
-        assert not [*internals(ast.parse(path.read_text()))], path
+def test_private_names__of_dependencies_are_used_in_one_module():
+    for path in BY_NAME.values():
+        if path.name != "dask_internals.py":
+            assert not [*internals(ast.parse(path.read_text()))], path
 
 
 def test_private_names__are_seen_however_they_are_used():

@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
-from calls import told
+from calls import each, told
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, FhembError
@@ -75,12 +75,16 @@ def tried(call, given):
     return True
 
 
-@pytest.mark.parametrize("wrong", list(WRONG))
 @pytest.mark.parametrize("name", list(BOTH))
-def test_function__of_a_wrong_object_says_what_it_needs(name, wrong, made):
-    call, odd = made(BOTH[name], name), made(WRONG[wrong], wrong)
-    for i in range(call.arrays):
-        tried(call, [*call.arguments[:i], odd, *call.arguments[i + 1 :]])
+def test_function__of_a_wrong_object_says_what_it_needs(name, made):
+    call = made(BOTH[name], name)
+
+    def test(wrong):
+        odd = made(WRONG[wrong], wrong)
+        for i in range(call.arrays):
+            tried(call, [*call.arguments[:i], odd, *call.arguments[i + 1 :]])
+
+    each(WRONG, test)
 
 
 SECOND = ("nearest", "warping_path", "lagged_correlation of two", "project", "align",
@@ -88,11 +92,11 @@ SECOND = ("nearest", "warping_path", "lagged_correlation of two", "project", "al
           "plot.clusters_at")  # fmt: skip
 
 
-@pytest.mark.parametrize("wrong", list(WRONG))
 @pytest.mark.parametrize("name", SECOND)
-def test_function__of_a_wrong_second_object_says_what_it_needs(name, wrong, made):
-    call, odd = made(BOTH[name], name), made(WRONG[wrong], wrong)
-    tried(call, [call.arguments[0], odd, *call.arguments[2:]])
+def test_function__of_a_wrong_second_object_says_what_it_needs(name, made):
+    call = made(BOTH[name], name)
+    first, rest = call.arguments[0], call.arguments[2:]
+    each(WRONG, lambda wrong: tried(call, [first, made(WRONG[wrong], wrong), *rest]))
 
 
 def huge(dims, sizes):

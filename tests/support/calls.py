@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import xarray as xr
 
 import fhemb_xr as fx
@@ -362,3 +363,14 @@ FIGURES: dict[str, Callable[[], Call]] = {
     "warping": lambda: Call(fx.plot.warping, _ones(series(), 0, 1), {}, 2),
 }  # fmt: skip
 """A call of every figure, of what the functions before it give."""
+
+
+def each(options, test):
+    """Run ``test`` of every option, as one test; the error names all that fail, and how."""
+    faults = {}
+    for option in options:
+        try:
+            test(option)
+        except (Exception, pytest.fail.Exception) as error:
+            faults[option] = repr(error)[:500]
+    assert not faults, "\n".join(f"{option}: {fault}" for option, fault in faults.items())

@@ -128,7 +128,7 @@ def eigenfaces(
         "colour rise and fall together, against those of the other colour; white does not "
         "take part. Each is drawn as "
         "a share of its largest loading.",
-        faces.eigenfaces(basis, n=11),
+        faces.eigenfaces(basis, n=min(11, basis.sizes[schema.COMPONENT])),
     )
     yield Figure(
         "variance",
