@@ -1,5 +1,7 @@
 """Fixtures that every room shares."""
 
+import signal
+
 import dask
 import numpy as np
 import pytest
@@ -8,6 +10,9 @@ from hypothesis import settings
 
 settings.register_profile("default", deadline=None, max_examples=30, print_blob=True)
 settings.load_profile("default")
+
+# a shell that starts the tests in its background has them ignore Ctrl-C, which some send
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST = (
     "test_whole_way",
