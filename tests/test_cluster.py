@@ -186,7 +186,7 @@ def test_preflight__asks_the_successor_of_a_worker_that_ends_meanwhile(client, t
     for _ in range(3):
         client.wait_for_workers(2, timeout=60)
         ending = next(iter(client.scheduler_info(n_workers=-1)["workers"]))
-        client.run(end, workers=[ending])
+        client.run(end, workers=[ending], on_error="ignore")
         preflight.require(client, tmp_path, [])
     assert list(tmp_path.iterdir()) == []
 

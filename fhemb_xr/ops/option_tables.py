@@ -66,6 +66,8 @@ def is_usual(value: Any, usual: Any) -> bool:
     """Whether an option has the value that it has where nobody gives one."""
     if value is usual:
         return True
+    if isinstance(usual, tuple):
+        return isinstance(value, tuple | list | np.ndarray) and np.array_equal(value, usual)
     if value is None or usual is None or np.ndim(value):
         return False
     return bool(value == usual)

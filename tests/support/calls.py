@@ -39,6 +39,7 @@ OF: dict[str, dict[str, object]] = {
     "surrogates": {"method": "circular", "level": None},
     "synchrony": {"n": 3, "level": None},
     "features": {"pca": None},
+    "corrca": {"null": "circular"},
     "gap_statistic": {"n": 5, "k": [1, 2]},
 }
 """Arguments of one function; None: left out."""

@@ -158,7 +158,7 @@ def from_coefficients(
     See :func:`wavelet_coefficients`.
     """
     about = _described(coefficients)
-    clock, level = Clock.of(coefficients), about["level"]
+    clock, level = Clock.of(coefficients).require_regular(), about["level"]
     every = isinstance(bands, str) and folded(bands) == "all"
     by_number = not every or (hz is None and period_s is None)
     chosen = choose(bands if by_number else None, level, clock, hz, period_s)

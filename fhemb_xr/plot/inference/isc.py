@@ -60,7 +60,7 @@ def isc(
     ...     np.random.default_rng(0).normal(size=(3, 400)), dims=("subject", "time")
     ... )
     >>> x = x.assign_attrs(sampling_rate=10.0)
-    >>> figure = fx.isc(x, window_s=5, null="linear").fhemb.plot.isc()
+    >>> figure = fx.isc(x, window_s=20, null="linear").fhemb.plot.isc()
     """
     hv = theme.backends()
     alpha = tested.level(result, alpha)

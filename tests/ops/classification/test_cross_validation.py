@@ -84,7 +84,7 @@ def test_prepare__takes_several_segments_of_a_class():
         (lambda x: classify(x.rename(subject="sample"), seed=0), SchemaError, "fx.prepare"),
         (lambda x: ask(x, "knn_euclid"), UnknownNameError, "nearest are knn_euclidean"),
         (lambda x: ask(x, "knn_precomputed"), ValueError, "needs relation=fx.pairwise"),
-        (lambda x: ask(x, scale="zscore"), UnknownNameError, "no scale 'zscore'"),
+        (lambda x: ask(x, scale="loud"), UnknownNameError, "no scale 'loud'"),
         (lambda x: ask(x, n_splits=1), ValueError, "n_splits is a whole number from 2"),
         (lambda x: ask(x, n_permutations=1.5), ValueError, "found 1.5"),
         (lambda x: ask(x, relation=pairwise(x, "dtw")), SchemaError, "of the 20 samples"),
