@@ -109,6 +109,11 @@ def group_isc(
     Clock.of(x).require_regular()
     alpha = require_share("alpha", alpha)
     n, seed = require_count("n", n), require_count("seed", seed, 0)
+    if not isinstance(by, Hashable):
+        raise TypeError(
+            f"by is the name of a dimension or a coordinate, found {type(by).__name__}: set "
+            f"labels with x.assign_coords(group=({dim!r}, [...])), and give by='group'"
+        )
     paired = by is not None and by in x.dims
     groups, labels = _groups(x, dim, by, paired)
     core = [*([by] if paired else []), dim, schema.TIME]

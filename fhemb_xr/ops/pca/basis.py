@@ -10,6 +10,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.pca.fit_layout import FitLayout
+from fhemb_xr.ops import background
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 
 PIXELS = (schema.Y, schema.X)
@@ -101,6 +102,49 @@ def core(variables: list[xr.DataArray]) -> list[list[str]]:
     """Core dimensions of each variable."""
     known = (schema.COMPONENT, SAMPLE, *PIXELS)
     return [[d for d in known if d in v.dims] for v in variables]
+
+
+def check_units(heat: xr.DataArray, basis: xr.Dataset) -> None:
+    """Check that frames and basis are on one scale of temperature, as far as both say.
+
+    Raises
+    ------
+    SchemaError
+        With both units.
+    """
+    middle = basis.get("mean", basis.get("origin"))
+    found = [str(x.attrs.get("units", "")) for x in (heat, middle) if x is not None]
+    scales = {background.unit_word(unit) for unit in found} - {None, ""}
+    if len(scales) > 1:
+        raise SchemaError(
+            f"the frames have the unit {found[0]!r}, the basis {found[1]!r}: convert the "
+            "frames, and set their attrs['units']"
+        )
+
+
+def of_scores(basis: xr.Dataset, scores: xr.DataArray) -> xr.Dataset:
+    """The components that scores belong to: by their labels, or the first ones.
+
+    Raises
+    ------
+    SchemaError
+        There are more scores than components, or others.
+    """
+    dim = schema.COMPONENT
+    k, available = scores.sizes[dim], basis.sizes.get(dim, 0)
+    if k > available:
+        raise SchemaError(
+            f"the scores have {k} components, the basis has {available}: give the basis they "
+            "were projected on"
+        )
+    if dim not in scores.indexes or dim not in basis.indexes:
+        return basis.isel({dim: slice(k)})
+    if unknown := [n for n in scores.indexes[dim] if n not in basis.indexes[dim]]:
+        raise SchemaError(
+            f"the basis has no component {unknown[0]!r}: give the basis that the scores were "
+            "projected on"
+        )
+    return basis.sel({dim: scores.indexes[dim]})
 
 
 def check_grid(heat: xr.DataArray, basis: xr.Dataset) -> None:

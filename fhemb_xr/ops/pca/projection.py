@@ -9,7 +9,6 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
-from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.pca import imputation as kernel
 from fhemb_xr.ops import background
 from fhemb_xr.ops.blockwise.apply import apply_kernel
@@ -71,6 +70,7 @@ def project(
     parts = bases.parts(basis, bases.KERNEL_PARTS if of_kernel else linear)
     bases.check_grid(heat, basis)
     heat = background.visible(heat, threshold)
+    bases.check_units(heat, basis)
     impute = basis.attrs.get("pixels") == "impute"
     if of_kernel:
         options: dict[str, Any] = {"options": json.loads(basis.attrs["kernel"])}
@@ -90,7 +90,8 @@ def reconstruct(scores: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     scores
         From :func:`project`, ``(…, component)``.
     basis
-        Basis on which they were projected. Fewer scores than components: its first ones.
+        Basis on which they were projected. Its components are chosen by the labels of the
+        scores; without labels, the first ones are taken.
 
     Returns
     -------
@@ -117,13 +118,7 @@ def reconstruct(scores: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
     True
     """
     schema.require_dims(scores, schema.COMPONENT)
-    k = scores.sizes[schema.COMPONENT]
-    if k > basis.sizes.get(schema.COMPONENT, 0):
-        raise SchemaError(
-            f"the scores have {k} components, the basis has "
-            f"{basis.sizes.get(schema.COMPONENT, 0)}: give the basis they were projected on"
-        )
-    parts = bases.parts(basis.isel(component=slice(k)), _LINEAR)
+    parts = bases.parts(bases.of_scores(basis, scores), _LINEAR)
     out = _through(_frames, scores, [schema.COMPONENT], parts, _PIXELS)
     out = out.assign_attrs(schema.VARIABLES[schema.HEATMAP].attrs)
     return out.rename(schema.HEATMAP)

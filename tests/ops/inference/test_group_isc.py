@@ -127,3 +127,10 @@ def test_group_isc__says_what_is_wrong(options, text):
     x = audience(n=4).expand_dims(feature=3)
     with pytest.raises(ValueError, match=text):
         fx.group_isc(x, **{"n": 9, "seed": 0, **options})
+
+
+@pytest.mark.parametrize("by", [["a", "b", "a"], np.array(["a", "b", "a"])])
+def test_group_isc__takes_the_name_of_labels_not_the_labels(by):
+    x = xr.DataArray(np.random.default_rng(0).normal(size=(3, 50)), dims=("subject", "time"))
+    with pytest.raises(TypeError, match=r"assign_coords.*by='group'"):
+        fx.group_isc(x, by=by, n=9, seed=0)

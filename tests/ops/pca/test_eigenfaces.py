@@ -221,6 +221,29 @@ def test_project__of_others_on_a_pooled_or_loaded_basis():
     assert scores.sel(subject=[51, 52]).notnull().all()
 
 
+def test_project__of_kelvin_on_a_basis_of_celsius_is_refused_or_converted():
+    heat = faces().assign_attrs(units="degC")
+    kelvin = (heat + 273.15).assign_attrs(heat.attrs | {"units": "K"})
+    basis = fx.pca(heat, 3)
+    with pytest.raises(SchemaError, match="the unit 'K', the basis 'degC'"):
+        fx.project(kelvin, basis, threshold=None)
+    of_kelvin = fx.project(kelvin, fx.pca(kelvin, 3, threshold=None), threshold=None)
+    of_celsius = fx.project(heat, fx.pca(heat, 3, threshold=None), threshold=None)
+    np.testing.assert_allclose(of_kelvin, of_celsius, atol=1e-3)
+
+
+def test_reconstruct__goes_by_the_labels_of_the_scores():
+    heat = faces()
+    basis = fx.pca(heat, 3)
+    scores = fx.project(heat, basis)
+    whole, mean = fx.reconstruct(scores, basis), basis["mean"]
+    np.testing.assert_allclose(fx.reconstruct(scores[..., ::-1], basis), whole, atol=1e-10)
+    parts = [fx.reconstruct(scores.sel(component=[k]), basis) - mean for k in range(3)]
+    np.testing.assert_allclose(sum(parts) + mean, whole, atol=1e-10)
+    with pytest.raises(SchemaError, match="the basis has no component 7"):
+        fx.reconstruct(scores.assign_coords(component=[0, 1, 7]), basis)
+
+
 def test_errors__say_what_is_allowed():
     heat = faces()
     with pytest.raises(ValueError, match=r"no method 'tsne': there are cov.*robust"):
