@@ -23,8 +23,8 @@ def resize(
     ----------
     heat
         A recording, whose ``height`` and ``width`` say where each frame's box lies, centred on
-        the grid; or a heatmap ``(…, y, x)``, with them as coordinates or else the box of its
-        finite pixels.
+        the grid; or a heatmap ``(…, y, x)``, with them as coordinates, or without: then the box
+        is the smallest one, centred on the grid, that holds the finite pixels of the frame.
     shape
         Rows and columns of the new grid.
     method
