@@ -1,8 +1,4 @@
-"""The clock of an array: its rate, its start, its gaps, read once and in one place.
-
-Whoever takes or returns seconds, hertz, frames or lags asks a :class:`Clock`. It reads the
-coordinate ``time``, the coordinate ``frame`` and the attribute ``sampling_rate``, and no data.
-"""
+"""The clock of one array: its rate, its start, its gaps."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,24 +7,18 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr.errors import SchemaError, unlabelled_error, warn
+from fhemb_xr.clock import coordinate
+from fhemb_xr.clock.coordinate import DATES, SAMPLES, SECONDS
+from fhemb_xr.clock.rates import SAMPLING_RATE, TIME, attribute_hz, number_of_seconds
+from fhemb_xr.errors import SchemaError, unlabelled_error
 from fhemb_xr.typing import F64
 
-TIME, FRAME, SAMPLING_RATE = "time", "frame", "sampling_rate"
 JITTER = 0.1
 """Share of a step by which a step may differ from the usual one."""
 STAMP_S = 1e-3
 """Seconds that stamps are rounded to by many recorders: 33, 34, 33 ms is an even clock."""
 RATE_TOLERANCE = 0.01
 """Share by which the attribute ``sampling_rate`` may differ from the coordinate ``time``."""
-SAME_STEP = 0.5
-"""Share of a step by which the moments of two clocks may differ and count as the same."""
-ASSUMED_HZ = 25.0
-"""Rate of files that state none, of the cameras this library was made for."""
-SECONDS, DATES, SAMPLES = "seconds", "dates", "samples"
-_NANOSECONDS = {"D": 86_400 * 10**9, "h": 3_600 * 10**9, "m": 60 * 10**9, "s": 10**9,
-                "ms": 10**6, "us": 10**3, "ns": 1}  # fmt: skip
-_IN_WORDS = ("", "s", "sec", "secs", "second", "seconds", "1")
 _HOW = (
     f"give it with x.attrs[{SAMPLING_RATE!r}] = ... [Hz], or the moments with "
     ".assign_coords(time=...) [s]"
@@ -78,11 +68,15 @@ class Clock:
         if not isinstance(x, xr.DataArray | xr.Dataset):
             raise unlabelled_error(x)
         rate, n = attribute_hz(x), x.sizes.get(TIME, 0)
-        values = _coordinate(x)
+        values, frames = coordinate.times(x), coordinate.frame_numbers(x)
         if values is None:
-            return Clock(n, SAMPLES, 0, None, 0.0, rate, None, _frames(x))
-        kind, start, elapsed, resolution = _read(values, x[TIME].attrs.get("units"))
-        return Clock(n, kind, start, elapsed, resolution, rate, values, _frames(x))
+            return Clock(n, SAMPLES, 0, None, 0.0, rate, None, frames)
+        kind, start, elapsed, resolution = coordinate.seconds(
+            values, x[TIME].attrs.get("units")
+        )
+        return Clock(
+            n, kind, start, elapsed, resolution, rate, values, coordinate.frame_numbers(x)
+        )
 
     @cached_property
     def _steps(self) -> F64:
@@ -232,11 +226,7 @@ class Clock:
             return f"sample {k}"
         if self.kind == DATES:
             return str(self._labels[k])
-        return (
-            f"{self.start_ns / 1e9 + self.elapsed[k]:.10g} s"
-            if self.elapsed is not None
-            else ""
-        )
+        return "" if self.elapsed is None else f"{self.start_ns / 1e9 + self.elapsed[k]:.10g} s"
 
     @property
     def seconds(self) -> F64:
@@ -283,7 +273,9 @@ class Clock:
             return np.rint(self.seconds * self.rate_hz).astype(np.int64)
         data: Any = self._frame
         # a lazy one is read: it is 8 bytes a frame, and nothing else knows the numbers
-        return np.asarray(data.compute(scheduler="synchronous") if _lazy(data) else data)
+        return np.asarray(
+            data.compute(scheduler="synchronous") if coordinate.is_lazy(data) else data
+        )
 
     def samples(self, name: str, seconds: float, least: int = 0) -> int:
         """Seconds as a whole number of samples, rounded.
@@ -305,207 +297,3 @@ class Clock:
                 f"{name} of {seconds!r} s holds {few}: there are {self.rate_hz:g} a second"
             )
         return n
-
-
-def number_of_seconds(name: str, value: object) -> float:
-    """A finite number of seconds as a float.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
-    found = np.asarray(value)
-    if found.dtype.kind not in "iuf" or found.size != 1 or not np.isfinite(found).all():
-        raise ValueError(f"{name} is a number of seconds, found {value!r}")
-    return float(found.reshape(())[()])
-
-
-def assumed_hz(asked: object, of: str, argument: str = "rate_hz") -> float:
-    """The rate that was asked for [Hz], or :data:`ASSUMED_HZ`, with a warning that says so.
-
-    Parameters
-    ----------
-    asked
-        Rate of the caller, or None.
-    of
-        Subject of the warning, such as ``"'a.npy' states no rate"``.
-    argument
-        Name of the argument that ends the guess.
-
-    Raises
-    ------
-    ValueError
-        If the rate asked for is not a positive number.
-    """
-    if asked is not None:
-        return positive_hz(argument, asked)
-    warn(f"{of}: {ASSUMED_HZ:g} Hz is assumed, {argument}= sets another rate")
-    return ASSUMED_HZ
-
-
-def positive_hz(name: str, value: object) -> float:
-    """A positive, finite number of hertz as a float.
-
-    Raises
-    ------
-    ValueError
-        If it is none.
-    """
-    found = np.asarray(value)
-    if found.dtype.kind in "iuf" and found.size == 1:
-        rate = float(found.reshape(())[()])
-        if np.isfinite(rate) and rate > 0:
-            return rate
-    raise ValueError(f"{name} is a positive number of hertz, found {value!r}")
-
-
-def require_same(a: Clock, b: Clock) -> float:
-    """Rate of two clocks [Hz], if every sample of one has its partner in the other.
-
-    Both are even. Moments agree to half a step, in whatever units they are; a clock without
-    moments agrees with every other of its rate.
-
-    Raises
-    ------
-    SchemaError
-        If one is uneven or of unknown rate.
-    ValueError
-        If they differ, with both.
-    """
-    if a.n != b.n:
-        raise ValueError(
-            f"the series have {a.n} and {b.n} samples: select the same time of both"
-        )
-    a, b = a.require_regular(), b.require_regular()
-    if a.known_hz is None or b.known_hz is None:  # the one that knows speaks for both
-        return (b if a.known_hz is None else a).rate_hz
-    slack = max(RATE_TOLERANCE * 1e-3, SAME_STEP / max(a.n - 1, 1))
-    if abs(a.rate_hz / b.rate_hz - 1) > slack:
-        raise ValueError(
-            f"the series have {a.rate_hz:g} and {b.rate_hz:g} samples a second: resample one"
-        )
-    if a.elapsed is None or b.elapsed is None:
-        return a.rate_hz
-    late = _later(a, b) + b.elapsed - a.elapsed
-    if not np.all(np.abs(late) <= SAME_STEP / a.rate_hz):
-        raise ValueError(
-            "the series are of different times: select the same time of both, or drop the "
-            "clock with .drop_vars('time') to compare sample by sample"
-        )
-    return a.rate_hz
-
-
-def on_one_origin(a: Clock, b: Clock) -> tuple[F64, F64]:
-    """Seconds of the samples of two clocks, even or not, on the origin of the first.
-
-    Raises
-    ------
-    ValueError
-        If one holds dates and the other seconds.
-    SchemaError
-        If one has no moments and its rate is not known.
-    """
-    if a.kind != DATES and b.kind != DATES:
-        return a.seconds, b.seconds
-    return a.since_first, _later(a, b) + b.since_first
-
-
-def _later(a: Clock, b: Clock) -> float:
-    """Seconds by which ``b`` starts later than ``a``."""
-    if (a.kind == DATES) != (b.kind == DATES):
-        raise ValueError(
-            f"one clock holds {a.kind}, the other {b.kind}: give both the same kind with "
-            ".assign_coords(time=...)"
-        )
-    return (b.start_ns - a.start_ns) / 1e9
-
-
-def attribute_hz(x: xr.DataArray | xr.Dataset) -> float | None:
-    """What ``attrs["sampling_rate"]`` says [Hz], or None.
-
-    Raises
-    ------
-    SchemaError
-        If it is not a positive number.
-    """
-    said = x.attrs.get(SAMPLING_RATE)
-    if said is None:
-        return None
-    try:
-        return positive_hz(SAMPLING_RATE, said)
-    except ValueError:
-        raise SchemaError(
-            f"the attribute {SAMPLING_RATE!r} is a positive number [Hz], found {said!r}"
-        ) from None
-
-
-def _coordinate(x: xr.DataArray | xr.Dataset) -> Any:
-    """Values of the coordinate ``time``, as NumPy has them; None where there is none."""
-    if TIME not in x.dims or TIME not in x.coords:
-        return None
-    held = x[TIME].variable
-    if held.dims != (TIME,):
-        raise SchemaError(f"the coordinate 'time' lies along {held.dims}, need ('time',)")
-    if TIME in x.indexes:
-        index = x.indexes[TIME]
-        if getattr(index, "tz", None) is not None:  # moments are moments in every zone
-            return index.tz_convert("UTC").tz_localize(None).to_numpy()
-        return held.values if held.dtype.kind in "iufmM" else _unreadable(index)
-    if _lazy(held.data):
-        raise SchemaError(
-            "the coordinate 'time' is lazy: .assign_coords(time=x.time.compute())"
-        )
-    return held.values if held.dtype.kind in "iufmM" else _unreadable(held.values)
-
-
-def _unreadable(found: Any) -> Any:
-    first = found[0] if len(found) else None
-    kind = f"{type(first).__module__}.{type(first).__qualname__}"
-    cure = (
-        "change the calendar with x.convert_calendar('standard')"
-        if kind.startswith("cftime")
-        else "set it with .assign_coords(time=...)"
-    )
-    raise SchemaError(f"'time' is in seconds or datetime64, found {kind}: {cure}")
-
-
-def _read(values: Any, units: object) -> tuple[str, int, F64, float]:
-    """Kind, start [ns], seconds since the start, and resolution [s] of a coordinate."""
-    if values.dtype.kind in "mM":
-        unit, count = np.datetime_data(values.dtype)
-        if unit not in _NANOSECONDS:
-            values, unit, count = values.astype(f"{values.dtype.kind}8[s]"), "s", 1
-        each = _NANOSECONDS[unit] * count
-        ticks = values.astype(np.int64)
-        # subtract before dividing: seconds since 1970 leave a float only 7 digits after them
-        elapsed = (ticks - ticks[:1]) * (each / 1e9)
-        elapsed[np.isnat(values)] = np.nan
-        start = int(ticks[0]) * each if ticks.size else 0
-        return (DATES if values.dtype.kind == "M" else SECONDS), start, elapsed, each / 1e9
-    if isinstance(units, str) and not _is_second(units):
-        raise SchemaError(
-            f"the coordinate 'time' is in {units!r}, need seconds: convert it with "
-            ".assign_coords(time=...)"
-        )
-    seconds = values.astype(np.float64)
-    largest = np.abs(values[np.isfinite(values)]).max(initial=0)
-    resolution = float(np.spacing(largest)) if values.dtype.kind == "f" else 0.0
-    first = seconds[0] if seconds.size and np.isfinite(seconds[0]) else 0.0
-    return SECONDS, round(float(first) * 1e9), seconds - seconds[:1], resolution
-
-
-def _is_second(units: str) -> bool:
-    word = units.strip().lower()
-    return word in _IN_WORDS or word.startswith(("s since", "sec since", "seconds since"))
-
-
-def _frames(x: xr.DataArray | xr.Dataset) -> Any:
-    """Data of the coordinate ``frame`` along time, or None."""
-    if FRAME not in x.coords or x[FRAME].dims != (TIME,):
-        return None
-    return x[FRAME].variable.data
-
-
-def _lazy(data: Any) -> bool:
-    return hasattr(data, "dask")
