@@ -43,6 +43,7 @@ class Plan:
     frames_per_s: float | None = None  # reading, decoding and placing, over one connection
     doubts: tuple[str, ...] = field(default=())
     misshapen: tuple[str, ...] = field(default=())  # doubts that strict refuses
+    camera: Mapping[str, Any] = field(default_factory=dict)  # settings, e.g. its emissivity
 
     @property
     def start(self) -> int:
@@ -116,6 +117,11 @@ class Plan:
             ("time", f"{self.n_frames} frames, {seconds:.6g} s at {self.rate_hz:g} Hz"),
             ("grid", f"{high} x {wide} ({self.grid_from}; {self.shapes} shapes; {how})"),
             ("positions", self.positions or "none"),
+            *(
+                [("camera", ", ".join(f"{n} {v}" for n, v in self.camera.items()))]
+                if self.camera
+                else []
+            ),
             ("from the server", f"{human(self.wire_bytes)}, {self.n_faces} frames with a face"),
             ("as an array", human(self.array_bytes)),
         ]
@@ -197,6 +203,7 @@ def plan(
         frames_per_s=speed,
         doubts=(*found.doubts, *assumed, *odd),
         misshapen=tuple(odd),
+        camera=found.camera,
     )
 
 

@@ -1,4 +1,4 @@
-"""Frames in files as a source: stacks ``(time, y, x)`` of NumPy, HDF5, MATLAB or NetCDF.
+"""Frames in files as a source: stacks ``(time, y, x)`` of arrays, films and files of cameras.
 
 ================================== =================== ==================================
 file                               session             subject
@@ -8,8 +8,9 @@ a single stack of another name     name of the folder  ``subjNN`` in the file's 
                                                        the whole name
 ================================== =================== ==================================
 
-A folder stands for all its files. Other names go into the TOML file of :mod:`ingest.hints`,
-where ``{}`` stands for the subject::
+A folder stands for all its files, and for its folders in which every file is a frame: such a
+folder is one stack, named after the folder. Other names go into the TOML file of
+:mod:`ingest.hints`, where ``{}`` stands for the subject::
 
     [columns]
     matrix = "people/{}/face"           # the stacks; finds all people
@@ -27,7 +28,7 @@ numbers. Without a clock, frames are counted 0, 1, ... at the rate of the hints.
 Temperatures are in °C, or in another unit that the hints or the file name. Numbers that cannot
 be °C of faces are refused. A frame of only NaN is no face. The first of repeated frames is
 kept. Rows may be in any order of the clock. A doubt names the files of a folder that are not
-read.
+read. :mod:`ingest.files.formats` lists the formats.
 """
 
 from collections import Counter
@@ -43,7 +44,14 @@ from fhemb_xr.errors import SourceError
 from fhemb_xr.typing import Ints
 from ingest.files import formats
 from ingest.files.contents import Rows, read
-from ingest.files.stack_lookup import Stack, listed, on_one_clock, stacks_of
+from ingest.files.stack_lookup import (
+    Stack,
+    common_camera,
+    listed,
+    on_one_clock,
+    stacks_of,
+    version_of,
+)
 from ingest.hints import Hints, subject_ids
 from ingest.shards import Block, Run, Subject
 from ingest.source import Found, Session, Shapes
@@ -98,15 +106,17 @@ class StackSource:
                     f"in {stack.file.name!r}"
                 )
         dtypes = sorted({str(s.cell.dtype) for s in stacks})
-        kinds = {str(formats.kind(s.file) or "HDF5") for s in stacks}
+        kinds = {formats.format_of(s.file) for s in stacks}
+        camera, unlike = common_camera(stacks)
         return Found(
             name=self.path.name,
             layout=f"files {'+'.join(sorted(kinds))}",
             cell="+".join(dtypes),
             sessions=tuple(self._sessions()),
             subjects=tuple(sorted(set(ids))),  # of one type
-            doubts=(*_of_folder(files, passed, stacks), *dated, *self._doubts()),
+            doubts=(*_of_folder(files, passed, stacks), *dated, *unlike, *self._doubts()),
             rate_hz=rate_hz,
+            camera=camera,
         )
 
     @contextmanager
@@ -127,9 +137,7 @@ class StackSource:
             return [self.path], []
         if not self.path.is_dir():
             raise SourceError(f"no file or folder {str(self.path)!r}")
-        files = sorted(p for p in self.path.iterdir() if not p.name.startswith("."))
-        known = [p for p in files if p.is_file() and formats.kind(p)]
-        return known, [p for p in files if p not in known]
+        return formats.entries(self.path.absolute())
 
     def _sessions(self) -> Iterator[Session]:
         stacks = (self._stacks or {}).values()
@@ -200,12 +208,11 @@ class StackReader:
                     place(run, stack.cell)
 
     def version(self, session: str, subject: Subject, start: int, stop: int) -> str:
-        """Size of the file and time of its last change."""
+        """Size of the file and time of its last change; of each file, if each is a frame."""
         stack = self._source.stack(session, subject)
         if stack is None:
             return "-"
-        status = stack.file.stat()
-        return f"{status.st_size}:{status.st_mtime_ns}"
+        return version_of(stack, stack.rows_of(start, stop))
 
     def cancel(self) -> None:
         """Do nothing: a read of files does not wait."""

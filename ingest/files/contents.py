@@ -2,8 +2,8 @@
 
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -46,6 +46,10 @@ class Contents(dict[str, Rows]):
         Settings of the camera, e.g. its emissivity.
     doubts
         Doubts to report to the user.
+    alone
+        Whether the format holds one stack a file, which is named after its file.
+    parts
+        File of each frame, if every frame has a file of its own.
     """
 
     def __init__(
@@ -56,10 +60,22 @@ class Contents(dict[str, Rows]):
         seconds: F64 | None = None,
         camera: Mapping[str, Any] | None = None,
         doubts: tuple[str, ...] = (),
+        alone: bool = False,
+        parts: Sequence[Path] = (),
     ) -> None:
         super().__init__(arrays)
         self.units, self.seconds = dict(units or {}), seconds
         self.camera, self.doubts = dict(camera or {}), doubts
+        self.alone, self.parts = alone, tuple(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One frame ``(y, x)`` of a file, with its unit and the settings of the camera."""
+
+    values: NDArray[Any]
+    unit: str = ""
+    camera: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

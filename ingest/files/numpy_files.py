@@ -21,7 +21,8 @@ from ingest.files.contents import Contents
 
 def open_npy(path: Path, stack: ExitStack) -> Contents:
     """Open an ``.npy``; its array is named after the file."""
-    return Contents({path.stem: np.load(path, mmap_mode="r", allow_pickle=False)})
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    return Contents({path.stem: array}, alone=True)
 
 
 def open_npz(path: Path, stack: ExitStack) -> Contents:

@@ -1,8 +1,9 @@
 """Finding the stacks of frames in a file: names, clock, sizes and unit of each."""
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ class Stack:
     first: Bools  # whether a row is the first of its frame
     seconds: F64 | None = None  # times that become frame numbers
     doubts: tuple[str, ...] = ()
+    camera: Mapping[str, Any] = field(default_factory=dict)  # its settings
+    parts: tuple[Path, ...] = ()  # file of each row, if each has one
 
     def rows_of(self, start: int, stop: int) -> Bools:
         """Mask of the rows in ``[start, stop)``, with repeated frames."""
@@ -51,7 +54,7 @@ def stacks_of(file: Path, hints: Hints) -> list[Stack]:
         return [_stack(contents, session, who, file, n, hints) for who, n in names.items()]
 
 
-def _names(arrays: Mapping[str, Rows], hints: Hints, file: Path) -> tuple[dict[str, str], bool]:
+def _names(arrays: Contents, hints: Hints, file: Path) -> tuple[dict[str, str], bool]:
     """Dataset of each subject, and whether the file holds one person only."""
     if hints.subjects:
         return {str(who): name for who, name in hints.subjects.items() if name in arrays}, False
@@ -67,10 +70,11 @@ def _names(arrays: Mapping[str, Rows], hints: Hints, file: Path) -> tuple[dict[s
     # frames stored as objects are not skipped here: they are refused later
     stacks += [n for n, a in arrays.items() if a.dtype.hasobject and _NAMED.search(n)]
     named = {m[1]: n for n in stacks if (m := _NAMED.search(n.rpartition("/")[2]))}
-    if named and not (len(stacks) == 1 and file.suffix.lower() == ".npy"):
+    if named and not (len(stacks) == 1 and arrays.alone):
         return named, False
-    match = _NAMED.search(file.stem)
-    return ({match[1] if match else file.stem: stacks[0]} if len(stacks) == 1 else {}), True
+    whole = file.name if file.is_dir() else file.stem
+    match = _NAMED.search(whole)
+    return ({match[1] if match else whole: stacks[0]} if len(stacks) == 1 else {}), True
 
 
 def _stack(
@@ -93,7 +97,7 @@ def _stack(
     doubts = tuple(d for d in (*contents.doubts, ticks.doubt) if d)
     return Stack(
         session, who, file, name, tuple(frames.shape), cell, clock, sizes, _firsts(clock),
-        ticks.seconds, doubts,
+        ticks.seconds, doubts, contents.camera, contents.parts,
     )  # fmt: skip
 
 
@@ -181,6 +185,32 @@ def on_one_clock(
             "--rate (or rate_hz)"
         )
     return hertz, [_counted(s, hertz, origins[s.session]) for s in stacks], tuple(doubts)
+
+
+def common_camera(stacks: Sequence[Stack]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Settings of the camera that all stacks share, and a doubt about those that differ."""
+    settings = [s.camera for s in stacks if s.camera]
+    first = dict(settings[0]) if settings else {}
+    differing = [n for n in first if any(c.get(n) != first[n] for c in settings)]
+    if not differing:
+        return first, ()
+    values = {n: sorted({str(c.get(n)) for c in settings}) for n in differing}
+    said = "; ".join(f"{n} {', '.join(v)}" for n, v in values.items())
+    kept = {n: v for n, v in first.items() if n not in differing}
+    return kept, (f"the files have different settings of the camera: {said}",)
+
+
+def version_of(stack: Stack, inside: Bools) -> str:
+    """Sizes of the files of some rows and times of their last changes."""
+    if not stack.parts:
+        status = stack.file.stat()
+        return f"{status.st_size}:{status.st_mtime_ns}"
+    digest = hashlib.sha256()
+    for place in np.flatnonzero(inside):
+        status = stack.parts[place].stat()
+        line = f"{stack.parts[place].name}:{status.st_size}:{status.st_mtime_ns};"
+        digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()[:32]
 
 
 def _counted(stack: Stack, rate_hz: float, origin_s: float) -> Stack:

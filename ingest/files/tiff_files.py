@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.errors import SourceError
-from ingest.files.contents import Contents, needed
+from ingest.files.contents import Contents, Picture, needed
 
 
 class _Pages:
@@ -42,15 +42,47 @@ def open_tiff(path: Path, stack: ExitStack) -> Contents:
         )
     if pages == 1 and len(_tiffs(path.parent)) > 1:
         raise SourceError(
-            f"{path.name!r} is one frame of several in its folder, and only stacks are read: "
-            "write all frames into one TIFF, e.g. with tifffile.imwrite"
+            f"{path.name!r} is one frame of several in its folder: give the folder, whose "
+            "files are then the frames"
         )
     about: dict[str, Any] = file.imagej_metadata or {}
     step = about.get("finterval")
     known = isinstance(step, int | float) and step > 0
     seconds = np.asarray(np.arange(pages) * float(step or 0), np.float64) if known else None
     rows = _Pages(file, pages, first.shape, first.dtype)
-    return Contents({path.stem: rows}, seconds=seconds)
+    return Contents({path.stem: rows}, seconds=seconds, alone=True)
+
+
+def picture(path: Path) -> Picture:
+    """The one grey page of a TIFF.
+
+    Raises
+    ------
+    SourceError
+        The file is no TIFF, or holds something else than one grey page.
+    """
+    tifffile = needed("tifffile", "TIFF files", "camera")
+    try:
+        with tifffile.TiffFile(path) as file:
+            pages, values = len(file.pages), np.asarray(file.pages[0].asarray())
+    except (tifffile.TiffFileError, IndexError) as error:
+        raise SourceError(f"cannot read {path.name!r}: {error or 'it has no page'}") from None
+    if pages != 1 or values.ndim != 2:
+        raise SourceError(
+            f"{path.name!r} has {pages} pages of shape {values.shape}: expected one grey frame "
+            "(y, x)"
+        )
+    return Picture(values)
+
+
+def is_one(path: Path) -> bool:
+    """Whether a TIFF has one page."""
+    tifffile = needed("tifffile", "TIFF files", "camera")
+    try:
+        with tifffile.TiffFile(path) as file:
+            return len(file.pages) == 1
+    except tifffile.TiffFileError as error:
+        raise SourceError(f"cannot read {path.name!r}: {error}") from None
 
 
 def _tiffs(folder: Path) -> list[Path]:

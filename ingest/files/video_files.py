@@ -47,4 +47,6 @@ def open_frames(path: Path, stack: ExitStack) -> Contents:
         f"{path.name!r} has 8 bits a pixel: scale and offset turn its grey values into °C only "
         "if its palette is linear and fixed",
     )  # fmt: skip
-    return Contents({path.stem: _Frames(video)}, seconds=video.time.values, doubts=doubts)
+    return Contents(
+        {path.stem: _Frames(video)}, seconds=video.time.values, doubts=doubts, alone=True
+    )

@@ -39,6 +39,7 @@ def create(path: Path, plan: Plan, request: Request) -> None:
             shard_frames=request.shard_frames,
         )
         encoding.set_axes(group, [(s.start, s.stop) for s in plan.sessions], plan.rate_hz)
+        group.attrs.update({f"camera_{name}": value for name, value in plan.camera.items()})
         provenance.restamp(group, f"ingest of {plan.source}")
         heat: Any = group[schema.HEATMAP]
         Ledger.create(aside, header(plan, request, (heat.shards or heat.chunks)[2]))
