@@ -7,6 +7,10 @@ from fhemb_xr.diagnostics import show_versions
 from fhemb_xr.io.icechunk_versions import open_version, version, versions
 from fhemb_xr.io.integrity.repair import repair
 from fhemb_xr.io.integrity.verification import verify
+from fhemb_xr.io.interchange.bids import to_bids
+from fhemb_xr.io.interchange.data_frames import to_dataframe
+from fhemb_xr.io.interchange.mne_raw import from_mne, to_mne
+from fhemb_xr.io.interchange.span_files import read_spans
 from fhemb_xr.io.own_arrays import recording
 from fhemb_xr.io.privacy.erasure import forget
 from fhemb_xr.io.privacy.pseudonyms import anonymize
@@ -78,6 +82,7 @@ __all__ = [
     "features",
     "forget",
     "from_coefficients",
+    "from_mne",
     "gap_statistic",
     "group_isc",
     "inspect",
@@ -101,6 +106,7 @@ __all__ = [
     "pca",
     "prepare",
     "project",
+    "read_spans",
     "reconstruct",
     "recording",
     "repair",
@@ -118,6 +124,9 @@ __all__ = [
     "surrogates",
     "svd_relation",
     "synchrony",
+    "to_bids",
+    "to_dataframe",
+    "to_mne",
     "to_torch",
     "train_pairing",
     "verify",

@@ -10,6 +10,7 @@ import xarray as xr
 from fhemb_xr import plot, schema
 from fhemb_xr.errors import nearest
 from fhemb_xr.io import store
+from fhemb_xr.io.interchange import bids, data_frames, mne_raw
 from fhemb_xr.io.privacy import pseudonyms
 from fhemb_xr.ops import doors, pipeline
 from fhemb_xr.ops.cardiac import (
@@ -184,6 +185,9 @@ class FhembDataArray(_Accessor):
     rr = _method(heartbeats.rr)
     instantaneous_rate = _method(heartbeats.instantaneous_rate)
     cardiac_wave = _method(heartbeats.cardiac_wave)
+    to_bids = _method(bids.to_bids)
+    to_dataframe = _method(data_frames.to_dataframe)
+    to_mne = _method(mne_raw.to_mne)
 
 
 @xr.register_dataset_accessor("fhemb")
@@ -211,12 +215,14 @@ class FhembDataset(_Accessor):
 NOT_METHODS = {
     "beats_at",
     "forget",
+    "from_mne",
     "local_cluster",
     "open_embedding",
     "open_recording",
     "open_result",
     "open_version",
     "open_streams",
+    "read_spans",
     "recording",
     "repair",
     "replay",

@@ -51,6 +51,8 @@ OUTSIDE = {
     ),
     "recording": "takes plain arrays, and has a table of its own (tests/io)",
     "beats_at": "takes plain numbers (tests/ops/cardiac)",
+    **dict.fromkeys(("to_bids", "to_dataframe", "to_mne", "from_mne", "read_spans"),
+                    "to and from other tools (tests/io/interchange)"),
     "local_cluster": "starts workers", "set_options": "sets options", "warm": "compiles",
     "show_versions": "prints", "save": "writes: every result of the others is saved here",
 }  # fmt: skip

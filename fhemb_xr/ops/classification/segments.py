@@ -8,6 +8,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock, number_of_seconds
+from fhemb_xr.clock import spans as tables
 from fhemb_xr.errors import EmptySelectionError, SchemaError
 from fhemb_xr.ops.checks import listed, require_interval
 
@@ -20,7 +21,7 @@ PEOPLE = "people"
 
 def prepare(
     x: xr.DataArray,
-    segments: Mapping[str, Segment | Sequence[Segment]],
+    segments: Mapping[str, Segment | Sequence[Segment]] | xr.Dataset,
     *,
     dim: str = "subject",
 ) -> xr.DataArray:
@@ -33,7 +34,7 @@ def prepare(
         ``feature`` is kept.
     segments
         A class for each name: one ``(start, stop)`` [s] on the clock of ``x``, half-open, or
-        several; all of one length.
+        several; all of one length. Or a table of :func:`read_spans`.
     dim
         The people.
 
@@ -75,6 +76,8 @@ def prepare(
     people = [d for d in (dim, schema.SESSION) if d in x.dims]
     if rest := set(x.dims) - {*kept, *people, schema.TIME}:
         raise SchemaError(f"cannot tell what {sorted(map(str, rest))} are: choose one of each")
+    if isinstance(segments, xr.Dataset):
+        segments = tables.segments(segments)
     if not isinstance(segments, Mapping):
         raise ValueError(
             "segments are a class for each name, {'calm': [(0, 5), (5, 10)], …}, found "
