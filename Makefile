@@ -30,7 +30,7 @@ demo: $(VENV)/.demo
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell fhemb_xr ingest tests docs examples benchmarks *.md
+	$(BIN)/codespell fhemb_xr fhemb_cli ingest tests docs examples benchmarks *.md
 	$(BIN)/mypy
 
 test: lint

@@ -141,7 +141,6 @@ class _Accessor:
         )
 
 
-@xr.register_dataarray_accessor("fhemb")
 class FhembDataArray(_Accessor):
     """Methods on one array: a heatmap, an embedding, a relation."""
 
@@ -190,7 +189,6 @@ class FhembDataArray(_Accessor):
     to_mne = _method(mne_raw.to_mne)
 
 
-@xr.register_dataset_accessor("fhemb")
 class FhembDataset(_Accessor):
     """Methods on a recording, of which those on pixels act on ``heatmap``; and on streams."""
 

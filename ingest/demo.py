@@ -11,17 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from fhemb_xr.console import talk
-from fhemb_xr.errors import FhembError
-from fhemb_xr.typing import Floats
-from ingest.postgres.audience_loader import CLIP_SUBJECT, FACES, SCHEMA
-from ingest.postgres.audience_loader import load_audience as load_audience
+from fhemb_cli.console import reporting, talk, tell
+
+if TYPE_CHECKING:
+    from fhemb_xr.typing import Floats
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -48,15 +45,13 @@ def demo(
     # a terminated demo must clean up like one that ends
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.perf_counter()
-    try:
-        _clear(out)
-        times = _whole_way(out, clip, seconds, workers)
-    except (FhembError, OSError, ValueError) as error:
-        talk.print(f"[red]error[/] {escape(str(error))}", soft_wrap=True)
-        raise typer.Exit(1) from None
-    except subprocess.CalledProcessError as failed:
-        talk.print(f"[red]stopped[/] by {shlex.join(failed.cmd[2:])}")
-        raise typer.Exit(1) from None
+    with reporting(False, "the server is gone; what was finished is kept"):
+        try:
+            _clear(out)
+            times = _whole_way(out, clip, seconds, workers)
+        except subprocess.CalledProcessError as failed:
+            tell("stopped", f"by {shlex.join(failed.cmd[2:])}", "red")
+            raise typer.Exit(failed.returncode if failed.returncode == 130 else 1) from None
     _tell(out, times, time.perf_counter() - started)
 
 
@@ -64,8 +59,12 @@ def _whole_way(
     out: Path, clip: Path | None, seconds: float, workers: int
 ) -> list[tuple[str, float]]:
     """Run each stage as a user would; return name and seconds of each stage."""
+    from fhemb_xr.errors import extra
     from fhemb_xr.testing import audience
     from ingest.postgres.embedded_server import serve
+
+    with extra("demo"):
+        from ingest.postgres.audience_loader import CLIP_SUBJECT, load_audience
 
     frames = read_clip(clip) if clip else None
     ds = audience(
@@ -80,16 +79,16 @@ def _whole_way(
         step(0, 0)
         for arguments in _commands(out, workers, CLIP_SUBJECT if frames else SUBJECTS[0]):
             started = time.perf_counter()
-            talk.print(
-                f"[bold]fhemb {shlex.join(arguments)}[/]", highlight=False, soft_wrap=True
-            )
-            command = [sys.executable, "-m", "fhemb_xr.cli", *arguments]
+            tell(f"fhemb {shlex.join(arguments)}", "")
+            command = [sys.executable, "-m", "fhemb_cli", *arguments]
             subprocess.run(command, check=True, env=env)
             times.append((f"fhemb {' '.join(arguments[:2])}", time.perf_counter() - started))
     return times
 
 
 def _commands(out: Path, workers: int, shown: int) -> list[list[str]]:
+    from ingest.postgres.audience_loader import FACES, SCHEMA
+
     recording, embedding, similarity, report = (str(out / name) for name in _RESULTS)
     more = ["--workers", str(workers)] if workers else []
     return [
@@ -114,12 +113,14 @@ def _clear(out: Path) -> None:
 
 
 def _tell(out: Path, times: list[tuple[str, float]], total: float) -> None:
+    from rich.table import Table
+
     table = Table("stage", "seconds", title="The whole way")
     for name, seconds in times:
         table.add_row(name, f"{seconds:.1f}")
     table.add_row("all", f"{total:.1f}")
-    talk.print(table)
-    talk.print(
+    talk().print(table)
+    talk().print(
         f"\n{out / 'recording.zarr'}  the faces, as labelled lazy arrays\n"
         f"{out / 'embedding.zarr'}  their features, limited to bands\n"
         f"{out / 'similarity.zarr'}  who moves with whom\n"
@@ -148,7 +149,7 @@ def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
     """Show a bar; a total of 0 ends it."""
     from rich.progress import Progress
 
-    with Progress(console=talk, transient=True, disable=not talk.is_terminal) as bar:
+    with Progress(console=talk(), transient=True, disable=not talk().is_terminal) as bar:
         row = bar.add_task(label)
 
         def step(done: int, total: int) -> None:

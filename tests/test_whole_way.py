@@ -40,7 +40,7 @@ def demo(tmp_path_factory, clip):
     command = [
         sys.executable,
         "-m",
-        "fhemb_xr.cli",
+        "fhemb_cli",
         "demo",
         "--out",
         "demo",
@@ -140,7 +140,7 @@ def test_readme__shell_commands_are_real():
         assert program == "fhemb"
         name = words[:2] if words[0] == "ingest" else words[:1]
         done = subprocess.run(
-            [sys.executable, "-m", "fhemb_xr.cli", *name, "--help"],
+            [sys.executable, "-m", "fhemb_cli", *name, "--help"],
             capture_output=True,
             text=True,
             check=False,

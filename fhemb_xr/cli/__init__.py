@@ -1,4 +1,4 @@
-"""The command ``fhemb``."""
+"""The command ``fhemb``, which lives in ``fhemb_cli``: help and completion load no xarray."""
 
-from fhemb_xr.cli.app import app as app
-from fhemb_xr.cli.app import main as main
+from fhemb_cli.app import app as app
+from fhemb_cli.app import main as main

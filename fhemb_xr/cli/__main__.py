@@ -1,6 +1,6 @@
-"""``python -m fhemb_xr.cli``: the command without its script; other processes start it so."""
+"""``python -m fhemb_xr.cli``: the command without its script."""
 
-from fhemb_xr.cli.app import main
+from fhemb_cli.app import main
 
 if __name__ == "__main__":
     main()

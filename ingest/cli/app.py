@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from fhemb_xr.console import Json, reporting, talk
-from fhemb_xr.errors import ConfigError, FhembError
+from fhemb_cli.console import Json, reporting, show, tell
 from ingest.cli.display import progress_bar, summary_table
 from ingest.cli.options import (
     AcceptNew,
@@ -51,10 +48,6 @@ _OF_THE_DATABASE = (
     "paramiko",
     "sshtunnel",
 )
-
-
-class Interrupted(FhembError):  # noqa: N818 (an event, not a fault)
-    """Ctrl-C was pressed."""
 
 
 @app.command(epilog="Example: fhemb ingest init")
@@ -105,7 +98,7 @@ def plan_(
         if as_json:
             print(json.dumps(planned.as_dict(), default=str))
         else:
-            Console().print(planned.tables())
+            show(planned.tables())
 
 
 @app.command(epilog="Example: fhemb ingest run don.zarr --schema dg --table face_t")
@@ -168,9 +161,9 @@ def run(
         if as_json:
             print(json.dumps(done.as_dict()))
         else:
-            Console().print(summary_table(done))
+            show(summary_table(done))
             for doubt in done.doubts:
-                talk.print(f"[yellow]doubt:[/] {escape(doubt)}", soft_wrap=True)
+                tell("doubt:", doubt, "yellow")
 
 
 @app.command(epilog="Example: fhemb ingest verify don.zarr --schema dg --table face_t")
@@ -201,30 +194,24 @@ def verify(
         if as_json:
             print(json.dumps(verdict.as_dict()))
         elif verdict.equal:
-            talk.print(f"[green]equal[/] {verdict.checked} of {verdict.shards} shards")
+            tell("equal", f"{verdict.checked} of {verdict.shards} shards", "green")
         else:
-            talk.print(f"[red]different[/] {escape(str(verdict.difference))}", soft_wrap=True)
+            tell("different", verdict.difference, "red")
     if not verdict.equal:
         raise typer.Exit(1)
 
 
 @contextmanager
 def _reporting(as_json: bool) -> Iterator[None]:
-    """Report an error, or Ctrl-C, in one sentence, and exit with 1."""
-    with reporting(as_json):
+    """Report an error, or Ctrl-C, in one sentence; name the extra that a database needs."""
+    with reporting(as_json, "the same command continues from here"):
         try:
             yield
-            return
         except ModuleNotFoundError as error:
             name = (error.name or "").partition(".")[0]
             if name not in _OF_THE_DATABASE:
                 raise
-            missing = ConfigError(
+            raise ImportError(
                 f"reading a database needs {name}, which is not installed: "
                 "pip install 'fhemb_xr[ingest]'"
-            )
-        except KeyboardInterrupt:
-            missing = None
-        if missing is not None:
-            raise missing
-        raise Interrupted("stopped; the same command continues from here")
+            ) from None

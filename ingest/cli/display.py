@@ -6,16 +6,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from fhemb_xr.console import talk
+from fhemb_cli.console import talk
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ingest.run import Progress, Summary
 
 
-def summary_table(done: "Summary") -> Table:
+def summary_table(done: "Summary") -> "Table":
     """A table of what a run did."""
+    from rich.table import Table
+
     from fhemb_xr.budget import human
 
     table = Table(show_header=False, title=f"recording in {done.store}")
@@ -42,7 +44,7 @@ def _size(store: Path) -> int:
 @contextmanager
 def progress_bar() -> Iterator["Progress | None"]:
     """Show a bar on stderr when a run takes longer than a second."""
-    if not talk.is_terminal:
+    if not talk().is_terminal:
         yield None
         return
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -52,7 +54,7 @@ def progress_bar() -> Iterator["Progress | None"]:
         TextColumn("{task.completed}/{task.total} frames"),
         BarColumn(),
         TimeRemainingColumn(),
-        console=talk,
+        console=talk(),
         transient=True,
     )
     task = bar.add_task("")

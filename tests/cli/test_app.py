@@ -13,7 +13,7 @@ import fhemb_xr as fx
 
 def fhemb(*args, env=None, cwd=None):
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "fhemb_xr.cli", *map(str, args)],
+        [sys.executable, "-W", "error", "-m", "fhemb_cli", *map(str, args)],
         capture_output=True,
         text=True,
         check=False,

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fhemb_xr as fx
-from fhemb_xr.cli import app
+from fhemb_cli.app import app
 
 
 @pytest.fixture(scope="module")

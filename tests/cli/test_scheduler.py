@@ -15,7 +15,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import fhemb_xr as fx
-from fhemb_xr.cli.app import app
+from fhemb_cli.app import app
 from fhemb_xr.cluster import connected
 from fhemb_xr.errors import ClusterError
 

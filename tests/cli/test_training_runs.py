@@ -16,7 +16,7 @@ from fhemb_xr.errors import ConfigError, UnknownNameError
 
 def fhemb(*args):
     return subprocess.run(
-        [sys.executable, "-m", "fhemb_xr.cli", "pair", *map(str, args)],
+        [sys.executable, "-m", "fhemb_cli", "pair", *map(str, args)],
         capture_output=True,
         text=True,
         check=False,

@@ -11,7 +11,7 @@ import sys
 for name in sys.argv[1].split(","):
     sys.modules[name] = None
 del sys.argv[1]
-from fhemb_xr.cli import main
+from fhemb_cli.app import main
 main()
 """
 

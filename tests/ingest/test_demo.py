@@ -12,7 +12,8 @@ import pytest
 
 import fhemb_xr as fx
 from fhemb_xr.errors import StoreError
-from ingest.demo import load_audience, read_clip
+from ingest.demo import read_clip
+from ingest.postgres.audience_loader import load_audience
 from ingest.postgres.source import PostgresSource
 from ingest.run import ingest
 
@@ -85,7 +86,7 @@ def test_audience__comes_back_from_the_database_as_it_went_in(postgres, tmp_path
     ],
 )
 def test_demo__killed_leaves_no_server_and_no_half_store(tmp_path, stage, wait_s, how):
-    command = [sys.executable, "-m", "fhemb_xr.cli", "demo", "--seconds", "30", "--out", "demo"]
+    command = [sys.executable, "-m", "fhemb_cli", "demo", "--seconds", "30", "--out", "demo"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True,
                           start_new_session=True) as demo:  # fmt: skip
         for line in demo.stderr:

@@ -9,7 +9,7 @@ import zarr
 from typer.testing import CliRunner
 
 import fhemb_xr as fx
-from fhemb_xr.cli import app
+from fhemb_cli.app import app
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io.integrity.repair import repair
 from fhemb_xr.io.local import atomic_files

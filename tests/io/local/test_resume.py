@@ -142,7 +142,7 @@ def test_similarity__that_was_killed_goes_on(tmp_path):
     clock = {"subject": np.arange(24), "feature": ["mean"], "time": np.arange(12_000) / 25}
     emb = xr.DataArray(x, clock, ("subject", "feature", "time"), "embedding")
     fx.save(emb.assign_attrs(sampling_rate=25.0).chunk(subject=3), tmp_path / "emb.zarr")
-    asked = [sys.executable, "-m", "fhemb_xr.cli", "similarity", "emb.zarr", "d.zarr"]
+    asked = [sys.executable, "-m", "fhemb_cli", "similarity", "emb.zarr", "d.zarr"]
     asked += ["--window", "200"]  # half of all cells: some seconds
     with subprocess.Popen(asked, cwd=tmp_path, stderr=subprocess.DEVNULL) as killed:
         while not any(len(chunks(p)) > 8 for p in atomic_files.leavings(tmp_path / "d.zarr")):

@@ -10,7 +10,7 @@ import xarray as xr
 from typer.testing import CliRunner
 
 import fhemb_xr as fx
-from fhemb_xr.cli import app
+from fhemb_cli.app import app
 from fhemb_xr.errors import ConfigError
 from fhemb_xr.io.privacy.pseudonyms import new_key, pseudonym, read_key
 

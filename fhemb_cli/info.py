@@ -1,15 +1,13 @@
-"""``fhemb info`` and ``fhemb doctor``: contents of a store, state of this machine."""
+"""``fhemb info``: what a store holds, without reading its data."""
 
 import json
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
-from rich.table import Table
+from fhemb_cli.console import Json, reporting, show
 
-from fhemb_xr.console import Json, reporting, talk
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def info(store: Path, as_json: Json = False) -> None:
@@ -21,7 +19,7 @@ def info(store: Path, as_json: Json = False) -> None:
         inside = _stores_in(store)
         if inside:
             if not as_json:
-                Console().print(_listed(inside))
+                show(_listed(inside))
             say(stores=inside if as_json else len(inside))
             return
         ds = fx.open_result(store)
@@ -31,7 +29,7 @@ def info(store: Path, as_json: Json = False) -> None:
         if as_json:
             say(**_told(ds), **sources)
             return
-        Console().print(_variables(ds))
+        show(_variables(ds))
         wanted = (
             "title", "fhemb_kind", "fhemb_schema", "fhemb_sensitivity", "sampling_rate",
             "temperature_threshold",
@@ -52,14 +50,18 @@ def _stores_in(folder: Path) -> dict[str, str]:
     return kinds
 
 
-def _listed(stores: dict[str, str]) -> Table:
+def _listed(stores: dict[str, str]) -> "Table":
+    from rich.table import Table
+
     table = Table("store", "kind")
     for name, kind in stores.items():
         table.add_row(name, kind)
     return table
 
 
-def _variables(ds: Any) -> Table:
+def _variables(ds: Any) -> "Table":
+    from rich.table import Table
+
     from fhemb_xr.budget import human
 
     table = Table("variable", "dimensions", "dtype", "size", "unit")
@@ -101,36 +103,3 @@ def _told(ds: Any) -> dict[str, Any]:
 def sizes(ds: Any) -> dict[str, int]:
     """Sizes of an xarray object, for JSON."""
     return {str(k): n for k, n in ds.sizes.items()}
-
-
-def doctor(
-    warm: Annotated[
-        bool, typer.Option("--warm", help="Compile all kernels now, and keep them.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Check the installation, the safety of the configuration, and the database."""
-    from fhemb_xr.diagnostics import checks
-
-    if warm:
-        from fhemb_xr.warm import warm as compile_all
-
-        with talk.status("Compiling, once …"):
-            spent = sum(compile_all().values())
-        talk.print(f"[bold]compiled[/] in {spent:.1f} s", highlight=False)
-    rows = list(checks())
-    for point in entry_points(group="fhemb.checks"):
-        try:
-            rows += list(point.load()())
-        except ImportError as missing:
-            rows.append((point.name, "SKIP", f"{missing.name} is not installed"))
-    if as_json:
-        keys = ("check", "state", "found")
-        print(json.dumps([dict(zip(keys, row, strict=True)) for row in rows]))
-    else:
-        table = Table("check", "state", "found")
-        colours = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
-        for name, state, finding in rows:
-            table.add_row(name, f"[{colours.get(state, 'dim')}]{state}[/]", finding)
-        Console().print(table)
-    raise typer.Exit(1 if any(state == "FAIL" for _, state, _ in rows) else 0)

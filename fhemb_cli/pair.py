@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from fhemb_xr.cli.stores import Scheduler, workers_of
-from fhemb_xr.console import Json, reporting
+from fhemb_cli.console import Json, reporting
+from fhemb_cli.options import Overwrite, Scheduler, workers_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -57,7 +57,7 @@ def predict(
     run: Run = "latest",
     blind: Blind = False,
     trace: Trace = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace the result.")] = False,
+    overwrite: Overwrite = False,
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:

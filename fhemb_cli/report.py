@@ -1,0 +1,43 @@
+"""``fhemb report``: one page with all figures."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fhemb_cli import parsing
+from fhemb_cli.console import Json, reporting
+from fhemb_cli.options import Scheduler, workers_of
+from fhemb_cli.progress import progress
+
+
+def report(
+    recording: Path,
+    embedding: Path,
+    relation: Path,
+    out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
+    subject: Annotated[str | None, typer.Option(help="Person whose face is shown.")] = None,
+    faces: Annotated[
+        bool, typer.Option("--faces", help="Show a face; needs that person's consent.")
+    ] = False,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Write one self-contained HTML page, and its figures as PNG and SVG."""
+    with reporting(as_json) as say:
+        import fhemb_xr as fx
+        from fhemb_xr.plot.report import page
+
+        ds, emb = fx.open_recording(recording), fx.open_embedding(embedding)
+        result: Any = fx.open_result(relation)  # of `fhemb similarity`, or a matrix alone
+        with workers_of(0, "", scheduler) as on, progress("Drawing", on):
+            path = page.report(
+                ds,
+                emb,
+                result["relation"] if hasattr(result, "data_vars") else result,
+                out / "report.html",
+                subject=None if subject is None else parsing.ids(subject)[0],
+                faces=faces,
+                clusters=result.get("cluster") if hasattr(result, "data_vars") else None,
+            )
+        say(report=str(path))

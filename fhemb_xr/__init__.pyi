@@ -1,0 +1,144 @@
+"""Public names and where they live; ``__init__.py`` loads each at its first use."""
+
+from . import errors as errors
+from . import io as io
+from . import legacy as legacy
+from . import nn as nn
+from . import noxi as noxi
+from . import ops as ops
+from . import plot as plot
+from . import schema as schema
+from . import testing as testing
+from .cluster import local_cluster
+from .diagnostics import show_versions
+from .io.icechunk_versions import open_version, version, versions
+from .io.integrity.repair import repair
+from .io.integrity.verification import verify
+from .io.interchange.bids import to_bids
+from .io.interchange.data_frames import to_dataframe
+from .io.interchange.mne_raw import from_mne, to_mne
+from .io.interchange.span_files import read_spans
+from .io.own_arrays import recording
+from .io.privacy.erasure import forget
+from .io.privacy.pseudonyms import anonymize
+from .io.recording import open_embedding, open_recording, open_result
+from .io.store import save
+from .io.streams import open_streams
+from .ops.cardiac.events import beats_at, events
+from .ops.cardiac.heartbeats import beats, cardiac_wave, instantaneous_rate, rr
+from .ops.cardiac.pairing import pair
+from .ops.cardiac.pairing_accuracy import pairing_accuracy
+from .ops.cardiac.pairing_training import train_pairing
+from .ops.cardiac.trace_alignment import align
+from .ops.classification.cross_validation import classify
+from .ops.classification.segments import prepare
+from .ops.clustering.barycenters import barycentre
+from .ops.clustering.clusters import clusters, silhouette
+from .ops.clustering.manifold import embed_relation
+from .ops.clustering.one_group import gap_statistic
+from .ops.clustering.svd import svd_relation
+from .ops.components.corrca import corrca
+from .ops.frames.frame_features import features
+from .ops.frames.resizing import resize
+from .ops.frames.selection import mask, select
+from .ops.frames.statistics import moments
+from .ops.inference.group_isc import group_isc
+from .ops.inference.isc import isc
+from .ops.inference.surrogates import surrogates
+from .ops.inference.synchrony import synchrony
+from .ops.pairwise.cross_correlation import lagged_correlation
+from .ops.pairwise.matrix import normalize_relation, pairwise
+from .ops.pairwise.nearest_neighbors import nearest
+from .ops.pairwise.warping_paths import warping_path
+from .ops.pca.eigenfaces import pca
+from .ops.pca.projection import project, reconstruct
+from .ops.pipeline import embed, replay
+from .ops.streams.inspection import inspect
+from .ops.streams.normalisation import normalise
+from .ops.streams.splits import split
+from .ops.streams.torch_windows import to_torch
+from .ops.time_frequency.butterworth import band_power, bandpass
+from .ops.time_frequency.detrend import detrend
+from .ops.time_frequency.spectrograms import scalogram, spectrogram
+from .ops.time_frequency.wavelet_bands import coverage, wavelet_bands, wavelet_filter
+from .ops.time_frequency.wavelet_coefficients import from_coefficients, wavelet_coefficients
+from .options import set_options
+from .warm import warm
+
+__version__: str
+__all__ = [
+    "align",
+    "anonymize",
+    "band_power",
+    "bandpass",
+    "barycentre",
+    "beats",
+    "beats_at",
+    "cardiac_wave",
+    "classify",
+    "clusters",
+    "corrca",
+    "coverage",
+    "detrend",
+    "embed",
+    "embed_relation",
+    "events",
+    "features",
+    "forget",
+    "from_coefficients",
+    "from_mne",
+    "gap_statistic",
+    "group_isc",
+    "inspect",
+    "instantaneous_rate",
+    "isc",
+    "lagged_correlation",
+    "local_cluster",
+    "mask",
+    "moments",
+    "nearest",
+    "normalise",
+    "normalize_relation",
+    "open_embedding",
+    "open_recording",
+    "open_result",
+    "open_streams",
+    "open_version",
+    "pair",
+    "pairing_accuracy",
+    "pairwise",
+    "pca",
+    "prepare",
+    "project",
+    "read_spans",
+    "reconstruct",
+    "recording",
+    "repair",
+    "replay",
+    "resize",
+    "rr",
+    "save",
+    "scalogram",
+    "select",
+    "set_options",
+    "show_versions",
+    "silhouette",
+    "spectrogram",
+    "split",
+    "surrogates",
+    "svd_relation",
+    "synchrony",
+    "to_bids",
+    "to_dataframe",
+    "to_mne",
+    "to_torch",
+    "train_pairing",
+    "verify",
+    "version",
+    "versions",
+    "warm",
+    "warping_path",
+    "wavelet_bands",
+    "wavelet_coefficients",
+    "wavelet_filter",
+]
