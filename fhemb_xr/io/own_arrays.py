@@ -84,10 +84,13 @@ def recording(
     heat = _labelled(data, wrong)
     if heat is None:
         raise _refused(wrong)
+    each = [heat]
+    if isinstance(data, Mapping) and not isinstance(data, xr.Dataset):
+        each = [a for v in data.values() if (a := _labelled(v, [])) is not None]
     heat = _with_labels(heat, subjects, session, wrong)
     heat, hertz = _with_clock(heat, rate_hz, time, wrong)
     _check_sizes(heat, threshold, wrong)
-    scale = scale_of(heat, units, wrong)
+    scale = scale_of(each, units, wrong)
     if wrong:
         raise _refused(wrong)
     attrs = {schema.SAMPLING_RATE: hertz, "title": title, schema.SCHEMA: schema.VERSION}

@@ -105,3 +105,21 @@ def test_save__turns_a_recording_and_open_turns_a_store(heat, tmp_path):
     fx.save(ds.transpose("x", "y", "time", "session", "subject"), tmp_path / "a.zarr")
     again = fx.open_recording(tmp_path / "a.zarr")
     np.testing.assert_allclose(again.heatmap[:, 0], heat, atol=0.006)
+
+
+def test_units__of_every_person_of_a_dict_are_looked_at():
+    celsius, kelvin = np.full((20, 6, 5), 33.0), np.full((20, 6, 5), 306.15, "f4")
+    for people, units in (
+        ({"anna": kelvin}, "degC"),
+        ({"anna": celsius, "ben": kelvin}, "degC"),
+        ({"anna": kelvin, "ben": celsius}, "K"),
+    ):
+        with pytest.raises(SchemaError, match="which no face has: say units"):
+            fx.recording(people, rate_hz=25, units=units)
+    dims = ("time", "y", "x")
+    mixed = {
+        "anna": xr.DataArray(celsius, dims=dims, attrs={"units": "degC"}),
+        "ben": xr.DataArray(kelvin, dims=dims, attrs={"units": "K"}),
+    }
+    with pytest.raises(SchemaError, match="people have different units, K, degC"):
+        fx.recording(mixed, rate_hz=25)
