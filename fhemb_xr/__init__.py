@@ -11,7 +11,8 @@ faces                   mask, resize, moments, features, pca, project, reconstru
 the whole way           embed, replay
 frequency bands         wavelet_bands, wavelet_filter, wavelet_coefficients, from_coefficients,
                         coverage, bandpass, band_power, detrend, spectrogram, scalogram
-pairs of people         pairwise, normalize_relation, nearest, warping_path, lagged_correlation
+pairs of people         pairwise, normalize_relation, nearest, warping_path, lagged_correlation,
+                        recurrence
 more than chance        isc, group_isc, synchrony, surrogates, corrca
 groups of people        clusters, silhouette, gap_statistic, barycentre, embed_relation,
                         svd_relation

@@ -53,6 +53,7 @@ from .ops.pairwise.warping_paths import warping_path
 from .ops.pca.eigenfaces import pca
 from .ops.pca.projection import project, reconstruct
 from .ops.pipeline import embed, replay
+from .ops.recurrence.recurrence import recurrence
 from .ops.streams.inspection import inspect
 from .ops.streams.normalisation import normalise
 from .ops.streams.splits import split
@@ -113,6 +114,7 @@ __all__ = [
     "read_spans",
     "reconstruct",
     "recording",
+    "recurrence",
     "repair",
     "replay",
     "resize",

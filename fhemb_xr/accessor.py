@@ -31,6 +31,7 @@ from fhemb_xr.ops.inference import surrogates as nulls
 from fhemb_xr.ops.inference import synchrony as significance
 from fhemb_xr.ops.pairwise import cross_correlation, matrix, nearest_neighbors, warping_paths
 from fhemb_xr.ops.pca import eigenfaces, projection
+from fhemb_xr.ops.recurrence import recurrence
 from fhemb_xr.ops.streams import inspection, normalisation, splits, torch_windows
 from fhemb_xr.ops.time_frequency import butterworth, detrend, spectrograms
 from fhemb_xr.ops.time_frequency import wavelet_bands as bands
@@ -179,6 +180,7 @@ class FhembDataArray(_Accessor):
     isc = _method(isc.isc)
     group_isc = _method(group_isc.group_isc)
     corrca = _method(corrca.corrca)
+    recurrence = _method(recurrence.recurrence)
     beats = _method(heartbeats.beats)
     events = _method(events.events)
     rr = _method(heartbeats.rr)

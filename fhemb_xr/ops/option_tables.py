@@ -150,6 +150,11 @@ CORRCA = OptionTable(
     {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
     {"n": 200, "seed": None, "margin_s": None},
 )
+RECURRENCE = OptionTable(
+    "the null",
+    {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
+    {"n": 99, "seed": None, "margin_s": None},
+)
 GAPS = OptionTable("gaps", _FILLS, {"max_gap_s": 1.0})
 _SCALED = (
     "knn_euclidean", "knn_nan_euclidean", "knn_minkowski", "knn_cosine", "knn_l1",
@@ -201,6 +206,7 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "surrogates": (SURROGATE,),
     "synchrony": (SURROGATE, SYNCHRONY),
     "corrca": (CORRCA,),
+    "recurrence": (RECURRENCE,),
     "wavelet_bands": (GAPS,),
     "wavelet_filter": (GAPS,),
     "bandpass": (GAPS,),

@@ -40,6 +40,7 @@ OF: dict[str, dict[str, object]] = {
     "synchrony": {"n": 3, "level": None},
     "features": {"pca": None},
     "corrca": {"null": "circular"},
+    "recurrence": {"rate": 0.2, "how": None, "seed": None, "n": None},
     "gap_statistic": {"n": 5, "k": [1, 2]},
 }
 """Arguments of one function; None: left out."""
@@ -165,6 +166,10 @@ SEVERAL: dict[str, Callable[[], Call]] = {
     "lagged_correlation of two": lambda: Call(
         fx.lagged_correlation, (series(), series().roll(time=3)),
         {"window_s": 1, "step_s": 0.5, "max_lag_s": 0.2}, 2),
+    "recurrence of two": lambda: Call(
+        fx.recurrence, (series(), series().roll(time=3)),
+        {"radius": 2.5, "normalize": "none", "dim": 2, "delay_s": 0.1, "max_lag_s": 0.2,
+         "null": "linear", "margin_s": 0.6, "n": 3, "seed": 0}, 2),
     "pairwise with others": lambda: Call(
         lambda a, b: fx.pairwise(a, "dtw", other=b),
         (series(), series().isel(subject=[0, 2])), {}, 2),

@@ -87,7 +87,7 @@ def lagged_correlation(
     ({'window': 7, 'lag': 21}, 0.2)
     """
     b = a if b is None else b
-    rate = _common_clock(a, b)
+    rate = common_clock(a, b)
     window, step, max_lag = _in_samples(a, rate, window_s, step_s, max_lag_s)
     if max_lag and any(is_decimated(x) for x in (a, b)):
         warn(SHIFTY)
@@ -113,7 +113,7 @@ def _pearson(a: F64, b: F64, window: int, step: int, max_lag: int) -> F64:
     return cross_correlation.pearson(a, b, window, step, max_lag)
 
 
-def _common_clock(a: xr.DataArray, b: xr.DataArray) -> float:
+def common_clock(a: xr.DataArray, b: xr.DataArray) -> float:
     """The sampling rate of both [Hz], if every sample of one has its partner."""
     for x in (a, b):
         schema.require_dims(x, schema.TIME)

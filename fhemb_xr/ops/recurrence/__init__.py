@@ -1,0 +1,1 @@
+"""When states come back: recurrence quantification."""

@@ -1,0 +1,354 @@
+"""Recurrence quantification of one series, or of two."""
+
+from collections.abc import Hashable
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock
+from fhemb_xr.kernels.recurrence import windows
+from fhemb_xr.kernels.recurrence.plots import MEASURES, Cut, Plot, Shifts
+from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.blockwise.apply import apply_kernel
+from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.blockwise.sliding_windows import samples_of
+from fhemb_xr.ops.checks import require_choice, require_count, require_positive, require_share
+from fhemb_xr.ops.inference.nulls import margin_of, require_seed
+from fhemb_xr.ops.option_tables import RECURRENCE
+from fhemb_xr.ops.pairwise.cross_correlation import common_clock
+from fhemb_xr.ops.synonyms import NORMALIZATIONS
+from fhemb_xr.ops.units import require_same, warn_if_mixed
+
+_STATE = "fhemb_state"
+TEXTS = {
+    "RR": ("recurrence rate", "1"),
+    "DET": ("determinism: share of recurrences on diagonal lines", "1"),
+    "L": ("mean length of diagonal lines", "s"),
+    "Lmax": ("length of the longest diagonal line", "s"),
+    "ENTR": ("Shannon entropy of the lengths of diagonal lines", "nat"),
+    "LAM": ("laminarity: share of recurrences on vertical lines", "1"),
+    "TT": ("trapping time: mean length of vertical lines", "s"),
+}
+METRICS = {"maximum": "supremum", "chebyshev": "supremum", "l2": "euclidean"}
+
+
+def recurrence(
+    x: xr.DataArray,
+    other: xr.DataArray | None = None,
+    *,
+    radius: float | None = None,
+    rate: float | None = None,
+    dim: int = 1,
+    delay_s: float | None = None,
+    feature: Hashable | None = None,
+    how: str = "cross",
+    metric: str = "euclidean",
+    normalize: str = "zscore",
+    theiler_s: float | None = None,
+    lmin: int = 2,
+    vmin: int = 2,
+    window_s: float | None = None,
+    step_s: float | None = None,
+    max_lag_s: float | None = None,
+    null: str | None = None,
+    n: int = 99,
+    margin_s: float | None = None,
+    seed: int | None = None,
+) -> xr.Dataset:
+    """Recurrence quantification: when states come back, and for how long.
+
+    Two moments recur if their states are at most ``radius`` apart. Lines of recurrences along
+    time show that a course repeats itself (auto-recurrence), that two people pass through the
+    same states (cross-recurrence), or that both return at the same moments
+    (joint recurrence). The matrix of all pairs of moments is never made.
+
+    Parameters
+    ----------
+    x
+        Series along ``time``, in any chunks. Every entry of the other dimensions is analysed
+        separately.
+    other
+        Series to compare ``x`` with. Dimensions are matched by name, and broadcast: rename
+        ``subject`` of one to have every pair of people. Without it, ``x`` with itself.
+    radius, rate
+        Exactly one of them. ``radius``: largest distance of a recurrence, in the units of the
+        normalised states. ``rate``: the share of pairs that recur, between 0 and 1; each plot
+        gets the radius that reaches it exactly.
+    dim, delay_s
+        Number of delayed copies that make up a state, and their distance in time [s].
+    feature
+        Dimension whose entries are the coordinates of one state, e.g. the features of a face,
+        or the people of a group (multidimensional recurrence).
+    how
+        ``"cross"``: states of ``x`` are compared with states of ``other``. ``"joint"``:
+        recurrences of both at the same two moments.
+    metric
+        ``"euclidean"`` or ``"supremum"``, the largest difference of a coordinate.
+    normalize
+        ``"zscore"``: each series gets mean 0 and variance 1 over its whole length first.
+        ``"none"``: series as they are.
+    theiler_s
+        In a plot of a series with itself and in a joint plot, moments that are nearer in time
+        do not count [s]. By default one sample: a moment does not recur with itself. With 0 it
+        does.
+    lmin, vmin
+        Shortest diagonal and vertical line, in samples.
+    window_s, step_s
+        Length of the windows and distance between their starts [s]; by default one window,
+        the whole series.
+    max_lag_s
+        Largest lag of the diagonal-wise profile [s]; without it there is no profile.
+    null
+        ``"linear"`` or ``"circular"``: ``other`` is shifted in time at random, and everything
+        is measured again. The linear shift holds for series that drift, the circular one does
+        not. The linear shift measures the middle of the series, without its margins. A shift
+        only moves the lines of a cross plot to other lags. So of a cross plot the null tests
+        the profile, and needs ``max_lag_s``; of a joint plot it tests the measures.
+    n, margin_s, seed
+        Of a null: number of shifts, seconds that ``other`` slides to either side (default: an
+        eighth of the series), random seed, which is needed.
+
+    Returns
+    -------
+    Dataset, float64, lazy where ``x`` is, each of ``(…, window)`` or ``(…)``: ``RR``, ``DET``,
+    ``L`` [s], ``Lmax`` [s], ``ENTR`` [nat], ``LAM``, ``TT`` [s] and ``radius``; of joint plots
+    also ``radius_other``. With ``max_lag_s`` ``profile(…, lag)``: the share of recurrences at
+    each lag. A positive lag of its peak means that ``other`` follows ``x``. With a null, of a
+    joint plot ``p(…, measure)``: how often a shift gives as much or more,
+    ``(1 + number) / (n + 1)``. Of a cross plot ``p_profile(…, lag)``: the same of the highest
+    value of a shifted profile, so it holds for all lags together; such a shift is longer than
+    twice the largest lag.
+
+    Raises
+    ------
+    SchemaError
+        If a dimension or the sampling rate is missing, or the clock is uneven.
+    ValueError
+        If not exactly one of ``radius`` and ``rate`` is given, an option is out of its range,
+        or the series differ in length, clock or unit.
+    BudgetError
+        If one series is larger than a task may hold.
+
+    Notes
+    -----
+    Definitions: Marwan et al. (2007); RR is the share of the pairs of moments that have a
+    state. A missing sample recurs with nothing and ends a line. A pair recurs where its
+    distance is ``<= radius``. A vertical line is one state of ``x`` and consecutive states of
+    ``other``.
+    With D coordinates: memory per task ``16 D dim + 100`` bytes per sample of one pair, and 48
+    MiB with ``rate``, for any length of the series. Tasks: under three per pair, beside those
+    that put the series together. Computes at call: none. Work: samples squared, about 5 ns per
+    pair of moments, once more for each of ``n``, and three times with ``rate``.
+
+    References
+    ----------
+    Marwan, Romano, Thiel & Kurths (2007), Phys. Rep. 438, 237-329,
+    doi:10.1016/j.physrep.2006.11.001.
+    Wallot, Roepstorff & Mønster (2016), Front. Psychol. 7, 1835,
+    doi:10.3389/fpsyg.2016.01835.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> t = np.arange(400) / 25
+    >>> a = xr.DataArray(np.sin(2 * np.pi * t / (3 + t / 9)), dims="time", coords={"time": t})
+    >>> b = a.copy(data=np.roll(a, 10))
+    >>> out = fx.recurrence(a, b, rate=0.05, dim=2, delay_s=0.6, max_lag_s=1)
+    >>> float(out.RR.round(3)), float(out.profile.idxmax("lag"))
+    (0.05, 0.4)
+    """
+    schema.require_dims(x, schema.TIME, *([] if feature is None else [feature]))
+    how, metric = _ways(other, how, metric)
+    plot = _plot(x, how, metric, radius, rate, theiler_s)
+    clock = Clock.of(x).require_regular()
+    dim = require_count("dim", dim)
+    plot = plot._replace(
+        dim=dim,
+        delay=_delay(clock, dim, delay_s),
+        shortest=(require_count("lmin", lmin), require_count("vmin", vmin)),
+        max_lag=0 if max_lag_s is None else clock.samples("max_lag_s", max_lag_s),
+    )
+    RECURRENCE.require_used(null, {"n": n, "seed": seed, "margin_s": margin_s})
+    shifts = None
+    if null is not None:
+        null = _null(null, how, max_lag_s)
+        shifts = _shifts(x, plot, null, *require_seed(null, n, seed), margin_s)
+    edge = 0 if shifts is None or shifts.margin is None else shifts.margin
+    width, step = samples_of(window_s, step_s, clock)
+    width = width if window_s is not None else clock.n - 2 * edge
+    _require_states(width, clock.n - 2 * edge, plot)
+    normalize = require_choice("normalize", normalize, ("none", "zscore"), NORMALIZATIONS)
+    cut = Cut(width, step, edge, normalize == "zscore")
+    starts = edge + np.arange(0, clock.n - 2 * edge - width + 1, step)
+    pair = _pair(x, other, feature, normalize)
+    fields = plot.fields(2 if plot.joint else 1)
+    how_many = {schema.WINDOW: starts.size}
+    core = [[_STATE, schema.TIME]] * len(pair)
+    packed = apply_kernel(
+        windows.quantified, *pair, core=core, new={**how_many, "field": fields.size},
+        plot=plot, cut=cut,
+    )  # fmt: skip
+    out = _unpacked(packed, plot, clock.rate_hz, max_lag_s is not None)
+    if shifts is not None:
+        name, along, size = ("p_profile", schema.LAG, 2 * plot.max_lag + 1)
+        if plot.joint:
+            name, along, size = ("p", "measure", len(MEASURES))
+            out = out.assign_coords(measure=list(MEASURES))
+        out[name] = apply_kernel(
+            windows.p_values, *pair, core=core, new={**how_many, along: size},
+            plot=plot, cut=cut, shifts=shifts,
+        )  # fmt: skip
+    about = {"long_name": "start of window", "units": "s"}
+    out = out.assign_coords({schema.WINDOW: (schema.WINDOW, starts / clock.rate_hz, about)})
+    out = out if window_s is not None else out.isel({schema.WINDOW: 0}, drop=True)
+    units = "1" if normalize == "zscore" else str(x.attrs.get("units", "1"))
+    return _described(out, units).assign_attrs(
+        metric=metric, normalize=normalize, dim=plot.dim, delay_s=plot.delay / clock.rate_hz,
+        **clock.attrs,
+    )  # fmt: skip
+
+
+def _ways(other: xr.DataArray | None, how: str, metric: str) -> tuple[str, str]:
+    how = require_choice("how", how, ("cross", "joint"))
+    if other is None and how == "joint":
+        raise ValueError("a joint plot is of two series, found one: give other=")
+    metric = require_choice("metric", metric, ("euclidean", "supremum"), METRICS)
+    return ("auto" if other is None else how), metric
+
+
+def _plot(
+    x: xr.DataArray, how: str, metric: str, radius: float | None, rate: float | None,
+    theiler_s: float | None,
+) -> Plot:  # fmt: skip
+    """The plot that is asked for; what depends on the clock is filled in later."""
+    if (radius is None) == (rate is None):
+        raise ValueError(
+            f"exactly one of radius and rate says which moments recur, found radius={radius!r} "
+            f"and rate={rate!r}: e.g. rate=0.05"
+        )
+    if theiler_s is not None and how == "cross":
+        raise ValueError(
+            f"theiler_s leaves out moments near the same moment of one series, found "
+            f"theiler_s={theiler_s!r} for two: it belongs to how='joint' and to x alone"
+        )
+    return Plot(
+        dim=1,
+        delay=0,
+        radius=None if radius is None else require_positive("radius", radius),
+        rate=0.0 if rate is None else require_share("rate", rate),
+        supremum=metric == "supremum",
+        joint=how == "joint",
+        theiler=1 if theiler_s is None else Clock.of(x).samples("theiler_s", theiler_s),
+        shortest=(2, 2),
+        max_lag=0,
+    )
+
+
+def _delay(clock: Clock, dim: int, delay_s: float | None) -> int:
+    if dim == 1 and delay_s is None:
+        return 0
+    if dim == 1 or delay_s is None:
+        raise ValueError(
+            f"delay_s is the distance of the dim delayed copies in a state, found dim={dim!r} "
+            f"and delay_s={delay_s!r}: give both, or neither"
+        )
+    return clock.samples("delay_s", delay_s, least=1)
+
+
+def _null(null: str, how: str, max_lag_s: float | None) -> str:
+    null = require_choice("null", null, ("circular", "linear"), synonyms.NULLS)
+    if how == "auto":
+        raise ValueError(f"null {null!r} shifts one series against another: give other=")
+    if how == "cross" and max_lag_s is None:
+        raise ValueError(
+            f"null {null!r} of a cross plot tests the profile, found no max_lag_s: give it, "
+            "0 for lag 0 alone, or test returns at the same moments with how='joint'"
+        )
+    return null
+
+
+def _shifts(
+    x: xr.DataArray, plot: Plot, null: str, n: int, seed: int, margin_s: float | None
+) -> Shifts:
+    margin = margin_of(x, margin_s) if null == "linear" else None
+    least = 1 if plot.joint else 2 * plot.max_lag + 1
+    most = x.sizes[schema.TIME] // 2 if margin is None else margin
+    if least > most:
+        raise ValueError(
+            f"a shift is longer than twice max_lag_s, {least} samples or more, found {most} "
+            "samples at most: take fewer lags, or a larger margin_s"
+        )
+    return Shifts(n, least, margin, seed)
+
+
+def _require_states(width: int, length: int, plot: Plot) -> None:
+    if width > length:
+        raise ValueError(
+            f"a window of {width} samples is longer than the {length} samples between the "
+            "margins: take shorter windows, or a smaller margin_s"
+        )
+    least = (plot.dim - 1) * plot.delay + 2
+    if width < least:
+        raise ValueError(
+            f"{plot.dim} copies {plot.delay} samples apart need {least} samples or more, found "
+            f"{width}: take longer windows, a smaller dim or a smaller delay_s"
+        )
+
+
+def _pair(
+    x: xr.DataArray, other: xr.DataArray | None, feature: Hashable | None, normalize: str
+) -> list[xr.DataArray]:
+    """Both series with the coordinates of a state along one dimension, whole in time."""
+    pair = [x] if other is None else [x, other]
+    if other is not None:
+        schema.require_dims(other, schema.TIME, *([] if feature is None else [feature]))
+        common_clock(x, other)
+        if normalize == "none":
+            require_same(x, other, ("x", "other"))
+    if feature is not None and normalize == "none":
+        warn_if_mixed(x, "a distance", "choose normalize='zscore'", feature)
+    out = []
+    for series in pair:
+        if feature is None:
+            lines = series.expand_dims(_STATE)
+        else:
+            lines = series.rename({feature: _STATE})
+        bare = lines.drop_vars([c for c in (_STATE, schema.TIME) if c in lines.coords])
+        each = dict.fromkeys(bare.dims, 1) | {_STATE: -1, schema.TIME: -1}
+        one = 8 * bare.sizes[_STATE] * bare.sizes[schema.TIME]
+        budget.check(4 * one, "one series", "select less time or fewer features")
+        out.append(rechunked(bare, each))
+    return out
+
+
+def _unpacked(packed: xr.DataArray, plot: Plot, rate_hz: float, profile: bool) -> xr.Dataset:
+    fields = plot.fields(2 if plot.joint else 1)
+    out = {}
+    for place, name in enumerate(MEASURES):
+        per_sample = rate_hz if TEXTS[name][1] == "s" else 1.0
+        out[name] = packed.isel(field=fields["measures"].start + place) / per_sample
+    for place, name in enumerate(("radius", "radius_other")[: 1 + plot.joint]):
+        out[name] = packed.isel(field=fields["radius"].start + place)
+    if profile:
+        lags = np.arange(-plot.max_lag, plot.max_lag + 1) / rate_hz
+        part = packed.isel(field=fields["profile"]).rename(field=schema.LAG)
+        about = {"long_name": "lag", "units": "s"}
+        out["profile"] = part.assign_coords({schema.LAG: (schema.LAG, lags, about)})
+    return xr.Dataset(out)
+
+
+def _described(out: xr.Dataset, units: str) -> xr.Dataset:
+    radius = "largest distance of a recurrence"
+    texts = {
+        **TEXTS,
+        "radius": (radius, units),
+        "radius_other": (f"{radius} of the other series", units),
+        "profile": ("share of recurrences at the lag", "1"),
+        "p": ("share of shifts with as much or more", "1"),
+        "p_profile": ("share of shifts with a peak as high or higher", "1"),
+    }
+    for name, (long_name, unit) in texts.items():
+        if name in out:
+            out[name].attrs = {"long_name": long_name, "units": unit}
+    return out
