@@ -2,22 +2,17 @@
 
 import io
 import os
-import re
 import secrets
-from collections.abc import Iterable, Mapping
-from html import escape
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from fhemb_xr.io.local.durable_files import open_new
-from fhemb_xr.plot import theme
+from fhemb_xr.plot import pages, theme
 
-POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
-    "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
-)
-"""What a page may do: run what is in it, load nothing. Bokeh evaluates callbacks."""
 DPI = 300
+PAD_IN = 0.04
+"""White round a printed figure [inch]."""
 _PRINT = {
     ".png": {"Software": None},
     ".svg": {"Date": None, "Creator": None},
@@ -78,7 +73,8 @@ def save_figure(
             f"{path.name!r} would show a face: with that person's consent, say faces=True"
         )
     if kind == ".html":
-        publish(path, page({"figure": model(obj)}, "{figure}", "Figure").encode())
+        body = "<main>{figure}</main>"
+        publish(path, pages.page({"figure": model(obj)}, body, _title(obj)).encode())
     elif kind not in _PRINT:
         raise ValueError(
             f"cannot write {path.name!r}: the endings are .png, .svg, .pdf and .html"
@@ -97,6 +93,18 @@ def _shows_a_face(obj: Any) -> bool:
         return any(theme.FACE in m.tags for m in obj.references())
     found: list[bool] = obj.traverse(lambda e: e.group == theme.FACE)
     return any(found)
+
+
+def _title(obj: Any) -> str:
+    """What the page of one figure is called: the heading of the figure, on one line."""
+    title = getattr(obj, "title", "") if _is_bokeh(_drawn(obj)) else heading(obj)
+    return " ".join(str(title or "").split()) or "Figure"
+
+
+def heading(figure: Any) -> str:
+    """The title of a HoloViews object."""
+    options = theme.backends().Store.lookup_options("bokeh", figure, "plot").kwargs
+    return str(options.get("title") or "")
 
 
 def _drawn(obj: Any) -> Any:
@@ -127,57 +135,21 @@ def printed(obj: Any, kinds: Iterable[str], dpi: int = DPI) -> dict[str, bytes]:
 
     made = {}
     with mpl.rc_context(_RC):
-        fig = theme.backends().render(obj, backend="matplotlib")
+        # hv.render would draw it twice
+        fig = theme.backends().renderer("matplotlib").get_plot(obj).state
         try:
+            fig.draw_without_rendering()
+            # "tight" would lay the figure out again for each kind
+            box = fig.get_tightbbox().padded(PAD_IN)
             for kind in kinds:
                 out = io.BytesIO()
                 fig.savefig(
-                    out,
-                    format=kind[1:],
-                    dpi=dpi,
-                    bbox_inches="tight",
-                    pad_inches=0.04,
-                    metadata=_PRINT[kind],
+                    out, format=kind[1:], dpi=dpi, bbox_inches=box, metadata=_PRINT[kind]
                 )
                 made[kind] = out.getvalue()
         finally:
             plt.close(fig)
     return made
-
-
-def page(models: Mapping[str, Any], body: str, title: str, style: str = "") -> str:
-    """A self-contained page: ``{name}`` in ``body`` becomes the figure of that name."""
-    from bokeh.embed import components
-    from bokeh.resources import Resources
-
-    scripts = "\n".join(Resources(mode="inline", components=["bokeh", "bokeh-widgets"]).js_raw)
-    script, divs = components(dict(models)) if models else ("", {})
-    script, *figures = _stable(script, *divs.values())
-    for name, div in zip(divs, figures, strict=True):
-        body = body.replace("{" + name + "}", div)
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
-        '<meta name="referrer" content="no-referrer">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{style}</style>\n"
-        f"<script>{scripts}</script>\n</head>\n<body>\n{body}\n{script}\n</body>\n</html>\n"
-    )
-
-
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_MODEL = re.compile(r'(?<=")p\d{4,}(?=[\\"])')
-
-
-def _stable(*texts: str) -> list[str]:
-    """Texts with their random and counted ids numbered by appearance, so that files compare."""
-    names: dict[str, str] = {}
-
-    def number(found: re.Match[str]) -> str:
-        kind = "m" if found[0][0] == "p" else "f"
-        return names.setdefault(found[0], f"{kind}{len(names):05d}")
-
-    return [_MODEL.sub(number, _UUID.sub(number, text)) for text in texts]
 
 
 def publish(path: Path, data: bytes) -> None:

@@ -197,19 +197,37 @@ def plain_bokeh(plot: Any, element: Any) -> None:
     figure = plot.state
     figure.outline_line_color = None
     figure.toolbar.logo = None
-    for axis in figure.select(models.Axis):
-        axis.axis_label_text_font_style = "normal"
-        axis.minor_tick_line_color = None
-        axis.axis_line_color = axis.major_tick_line_color = INK
-    for bar in figure.select(models.ColorBar):
-        bar.title_text_font_style = "normal"
-        bar.bar_line_color = None
-    for legend in figure.right:
-        if isinstance(legend, models.Legend):
-            legend.location = "top_left"
-    for legend in figure.select(models.Legend):
-        legend.border_line_color = None
-        legend.spacing = 0
+    beside = (*figure.left, *figure.below, *figure.right, *figure.above, *figure.center)
+    for part in beside:  # figure.select would walk the whole figure for each kind
+        if isinstance(part, models.Axis):
+            part.axis_label_text_font_style = "normal"
+            part.minor_tick_line_color = None
+            part.axis_line_color = part.major_tick_line_color = INK
+        elif isinstance(part, models.ColorBar):
+            part.bar_line_color = None
+            name_bar(figure, part)
+        elif isinstance(part, models.Legend):
+            part.border_line_color = None
+            part.spacing = 0
+            if part in figure.right:
+                part.location = "top_left"
+
+
+def name_bar(figure: Any, bar: Any) -> None:
+    """Write the title of a colour bar along it, as print does; Bokeh's stands in a corner."""
+    if not bar.title:
+        return
+    models = bokeh_models()
+    label = models.LinearAxis(  # a Title is placed before the frame has its size
+        axis_label=bar.title,
+        axis_label_text_font_style="normal",
+        axis_label_text_font_size=PX["clabel"],
+        axis_label_standoff=2,
+        axis_line_alpha=0,
+        ticker=models.FixedTicker(ticks=[]),
+    )
+    figure.add_layout(label, "right")
+    bar.title = None
 
 
 def plain_mpl(plot: Any, element: Any) -> None:

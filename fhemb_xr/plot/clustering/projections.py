@@ -184,7 +184,7 @@ def clusters_at(
     low, high = np.nanmin(xy, axis=0), np.nanmax(xy, axis=0)
     pad = 0.08 * max(float((high - low).max()), 10.0)
     wide, tall = (float(v) for v in high - low + 2 * pad)
-    inches, px = 5.5, 600
+    inches, px = 5.5, 560
     ratio = min(max(tall / wide, 0.25), 1.4)
     return theme.panel(
         scatter(xy, figure_data.ids(labels), labels, -0.02 * wide),

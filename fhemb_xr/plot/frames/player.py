@@ -20,6 +20,8 @@ from fhemb_xr.typing import F64, Floats
 MOST_BYTES = 2**25
 """Pixels that one page carries, a byte each; browsers grow slow beyond."""
 LEVELS = 254
+BAR_PX = 96
+"""Width of the colour bar beside a face, with its numbers."""
 
 _SHOW = """
 const k = slider.value, out = source.data.image[0], all = packed.data.level;
@@ -30,6 +32,7 @@ const second = clock.data.second[k];
 cursor.location = second;
 face.title.text = heading + second.toFixed(2) + " s";
 """
+_SECOND = "return (clock.data.second[Math.round(tick)] ?? 0).toFixed(2) + ' s'"
 _PLAY = """
 clearInterval(toggle.timer);
 toggle.label = toggle.active ? "Pause" : "Play";
@@ -154,7 +157,15 @@ def _layout(values: NDArray[Any], seconds: F64, rate: float, heading: str) -> An
     curve, cursor = _curve_figure(clock, float(seconds[0]))
     last = max(len(values) - 1, 1)
     slider = models.Slider(
-        start=0, end=last, value=0, step=1, title="Frame", width=420, disabled=len(values) < 2
+        start=0,
+        end=last,
+        value=0,
+        step=1,
+        title="Time",
+        format=models.CustomJSTickFormatter(args={"clock": clock}, code=_SECOND),
+        sizing_mode="stretch_width",
+        min_width=120,
+        disabled=len(values) < 2,
     )
     toggle = models.Toggle(label="Play", width=80, disabled=len(values) < 2)
     show = {
@@ -171,7 +182,23 @@ def _layout(values: NDArray[Any], seconds: F64, rate: float, heading: str) -> An
         "active",
         models.CustomJS(args={"toggle": toggle, "slider": slider, "rate": rate}, code=_PLAY),
     )
-    return row(face, column(curve, row(toggle, slider)), tags=[theme.FACE])
+    beside = column(
+        curve,
+        row(toggle, slider, sizing_mode="stretch_width"),
+        sizing_mode="stretch_width",
+        min_width=260,
+        max_width=520,
+        styles={"flex": "1 1 260px"},
+    )
+    # where there is no room beside the face, the curve goes below it
+    return row(
+        face,
+        beside,
+        sizing_mode="stretch_width",
+        max_width=840,
+        styles={"flex-wrap": "wrap"},
+        tags=[theme.FACE],
+    )
 
 
 def _face_figure(
@@ -181,13 +208,14 @@ def _face_figure(
 
     models = theme.bokeh_models()
     rows, columns = shape
-    scale = min(300 / rows, 300 / columns)
+    scale = min(300 / rows, 240 / columns)
     fig = _figure(
-        frame_width=round(columns * scale),
-        frame_height=round(rows * scale),
         x_range=(0, columns),
         y_range=(rows, 0),
         title=title,
+        sizing_mode="fixed",  # in a row that stretches, a frame alone is laid out wrongly
+        width=round(columns * scale) + BAR_PX,
+        height=round(rows * scale) + 31,
     )
     palette = inferno(LEVELS + 1)
     paint = models.LinearColorMapper(
@@ -204,7 +232,7 @@ def _face_figure(
 
 
 def _curve_figure(clock: Any, second: float) -> tuple[Any, Any]:
-    fig = _figure(frame_width=440, frame_height=200)
+    fig = _figure(frame_height=200, sizing_mode="stretch_width", min_width=260)
     fig.line("second", "mean", source=clock, color=theme.LINE, line_width=1.1)
     cursor = theme.bokeh_models().Span(
         location=second, dimension="height", line_color=theme.CYCLE[1], line_width=1.2
@@ -228,11 +256,10 @@ def _plain(fig: Any) -> None:
     fig.outline_line_color = None
     fig.grid.grid_line_color = None
     fig.title.text_font_size = theme.PX["title"]
+    for bar in fig.select(models.ColorBar):
+        theme.name_bar(fig, bar)
     for axis in fig.select(models.Axis):
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_font_size = theme.PX["labels"]
         axis.major_label_text_font_size = theme.PX["xticks"]
         axis.minor_tick_line_color = None
-    for bar in fig.select(models.ColorBar):
-        bar.title_text_font_style = "normal"
-        bar.title_text_font_size = theme.PX["clabel"]

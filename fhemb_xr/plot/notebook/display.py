@@ -29,9 +29,7 @@ def bundle(figure: Any) -> Bundle | None:
 
 def title_of(figure: Any) -> str:
     """The heading of a figure on one line, for those who do not see it."""
-    store = theme.backends().Store
-    heading = store.lookup_options("bokeh", figure, "plot").kwargs.get("title") or ""
-    return " ".join(str(heading).split()) or "Figure"
+    return " ".join(files.heading(figure).split()) or "Figure"
 
 
 theme.DISPLAYS.append(bundle)

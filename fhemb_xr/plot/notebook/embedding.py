@@ -12,7 +12,7 @@ import os
 from html import escape
 from typing import Any
 
-from fhemb_xr.plot import files
+from fhemb_xr.plot import pages
 
 SWITCH = "FHEMB_PLOTS"
 WAYS = ("inline", "cdn", "png")
@@ -72,7 +72,7 @@ def frame(model: Any, title: str, picture: bytes | None = None) -> str:
         sources = "".join(f'<script src="{u}"></script>\n' for u in CDN.js_files)
         policy, loader = "", sources + script
     else:
-        policy = f'<meta http-equiv="Content-Security-Policy" content="{files.POLICY}">'
+        policy = f'<meta http-equiv="Content-Security-Policy" content="{pages.POLICY}">'
         start, stop = script.index(">") + 1, script.rindex("</script>")
         loader = _UNPACK.format(packed=_packed_bokeh(), script=script[start:stop])
     page = _PAGE.format(policy=policy, title=escape(title), divs=div, loader=loader)

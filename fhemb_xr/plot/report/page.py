@@ -1,40 +1,19 @@
 """The report: one page that shows a recording, its embedding and who is like whom."""
 
-import json
+import base64
 import os
 import re
-from collections.abc import Mapping
-from html import escape
+from html import escape, unescape
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.io import sensitivity
-from fhemb_xr.plot import figure_data, files
-from fhemb_xr.plot.report import sections
-
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.55 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #222;
-  max-width: 920px; margin: 2.5rem auto 4rem; padding: 0 1.25rem; background: #fff; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; }
-h2 { font-size: 1.2rem; margin: 2.6rem 0 .6rem; padding-top: 1rem; border-top: 1px solid #ddd; }
-p.lead { color: #555; margin: 0 0 1.5rem; }
-figure { margin: 1.2rem 0 1.8rem; }
-figure > div { max-width: 100%; overflow-x: auto; }
-figcaption { font-size: .86rem; color: #444; max-width: 46rem; margin-top: .5rem; }
-table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; padding: .22rem .9rem .22rem 0; border-bottom: 1px solid #eee; }
-th { font-weight: 600; border-bottom: 1px solid #999; }
-th:first-child, td:first-child { text-align: left; }
-.tall { max-height: 24rem; overflow-y: auto; }
-pre { font-size: .78rem; line-height: 1.45; background: #f6f6f6; padding: .8rem 1rem;
-  overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
-@media print { figure { break-inside: avoid; } .tall { max-height: none; } }
-"""
+from fhemb_xr.plot import figure_data, files, pages
+from fhemb_xr.plot.report import people, sections, style
+from fhemb_xr.plot.report.provenance import provenance
 
 
 def report(
@@ -140,137 +119,53 @@ def _write(
 ) -> Path:
     folder = path.parent / "figures"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    stills = []
     for i, figure in enumerate(figures, 1):
-        for kind, data in files.printed(figure.drawn, (".png", ".svg")).items():
+        made = files.printed(figure.drawn, (".png", ".svg"))
+        stills.append(made[".svg"])
+        for kind, data in made.items():
             files.publish(folder / f"{i}_{figure.name}{kind}", data)
     title = str(recording.attrs.get("title") or "Recording")
-    body = [
-        f"<h1>{escape(title)}</h1>",
-        f'<p class="lead">Facial temperature of an audience: {_extent(recording)}.</p>',
-        "<h2>Data</h2>",
-        _subjects(recording, embedding),
-    ]
-    section = ""
-    for i, figure in enumerate(figures, 1):
-        if figure.section != section:
-            section = figure.section
-            body.append(f"<h2>{escape(section)}</h2>")
-        body.append(
-            f"<figure><div>{{{figure.name}}}</div>"
-            f"<figcaption><b>Figure {i}.</b> {figure.caption}</figcaption></figure>"
-        )
-    body += ["<h2>Provenance</h2>", _provenance(recording, embedding, relation)]
-    models = {f.name: files.model(f.film if f.film is not None else f.drawn) for f in figures}
-    files.publish(path, files.page(models, "\n".join(body), title, _STYLE).encode())
+    parts = {"Data": people.table(recording, embedding)}
+    for i, (figure, still) in enumerate(zip(figures, stills, strict=True), 1):
+        drawn = _figure(i, figure, still)
+        parts[figure.section] = f"{parts.get(figure.section, '')}\n{drawn}"
+    parts["Provenance"] = provenance(recording, embedding, relation)
+    body = _body(title, people.extent(recording), parts)
+    models = {f.name: files.model(f.moving) for f in figures if f.moving is not None}
+    files.publish(path, pages.page(models, body, title, style.CSS).encode())
     return path
 
 
-def _extent(recording: xr.Dataset) -> str:
-    rate = schema.sampling_rate(recording)
-    n, rows, columns = (recording.sizes[d] for d in (schema.TIME, schema.Y, schema.X))
+def _body(title: str, extent: str, parts: dict[str, str]) -> str:
+    """The landmarks of the page, a table of contents, and a section of each part."""
+    ids = {name: re.sub(r"\W+", "-", name.lower()) for name in parts}
+    contents = "".join(f'<li><a href="#{ids[n]}">{escape(n)}</a></li>' for n in parts)
+    told = "\n".join(
+        f'<section aria-labelledby="{ids[n]}">'
+        f'<h2 id="{ids[n]}">{escape(n)}</h2>\n{part}</section>'
+        for n, part in parts.items()
+    )
     return (
-        f"{_count(recording.sizes[schema.SUBJECT], 'subject')}, "
-        f"{_count(recording.sizes[schema.SESSION], 'session')}, "
-        f"{_count(n, 'frame')} ({n / rate:,.1f} s at {rate:g} frames a second) on a grid of "
-        f"{rows} × {columns} pixels"
+        f"<header><h1>{escape(title)}</h1>\n"
+        f'<p class="lead">Facial temperature of an audience: {extent}.</p></header>\n'
+        f'<nav aria-label="Contents"><ul>{contents}</ul></nav>\n'
+        f"<main>\n{told}\n</main>\n"
+        f"<footer><p>Made with fhemb_xr {escape(version('fhemb_xr'))}. This page asks the network for "
+        "nothing.</p></footer>"
     )
 
 
-def _count(n: int, what: str) -> str:
-    return f"{n:,} {what}" + ("" if n == 1 else "s")
-
-
-def _subjects(recording: xr.Dataset, embedding: xr.DataArray) -> str:
-    """A row per subject: frames, seconds, and the share of frames without a face."""
-    rate = schema.sampling_rate(recording)
-    rows = []
-    for name in recording[schema.SUBJECT].values.tolist():
-        there, missing = _presence(recording, embedding, name)
-        share = "–" if missing is None else f"{100 * missing:.1f} %"
-        rows.append(
-            f"<tr><td>{escape(str(name))}</td><td>{there:,}</td>"
-            f"<td>{there / rate:,.1f}</td><td>{share}</td></tr>"
-        )
-    head = "<tr><th>Subject</th><th>Frames</th><th>Seconds</th><th>Without a face</th></tr>"
-    return f'<div class="tall"><table>{head}{"".join(rows)}</table></div>'
-
-
-def _presence(
-    recording: xr.Dataset, embedding: xr.DataArray, name: object
-) -> tuple[int, float | None]:
-    """Frames of one subject, and the share of them without a face."""
-    one = recording.sel({schema.SUBJECT: name})
-    n = recording.sizes[schema.TIME] * recording.sizes[schema.SESSION]
-    if schema.N_TIME in recording:
-        n = int(one[schema.N_TIME].sum())
-    if schema.HEIGHT in recording:
-        return n, 1 - int((one[schema.HEIGHT] > 0).sum()) / max(n, 1)
-    if schema.SUBJECT in embedding.dims and name in embedding[schema.SUBJECT].values.tolist():
-        series = embedding.sel({schema.SUBJECT: name}).isel({schema.FEATURE: 0})
-        return n, float(series.isnull().mean())
-    return n, None
-
-
-def _provenance(recording: xr.Dataset, embedding: xr.DataArray, relation: xr.DataArray) -> str:
-    from fhemb_xr import diagnostics
-
-    parts: list[tuple[str, str]] = []
-    for name, attrs in (
-        ("recording", recording.attrs),
-        ("embedding", embedding.attrs),
-        ("relation", relation.attrs),
-    ):
-        if attrs.get(schema.HISTORY):
-            parts.append((f"History of the {name}", _text(attrs[schema.HISTORY])))
-    if embedding.attrs.get(schema.SPEC):
-        parts.append(("Specification of the embedding", _pretty(embedding.attrs[schema.SPEC])))
-    shown = {
-        k: _plain(v)
-        for k, v in relation.attrs.items()
-        if k not in (schema.HISTORY, schema.SPEC)
-    }
-    parts.append(
-        ("Relation", "\n".join(f"{k}: {v}" for k, v in shown.items() if k in _RELATION))
-    )
-    parts.append(
-        (
-            "Versions",
-            "\n".join(f"{k} {v}" for k, v in diagnostics.versions().items() if v != "-"),
-        )
-    )
-    return "\n".join(f"<p><b>{escape(h)}</b></p><pre>{escape(t)}</pre>" for h, t in parts if t)
-
-
-_RELATION = (
-    "metric",
-    "scale",
-    "units",
-    "normalize",
-    "window",
-    "dim",
-    "gamma",
-    "radius",
-    "local",
-    "n_features",
-)
-"""What is said of a relation; anything else might name a path or a host."""
-
-
-def _text(history: object) -> str:
-    return "\n".join(map(str, history)) if isinstance(history, list | tuple) else str(history)
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _pretty(spec: str | Mapping[str, Any]) -> str:
-    try:
-        found = json.loads(spec) if isinstance(spec, str) else dict(spec)
-    except ValueError:
-        return str(spec)
-    text = json.dumps(found, indent=1, ensure_ascii=False)
-    lists = re.compile(r"\[[^\[\]{}]*\]")  # a list of names on one line
-    return lists.sub(
-        lambda m: " ".join(m[0].split()).replace("[ ", "[").replace(" ]", "]"), text
+def _figure(number: int, figure: sections.Figure, still: bytes) -> str:
+    """A figure that moves where scripts run and there is room, beside its picture."""
+    caption = f"<b>Figure {number}.</b> {figure.caption}"
+    said = escape(unescape(re.sub("<[^>]+>", "", caption)))
+    data = base64.b64encode(still).decode()
+    kind = "film both" if figure.film is not None else "both"
+    kind = "alone" if figure.moving is None else kind
+    moving = f'<div class="drawn">{{{figure.name}}}</div>' if figure.moving is not None else ""
+    return (
+        f'<figure class="{kind}">{moving}'
+        f'<img class="still" alt="{said}" src="data:image/svg+xml;base64,{data}">'
+        f"<figcaption>{caption}</figcaption></figure>"
     )

@@ -35,6 +35,13 @@ class Figure:
     caption: str
     drawn: Any
     film: Any = None
+    still: bool = False
+    """Whether nothing in it answers the pointer: the page then has its picture alone."""
+
+    @property
+    def moving(self) -> Any:
+        """What the page shows where scripts run; ``None`` for a picture."""
+        return None if self.still else self.film if self.film is not None else self.drawn
 
 
 def _clip(
@@ -129,6 +136,7 @@ def eigenfaces(
         "take part. Each is drawn as "
         "a share of its largest loading.",
         faces.eigenfaces(basis, n=min(11, basis.sizes[schema.COMPONENT])),
+        still=True,
     )
     yield Figure(
         "variance",
