@@ -44,6 +44,7 @@ class Plan:
     doubts: tuple[str, ...] = field(default=())
     misshapen: tuple[str, ...] = field(default=())  # doubts that strict refuses
     camera: Mapping[str, Any] = field(default_factory=dict)  # settings, e.g. its emissivity
+    boxes: str | None = None  # of a table that cuts faces out of films
 
     @property
     def start(self) -> int:
@@ -117,14 +118,12 @@ class Plan:
             ("time", f"{self.n_frames} frames, {seconds:.6g} s at {self.rate_hz:g} Hz"),
             ("grid", f"{high} x {wide} ({self.grid_from}; {self.shapes} shapes; {how})"),
             ("positions", self.positions or "none"),
-            *(
-                [("camera", ", ".join(f"{n} {v}" for n, v in self.camera.items()))]
-                if self.camera
-                else []
-            ),
             ("from the server", f"{human(self.wire_bytes)}, {self.n_faces} frames with a face"),
             ("as an array", human(self.array_bytes)),
         ]
+        about = ", ".join(f"{name} {value}" for name, value in self.camera.items())
+        lines += [("camera", about)] if about else []
+        lines += [("boxes", self.boxes)] if self.boxes else []
         if self.seconds is not None:
             rate = f"{self.frames_per_s:.0f} frames/s, measured over one connection"
             lines.append(("reading takes", f"{self.seconds:.3g} s at {rate}"))
@@ -204,6 +203,7 @@ def plan(
         doubts=(*found.doubts, *assumed, *odd),
         misshapen=tuple(odd),
         camera=found.camera,
+        boxes=found.boxes,
     )
 
 

@@ -48,6 +48,7 @@ class Found:
     doubts: tuple[str, ...] = ()
     rate_hz: float | None = None  # rate by which frames were counted; None: unknown
     camera: Mapping[str, Any] = field(default_factory=dict)  # e.g. its emissivity
+    boxes: str | None = None  # what a table of boxes holds, which cuts faces out of films
     blind: tuple[str, ...] = ()  # doubts: tables where a later run misses corrected values
 
 

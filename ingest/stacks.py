@@ -40,17 +40,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fhemb_xr.errors import SourceError
-from fhemb_xr.typing import Ints
+from fhemb_xr.errors import ConfigError, SourceError
 from ingest.files import formats
+from ingest.files.boxes import Cut, cuts
 from ingest.files.contents import Rows, read
 from ingest.files.stack_lookup import (
     Stack,
     common_camera,
     listed,
+    of_folder,
     on_one_clock,
     stacks_of,
-    version_of,
 )
 from ingest.hints import Hints, subject_ids
 from ingest.shards import Block, Run, Subject
@@ -68,15 +68,32 @@ class StackSource:
         A file, or a folder of files.
     hints
         Names of datasets, and the scale of integers.
+    boxes
+        Table that cuts the faces out of films of whole scenes: a file, or a pandas DataFrame
+        with the columns ``subject, frame, x, y, width, height`` [pixel]; see
+        :mod:`ingest.files.box_tables`. The session is then the name of the file.
+    margin
+        Part of its size by which each box is made larger on each side.
 
     Notes
     -----
-    Memory: frame numbers and sizes of all people + 16 MiB per reader.
+    Memory: frame numbers and sizes of all people (12 bytes per box) + 16 MiB per reader. With
+    boxes, the film is decoded once for each person.
     """
 
-    def __init__(self, path: Path | str, *, hints: Hints | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        hints: Hints | None = None,
+        boxes: Any = None,
+        margin: float = 0.0,
+    ) -> None:
+        if boxes is None and margin:
+            raise ConfigError("margin belongs to boxes, and no table of boxes is given")
         self.path, self.hints = Path(path), hints or Hints()
-        self._stacks: dict[tuple[str, Subject], Stack] | None = None
+        self._boxes, self._margin = boxes, margin
+        self._stacks: dict[tuple[str, Subject], Stack | Cut] | None = None
 
     def found(self) -> Found:
         """Look at the files; see :class:`ingest.source.Source`.
@@ -96,15 +113,8 @@ class StackSource:
                 + (f"; {listed(passed)} are of kinds that are not read" if passed else "")
             )
         rate_hz, stacks, dated = on_one_clock(stacks, self.hints.rate_hz)
-        ids = subject_ids([str(s.subject) for s in stacks])
-        self._stacks = {}
-        for who, stack in zip(ids, stacks, strict=True):
-            other = self._stacks.setdefault((stack.session, who), stack)
-            if other is not stack:
-                raise SourceError(
-                    f"subject {who} of session {stack.session!r} is in {other.file.name!r} and "
-                    f"in {stack.file.name!r}"
-                )
+        about, cut_out = self._named(stacks)
+        ids = list(dict.fromkeys(who for _, who in self._stacks or ()))
         dtypes = sorted({str(s.cell.dtype) for s in stacks})
         kinds = {formats.format_of(s.file) for s in stacks}
         camera, unlike = common_camera(stacks)
@@ -113,11 +123,36 @@ class StackSource:
             layout=f"files {'+'.join(sorted(kinds))}",
             cell="+".join(dtypes),
             sessions=tuple(self._sessions()),
-            subjects=tuple(sorted(set(ids))),  # of one type
-            doubts=(*_of_folder(files, passed, stacks), *dated, *unlike, *self._doubts()),
+            subjects=tuple(sorted(ids)),  # of one type
+            positions=about and "the centres of the boxes",
+            doubts=(
+                *of_folder(files, passed, stacks),
+                *dated,
+                *unlike,
+                *cut_out,
+                *self._doubts(stacks),
+            ),
+            boxes=about,
             rate_hz=rate_hz,
             camera=camera,
         )
+
+    def _named(self, stacks: Sequence[Stack]) -> tuple[str | None, tuple[str, ...]]:
+        """Set people's stacks, or their faces in the films; what the boxes say, and doubts."""
+        about, doubts = None, ()
+        faces: Sequence[Stack | Cut] = stacks
+        if self._boxes is not None:
+            faces, about, doubts = cuts(stacks, self._boxes, self._margin)
+        ids = subject_ids([str(s.subject) for s in faces])
+        self._stacks = {}
+        for who, stack in zip(ids, faces, strict=True):
+            other = self._stacks.setdefault((stack.session, who), stack)
+            if other is not stack:
+                raise SourceError(
+                    f"subject {who} of session {stack.session!r} is in {other.file.name!r} and "
+                    f"in {stack.file.name!r}"
+                )
+        return about, doubts
 
     @contextmanager
     def readers(self, n: int) -> Iterator[list["StackReader"]]:
@@ -127,7 +162,7 @@ class StackSource:
         with ExitStack() as files:
             yield [StackReader(self, files) for _ in range(n)]
 
-    def stack(self, session: str, subject: Subject) -> Stack | None:
+    def stack(self, session: str, subject: Subject) -> Stack | Cut | None:
         """One person's frames; None if there are none."""
         return (self._stacks or {}).get((session, subject))
 
@@ -148,13 +183,15 @@ class StackSource:
             low, high = min(c.min() for c in clocks), max(c.max() for c in clocks)
             yield Session(name, int(low), int(high) + 1, max(len(c) for c in clocks))
 
-    def _doubts(self) -> Iterator[str]:
+    def _doubts(self, stacks: Sequence[Stack]) -> Iterator[str]:
         for (session, who), s in (self._stacks or {}).items():
             twice = int(len(s.clock) - s.first.sum())
             if twice:
                 yield f"session {session!r}, subject {who}: {twice} frames are repeated"
-            yield from s.doubts
-        yield "files hold no positions of faces; they stay missing"
+        for stack in stacks:
+            yield from stack.doubts
+        if self._boxes is None:
+            yield "files hold no positions of faces; they stay missing"
 
 
 class StackReader:
@@ -197,22 +234,28 @@ class StackReader:
         block.counts.rows += int(inside.sum())
         block.counts.duplicates += int((inside & ~stack.first).sum())
         wanted = np.flatnonzero(inside & stack.first)
+        places = stack.places_of(wanted)
         step = max(1, BATCH_BYTES // max(1, int(np.prod(stack.shape[1:])) * 8))
-        for a in range(wanted[0], wanted[-1] + 1, step) if wanted.size else ():
-            chosen = wanted[(wanted >= a) & (wanted < a + step)]
-            if chosen.size:
-                span = slice(int(chosen[0]), int(chosen[-1]) + 1)
-                frames = self._rows(stack, span)[chosen - chosen[0]]
+        for a in range(places[0], places[-1] + 1, step) if wanted.size else ():
+            among = (places >= a) & (places < a + step)
+            if among.any():
+                chosen, there = wanted[among], places[among]
+                span = slice(int(there[0]), int(there[-1]) + 1)
+                frames = self._rows(stack, span)[there - there[0]]
                 self.n_bytes += frames.nbytes
-                for run in _runs(stack, chosen, frames):
+                for run in stack.runs(chosen, frames):
                     place(run, stack.cell)
+                if isinstance(stack, Cut):
+                    block.place_position(
+                        Run(stack.clock[chosen], stack.centres[chosen]), stack.cell
+                    )
 
     def version(self, session: str, subject: Subject, start: int, stop: int) -> str:
         """Size of the file and time of its last change; of each file, if each is a frame."""
         stack = self._source.stack(session, subject)
         if stack is None:
             return "-"
-        return version_of(stack, stack.rows_of(start, stop))
+        return stack.version(start, stop)
 
     def cancel(self) -> None:
         """Do nothing: a read of files does not wait."""
@@ -220,36 +263,7 @@ class StackReader:
     def reconnect(self) -> None:
         """Do nothing: files have no connection to lose."""
 
-    def _rows(self, stack: Stack, span: slice) -> NDArray[Any]:
+    def _rows(self, stack: Stack | Cut, span: slice) -> NDArray[Any]:
         if stack.file not in self._open:
             self._open[stack.file] = self._files.enter_context(formats.opened(stack.file))
         return read(self._open[stack.file][stack.name], span, stack.file)
-
-
-def _runs(stack: Stack, rows: Ints, frames: NDArray[Any]) -> Iterator[Run]:
-    """Runs of frames of one shape, and a run of the frames without a face."""
-    clock = stack.clock[rows]
-    kind = frames.dtype.kind
-    empty = np.isnan(frames).all(axis=(1, 2)) if kind == "f" else np.zeros(len(rows), bool)
-    sizes = (
-        np.broadcast_to(frames.shape[1:], (len(rows), 2))
-        if stack.sizes is None
-        else stack.sizes[rows]
-    )
-    empty |= (sizes <= 0).any(axis=1)
-    if empty.any():
-        yield Run(clock[empty], None, "null_cells")
-    for h, w in np.unique(sizes[~empty], axis=0):
-        same = ~empty & (sizes == (h, w)).all(axis=1)
-        yield Run(clock[same], frames[same][:, :h, :w])
-
-
-def _of_folder(
-    files: Sequence[Path], passed: Sequence[Path], stacks: Sequence[Stack]
-) -> Iterator[str]:
-    """Doubts about files that are not read."""
-    if passed:
-        yield f"skipped, because their kinds are not read: {listed(passed)}"
-    empty = [f for f in files if all(s.file != f for s in stacks)]
-    if empty:
-        yield f"skipped, because they hold no stack of frames: {listed(empty)}"

@@ -15,10 +15,12 @@ from fhemb_cli.console import Json, reporting, show, tell
 from ingest.cli.display import progress_bar, summary_table
 from ingest.cli.options import (
     AcceptNew,
+    Boxes,
     Files,
     Frames,
     Grid,
     Layout,
+    Margin,
     Positions,
     Rate,
     Resize,
@@ -66,6 +68,8 @@ def plan_(
     table: TableName = "face_t",
     positions: Positions = "auto",
     files: Files = None,
+    boxes: Boxes = None,
+    margin: Margin = 0.0,
     layout: Layout = None,
     rate: Rate = None,
     units: Units = None,
@@ -83,7 +87,9 @@ def plan_(
         from ingest.planning import parse_subjects, plan
 
         hints = hints_of(layout, rate, units)
-        with source_of(schema, table, positions, hints, files, accept_new) as source:
+        with source_of(
+            schema, table, positions, hints, files, accept_new, boxes, margin
+        ) as source:
             planned = plan(
                 source,
                 subjects=parse_subjects(subjects),
@@ -108,6 +114,8 @@ def run(
     table: TableName = "face_t",
     positions: Positions = "auto",
     files: Files = None,
+    boxes: Boxes = None,
+    margin: Margin = 0.0,
     layout: Layout = None,
     rate: Rate = None,
     units: Units = None,
@@ -138,7 +146,9 @@ def run(
 
         hints = hints_of(layout, rate, units)
         with (
-            source_of(schema, table, positions, hints, files, accept_new) as source,
+            source_of(
+                schema, table, positions, hints, files, accept_new, boxes, margin
+            ) as source,
             progress_bar() as progress,
         ):
             done = ingest(
@@ -175,6 +185,8 @@ def verify(
     table: TableName = "face_t",
     positions: Positions = "auto",
     files: Files = None,
+    boxes: Boxes = None,
+    margin: Margin = 0.0,
     layout: Layout = None,
     rate: Rate = None,
     units: Units = None,
@@ -189,7 +201,9 @@ def verify(
             verdict = compare(store)
         else:
             hints = hints_of(layout, rate, units)
-            with source_of(schema, table, positions, hints, files, accept_new) as source:
+            with source_of(
+                schema, table, positions, hints, files, accept_new, boxes, margin
+            ) as source:
                 verdict = compare(store, source)
         if as_json:
             print(json.dumps(verdict.as_dict()))

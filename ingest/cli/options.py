@@ -23,6 +23,15 @@ Rate = Annotated[
 Units = Annotated[
     str | None, typer.Option(help="Unit of the numbers in files: degC, K, degF, cK, dK.")
 ]
+Boxes = Annotated[
+    Path | None,
+    typer.Option(
+        help="Table that cuts faces out of a film: subject, frame, x, y, width, height."
+    ),
+]
+Margin = Annotated[
+    float, typer.Option(help="Part of its size by which each box is larger on each side.")
+]
 TableName = Annotated[str, typer.Option("--table", help="Table of the matrices.")]
 Positions = Annotated[str, typer.Option(help="Table of face centres, auto, or none.")]
 Layout = Annotated[

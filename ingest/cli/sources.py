@@ -21,6 +21,8 @@ def source_of(
     hints: "Hints",
     files: Path | None,
     accept_new: bool,
+    boxes: Path | None = None,
+    margin: float = 0.0,
 ) -> Iterator["PostgresSource | StackSource"]:
     """Open the files, or the configured database through its tunnel."""
     if (schema is None) == (files is None):
@@ -29,10 +31,14 @@ def source_of(
         raise typer.BadParameter(
             "--units belongs to --files; for a database give scale in its --layout"
         )
+    if files is None and boxes is not None:
+        raise typer.BadParameter("--boxes belongs to --files: it cuts faces out of films")
+    if boxes is None and margin:
+        raise typer.BadParameter("--margin belongs to --boxes")
     if files is not None:
         from ingest.stacks import StackSource
 
-        yield StackSource(_reached(files), hints=hints)
+        yield StackSource(_reached(files), hints=hints, boxes=boxes, margin=margin)
         return
     with _database(str(schema), table, positions, hints, accept_new) as source:
         yield source

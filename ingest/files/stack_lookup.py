@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from fhemb_xr.typing import F64, Bools, Ints
 from ingest.files import clocks, formats, units
 from ingest.files.contents import Contents, Rows, read
 from ingest.hints import Hints
-from ingest.shards import Cell, Subject
+from ingest.shards import Cell, Run, Subject
 
 _NAMED = re.compile(r"subj(?:ect)?_?(\w+)$", re.IGNORECASE)
 SAMPLE_FRAMES = 8
@@ -44,6 +44,44 @@ class Stack:
     def rows_of(self, start: int, stop: int) -> Bools:
         """Mask of the rows in ``[start, stop)``, with repeated frames."""
         return np.asarray((self.clock >= start) & (self.clock < stop))
+
+    def places_of(self, rows: Ints) -> Ints:
+        """Places of some rows in the array of the file."""
+        return rows
+
+    def version(self, start: int, stop: int) -> str:
+        """A text that differs after the file has changed, or the files of these frames."""
+        rows = np.flatnonzero(self.rows_of(start, stop)) if self.parts else ()
+        return self.version_of(rows)
+
+    def version_of(self, rows: Any) -> str:
+        """Sizes of the files of some rows, and times of their last changes."""
+        if not self.parts:
+            status = self.file.stat()
+            return f"{status.st_size}:{status.st_mtime_ns}"
+        digest = hashlib.sha256()
+        for file in (self.parts[i] for i in rows):
+            status = file.stat()
+            line = f"{file.name}:{status.st_size}:{status.st_mtime_ns};"
+            digest.update(line.encode(errors="surrogateescape"))
+        return digest.hexdigest()[:32]
+
+    def runs(self, rows: Ints, frames: NDArray[Any]) -> Iterator[Run]:
+        """Runs of frames of one shape, and a run of the frames without a face."""
+        clock = self.clock[rows]
+        kind = frames.dtype.kind
+        empty = np.isnan(frames).all(axis=(1, 2)) if kind == "f" else np.zeros(len(rows), bool)
+        sizes = (
+            np.broadcast_to(frames.shape[1:], (len(rows), 2))
+            if self.sizes is None
+            else self.sizes[rows]
+        )
+        empty |= (sizes <= 0).any(axis=1)
+        if empty.any():
+            yield Run(clock[empty], None, "null_cells")
+        for h, w in np.unique(sizes[~empty], axis=0):
+            same = ~empty & (sizes == (h, w)).all(axis=1)
+            yield Run(clock[same], frames[same][:, :h, :w])
 
 
 def stacks_of(file: Path, hints: Hints) -> list[Stack]:
@@ -200,19 +238,6 @@ def common_camera(stacks: Sequence[Stack]) -> tuple[dict[str, Any], tuple[str, .
     return kept, (f"the files have different settings of the camera: {said}",)
 
 
-def version_of(stack: Stack, inside: Bools) -> str:
-    """Sizes of the files of some rows and times of their last changes."""
-    if not stack.parts:
-        status = stack.file.stat()
-        return f"{status.st_size}:{status.st_mtime_ns}"
-    digest = hashlib.sha256()
-    for place in np.flatnonzero(inside):
-        status = stack.parts[place].stat()
-        line = f"{stack.parts[place].name}:{status.st_size}:{status.st_mtime_ns};"
-        digest.update(line.encode(errors="surrogateescape"))
-    return digest.hexdigest()[:32]
-
-
 def _counted(stack: Stack, rate_hz: float, origin_s: float) -> Stack:
     """``stack`` with frame numbers in place of times."""
     if stack.seconds is None:
@@ -231,3 +256,14 @@ def listed(files: Sequence[Path], most: int = 5) -> str:
     """The first names of ``files``, for a sentence."""
     more = f" and {len(files) - most} more" if len(files) > most else ""
     return ", ".join(repr(f.name) for f in files[:most]) + more
+
+
+def of_folder(
+    files: Sequence[Path], passed: Sequence[Path], stacks: Sequence[Stack]
+) -> Iterator[str]:
+    """Doubts about files that are not read."""
+    if passed:
+        yield f"skipped, because their kinds are not read: {listed(passed)}"
+    empty = [f for f in files if all(s.file != f for s in stacks)]
+    if empty:
+        yield f"skipped, because they hold no stack of frames: {listed(empty)}"

@@ -1,12 +1,12 @@
 """Frames in files of their own, CPTV films and matrices in text."""
 
 import os
-import signal
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import fhemb_xr as fx
@@ -88,13 +88,19 @@ def test_numbers__of_names_are_frames_only_if_they_count():
 
 
 KILL = """
-import os, signal, sys, tifffile
+import os, signal, sys
+from ingest.hints import Hints
 from ingest.run import ingest
 from ingest.stacks import StackSource
 def kill(done, total):
     if done > total // 3:
         os.kill(os.getpid(), signal.SIGKILL)
-ingest(StackSource(sys.argv[1]), sys.argv[2], shard_frames=4, workers=1, progress=kill)
+for path, store, units, boxes in zip(*[iter(sys.argv[1:])] * 4, strict=True):
+    if child := os.fork():
+        assert os.waitpid(child, 0)[1] == signal.SIGKILL, path
+        continue
+    source = StackSource(path, hints=Hints(units=units or None), boxes=boxes or None)
+    ingest(source, store, shard_frames=3, workers=1, progress=kill)
 """
 
 
@@ -104,17 +110,6 @@ def contents(store):
         for f in store.rglob("*")
         if f.is_file() and "/c/" in str(f)
     }
-
-
-def test_tiff__a_killed_run_continues_to_the_same_bytes(tmp_path, celsius):
-    folder = written(tmp_path / "a", celsius)
-    command = [sys.executable, "-c", KILL, str(folder), str(tmp_path / "killed.zarr")]
-    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    resumed = ingest(StackSource(folder), tmp_path / "killed.zarr")
-    assert 0 < resumed.shards_written < resumed.shards
-    ingest(StackSource(folder), tmp_path / "whole.zarr", shard_frames=4)
-    assert contents(tmp_path / "killed.zarr") == contents(tmp_path / "whole.zarr")
 
 
 @pytest.fixture
@@ -198,3 +193,24 @@ def test_csv__that_is_no_stack_is_one_sentence(tmp_path, text, said):
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(SourceError, match=said):
         ingest(StackSource(tmp_path / "a.csv"), tmp_path / "a.zarr")
+
+
+def test_sources__a_killed_run_continues_to_the_same_bytes(tmp_path, celsius, film):
+    boxes = pd.DataFrame({"frame": range(N), "x": 1, "y": 2, "width": 5, "height": 6})
+    boxes.assign(subject="a").to_csv(tmp_path / "boxes.csv")
+    jobs = {
+        "tiff": (written(tmp_path / "a", celsius), "", tmp_path / "boxes.csv"),
+        "cptv": (film[0], "cK", ""),
+    }
+    arguments = [
+        str(a) for name, (path, *how) in jobs.items() for a in (path, tmp_path / name, *how)
+    ]
+    command = [sys.executable, "-c", KILL, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr
+    for name, (path, units, boxes) in jobs.items():
+        source = StackSource(path, hints=Hints(units=units or None), boxes=boxes or None)
+        resumed = ingest(source, tmp_path / name)
+        assert 0 < resumed.shards_written < resumed.shards, name
+        ingest(source, tmp_path / f"{name}.whole", shard_frames=3)
+        assert contents(tmp_path / name) == contents(tmp_path / f"{name}.whole"), name
