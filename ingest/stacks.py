@@ -139,7 +139,8 @@ class StackSource:
 
     def _named(self, stacks: Sequence[Stack]) -> tuple[str | None, tuple[str, ...]]:
         """Set people's stacks, or their faces in the films; what the boxes say, and doubts."""
-        about, doubts = None, ()
+        about: str | None = None
+        doubts: tuple[str, ...] = ()
         faces: Sequence[Stack | Cut] = stacks
         if self._boxes is not None:
             faces, about, doubts = cuts(stacks, self._boxes, self._margin)

@@ -209,7 +209,7 @@ def _landmarks(table: Any, name: str) -> F64 | None:
 
 def around(points: F64) -> F64:
     """The smallest box around finite points: ``(n, point, 2) -> (n, 4)``; NaN for too few."""
-    known = np.isfinite(points).all(axis=-1)
+    known = np.asarray(np.isfinite(points).all(axis=-1))
     low = np.where(known[..., None], points, np.inf).min(axis=1)
     high = np.where(known[..., None], points, -np.inf).max(axis=1)
     sides = np.concatenate([low, high], axis=1)

@@ -143,9 +143,10 @@ def numbered(files: Sequence[Path]) -> tuple[Ints | None, str]:
         return None, "the names of the frames do not count: they are counted 0, 1, ... in order"
     numbers = np.array([int(p[differing[0]]) for p in parts], dtype=np.int64)
     steps = np.diff(numbers)
-    if (steps <= 0).any() or np.median(steps) != 1:
+    usual = np.sort(steps)[(len(steps) - 1) // 2]
+    if (steps <= 0).any() or usual != 1:
         return None, (
-            f"the numbers in the names of the frames grow by {np.median(steps):g}: the frames "
+            f"the numbers in the names of the frames grow by {usual}: the frames "
             "are counted 0, 1, ... in order"
         )
     absent = int((steps - 1).sum())

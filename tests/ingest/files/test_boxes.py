@@ -154,7 +154,7 @@ def first_face(film, boxes, **how):
     """Height, width and centre of the first person's first face."""
     source = StackSource(film[0], hints=Hints(units="cK"), boxes=boxes, **how)
     who = source.found().subjects[0]
-    cut: Any = source.stack("don", who)
+    cut: Any = source.stack("don", who)  # noqa: PD013 (no pandas)
     assert cut.places[0] == 0
     return (*cut.sizes[0].tolist(), *cut.centres[0].tolist())
 
