@@ -41,8 +41,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.errors import ConfigError, SourceError
+from ingest.boxes.cuts import Cut, cuts
 from ingest.files import formats
-from ingest.files.boxes import Cut, cuts
 from ingest.files.contents import Rows, read
 from ingest.files.stack_lookup import (
     Stack,
@@ -71,7 +71,7 @@ class StackSource:
     boxes
         Table that cuts the faces out of films of whole scenes: a file, or a pandas DataFrame
         with the columns ``subject, frame, x, y, width, height`` [pixel]; see
-        :mod:`ingest.files.box_tables`. The session is then the name of the file.
+        :mod:`ingest.boxes.tables`. The session is then the name of the file.
     margin
         Part of its size by which each box is made larger on each side.
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fhemb_xr.errors import SourceError
 from fhemb_xr.typing import F64, Ints
-from ingest.files.box_tables import BoxTable
+from ingest.boxes.tables import BoxTable
 from ingest.files.stack_lookup import Stack
 from ingest.shards import Subject
 

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from fhemb_xr.errors import SourceError
 from fhemb_xr.typing import F32, Bools, Ints
-from ingest.files import box_rules
-from ingest.files.box_tables import BoxTable, read_box_table
+from ingest.boxes import rules
+from ingest.boxes.tables import BoxTable, read_box_table
 from ingest.files.stack_lookup import Stack
 from ingest.shards import Cell, Run, Subject
 
@@ -133,7 +133,7 @@ def cuts(
     scenes
         Films, with frame numbers.
     table
-        File or pandas DataFrame; see :mod:`ingest.files.box_tables`.
+        File or pandas DataFrame; see :mod:`ingest.boxes.tables`.
     margin
         Part of its size by which each box is made larger on each side.
 
@@ -186,12 +186,12 @@ def _of_film(
 
     who = np.array(boxes.subjects, dtype=object)[rows]
     sides = boxes.sides[rows] * (np.tile(scene.shape[:0:-1], 2) if boxes.fractions else 1.0)
-    places, doubts = box_rules.places(scene, boxes, boxes.frames[rows])
-    sides, said = box_rules.checked(sides, who, margin, scene.shape[1:])
+    places, doubts = rules.places(scene, boxes, boxes.frames[rows])
+    sides, said = rules.checked(sides, who, margin, scene.shape[1:])
     doubts += said
     kept = (places >= 0) & np.isfinite(sides).all(axis=1)
     codes, people = pd.factorize(who)
-    box_rules.require_one(codes, people, places, boxes.frames[rows])
+    rules.require_one(codes, people, places, boxes.frames[rows])
     if not kept.any():
         raise SourceError(f"no box of the table lies in the film {session!r}")
     out = []
@@ -204,4 +204,4 @@ def _of_film(
             out.append(Cut(scene, session, str(subject), chosen, rectangles))
         else:
             doubts.append(f"no box of subject {subject} lies in the film")
-    return out, doubts + box_rules.overlaps(out)
+    return out, doubts + rules.overlaps(out)
