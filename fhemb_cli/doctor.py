@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from fhemb_cli.console import Json, show, talk, tell
+from fhemb_cli.console import show, talk, tell
+from fhemb_cli.options import Json
 
 
 def doctor(

@@ -1,45 +1,108 @@
 """``fhemb embed``: features of every face and frame, limited to bands."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from fhemb_cli import parsing
-from fhemb_cli.console import Json, reporting
+from fhemb_cli import completion, parsing
+from fhemb_cli.console import reporting
 from fhemb_cli.info import sizes
-from fhemb_cli.options import Memory, Overwrite, Scheduler, Workers, workers_of
+from fhemb_cli.options import (
+    Json,
+    Memory,
+    Out,
+    Overwrite,
+    Recording,
+    Scheduler,
+    Seconds,
+    Subjects,
+    Workers,
+    workers_of,
+)
 from fhemb_cli.progress import progress
+
+BANDS, TRANSFORM = "2,3,5", "modwt"
+_PANEL = "Bands in time"
+_ENTROPY = "Entropy"
 
 
 def embed(
-    recording: Path,
-    out: Path,
+    recording: Recording,
+    out: Out,
     features: Annotated[
-        str, typer.Option("--features", "-f", help="Names, and intervals first:last.")
+        str,
+        typer.Option(
+            "--features",
+            "-f",
+            metavar="LIST",
+            help="Names, and intervals first:last.",
+            autocompletion=completion.features,
+        ),
     ] = ("mean,std,skew,kurtosis,p5:p95,pc0:pc4"),
-    subjects: Annotated[
-        str, typer.Option(help="Ids and intervals first-last, or all.")
-    ] = "all",
+    subjects: Subjects = "all",
+    seconds: Seconds = None,
     threshold: Annotated[
-        float | None, typer.Option(help="Upper limit of the background [°C].")
+        float | None,
+        typer.Option(
+            metavar="°C", help="Colder pixels are background; default: the recording's."
+        ),
     ] = None,
-    wavelet: Annotated[str, typer.Option(help="Wavelet, or none.")] = "db4",
-    level: int = 8,
-    bands: Annotated[str, typer.Option(help="Bands in pywt order, or all.")] = "2,3,5",
+    wavelet: Annotated[
+        str, typer.Option(metavar="NAME", help="Wavelet, or none.", rich_help_panel=_PANEL)
+    ] = "db4",
+    level: Annotated[int, typer.Option(metavar="N", help="Depth.", rich_help_panel=_PANEL)] = 8,
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="Numbers in pywt order, or all.",
+            show_default=f"{BANDS}, without --hz",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    hz: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LOW:HIGH", help="Bands by frequency, in Hz.", rich_help_panel=_PANEL
+        ),
+    ] = None,
     transform: Annotated[
-        str, typer.Option(help="dwt; or modwt, to compare bands of people in time.")
-    ] = "dwt",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="modwt: shift-invariant, to compare people in time; dwt: decimated, as the "
+            "original and as fx.embed where it is not told.",
+            show_default=TRANSFORM,
+            autocompletion=completion.choices(completion.TRANSFORMS),
+            rich_help_panel=_PANEL,
+        ),
+    ] = None,
+    gaps: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="What a lost face does: split, fill (up to 1 s), propagate, raise.",
+            autocompletion=completion.choices(completion.GAPS),
+            rich_help_panel=_PANEL,
+        ),
+    ] = "split",
     entropy_range: Annotated[
         str | None,
-        typer.Option(help="Of the bins of entropy, low:high [°C]; else each frame's."),
+        typer.Option(
+            metavar="LOW:HIGH",
+            help="Of its bins, in °C; default: each frame's own.",
+            rich_help_panel=_ENTROPY,
+        ),
     ] = None,
     entropy_correction: Annotated[
-        str, typer.Option(help="Of entropy's bias: none, miller_madow, grassberger.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Of its bias: none, miller_madow, grassberger.",
+            autocompletion=completion.choices(completion.CORRECTIONS),
+            rich_help_panel=_ENTROPY,
+        ),
     ] = "none",
-    seconds: Annotated[
-        str | None, typer.Option(help="Part of the recording, start:stop [s].")
-    ] = None,
     overwrite: Overwrite = False,
     workers: Workers = 0,
     scheduler: Scheduler = None,
@@ -59,15 +122,24 @@ def embed(
             ds,
             parsing.names(features),
             threshold="recording" if threshold is None else threshold,
-            wavelet=None if wavelet == "none" else wavelet,
-            level=level,
-            bands=None if wavelet == "none" else parsing.bands(bands),
-            transform=transform,
-            entropy_range=parsing.numbers(
-                "entropy-range is low:high, such as 28:38", entropy_range
-            ),
+            entropy_range=parsing.numbers(parsing.ENTROPY, entropy_range),
             entropy_correction=entropy_correction,
+            **_in_time(
+                wavelet, level=level, bands=bands, hz=hz, transform=transform, gaps=gaps
+            ),
         )
         with workers_of(workers, memory, scheduler) as on, progress("Embedding", on):
             fx.save(emb, out, mode="w" if overwrite else "w-")
         report(store=str(out), sizes=sizes(emb))
+
+
+def _in_time(wavelet: str, bands: str | None, hz: str | None, **how: Any) -> dict[str, Any]:
+    """Options of the bands; without a wavelet those that somebody gave, which are refused."""
+    if wavelet == "none":
+        given = {name: value for name, value in how.items() if value is not None}
+    else:
+        bands = BANDS if bands is None and hz is None else bands
+        given = {"wavelet": wavelet, **how, "transform": how["transform"] or TRANSFORM}
+    if hz is not None:
+        given["hz"] = parsing.numbers(parsing.HZ, hz)
+    return given if bands is None else {**given, "bands": parsing.bands(bands)}

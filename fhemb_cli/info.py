@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fhemb_cli.console import Json, reporting, show
+from fhemb_cli.console import reporting, show
+from fhemb_cli.options import Json, Store
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 
-def info(store: Path, as_json: Json = False) -> None:
+def info(store: Store, as_json: Json = False) -> None:
     """Show the contents of a store, or the stores in a folder; reads no data."""
     with reporting(as_json) as say:
         import fhemb_xr as fx

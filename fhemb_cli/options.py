@@ -1,17 +1,63 @@
-"""Options that several commands share."""
+"""Arguments and options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-Workers = Annotated[
-    int, typer.Option(min=0, help="Worker processes; 0: threads of this process.")
+from fhemb_cli import completion
+
+RUN = "How it runs"
+"""Heading of the options that do not change a result."""
+
+Recording = Annotated[
+    Path, typer.Argument(help="Store of a recording.", autocompletion=completion.stores)
 ]
-Memory = Annotated[str, typer.Option(help="Memory limit of each worker process.")]
-Overwrite = Annotated[bool, typer.Option(help="Replace the result if it exists.")]
+Embedding = Annotated[
+    Path, typer.Argument(help="Store of an embedding.", autocompletion=completion.stores)
+]
+Store = Annotated[Path, typer.Argument(help="Store.", autocompletion=completion.stores)]
+Out = Annotated[Path, typer.Argument(help="Store of the result; its place is free.")]
+Subjects = Annotated[
+    str,
+    typer.Option(
+        metavar="LIST",
+        help="People: ids and intervals first-last, or all.",
+        autocompletion=completion.people,
+    ),
+]
+Seconds = Annotated[
+    str | None, typer.Option(metavar="START:STOP", help="Part of the recording, in seconds.")
+]
+Workers = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="Worker processes; 0: threads of this process.",
+        rich_help_panel=RUN,
+    ),
+]
+Memory = Annotated[
+    str,
+    typer.Option(
+        metavar="SIZE", help="Memory limit of each worker process.", rich_help_panel=RUN
+    ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace the result if it exists.", rich_help_panel=RUN),
+]
 Scheduler = Annotated[
     str | None,
-    typer.Option(metavar="ADDRESS|FILE", help="Running Dask scheduler; default: dask's own."),
+    typer.Option(
+        metavar="ADDRESS",
+        help="Running Dask scheduler, or its file; default: dask's own.",
+        rich_help_panel=RUN,
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON document on stdout.", rich_help_panel=RUN)
 ]
 
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from fhemb_cli.console import Json, reporting
-from fhemb_cli.options import Overwrite, Scheduler, workers_of
+from fhemb_cli.console import reporting
+from fhemb_cli.options import Json, Out, Overwrite, Recording, Scheduler, workers_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,7 +23,7 @@ Blind = Annotated[bool, typer.Option(help="Use the method without training; read
 
 @app.command(epilog="Example: fhemb pair train known.zarr --runs runs --config pair.yaml")
 def train(
-    recording: Path,
+    recording: Recording,
     runs: Runs = Path("runs"),
     config: Annotated[Path | None, typer.Option(help="Settings in YAML.")] = None,
     trace: Trace = None,
@@ -48,8 +48,8 @@ def train(
 
 @app.command(epilog="Example: fhemb pair predict new.zarr out.zarr --candidates 65,66")
 def predict(
-    recording: Path,
-    out: Path,
+    recording: Recording,
+    out: Out,
     candidates: Annotated[
         str, typer.Option(help="Subjects separated by commas, or all.")
     ] = "all",
@@ -81,7 +81,7 @@ def predict(
 
 @app.command(epilog="Example: fhemb pair evaluate unseen.zarr --runs runs --json")
 def evaluate(
-    recording: Path,
+    recording: Recording,
     runs: Runs = Path("runs"),
     run: Run = "latest",
     blind: Blind = False,
@@ -137,7 +137,7 @@ def _known(model: Any, ds: Any) -> dict[str, Any]:
     return {"labels_trained_on": f"{who}: if they are the same, they are already known"}
 
 
-def _opened(recording: Path, trace: Path | None) -> tuple[Any, Any]:
+def _opened(recording: Recording, trace: Path | None) -> tuple[Any, Any]:
     import fhemb_xr as fx
     from fhemb_xr.errors import SchemaError
 

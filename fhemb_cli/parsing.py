@@ -3,6 +3,7 @@
 from typing import Any
 
 ENTROPY = "entropy-range is low:high, such as 28:38"
+HZ = "hz is low:high, such as 0.04:0.15"
 SECONDS = "seconds are start:stop, such as 400:440"
 
 

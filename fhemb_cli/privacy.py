@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fhemb_cli.console import Json, reporting, talk
-from fhemb_cli.options import Scheduler, workers_of
+from fhemb_cli import completion
+from fhemb_cli.console import reporting, talk
+from fhemb_cli.options import Json, Out, Scheduler, Store, workers_of
 
 if TYPE_CHECKING:
     from fhemb_xr.io.privacy.erasure import Erasure
@@ -14,7 +15,12 @@ if TYPE_CHECKING:
 
 def forget(
     subject: Annotated[str, typer.Argument(help="Label of the person.")],
-    stores: Annotated[list[Path], typer.Argument(help="All stores that hold the person.")],
+    stores: Annotated[
+        list[Path],
+        typer.Argument(
+            help="All stores that hold the person.", autocompletion=completion.stores
+        ),
+    ],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -59,8 +65,8 @@ def _told(done: "Erasure") -> str:
 
 
 def anonymize(
-    store: Path,
-    out: Path,
+    store: Store,
+    out: Out,
     key: Annotated[
         Path, typer.Option(help="File of the key, outside all stores; made if it is missing.")
     ],

@@ -5,16 +5,22 @@ from typing import Annotated, Any
 
 import typer
 
-from fhemb_cli import parsing
-from fhemb_cli.console import Json, reporting
-from fhemb_cli.options import Scheduler, workers_of
+from fhemb_cli import completion, parsing
+from fhemb_cli.console import reporting
+from fhemb_cli.options import Embedding, Json, Recording, Scheduler, workers_of
 from fhemb_cli.progress import progress
 
 
 def report(
-    recording: Path,
-    embedding: Path,
-    relation: Path,
+    recording: Recording,
+    embedding: Embedding,
+    relation: Annotated[
+        Path,
+        typer.Argument(
+            help="Store of `fhemb similarity`, or of a matrix.",
+            autocompletion=completion.stores,
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("report"),
     subject: Annotated[str | None, typer.Option(help="Person whose face is shown.")] = None,
     faces: Annotated[

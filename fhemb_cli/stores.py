@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fhemb_cli.console import Json, reporting, talk, tell
-from fhemb_cli.options import Scheduler, workers_of
+from fhemb_cli.console import reporting, talk, tell
+from fhemb_cli.options import Json, Scheduler, Store, workers_of
 
 if TYPE_CHECKING:
     pass
@@ -20,7 +20,7 @@ Threads = Annotated[
 ]
 
 
-def verify(store: Path, threads: Threads = 0, as_json: Json = False) -> None:
+def verify(store: Store, threads: Threads = 0, as_json: Json = False) -> None:
     """Read every file of a store; name what is damaged or lost, with person and seconds."""
     with reporting(as_json) as say:
         from fhemb_xr.io.integrity.verification import verify as find
@@ -37,7 +37,7 @@ def verify(store: Path, threads: Threads = 0, as_json: Json = False) -> None:
 
 
 def repair(
-    store: Path,
+    store: Store,
     source: Annotated[
         Path | None, typer.Option(help="Recording from which an embedding was made.")
     ] = None,

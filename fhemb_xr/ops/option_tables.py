@@ -183,9 +183,12 @@ FEATURES = OptionTable(
 """By families of features."""
 BANDS = OptionTable(
     "the wavelet",
-    {"any": ("level", "bands", "mode", "transform")},
-    {"level": 8, "bands": None, "mode": "symmetric", "transform": "dwt"},
-)
+    {"any": ("level", "bands", "mode", "transform", "hz", "period_s", "gaps", "max_gap_s")},
+    {
+        "level": 8, "bands": None, "mode": "symmetric", "transform": "dwt", "hz": None,
+        "period_s": None, "gaps": "split", "max_gap_s": 1.0,
+    },
+)  # fmt: skip
 """Options of :func:`fhemb_xr.embed` that need a wavelet."""
 PAIR = OptionTable(
     "the method", {"linear": ("model",), "r2plus1d": ("model",)}, {"model": None}

@@ -12,7 +12,7 @@ from fhemb_xr.errors import SchemaError
 from fhemb_xr.ops import background
 from fhemb_xr.ops.checks import unknown_name
 from fhemb_xr.ops.frames import feature_names, frame_features
-from fhemb_xr.ops.option_tables import BANDS, FEATURES
+from fhemb_xr.ops.option_tables import BANDS, FEATURES, OptionTable
 from fhemb_xr.ops.pca import eigenfaces
 from fhemb_xr.ops.time_frequency import wavelet_bands as banding
 
@@ -35,6 +35,10 @@ def embed(
     bands: str | int | Sequence[int] | None = None,
     mode: str = "symmetric",
     transform: str = "dwt",
+    hz: tuple[float, float] | None = None,
+    period_s: tuple[float, float] | None = None,
+    gaps: str = "split",
+    max_gap_s: float = 1.0,
     bins: str | int | Sequence[float] = "sturges",
     density: bool = True,
     entropy_bins: int = 30,
@@ -60,9 +64,9 @@ def embed(
         the recording, if it has one; ``None``: no masking.
     pca
         Basis from :func:`pca`, or options for it (``{"scaler": "standard"}``).
-    wavelet, level, bands, mode, transform
-        See :func:`wavelet_filter`. ``wavelet=None``: unfiltered features. ``bands=None``: all
-        bands.
+    wavelet, level, bands, mode, transform, hz, period_s, gaps, max_gap_s
+        See :func:`wavelet_filter`. ``wavelet=None``: unfiltered features. Without ``bands``,
+        ``hz`` and ``period_s``: all bands.
     bins, density, entropy_bins, entropy_range, entropy_correction
         See :func:`features`.
 
@@ -95,8 +99,9 @@ def embed(
     """
     wanted = feature_names.expand(names)
     _check_used(
-        wanted, wavelet, level=level, bands=bands, mode=mode, transform=transform, bins=bins,
-        density=density, entropy_bins=entropy_bins, pca=pca,
+        wanted, wavelet, level=level, bands=bands, mode=mode, transform=transform, hz=hz,
+        period_s=period_s, gaps=gaps, max_gap_s=max_gap_s, bins=bins, density=density,
+        entropy_bins=entropy_bins, pca=pca,
     )  # fmt: skip
     heat = heatmap(ds)
     limit = background.chosen(ds, threshold)
@@ -113,9 +118,11 @@ def embed(
         entropy_correction=entropy_correction,
         pca=basis,
     )
+    later = {"hz": hz, "period_s": period_s, "gaps": gaps, "max_gap_s": max_gap_s}
     if wavelet is not None:
-        chosen = "all" if bands is None else bands
-        out = banding.wavelet_filter(out, chosen, wavelet, level, mode, transform=transform)
+        chosen = "all" if bands is None and hz is None and period_s is None else bands
+        how: Any = {"transform": transform, **later}
+        out = banding.wavelet_filter(out, chosen, wavelet, level, mode, **how)
     out.attrs[schema.SPEC] = _spec(
         names=wanted,
         threshold=limit,
@@ -128,7 +135,10 @@ def embed(
         bins=bins,
         density=density,
         entropy_bins=entropy_bins,
-        **_of_entropy(entropy_range, entropy_correction),
+        **_where_given(BANDS, later),
+        **_where_given(
+            FEATURES, {"entropy_range": entropy_range, "entropy_correction": entropy_correction}
+        ),
     )
     return out.rename(schema.EMBEDDING)
 
@@ -238,10 +248,11 @@ def _basis(
     return eigenfaces.pca(heat, **{"threshold": threshold, **options}), options
 
 
-def _of_entropy(span: Sequence[float] | None, correction: str) -> dict[str, Any]:
+def _where_given(table: OptionTable, options: dict[str, Any]) -> dict[str, Any]:
     """Settings that old code does not know, only where they are used: it reads the others."""
-    out: dict[str, Any] = {} if span is None else {"entropy_range": list(span)}
-    return out if correction == "none" else {**out, "entropy_correction": correction}
+    return {
+        name: value for name, value in options.items() if not table.has_usual(name, options)
+    }
 
 
 def _spec(**settings: Any) -> str:

@@ -6,12 +6,12 @@ Exit codes: 0 done, 1 an error or a difference, 2 wrong usage.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fhemb_cli.console import Json, reporting, show, tell
+from fhemb_cli.console import reporting, show, tell
+from fhemb_cli.options import Json, Store
 from ingest.cli.display import progress_bar, summary_table
 from ingest.cli.options import (
     AcceptNew,
@@ -109,7 +109,7 @@ def plan_(
 
 @app.command(epilog="Example: fhemb ingest run don.zarr --schema dg --table face_t")
 def run(
-    store: Path,
+    store: Store,
     schema: Schema = None,
     table: TableName = "face_t",
     positions: Positions = "auto",
@@ -178,7 +178,7 @@ def run(
 
 @app.command(epilog="Example: fhemb ingest verify don.zarr --schema dg --table face_t")
 def verify(
-    store: Path,
+    store: Store,
     schema: Annotated[
         str | None, typer.Option(help="Schema as in run; default: no source.")
     ] = None,

@@ -52,6 +52,7 @@ def test_embed__saves_what_the_function_gives(stores):
         wavelet="db4",
         level=4,
         bands=[2, 3],
+        transform="modwt",
     )
     assert emb.feature.values.tolist() == ["skew", "p5", "p10", "p15"]
     np.testing.assert_array_equal(emb, expected)

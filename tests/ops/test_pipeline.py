@@ -79,6 +79,21 @@ def test_replay__gives_the_same_array(faces):
     xr.testing.assert_identical(again.compute(), emb.compute())
 
 
+def test_embed__chooses_bands_by_hertz_and_treats_gaps_as_the_filter_does(faces):
+    how = {"level": 2, "transform": "modwt", "hz": (6, 12.5), "gaps": "fill", "max_gap_s": 0.2}
+    holes = faces.assign(heatmap=faces.heatmap.where(faces.time != faces.time[7]))
+    emb = fx.embed(holes, ["mean"], wavelet="haar", **how)
+    plain = fx.embed(holes, ["mean"])
+    xr.testing.assert_equal(emb, fx.wavelet_filter(plain, wavelet="haar", **how))
+    xr.testing.assert_identical(fx.replay(emb.attrs["fhemb_spec"], holes), emb)
+    spec = json.loads(fx.embed(holes, ["mean"], wavelet="haar", level=2).attrs["fhemb_spec"])
+    assert not {"hz", "period_s", "gaps", "max_gap_s"} & {*spec}  # older versions read it
+    with pytest.raises(ValueError, match=r"asked for hz=.* without a wavelet"):
+        fx.embed(holes, ["mean"], hz=(6, 12.5))
+    with pytest.raises(ValueError, match="choose by one of bands, hz, period_s"):
+        fx.embed(holes, ["mean"], wavelet="haar", level=2, bands=1, hz=(6, 12.5))
+
+
 def test_replay__asks_for_the_basis_that_was_given(faces):
     basis = fx.pca(faces.heatmap, 2)
     emb = fx.embed(faces, ["pc1"], threshold=None, pca=basis)

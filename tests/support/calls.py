@@ -178,6 +178,7 @@ SEVERAL: dict[str, Callable[[], Call]] = {
         fx.classify, (samples(), "svm_precomputed"),
         {"relation": fx.pairwise(samples(), "dtw", "sample"), "n_splits": 2,
          "n_permutations": 0, "seed": 0}),
+    "prepare": lambda: Call(fx.prepare, (series(), ARGUMENTS["segments"])),
     "nearest": lambda: Call(fx.nearest, (series(), series().isel(subject=[1, 2])), {}, 2),
     "warping_path": lambda: Call(fx.warping_path, _ones(series(), 0, 2), {}, 2),
     "project": lambda: Call(fx.project, (heat(), _basis()), {"threshold": None}),
