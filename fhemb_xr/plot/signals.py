@@ -1,8 +1,6 @@
 """Curves: features over time, a row per person."""
 
-import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,27 +9,18 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.ops.units import unit_of
 from fhemb_xr.plot import figure_data, labels, theme
+from fhemb_xr.plot import spans as shades
+from fhemb_xr.plot.signal_rows import Row, rows_of
 from fhemb_xr.typing import F64, Bools
 
 MOST_POINTS = 4000
 """Samples that one curve shows; a screen or a column of print has fewer pixels."""
 MOST_ROWS = 8
 """More rows than this are drawn into one frame, one above the other."""
-_CURVES = (schema.FEATURE, schema.COMPONENT, schema.BAND)
 
 
-@dataclass(frozen=True)
-class Row:
-    """Curves that share axes, with what stands beside them."""
-
-    label: str
-    quantity: str
-    curves: dict[str, F64]
-
-
-def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
+def signal(x: xr.DataArray, *, spans: Any = None, title: str | None = None) -> Any:
     """Features over time, a row per person, on shared axes.
 
     Curves with the same unit share a row, up to eight; features of different units have
@@ -43,6 +32,10 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
     x
         ``(…, time)`` with any of ``subject``, ``session`` and one of ``feature``,
         ``component``, ``band``.
+    spans
+        Scenes and other spans of time that are drawn behind the curves: a table of
+        :func:`fhemb_xr.read_spans`, or a dict of label and ``(start, stop)`` [s]. Spans of one
+        person are drawn behind that person only.
     title
         Title; by default the feature and the bands of ``attrs["fhemb_bands"]``.
 
@@ -77,11 +70,11 @@ def signal(x: xr.DataArray, *, title: str | None = None) -> Any:
         )
     x = figure_data.loaded(x, "signals")
     seconds = seconds_of(x)
-    rows = list(_rows(x))
+    rows = list(rows_of(x))
     heading = title if title is not None else _heading(x)
     if len(rows) > MOST_ROWS:
-        return _stack(seconds, rows, heading)
-    return multiples(seconds, rows, heading)
+        return _stack(seconds, rows, heading, spans)
+    return multiples(seconds, rows, heading, spans)
 
 
 def seconds_of(x: xr.DataArray) -> F64:
@@ -100,49 +93,6 @@ def _heading(x: xr.DataArray) -> str:
     )
 
 
-def _rows(x: xr.DataArray) -> Iterator[Row]:
-    """Rows of curves: units outside, people inside, so that people stand together."""
-    dim = next((d for d in _CURVES if d in x.dims), None)
-    outer = [str(d) for d in x.dims if d not in (schema.TIME, dim)]
-    whole = x.transpose(*outer, *([dim] if dim else []), schema.TIME)
-    values = whole.values if dim else whole.values[..., None, :]
-    for quantity, names in _by_unit(x, dim).items():
-        for position in itertools.product(*(range(x.sizes[d]) for d in outer)):
-            curves = {name: values[*position, i] for i, name in names}
-            yield Row(_place(x, outer, position), quantity, curves)
-
-
-def _place(x: xr.DataArray, dims: Sequence[str], position: Sequence[int]) -> str:
-    """``"Subject 65"``, with the session where there are several."""
-    shown = [d for d in dims if x.sizes[d] > 1 or d == schema.SUBJECT]
-    return " · ".join(
-        f"{d.capitalize()} {figure_data.ids(x, d)[position[dims.index(d)]]}" for d in shown
-    )
-
-
-def _by_unit(x: xr.DataArray, dim: str | None) -> dict[str, list[tuple[int, str]]]:
-    """Which curves share a row: ``{"Temperature [°C]": [(0, "p5"), …]}``."""
-    if dim is None:
-        feature = x.coords[schema.FEATURE].item() if schema.FEATURE in x.coords else None
-        return {_quantity([feature] if feature else [], unit_of(x, feature)): [(0, "")]}
-    names = figure_data.ids(x, dim)
-    if dim != schema.FEATURE:
-        shown = [f"PC {n}" if dim == schema.COMPONENT else f"band {n}" for n in names]
-        return {_quantity([], unit_of(x)): list(enumerate(shown))}
-    groups: dict[str, list[tuple[int, str]]] = {}
-    for i, name in enumerate(names):
-        units = unit_of(x, name)
-        # without a unit two features are two scales: skewness and entropy share no axis
-        groups.setdefault(units if labels.unit(units) else f"!{name}", []).append((i, name))
-    return {_quantity([n for _, n in g], k.partition("!")[0]): g for k, g in groups.items()}
-
-
-def _quantity(names: Sequence[Any], units: str) -> str:
-    if len(names) == 1:
-        return f"{labels.capital(names[0])}{labels.unit(units)}"
-    return ("Temperature" if units == "degC" else "Value") + labels.unit(units)
-
-
 def thinned(t: F64, v: F64) -> tuple[F64, F64]:
     """The smallest and largest sample of each of 2 000 intervals, in the order of time."""
     size = -(-v.size // (MOST_POINTS // 2))
@@ -158,8 +108,8 @@ def thinned(t: F64, v: F64) -> tuple[F64, F64]:
     return t[keep], v[keep]
 
 
-def _overlay(seconds: F64, row: Row, extent: tuple[float, float]) -> Any:
-    """The curves of a row, over grey where all of them are missing."""
+def _overlay(seconds: F64, row: Row, extent: tuple[float, float], behind: Sequence[Any]) -> Any:
+    """The curves of a row, over grey where all of them are missing, over what is behind."""
     hv = theme.backends()
     if len(row.curves) > len(theme.CYCLE):
         raise ValueError(
@@ -175,7 +125,7 @@ def _overlay(seconds: F64, row: Row, extent: tuple[float, float]) -> Any:
     if gaps:
         low, high = extent
         drawn.insert(0, _grey([(start, low, stop, high) for start, stop in gaps], row.quantity))
-    return hv.Overlay(drawn)
+    return hv.Overlay([*behind, *drawn])
 
 
 def _grey(boxes: Sequence[tuple[float, ...]], quantity: str) -> Any:
@@ -200,7 +150,7 @@ def _gaps(seconds: F64, missing: Bools) -> list[tuple[float, float]]:
     return [(float(end[a]), float(end[b])) for a, b in edges.reshape(-1, 2)[:MOST_POINTS]]
 
 
-def multiples(seconds: F64, rows: Sequence[Row], heading: str) -> Any:
+def multiples(seconds: F64, rows: Sequence[Row], heading: str, spans: Any = None) -> Any:
     """Rows one above the other, on one axis of time; those of one quantity on one scale."""
     hv = theme.backends()
     single = len(rows) == 1
@@ -211,6 +161,12 @@ def multiples(seconds: F64, rows: Sequence[Row], heading: str) -> Any:
     panels = []
     for i, row in enumerate(rows):
         last = i == len(rows) - 1
+        behind = shades.shaded(
+            shades.within(spans, (seconds[0], seconds[-1]), row.subject),
+            extent[row.quantity],
+            (schema.TIME, f"y_{row.quantity}"),
+            named=i == 0,
+        )
         # all rows share the time: only the last one carries its ticks
         shared = {
             "xlim": (float(seconds[0]), float(seconds[-1])),
@@ -226,7 +182,7 @@ def multiples(seconds: F64, rows: Sequence[Row], heading: str) -> Any:
             shared |= {"show_legend": first, "legend_position": "right"}
         panels.append(
             theme.panel(
-                _overlay(seconds, row, extent[row.quantity]),
+                _overlay(seconds, row, extent[row.quantity], behind),
                 bokeh={"frame_width": 620, "frame_height": 190 if single else 100},
                 mpl={
                     "fig_inches": (theme.FULL_IN, high),
@@ -256,7 +212,7 @@ def _extent(rows: Sequence[Row]) -> tuple[float, float]:
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def _stack(seconds: F64, rows: Sequence[Row], heading: str) -> Any:
+def _stack(seconds: F64, rows: Sequence[Row], heading: str, spans: Any) -> Any:
     """Many rows in one frame: each about its own median, one step apart, the first on top."""
     quantities = {r.quantity for r in rows}
     if len(quantities) > 1 or any(len(r.curves) > 1 for r in rows):
@@ -284,21 +240,35 @@ def _stack(seconds: F64, rows: Sequence[Row], heading: str) -> Any:
     ]
     if gaps:
         curves.insert(0, _grey(gaps, rows[0].quantity))
+    limits = (float(base[-1]) - step, step)
+    behind = _scenes(spans, seconds, rows, base, step)
     units = rows[0].quantity.partition(" [")[2].rstrip("]")
     names = [r.label.removeprefix("Subject ") for r in rows]
     high_in = 0.6 + 0.16 * len(rows)
     return theme.figure(
-        curves,
+        [*behind, *curves],
         heading,
         ("Time [s]", f"Subject (step: {f'{step:g} {units}'.strip()})"),
         px=(620, 16 * len(rows) + 30),
         inches=(theme.FULL_IN, high_in),
         aspect=theme.FULL_IN / high_in,
         xlim=(float(seconds[0]), float(seconds[-1])),
-        ylim=(float(base[-1]) - step, step),
+        ylim=limits,
         yticks=list(zip(base.tolist(), names, strict=True)),
         show_legend=False,
     )
+
+
+def _scenes(spans: Any, seconds: F64, rows: Sequence[Row], base: F64, step: float) -> list[Any]:
+    """Spans behind many rows: over all of them, and over the row of one person."""
+    extent, dims = (seconds[0], seconds[-1]), (schema.TIME, f"y_{rows[0].quantity}")
+    whole = (float(base[-1]) - step, step)
+    drawn = shades.shaded(shades.within(spans, extent), whole, dims, named=True)
+    for row, middle in zip(rows, base, strict=True):
+        own = [s for s in shades.within(spans, extent, row.subject) if s.personal]
+        heights = (middle - step / 2, middle + step / 2)
+        drawn += shades.shaded(own, heights, dims, named=True)
+    return drawn
 
 
 def round_up(value: float) -> float:

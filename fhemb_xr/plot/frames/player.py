@@ -1,6 +1,7 @@
 """A player of one face: one packed array in the page, painted by the reader's browser."""
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.errors import BudgetError, extra
 from fhemb_xr.ops.pipeline import heatmap
 from fhemb_xr.plot import figure_data, labels, theme
+from fhemb_xr.plot import spans as shades
 from fhemb_xr.plot.frames import faces
 from fhemb_xr.plot.notebook.film import Film
 from fhemb_xr.typing import F64, Floats
@@ -48,7 +50,11 @@ if (toggle.active) {
 
 
 def player(
-    heat: xr.DataArray | xr.Dataset, subject: object = None, *, title: str | None = None
+    heat: xr.DataArray | xr.Dataset,
+    subject: object = None,
+    *,
+    spans: Any = None,
+    title: str | None = None,
 ) -> Film:
     """A film of one face with its mean temperature, at the recording's own speed.
 
@@ -62,6 +68,9 @@ def player(
         Heatmap ``(…, time, y, x)`` [°C], or a recording.
     subject
         Person whose face is shown; the first by default.
+    spans
+        Scenes and other spans of time, drawn behind the curve: a table of
+        :func:`fhemb_xr.read_spans`, or a dict of label and ``(start, stop)`` [s].
     title
         Text before the second; by default the subject.
 
@@ -112,6 +121,7 @@ def player(
             seconds,
             rate,
             f"{heading}, " if heading else "",
+            shades.within(spans, (seconds[0], seconds[-1]), shades.person(face)),
         )
     return Film(
         layout,
@@ -145,7 +155,13 @@ def _mean(values: Floats) -> F64:
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
 
 
-def _layout(values: NDArray[Any], seconds: F64, rate: float, heading: str) -> Any:
+def _layout(
+    values: NDArray[Any],
+    seconds: F64,
+    rate: float,
+    heading: str,
+    marks: Sequence[shades.Shade],
+) -> Any:
     from bokeh.layouts import column, row
 
     models = theme.bokeh_models()
@@ -155,6 +171,7 @@ def _layout(values: NDArray[Any], seconds: F64, rate: float, heading: str) -> An
     clock = models.ColumnDataSource({"second": seconds, "mean": _mean(values)})
     face = _face_figure(source, values.shape[1:], low, high, f"{heading}{seconds[0]:.2f} s")
     curve, cursor = _curve_figure(clock, float(seconds[0]))
+    shades.annotated(curve, marks)
     last = max(len(values) - 1, 1)
     slider = models.Slider(
         start=0,

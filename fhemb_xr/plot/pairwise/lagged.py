@@ -10,6 +10,7 @@ from fhemb_xr.clock import number_of_seconds
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.ops.checks import require_positive
 from fhemb_xr.plot import figure_data, labels, theme
+from fhemb_xr.plot import spans as shades
 from fhemb_xr.typing import F64, Bools
 
 
@@ -18,6 +19,7 @@ def lagged(
     *,
     null: xr.Dataset | None = None,
     limit: float | None = None,
+    spans: Any = None,
     title: str | None = None,
 ) -> Any:
     """Correlation of two signals by window and lag, white where it is zero.
@@ -33,6 +35,9 @@ def lagged(
         ``null_high``: a line runs round the cells outside this band.
     limit
         Colours run from ``-limit`` to ``limit``; by default to the largest magnitude shown.
+    spans
+        Scenes and other spans of time, marked at the left edge: a table of
+        :func:`fhemb_xr.read_spans`, or a dict of label and ``(start, stop)`` [s].
     title
         Title; by default the people, the feature and the bands.
 
@@ -97,6 +102,9 @@ def lagged(
     if left < 0 < right:
         zero = hv.Curve([(0.0, bottom), (0.0, top)], schema.LAG, schema.WINDOW)
         drawn.append(theme.dashed(zero))
+    marks = shades.within(spans, (bottom, top))
+    drawn += shades.beside(marks, (left, right))
+    margin = shades.MARGIN * (right - left) if marks else 0.0
     return theme.panel(
         hv.Overlay(drawn),
         bokeh={},
@@ -104,7 +112,7 @@ def lagged(
         title=heading,
         xlabel=xlabel,
         ylabel=ylabel,
-        xlim=(left, right),
+        xlim=(left - margin, right),
         ylim=(bottom, top),
         show_legend=False,
     )

@@ -151,8 +151,8 @@ def _body(title: str, extent: str, parts: dict[str, str]) -> str:
         f'<p class="lead">Facial temperature of an audience: {extent}.</p></header>\n'
         f'<nav aria-label="Contents"><ul>{contents}</ul></nav>\n'
         f"<main>\n{told}\n</main>\n"
-        f"<footer><p>Made with fhemb_xr {escape(version('fhemb_xr'))}. This page asks the network for "
-        "nothing.</p></footer>"
+        f"<footer><p>Made with fhemb_xr {escape(version('fhemb_xr'))}. This page asks the "
+        "network for nothing.</p></footer>"
     )
 
 
