@@ -17,6 +17,7 @@ from fhemb_cli.options import (
     Seconds,
     Subjects,
     Workers,
+    require_only,
     workers_of,
 )
 from fhemb_cli.progress import progress
@@ -27,6 +28,7 @@ _ENTROPY = "Entropy"
 
 
 def embed(
+    context: typer.Context,
     recording: Recording,
     out: Out,
     features: Annotated[
@@ -103,16 +105,29 @@ def embed(
             rich_help_panel=_ENTROPY,
         ),
     ] = "none",
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Compute only what changed in the recording.")
+    ] = False,
     overwrite: Overwrite = False,
     workers: Workers = 0,
     scheduler: Scheduler = None,
     memory: Memory = "2GiB",
     as_json: Json = False,
 ) -> None:
-    """Compute features of every face and frame, limited to bands, and save them as Zarr."""
+    """Compute features of every face and frame, limited to bands, and save them as Zarr.
+
+    With --extend the embedding is there already: its own options count, and chunks that have
+    not changed are kept. With --overwrite too, all frames may be read again.
+    """
     with reporting(as_json) as report:
         import fhemb_xr as fx
 
+        if extend:
+            require_only(context, "--extend", ("extend", "overwrite"))
+            with workers_of(workers, memory, scheduler) as on, progress("Extending", on):
+                done = fx.extend(out, recording, anew=overwrite)
+            report(store=str(out), **done.as_dict())
+            return
         ds = fx.select(
             fx.open_recording(recording),
             subjects=parsing.ids(subjects),

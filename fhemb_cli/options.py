@@ -70,3 +70,16 @@ def workers_of(workers: int, memory: str, scheduler: str | None) -> Any:
             "--workers starts processes here, --scheduler uses running ones: give one of them"
         )
     return local_cluster(workers, memory_limit=memory) if workers else connected(scheduler)
+
+
+def require_only(context: typer.Context, option: str, allowed: tuple[str, ...]) -> None:
+    """Refuse the options of a result beside one that takes them from the result itself."""
+    fine = ("workers", "scheduler", "memory", "as_json", *allowed)
+    for parameter in context.command.params:
+        name, flags = str(parameter.name), parameter.opts
+        source = context.get_parameter_source(name)
+        given = source is not None and source.name == "COMMANDLINE"
+        if given and flags[0].startswith("-") and name not in fine:
+            raise ValueError(
+                f"{option} takes its options from the result: leave out {flags[0]}"
+            )

@@ -8,7 +8,7 @@ recordings, stores      recording, open_recording, open_embedding, open_result, 
                         verify, repair, versions, version, open_version
 people's privacy        anonymize, forget
 faces                   mask, resize, moments, features, pca, project, reconstruct
-the whole way           embed, replay
+the whole way           embed, replay, extend
 frequency bands         wavelet_bands, wavelet_filter, wavelet_coefficients, from_coefficients,
                         coverage, bandpass, band_power, detrend, spectrogram, scalogram
 pairs of people         pairwise, normalize_relation, nearest, warping_path, lagged_correlation,

@@ -11,6 +11,7 @@ from . import schema as schema
 from . import testing as testing
 from .cluster import local_cluster
 from .diagnostics import show_versions
+from .extension import extend
 from .io.icechunk_versions import open_version, version, versions
 from .io.integrity.repair import repair
 from .io.integrity.verification import verify
@@ -84,6 +85,7 @@ __all__ = [
     "embed",
     "embed_relation",
     "events",
+    "extend",
     "features",
     "forget",
     "from_coefficients",

@@ -214,6 +214,7 @@ class FhembDataset(_Accessor):
 
 NOT_METHODS = {
     "beats_at",
+    "extend",
     "forget",
     "from_mne",
     "local_cluster",

@@ -16,7 +16,7 @@ import xarray as xr
 # Tasks as objects. A task may be a tuple too, but tuples can neither be fused nor ask for
 # their dependencies, and dask deprecates them.
 # Since: dask 2024.12. Replacement: the same classes under a public name, once there is one.
-from dask._task_spec import DataNode, GraphNode, List, Task, TaskRef
+from dask._task_spec import Alias, DataNode, GraphNode, List, Task, TaskRef
 
 # Layers of other libraries may still hold tuples; this turns them into tasks.
 # Since: dask 2024.12. Replacement: none is needed once no layer holds tuples.
@@ -45,8 +45,8 @@ from xarray.core.indexing import (
 wait_for = _chunk_functions.bind
 
 __all__ = [
-    "DataNode", "ExplicitIndexer", "GraphNode", "IndexingSupport", "LazilyIndexedArray",
-    "List", "Task", "TaskRef", "clone_key", "convert_legacy_graph",
+    "Alias", "DataNode", "ExplicitIndexer", "GraphNode", "IndexingSupport",
+    "LazilyIndexedArray", "List", "Task", "TaskRef", "clone_key", "convert_legacy_graph",
     "explicit_indexing_adapter", "is_in_memory", "meta_of", "python_pipeline", "slices_read",
     "sync", "wait_for",
 ]  # fmt: skip

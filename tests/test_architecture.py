@@ -29,6 +29,7 @@ FLOORS = {  # what each room may import of this package
     "cluster": {"io"} | BASE,
     "noxi": {"ops", "io", "nn"} | BASE,
     "training_runs": {"ops", "io"} | BASE,
+    "extension": {"ops", "io"} | BASE,
     "testing": {"testing", "kernels", "io"} | BASE,
     "legacy": {"ops", "io", "plot"} | BASE,
     "accessor": {"ops", "io", "plot"} | BASE,

@@ -6,6 +6,7 @@ to another disk, or the disk lost the file.
 """
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import dask.array as da
@@ -15,6 +16,9 @@ from numpy.typing import NDArray
 
 Marks = dict[str, NDArray[np.bool_]]
 """For each array, which of its files were written."""
+Part = tuple[str, int] | None
+"""A dimension, and the number of a file along it; None: everything."""
+Compute = Callable[[list[Any]], list[Any]]
 PLAIN = "biufc"
 """Dtype kinds that Zarr stores unchanged; variables of other kinds are computed before."""
 
@@ -90,6 +94,50 @@ def marks(
         for name, var in ds.variables.items()
         if isinstance(var.data, da.Array)
     }
+
+
+def parts(ds: xr.Dataset, by: str | None) -> list[Part]:
+    """The parts that are written one after the other: one per chunk along ``by``.
+
+    Raises
+    ------
+    ValueError
+        No lazy variable has the dimension.
+    """
+    if by is None:
+        return [None]
+    counts = [v.data.numblocks[v.dims.index(by)] for v in ds.variables.values()
+              if isinstance(v.data, da.Array) and by in v.dims]  # fmt: skip
+    if not counts:
+        raise ValueError(
+            f"cannot save by {by!r}: the dimensions are {tuple(map(str, ds.sizes))}, and one "
+            "lazy variable at least must have it"
+        )
+    return [(by, i) for i in range(max(counts))]
+
+
+def written(
+    ds: xr.Dataset, work: dict[str, da.Array], by: str | None, compute: Compute
+) -> Marks:
+    """Compute ``work``, part after part; each part has a graph of its own."""
+    out = {name: np.zeros(marks.shape, bool) for name, marks in work.items()}
+    for part in parts(ds, by):
+        regions = {name: _region(ds.variables[name].dims, part) for name in work}
+        at = {name: region for name, region in regions.items() if region is not None}
+        done = compute([work[name][region] for name, region in at.items()])
+        for (name, region), marks in zip(at.items(), done, strict=True):
+            out[name][region] = marks
+    return out
+
+
+def _region(dims: Any, part: Part) -> tuple[slice, ...] | None:
+    """The files of an array that a part writes; None: none of them."""
+    if part is None:
+        return (slice(None),) * len(dims)
+    dim, number = part
+    if dim not in dims:
+        return None if number else (slice(None),) * len(dims)
+    return tuple(slice(number, number + 1) if d == dim else slice(None) for d in dims)
 
 
 def _marked(data: da.Array, target: Target) -> da.Array:

@@ -48,7 +48,7 @@ def opened(
     ds = _exact(ds, plain, where, how)
     if schema.HEATMAP not in plain or not _is_packed(plain[schema.HEATMAP]):
         return _plainly(ds, chunks)
-    others = [n for n in plain.variables if n != schema.HEATMAP]
+    others = _listed(plain, [schema.HEATMAP])
     raw = _zarr(where, chunks=chunks, mask_and_scale=False, drop_variables=others, **how)
     return _plainly(ds.assign({schema.HEATMAP: _unpacked(raw)}), chunks)
 
@@ -95,7 +95,7 @@ def _exact(ds: xr.Dataset, plain: xr.Dataset, where: Any, how: dict[str, Any]) -
     packed = [n for n, v in plain.data_vars.items() if decimals.is_packed(v)]
     if not packed:
         return ds
-    others = [n for n in plain.variables if n not in packed]
+    others = _listed(plain, packed)
     raw = _zarr(where, chunks=None, mask_and_scale=False, drop_variables=others, **how)
     for name in packed:
         exact = decimals.decoded(raw[name].variable)
@@ -105,6 +105,11 @@ def _exact(ds: xr.Dataset, plain: xr.Dataset, where: Any, how: dict[str, Any]) -
 
 
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError)
+
+
+def _listed(ds: xr.Dataset, but: list[Any]) -> list[str]:
+    """The other variables, in one order: zarr lists arrays in any, and xarray names by it."""
+    return sorted(str(n) for n in ds.variables if n not in but)
 
 
 def _is_packed(heat: xr.DataArray) -> bool:

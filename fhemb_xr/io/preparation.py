@@ -24,10 +24,13 @@ _PRIVATE = (*manifest.PRIVATE, provenance.ARRAY, replacement.AT)
 _CLOCK = {"units": "microseconds since 1970-01-01", "calendar": "proleptic_gregorian"}
 
 
-def prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, Packing]:
+def prepared(
+    obj: xr.Dataset | xr.DataArray, origin: xr.Dataset | xr.DataArray | None = None
+) -> tuple[xr.Dataset, Packing]:
     """The Dataset that goes to disk, and which of its variables are packed.
 
     It has a new stamp, plain attributes and chunks that are whole shards. Old encoding is gone.
+    ``origin`` is the same result before parts of it were taken from an older store.
     """
     array = str(obj.name or "result") if isinstance(obj, xr.DataArray) else None
     require_storable(obj, array)
@@ -35,7 +38,7 @@ def prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, Packing]:
     if array is None and schema.is_like_recording(ds):
         ds = schema.ordered(ds)
         schema.validate(ds)  # now, and not after hours of work
-    ds = provenance.stamp(ds.drop_encoding(), "save", sources.uuids(obj))
+    ds = provenance.stamp(ds.drop_encoding(), *_origin(obj, origin))
     ds.attrs = _plain(ds.attrs) | ({} if array is None else {provenance.ARRAY: array})
     for var in ds.variables.values():
         var.attrs = _plain(var.attrs)
@@ -43,6 +46,11 @@ def prepared(obj: xr.Dataset | xr.DataArray) -> tuple[xr.Dataset, Packing]:
     ds = ds.assign({n: _packed(ds[n], how) for n, how in packed.items()})
     coords = {n: _stored(c) for n, c in ds.coords.items()}  # map drops unused coordinates
     return ds.map(_stored, keep_attrs=True).assign_coords(coords), packed
+
+
+def _origin(obj: Any, origin: Any) -> tuple[str, list[str]]:
+    """The operation, and the stores that count as its sources."""
+    return ("save", sources.uuids(obj)) if origin is None else ("extend", sources.uuids(origin))
 
 
 def _plain(attrs: dict[Any, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fhemb_xr import budget
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import chunk_writer, encoding, icechunk_versions, provenance
 from fhemb_xr.io.formats import decimals, manifest, ragged
+from fhemb_xr.io.integrity import chunk_identity
 from fhemb_xr.io.local import atomic_files, compute, durable_files, locks, owners
 from fhemb_xr.io.local import resume as resuming
 from fhemb_xr.io.preparation import Packing, codecs, prepared
@@ -26,6 +28,7 @@ def save(
     *,
     mode: str = "w-",
     resume: bool = False,
+    by: str | None = None,
     message: str | None = None,
     storage_options: Mapping[str, Any] | None = None,
 ) -> None:
@@ -49,6 +52,9 @@ def save(
         Whether to keep finished chunks when the work is interrupted. Save the same result
         there again, in this process or another, and only the missing chunks are computed.
         The store must be a folder.
+    by
+        Dimension whose parts are computed one after the other, for example ``"session"``. Each
+        part has a graph of its own, so the scheduler never holds that of ten evenings.
     message
         Message of the commit, for an icechunk session; ``None`` leaves the commit to the
         caller.
@@ -70,14 +76,15 @@ def save(
         A Dataset has a ``heatmap`` with the dimensions of a recording but is not a valid
         recording. The error lists all that is wrong, before anything is computed.
     ValueError
-        An unknown mode, a message without a session, options without an address, a name that
-        cannot be stored, a recording with temperatures that cannot be packed, or a result that
-        cannot be resumed.
+        An unknown mode, a message without a session, options without an address, ``by`` a
+        dimension that is not there, a name that cannot be stored, a recording with temperatures
+        that cannot be packed, or a result that cannot be resumed.
 
     Notes
     -----
     Memory per task: max(3 × chunk, 12 MiB). Tasks: under three per chunk. Computes at call:
-    one, of everything.
+    one, of everything; with ``by`` one for each part, and what the parts share (eigenfaces) is
+    computed for each.
 
     A whole recording in °C (a Dataset) is packed to 16 bits, with an error of at most 5 mK.
     All other results keep every bit, also a heatmap alone. A float32 array whose
@@ -105,7 +112,7 @@ def save(
     if icechunk_versions.is_session(store):
         if resume:
             raise ValueError("only a folder can be resumed, found an icechunk session")
-        save(obj, icechunk_versions.store_of(store), mode=mode)
+        save(obj, icechunk_versions.store_of(store), mode=mode, by=by)
         icechunk_versions.commit(store, message)
         return
     if message is not None:
@@ -116,39 +123,68 @@ def save(
     if isinstance(obj, xr.DataTree):
         obj = ragged.flat(obj)
     try:
-        _save(obj, store, mode, resume)
+        _save(_Job.of(obj, by=by), store, mode, resume)
     except decimals.Inexact as inexact:
         name, reason = inexact.args[:2]
         logger.debug("%s of %r: stored as float32", reason, name)
         # an icechunk session is written in place: the first try has left a part there
         second_mode = "w" if icechunk_versions.is_store(store) else mode
-        save(decimals.as_it_is(obj, name), store, mode=second_mode, resume=resume)
+        save(decimals.as_it_is(obj, name), store, mode=second_mode, resume=resume, by=by)
 
 
-def _save(obj: xr.Dataset | xr.DataArray, store: Any, mode: str, resume: bool) -> None:
-    token = resuming.token(obj) if resume else None
-    ds, packed = prepared(obj)
-    budget.require_fit(ds, budget.worker_share())
+@dataclass(frozen=True)
+class _Job:
+    """A result as it was given, and as it goes to the disk."""
+
+    given: xr.Dataset | xr.DataArray
+    origin: xr.Dataset | xr.DataArray
+    ds: xr.Dataset
+    packed: Packing
+    by: str | None
+
+    @classmethod
+    def of(cls, given: Any, *, origin: Any = None, by: str | None = None) -> "_Job":
+        ds, packed = prepared(given, origin)
+        budget.require_fit(ds, budget.worker_share())
+        chunk_writer.parts(ds, by)  # refuse a wrong dimension before anything is done
+        return cls(given, given if origin is None else origin, ds, packed, by)
+
+    def made_of(self) -> dict[str, Any]:
+        """The attribute with the identities of the chunks; made after the work is done."""
+        return chunk_identity.recorded(self.origin, self.ds.attrs)
+
+
+def replace(obj: xr.DataArray, store: Path, origin: xr.DataArray) -> None:
+    """Replace the result in a folder by ``obj``, of which parts are read from that result.
+
+    ``origin`` is the same result without these reads: sources and identities of chunks are
+    those of ``origin``. A run that is interrupted continues when it is started again.
+    """
+    _save(_Job.of(obj, origin=origin), store, "w", resume=True)
+
+
+def _save(job: _Job, store: Any, mode: str, resume: bool) -> None:
+    token = resuming.token(job.given) if resume else None
     target = atomic_files.local_path(store)
     if target is None:
         if resume:
             raise ValueError(f"only a folder can be resumed, found {type(store).__name__}")
         if icechunk_versions.is_store(store):
-            _write_in_place(ds, store, mode, packed)
+            _write_in_place(job, store, mode)
         else:
-            _write_elsewhere(ds, store, mode, packed)
+            _write_elsewhere(job, store, mode)
         return
     with locks.locked(target):
         atomic_files.sweep(target, keep=token)
         atomic_files.require_place(target, replace=mode == "w")
-        atomic_files.require_room(target, ds.nbytes)
+        atomic_files.require_room(target, job.ds.nbytes)
         if token is not None:
             aside = atomic_files.kept_staging(target, token)
-            _go_on(ds, aside, packed)
+            _go_on(job, aside)
             _publish(aside, target)
             return
         with atomic_files.staging(target) as aside:
-            _write(ds, aside, "a", packed)  # "w" would make a new folder that others can read
+            _write(job, aside, "a")  # "w" would make a new folder that others can read
             _publish(aside, target)
 
 
@@ -157,58 +193,57 @@ def _publish(aside: Path, target: Path) -> None:
     atomic_files.publish(aside, target)
 
 
-def _go_on(ds: xr.Dataset, aside: Path, packed: Packing) -> None:
+def _go_on(job: _Job, aside: Path) -> None:
     """Write the chunks that an earlier run has not written."""
-    ds = chunk_writer.settled(ds)
+    ds = chunk_writer.settled(job.ds)
     if not (aside / manifest.ROOT).exists():
         with atomic_files.staging(aside) as begun:  # the outline appears whole, or not at all
-            _outline(ds, begun, "a", packed)
+            _outline(ds, begun, "a", job.packed)
             aside.rmdir()
             begun.rename(aside)
     with owners.owning(aside):
-        compute.compute([resuming.rest(ds, aside)], aside)
-        _finish(aside, packed)
+        for part in chunk_writer.parts(ds, job.by):
+            compute.compute([resuming.rest(ds, aside, part)], aside)
+        _finish(aside, job)
     whole = {str(n): np.array(True) for n, v in ds.variables.items() if v.chunks}
     _require_written(aside, whole)
 
 
-def _write_in_place(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
+def _write_in_place(job: _Job, store: Any, mode: str) -> None:
     from zarr.errors import ContainsArrayError, ContainsGroupError
 
     try:
-        _write(ds, store, mode, packed)
+        _write(job, store, mode)
     except (FileExistsError, ContainsArrayError, ContainsGroupError):
         raise StoreError("the store holds something already: mode='w' replaces it") from None
 
 
-def _write_elsewhere(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
+def _write_elsewhere(job: _Job, store: Any, mode: str) -> None:
     """Write into a store that is no folder: first beside the old result, then in its place."""
     with replacement.staged(store, replace=mode == "w") as path:
-        written = _chunks(ds, store, "a", packed, path)
-        _describe(store, packed, path)
+        written = _chunks(job, store, "a", path)
+        _describe(store, job.packed, path)
         present = inventory.seal(store, path, {encoding.STATUS: encoding.COMPLETE})
         for name, chunks in present.items():
-            _require_there(name, chunks, written, not _keeps_empty(ds))
+            _require_there(name, chunks, written, not _keeps_empty(job.ds))
     replacement.publish(store, path)
 
 
-def _write(ds: xr.Dataset, store: Any, mode: str, packed: Packing) -> None:
-    written = _chunks(ds, store, mode, packed)
-    _finish(store, packed)
+def _write(job: _Job, store: Any, mode: str) -> None:
+    written = _chunks(job, store, mode)
+    _finish(store, job)
     if isinstance(store, Path):
         _require_written(store, written)
 
 
-def _chunks(
-    ds: xr.Dataset, store: Any, mode: str, packed: Packing, path: str = ""
-) -> chunk_writer.Marks:
+def _chunks(job: _Job, store: Any, mode: str, path: str = "") -> chunk_writer.Marks:
     """Write all arrays of a group; return which files of the lazy arrays exist."""
-    ds = chunk_writer.settled(ds)
-    _outline(ds, store, mode, packed, path)
+    ds = chunk_writer.settled(job.ds)
+    _outline(ds, store, mode, job.packed, path)
     folder = store if isinstance(store, Path) else None
     place = store if folder is None else str(folder)
     work = chunk_writer.marks(ds, place, keep_empty=_keeps_empty(ds), group=path)
-    return dict(zip(work, compute.compute([*work.values()], folder), strict=True))
+    return chunk_writer.written(ds, work, job.by, lambda some: compute.compute(some, folder))
 
 
 def _keeps_empty(ds: xr.Dataset) -> bool:
@@ -236,11 +271,12 @@ def _outline(ds: xr.Dataset, store: Any, mode: str, packed: Packing, path: str =
     )
 
 
-def _finish(store: Any, packed: Packing) -> None:
+def _finish(store: Any, job: _Job) -> None:
     """Mark the store as complete, and say how to unpack."""
-    group = _describe(store, packed)
+    group = _describe(store, job.packed)
     done: dict[str, Any] = {encoding.STATUS: encoding.COMPLETE}
     if isinstance(store, Path):
+        done |= job.made_of()
         atomic_files.sweep_pieces(store)  # a killed worker leaves pieces
         done = manifest.seal(store, done)
     group.attrs.update(done)

@@ -58,6 +58,17 @@ def test_embed__saves_what_the_function_gives(stores):
     np.testing.assert_array_equal(emb, expected)
 
 
+def test_embed__extends_what_is_there_by_its_own_options(stores):
+    folder, *_ = stores
+    done = fhemb("embed", folder / "don.zarr", folder / "emb.zarr", "--extend", "--json")
+    assert json.loads(done.stdout) == {
+        "store": str(folder / "emb.zarr"), "computed": 0, "kept": 4,
+    }  # fmt: skip
+    wrong = fhemb("embed", folder / "don.zarr", folder / "emb.zarr", "--extend", "--level", 3)
+    assert wrong.returncode == 1
+    assert "--extend takes its options from the result: leave out --level" in wrong.stderr
+
+
 def test_embed__takes_the_range_and_the_correction_of_entropy(stores):
     folder, _, _ = stores
     asked = ["-f", "entropy", "--entropy-range", "28:36", "--entropy-correction", "grassberger"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import encoding
+from fhemb_xr.io import store as store_module
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
@@ -313,3 +315,25 @@ def test_exchange__falls_back_to_two_renames(tmp_path, monkeypatch):
     atomic_files.publish(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b" / "a").exists()
     assert (tmp_path / "a" / "b").exists()
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_save__of_parts_has_bounded_graphs_and_the_same_result(tmp_path, monkeypatch, resume):
+    evenings = [audience(2, 8, shape=(6, 5), sessions=[f"evening {i}"]) for i in range(3)]
+    ds = xr.concat(evenings, "session", join="outer")
+    emb = features(ds.heatmap.chunk(session=1, time=50), ["mean", "p50"])
+    whole, n_tasks, compute = [], [], store_module.compute.compute
+
+    def counting(work, folder=None):
+        n_tasks.append(len(dask.optimize(*work)[0].__dask_graph__()))
+        return compute(work, folder)
+
+    monkeypatch.setattr(store_module.compute, "compute", counting)
+    for by in (None, "session"):
+        save(emb, tmp_path / f"{by}.zarr", by=by, resume=resume)
+        whole.append(open_embedding(tmp_path / f"{by}.zarr").load())
+    assert len(n_tasks) == 1 + 3
+    assert max(n_tasks[1:]) < 0.5 * n_tasks[0]
+    xr.testing.assert_identical(*(w.drop_attrs() for w in whole))
+    with pytest.raises(ValueError, match=r"cannot save by 'seat': the dimensions are \("):
+        save(emb, tmp_path / "x.zarr", by="seat")

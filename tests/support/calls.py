@@ -47,7 +47,7 @@ OF: dict[str, dict[str, object]] = {
 OUTSIDE = {
     **dict.fromkeys(
         ("open_embedding", "open_recording", "open_result", "open_streams", "open_version",
-         "version", "versions", "verify", "repair", "forget"),
+         "version", "versions", "verify", "repair", "forget", "extend"),
         "takes a store, not an array",
     ),
     "recording": "takes plain arrays, and has a table of its own (tests/io)",

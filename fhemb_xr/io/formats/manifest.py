@@ -24,9 +24,11 @@ PRESENT = "fhemb_present"
 """Attribute with the map of files of arrays that lack some: bits in C order, in hexadecimal."""
 CHECKSUMS = "fhemb_crc32c"
 """Checksum of every file that holds no chunk; for ``zarr.json`` without its own checksum."""
+MADE_OF = "fhemb_made_of"
+"""What each chunk of an embedding was made of, see :mod:`..integrity.chunk_identity`."""
 ROOT, LEDGER = "zarr.json", "ledger.jsonl"
 """Metadata file of a group or an array; ledger of an ingest, in the folder of the heatmap."""
-PRIVATE = (encoding.STATUS, FILES, PRESENT, CHECKSUMS)
+PRIVATE = (encoding.STATUS, FILES, PRESENT, CHECKSUMS, MADE_OF)
 """Attributes that describe the store and not its contents."""
 
 

@@ -32,8 +32,11 @@ def token(obj: xr.Dataset | xr.DataArray) -> str:
         ) from None
 
 
-def rest(ds: xr.Dataset, store: Path) -> Delayed:
+def rest(ds: xr.Dataset, store: Path, part: tuple[str, int] | None = None) -> Delayed:
     """The remaining work, as one object: a task for every unfinished chunk.
+
+    ``part`` is a dimension and the number of a chunk along it: only those chunks are written,
+    and with the first, all variables without the dimension.
 
     Other results may need a finished chunk, as clusters need a distance matrix. They read it
     from the store. A chunk that is packed on its way to the disk is computed again instead.
@@ -49,6 +52,8 @@ def rest(ds: xr.Dataset, store: Path) -> Delayed:
         array = zarr.open_array(store / str(name), mode="r")
         starts = [np.cumsum([0, *c]).tolist() for c in var.data.chunks]
         for where in np.ndindex(var.data.numblocks):
+            if not is_of(part, var.dims, where):
+                continue
             region = tuple(slice(s[i], s[i + 1]) for s, i in zip(starts, where, strict=True))
             block, place = (var.data.name, *where), (str(store), str(name), region)
             if _is_whole(array, store / str(name), where, region):
@@ -58,9 +63,19 @@ def rest(ds: xr.Dataset, store: Path) -> Delayed:
     end = "fhemb-put-all-" + tokenize(sorted(map(str, tasks)), str(store))
     tasks[end] = (_nothing, list(tasks))
     graph = HighLevelGraph.from_collections(end, tasks, dependencies=lazy)
-    if finished:
-        graph = HighLevelGraph.from_collections(end, {**graph, **finished})
+    if finished or part is not None:
+        needed = dict(graph.cull({end}))
+        needed |= {key: task for key, task in finished.items() if key in needed}
+        graph = HighLevelGraph.from_collections(end, needed)
     return Delayed(end, graph)
+
+
+def is_of(part: tuple[str, int] | None, dims: Any, where: tuple[int, ...]) -> bool:
+    """Whether a chunk at a place in the grid belongs to a part; None: to the whole."""
+    if part is None:
+        return True
+    dim, number = part
+    return (where[dims.index(dim)] if dim in dims else 0) == number
 
 
 def _is_whole(array: Any, folder: Path, where: tuple[int, ...], region: Any) -> bool:

@@ -9,12 +9,14 @@ from fhemb_xr.io.local import atomic_files
 
 def stores(obj: Any) -> list[Any]:
     """The Zarr stores that the tasks of dask collections read, each listed once."""
-    by_id: dict[int, Any] = {}
+    return list({id(array.store): array.store for array in arrays(obj)}.values())
+
+
+def arrays(obj: Any) -> Iterator[Any]:
+    """The Zarr arrays that the tasks of dask collections read."""
     for collection in obj if isinstance(obj, list | tuple) else [obj]:
         graph = collection.__dask_graph__() if hasattr(collection, "__dask_graph__") else None
-        for array in _arrays(graph):
-            by_id.setdefault(id(array.store), array.store)
-    return list(by_id.values())
+        yield from _arrays(graph)
 
 
 def folders(obj: Any) -> list[Path]:
@@ -34,10 +36,10 @@ def _arrays(graph: Any) -> Iterator[Any]:
         # dask puts a data source into a layer of one entry; looking into another layer would
         # build its tasks
         if str(name).startswith("original-"):
-            yield from filter(None, map(_zarr_array, layer.values()))
+            yield from filter(None, map(zarr_array, layer.values()))
 
 
-def _zarr_array(source: Any) -> Any:
+def zarr_array(source: Any) -> Any:
     """The Zarr array under xarray's wrappers, or None."""
     import zarr
 

@@ -264,6 +264,7 @@ def _finish(path: Path, aside: Path, attrs: dict[str, Any], subject: int | str) 
     import zarr
 
     root = manifest.document(path / manifest.ROOT)
+    root.get("attributes", {}).pop(manifest.MADE_OF, None)  # hashes of the person's faces
     (aside / manifest.ROOT).write_text(json.dumps(root, indent=2))
     ledger = Path(schema.HEATMAP, manifest.LEDGER)
     if (path / ledger).is_file():

@@ -11,7 +11,7 @@ doi:10.1017/CBO9780511841040.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -56,6 +56,10 @@ class Spec:
     level: int
     mode: str
     transform: str = "dwt"
+
+    def __dask_tokenize__(self) -> tuple[object, ...]:
+        # without the cached properties, whose presence depends on what was computed before
+        return type(self).__name__, *(getattr(self, f.name) for f in fields(self))
 
     @cached_property
     def levels(self) -> int:

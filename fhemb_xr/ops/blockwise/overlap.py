@@ -14,10 +14,12 @@ from typing import Any
 import dask.array as da
 import numpy as np
 import xarray as xr
-from dask.highlevelgraph import HighLevelGraph
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
+from numpy.typing import NDArray
 
 from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
+from fhemb_xr.dask_internals import meta_of
 from fhemb_xr.ops.blockwise.grid import Block, Grid, Place, blocks
 
 
@@ -91,6 +93,32 @@ class Plan:
                 before = so_far
 
 
+def states_from(x: da.Array, same: da.Array, known: NDArray[np.bool_]) -> da.Array:
+    """``x``, whose blocks learn what came before them from another array.
+
+    Parameters
+    ----------
+    x
+        A result of :meth:`Plan.array`.
+    same
+        Array in the chunks of ``x`` whose samples are missing where those of the data are.
+    known
+        For each chunk, whether ``same`` has it. Only there the data are not needed.
+    """
+    tasks = dict(x.dask.layers[x.name])
+    states = [key for key in tasks if isinstance(key, tuple) and key[0].startswith(_STATE)]
+    for key in states:
+        summary, own, *rest = tasks[key]
+        own = [(same.name, *at) if known[tuple(at)] else (name, *at) for name, *at in own]
+        tasks[key] = (summary, own, *rest)
+    if not states:
+        return x
+    layers = {**same.dask.layers, **x.dask.layers, x.name: MaterializedLayer(tasks)}
+    before = {**same.dask.dependencies, **x.dask.dependencies}
+    before[x.name] = before[x.name] | {same.name}
+    return da.Array(HighLevelGraph(layers, before), x.name, x.chunks, meta=meta_of(x))
+
+
 def columns(parts: list[Any], axis: int) -> tuple[Any, tuple[int, ...]]:
     """Parts put together as ``(t, c)``, and the shape of the other dimensions."""
     x = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
@@ -111,6 +139,8 @@ def row_bytes(data: da.Array, axis: int) -> int:
     return int(data.dtype.itemsize * math.prod(others))
 
 
+_STATE = "fhemb-state-"
+"""Start of the names of the tasks that tell a block what came before it."""
 _SHORT = 2**14
 """Samples up to which short chunks are joined."""
 
