@@ -61,9 +61,8 @@ def test_embed__saves_what_the_function_gives(stores):
 def test_embed__extends_what_is_there_by_its_own_options(stores):
     folder, *_ = stores
     done = fhemb("embed", folder / "don.zarr", folder / "emb.zarr", "--extend", "--json")
-    assert json.loads(done.stdout) == {
-        "store": str(folder / "emb.zarr"), "computed": 0, "kept": 4,
-    }  # fmt: skip
+    told = json.loads(done.stdout)
+    assert (told["computed"], told["kept"]) == (0, 4)
     wrong = fhemb("embed", folder / "don.zarr", folder / "emb.zarr", "--extend", "--level", 3)
     assert wrong.returncode == 1
     assert "--extend takes its options from the result: leave out --level" in wrong.stderr
