@@ -13,7 +13,7 @@ from fhemb_xr.errors import SourceError
 from fhemb_xr.typing import F64
 from ingest.files.contents import needed
 
-RECORDS = (".bdf", ".edf")
+SUFFIXES = (".bdf", ".edf")
 LOCK = threading.Lock()  # edflib is not thread-safe, and refuses a file that is open
 
 
@@ -93,3 +93,11 @@ def samples(channels: Any, places: Any, *, path: str, version: Any) -> F64:
     with LOCK, reader(Path(path)) as record:
         start, n = int(places[0]), len(places)
         return np.stack([record.readSignal(int(c), start, n) for c in channels])
+
+
+def events(path: Path) -> tuple[F64, F64, Sequence[str]]:
+    """Onset [s], duration [s] and text of the annotations."""
+    with LOCK, reader(path) as record:
+        onset, duration, text = record.readAnnotations()
+    spans = np.asarray(duration, dtype=np.float64)
+    return np.asarray(onset, dtype=np.float64), np.where(spans < 0, np.nan, spans), text

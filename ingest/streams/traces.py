@@ -1,4 +1,4 @@
-"""Opening physiological traces: BDF and EDF files, and tables with any clock."""
+"""Opening physiological traces: records of six kinds, and tables with any clock."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +10,17 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import SourceError, UnknownNameError, nearest
 from fhemb_xr.typing import F64
-from ingest.streams import edf_records, table_layouts
+from ingest.streams import (
+    acq_records,
+    brainvision_records,
+    edf_records,
+    table_layouts,
+    wfdb_records,
+)
 
 CHANNEL, TRACE = "channel", "trace"
 UNITS_S = table_layouts.UNITS_S
+_READERS: tuple[Any, ...] = (edf_records, wfdb_records, acq_records, brainvision_records)
 
 
 def open_trace(
@@ -36,8 +43,9 @@ def open_trace(
     Parameters
     ----------
     file
-        File ``.bdf`` or ``.edf``, or a table in text (``.csv``, ``.tsv``, ``.txt``, also
-        ``.gz``). A table may start with comments, a preamble and a row of units.
+        Record ``.bdf``, ``.edf``, ``.hea`` (WFDB), ``.acq`` (Biopac) or ``.vhdr``
+        (BrainVision), or a table in text (``.csv``, ``.tsv``, ``.txt``, also ``.gz``). A table
+        may start with comments, a preamble and a row of units.
     channels
         A label, or several labels of one rate; by default all. The triggers of a BioSemi are
         the lowest eight bits of its channel ``"Status"``; :func:`fhemb_xr.events` finds the
@@ -55,7 +63,7 @@ def open_trace(
         Names of the columns of a table without a header; None takes those of BIDS or Empatica,
         otherwise ``column_0``, ``column_1``, ...
     chunk_s
-        Length of a chunk of a BDF or EDF file [s]; a table is one chunk.
+        Length of a chunk of a record [s]; a table and a channel of Biopac are one chunk.
 
     Returns
     -------
@@ -69,12 +77,13 @@ def open_trace(
         There is no such channel or column; the error (a ``KeyError``) names the nearest ones.
     SourceError
         The file does not exist, is damaged, or has another format than its name says; a clock
-        does not increase; a cell is no number; an EDF+ has gaps (EDF+D), or no signal.
+        does not increase; a cell is no number; an EDF+ (EDF+D) or a record of WFDB has gaps,
+        or no signal.
     ValueError
         The channels have several rates; a table has neither a clock nor a rate, or both; or a
         number is out of range.
     ConfigError
-        pyedflib is not installed: ``pip install 'fhemb_xr[physio]'``.
+        The library of a record is not installed: ``pip install 'fhemb_xr[physio]'``.
 
     Notes
     -----
@@ -95,10 +104,10 @@ def open_trace(
     path = Path(file).expanduser()
     if not path.is_file():
         raise SourceError(f"there is no file {path.name!r}: is the path right?")
-    if path.suffix.lower() in edf_records.RECORDS:
+    if (reader := _reader(path)) is not None:
         if not (np.isfinite(chunk_s) and chunk_s > 0):
             raise ValueError(f"chunk_s is a positive number of seconds, found {chunk_s!r}")
-        out = _record(path, channels, chunk_s)
+        out = _record(reader, path, channels, chunk_s)
     else:
         layout = table_layouts.understood(path, separator, decimal, names)
         out = _table(layout, channels, time, time_unit, rate_hz)
@@ -107,12 +116,13 @@ def open_trace(
 
 
 def open_events(file: str | Path) -> xr.Dataset:
-    """Read the annotations of an EDF+ or BDF+ as a table of events.
+    """Read the annotations or markers of a record as a table of events.
 
     Parameters
     ----------
     file
-        File ``.edf`` or ``.bdf``, with or without signals.
+        Record ``.edf``, ``.bdf``, ``.hea`` (with one file of annotations beside it), ``.acq``
+        or ``.vhdr``; or annotations of WFDB (``.atr``, ``.qrs``, ...).
 
     Returns
     -------
@@ -122,31 +132,39 @@ def open_events(file: str | Path) -> xr.Dataset:
     Raises
     ------
     SourceError
-        There is no such file, it is damaged, or it is no EDF or BDF.
+        There is no such file, it is damaged, or it is of no kind that has events.
     ConfigError
-        pyedflib is not installed: ``pip install 'fhemb_xr[physio]'``.
+        The library of the record is not installed: ``pip install 'fhemb_xr[physio]'``.
 
     Notes
     -----
-    Memory: the annotations. Computes at call: all of them are read.
+    Memory: the events. Computes at call: all of them are read.
     """
     path = Path(file).expanduser()
-    if path.suffix.lower() not in edf_records.RECORDS:
+    wfdb = path.suffix.lower() in wfdb_records.ANNOTATIONS
+    reader = wfdb_records if wfdb else _reader(path)
+    if reader is None:
+        known = [s for r in _READERS for s in r.SUFFIXES] + [*wfdb_records.ANNOTATIONS]
         raise SourceError(
-            f"annotations are read from files of {' and '.join(edf_records.RECORDS)}, found "
-            f"{path.name!r}"
+            f"events are read from files of {', '.join(known)}, found {path.name!r}"
         )
-    with edf_records.LOCK, edf_records.reader(path) as record:
-        onset, duration, text = record.readAnnotations()
-    spans = np.asarray(duration, dtype=np.float64)
+    if not path.is_file():
+        raise SourceError(f"there is no file {path.name!r}: is the path right?")
+    onset, duration, text = reader.events(path)
     return xr.Dataset(
         {
-            "onset": ("event", np.asarray(onset, dtype=np.float64), {"units": "s"}),
-            "duration": ("event", np.where(spans < 0, np.nan, spans), {"units": "s"}),
+            "onset": ("event", onset, {"units": "s"}),
+            "duration": ("event", duration, {"units": "s"}),
             "text": ("event", np.asarray(text, dtype=str)),
         },
         attrs={"long_name": "annotations"},
     )
+
+
+def _reader(path: Path) -> Any:
+    """The module that reads a record, by its suffix; None for tables."""
+    suffix = path.suffix.lower()
+    return next((r for r in _READERS if suffix in r.SUFFIXES), None)
 
 
 def _chosen(asked: str | Sequence[str] | None, available: list[str], what: str) -> list[str]:
@@ -159,20 +177,21 @@ def _chosen(asked: str | Sequence[str] | None, available: list[str], what: str) 
     return names
 
 
-def _record(path: Path, asked: Any, chunk_s: float) -> xr.DataArray:
+def _record(reader: Any, path: Path, asked: Any, chunk_s: float) -> xr.DataArray:
     import dask.array as da
 
-    header = edf_records.header(path)
+    header = reader.header(path)
     names = _chosen(asked, list(header), "channel")
     rates = {header[n][1] for n in names}
     if len(rates) > 1:
         listed = ", ".join(f"{n} {header[n][1]:g}" for n in names)
         raise ValueError(f"channels of one trace have one rate, found {listed} Hz: choose some")
     rate_hz, length = rates.pop(), min(header[n][2] for n in names)
-    frames = max(1, round(chunk_s * rate_hz))
+    whole = getattr(reader, "WHOLE", False)
+    frames = length if whole else max(1, round(chunk_s * rate_hz))
     status = path.stat()
     data = da.blockwise(
-        edf_records.samples, "ct",
+        reader.samples, "ct",
         da.from_array(np.array([header[n][0] for n in names]), chunks=1), "c",
         da.arange(length, chunks=frames), "t",
         path=str(path), version=(status.st_mtime_ns, status.st_size),
