@@ -39,6 +39,7 @@ from .ops.clustering.manifold import embed_relation
 from .ops.clustering.one_group import gap_statistic
 from .ops.clustering.svd import svd_relation
 from .ops.components.corrca import corrca
+from .ops.encoding.encode import encode
 from .ops.frames.frame_features import features
 from .ops.frames.resizing import resize
 from .ops.frames.selection import mask, select
@@ -84,6 +85,7 @@ __all__ = [
     "detrend",
     "embed",
     "embed_relation",
+    "encode",
     "events",
     "extend",
     "features",

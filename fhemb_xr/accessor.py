@@ -25,6 +25,7 @@ from fhemb_xr.ops.classification import cross_validation, segments
 from fhemb_xr.ops.clustering import barycenters, manifold, one_group, svd
 from fhemb_xr.ops.clustering import clusters as grouping
 from fhemb_xr.ops.components import corrca
+from fhemb_xr.ops.encoding import encode
 from fhemb_xr.ops.frames import frame_features, resizing, selection, statistics
 from fhemb_xr.ops.inference import group_isc, isc
 from fhemb_xr.ops.inference import surrogates as nulls
@@ -181,6 +182,7 @@ class FhembDataArray(_Accessor):
     group_isc = _method(group_isc.group_isc)
     corrca = _method(corrca.corrca)
     recurrence = _method(recurrence.recurrence)
+    encode = _method(encode.encode)
     beats = _method(heartbeats.beats)
     events = _method(events.events)
     rr = _method(heartbeats.rr)

@@ -87,7 +87,7 @@ def test_function__of_a_wrong_object_says_what_it_needs(name, made):
     each(WRONG, test)
 
 
-SECOND = ("nearest", "warping_path", "lagged_correlation of two", "recurrence of two",
+SECOND = ("nearest", "warping_path", "lagged_correlation of two", "recurrence of two", "encode",
           "project", "align",
           "reconstruct", "instantaneous_rate", "cardiac_wave", "plot.warping",
           "plot.clusters_at")  # fmt: skip

@@ -155,6 +155,11 @@ RECURRENCE = OptionTable(
     {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
     {"n": 99, "seed": None, "margin_s": None},
 )
+ENCODE = OptionTable(
+    "the null",
+    {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
+    {"n": 99, "seed": None, "margin_s": None},
+)
 GAPS = OptionTable("gaps", _FILLS, {"max_gap_s": 1.0})
 _SCALED = (
     "knn_euclidean", "knn_nan_euclidean", "knn_minkowski", "knn_cosine", "knn_l1",
@@ -210,6 +215,7 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "synchrony": (SURROGATE, SYNCHRONY),
     "corrca": (CORRCA,),
     "recurrence": (RECURRENCE,),
+    "encode": (ENCODE,),
     "wavelet_bands": (GAPS,),
     "wavelet_filter": (GAPS,),
     "bandpass": (GAPS,),

@@ -80,6 +80,13 @@ def series() -> xr.DataArray:
                         coords={"subject": [40, 41, 42, 43], "time": TIME})  # fmt: skip
 
 
+def music() -> xr.DataArray:
+    """Two features of a stimulus, whole numbers."""
+    values = np.random.default_rng(5).integers(1, 9, (N, 2)).astype("f8")
+    return xr.DataArray(values, dims=("time", "stimulus"),
+                        coords={"time": TIME, "stimulus": ["rms", "flux"]})  # fmt: skip
+
+
 def heat() -> xr.DataArray:
     """The same with pixels, ``(subject, time, y, x)``."""
     values = np.random.default_rng(1).integers(20, 40, (2, N, 4, 3)).astype("f8")
@@ -166,6 +173,10 @@ SEVERAL: dict[str, Callable[[], Call]] = {
     "lagged_correlation of two": lambda: Call(
         fx.lagged_correlation, (series(), series().roll(time=3)),
         {"window_s": 1, "step_s": 0.5, "max_lag_s": 0.2}, 2),
+    "encode": lambda: Call(
+        fx.encode, (series(), music()),
+        {"lags_s": (0, 0.1), "folds": 3, "gap_s": 0.1, "alphas": [1.0, 100.0],
+         "null": "linear", "margin_s": 0.2, "n": 3, "seed": 0}, 2),
     "recurrence of two": lambda: Call(
         fx.recurrence, (series(), series().roll(time=3)),
         {"radius": 2.5, "normalize": "none", "dim": 2, "delay_s": 0.1, "max_lag_s": 0.2,

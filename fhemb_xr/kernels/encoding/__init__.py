@@ -1,0 +1,1 @@
+"""Linear models of what a stimulus does to a series, after a delay."""

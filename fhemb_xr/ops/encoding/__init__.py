@@ -1,0 +1,1 @@
+"""What in the music moves whom: encoding models, and features of sound."""
