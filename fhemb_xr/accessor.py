@@ -128,6 +128,16 @@ class _Accessor:
         """Figures."""
         return Plots(self._obj)
 
+    def __repr__(self) -> str:
+        from fhemb_xr.plot.notebook import summary
+
+        return summary.text(self._obj)
+
+    def _repr_html_(self) -> str:
+        from fhemb_xr.plot.notebook import summary
+
+        return summary.html(self._obj)
+
     def __getattr__(self, name: str) -> Any:
         """Say where a method that the other accessor has is found."""
         other = FhembDataArray if isinstance(self, FhembDataset) else FhembDataset

@@ -32,7 +32,7 @@ def provenance(recording: xr.Dataset, embedding: xr.DataArray, relation: xr.Data
         if k not in (schema.HISTORY, schema.SPEC)
     }
     parts.append(
-        ("Relation", "\n".join(f"{k}: {v}" for k, v in shown.items() if k in _RELATION))
+        ("Relation", "\n".join(f"{k}: {v}" for k, v in shown.items() if k in RELATION))
     )
     parts.append(
         (
@@ -43,7 +43,7 @@ def provenance(recording: xr.Dataset, embedding: xr.DataArray, relation: xr.Data
     return "\n".join(f"<h3>{escape(h)}</h3><pre>{escape(t)}</pre>" for h, t in parts if t)
 
 
-_RELATION = (
+RELATION = (
     "metric",
     "scale",
     "units",
