@@ -12,6 +12,20 @@ from fhemb_xr import schema
 
 _UNITS = {"degC": "°C", "(degC)^2": "°C²", "degC^2": "°C²", "1": "", "": "", "pixel": "pixel"}
 
+RELATION = (
+    "metric",
+    "scale",
+    "units",
+    "normalize",
+    "window",
+    "dim",
+    "gamma",
+    "radius",
+    "local",
+    "n_features",
+)
+"""What is said of a relation; anything else might name a path or a host."""
+
 
 def unit(units: object) -> str:
     """``"degC"`` → ``" [°C]"``; nothing where there is no unit."""

@@ -10,7 +10,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.budget import human
 from fhemb_xr.io import provenance, sensitivity
-from fhemb_xr.plot.report.provenance import RELATION
+from fhemb_xr.plot import labels
 
 Facts = list[tuple[str, str]]
 MOST_IDS = 12
@@ -64,16 +64,16 @@ def _people(obj: xr.Dataset | xr.DataArray) -> Facts:
     words = {schema.SUBJECT: "subjects", "subject_0": "subjects", schema.SESSION: "sessions"}
     for dim, word in words.items():
         if dim in obj.dims and word not in dict(found):
-            labels = obj[dim].values.tolist() if dim in obj.coords else None
-            listed = f": {listed_ids(labels)}" if labels is not None else ""
+            there = obj[dim].values.tolist() if dim in obj.coords else None
+            listed = f": {listed_ids(there)}" if there is not None else ""
             found.append((word, f"{obj.sizes[dim]:,}{listed}"))
     return found
 
 
-def listed_ids(labels: Iterable[Any]) -> str:
+def listed_ids(found: Iterable[Any]) -> str:
     """``40–44, 53``: runs of numbers as intervals; at most twelve entries."""
     runs: list[list[Any]] = []
-    for label in labels:
+    for label in found:
         whole = isinstance(label, int) and not isinstance(label, bool)
         if whole and runs and isinstance(runs[-1][1], int) and label == runs[-1][1] + 1:
             runs[-1][1] = label
@@ -119,7 +119,7 @@ def _made(attrs: Mapping[str, Any]) -> Facts:
         rest = {k: v for k, v in spec.items() if v is not None and k != "version"}
         if rest:
             found.append(("made with", ", ".join(f"{k}={_plain(v)}" for k, v in rest.items())))
-    how = {k: attrs[k] for k in RELATION if k in attrs and k != "units"}
+    how = {k: attrs[k] for k in labels.RELATION if k in attrs and k != "units"}
     if how:
         found.append(("compared with", ", ".join(f"{k}={_plain(v)}" for k, v in how.items())))
     if attrs.get("long_name"):

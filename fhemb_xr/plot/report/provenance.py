@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
+from fhemb_xr.plot import labels
 
 
 def provenance(recording: xr.Dataset, embedding: xr.DataArray, relation: xr.DataArray) -> str:
@@ -32,7 +33,7 @@ def provenance(recording: xr.Dataset, embedding: xr.DataArray, relation: xr.Data
         if k not in (schema.HISTORY, schema.SPEC)
     }
     parts.append(
-        ("Relation", "\n".join(f"{k}: {v}" for k, v in shown.items() if k in RELATION))
+        ("Relation", "\n".join(f"{k}: {v}" for k, v in shown.items() if k in labels.RELATION))
     )
     parts.append(
         (
@@ -41,21 +42,6 @@ def provenance(recording: xr.Dataset, embedding: xr.DataArray, relation: xr.Data
         )
     )
     return "\n".join(f"<h3>{escape(h)}</h3><pre>{escape(t)}</pre>" for h, t in parts if t)
-
-
-RELATION = (
-    "metric",
-    "scale",
-    "units",
-    "normalize",
-    "window",
-    "dim",
-    "gamma",
-    "radius",
-    "local",
-    "n_features",
-)
-"""What is said of a relation; anything else might name a path or a host."""
 
 
 def _text(history: object) -> str:
