@@ -10,6 +10,8 @@ from fhemb_xr.typing import F64
 
 ALONE = "face"
 """Name of the individual in a table of one."""
+FRAME = "frame_number"
+"""Name that the first column gets here; it has none in the table."""
 
 
 def is_deeplabcut(path: Path) -> bool:
@@ -18,7 +20,7 @@ def is_deeplabcut(path: Path) -> bool:
         return file.read(7).lstrip(b'"\xef\xbb\xbf').startswith(b"scorer"[:4])
 
 
-def table(path: Path) -> Any:
+def table(path: Path, rows_read: int | None = None) -> Any:
     """The table as a pandas DataFrame; its columns are (individual, point, coordinate)."""
     import pandas as pd
 
@@ -31,10 +33,25 @@ def table(path: Path) -> Any:
             f"{path.name!r} starts as a table of DeepLabCut, but its header is {head}: "
             "expected scorer, individuals (of several animals), bodyparts, coords"
         )
-    out = pd.read_csv(path, header=rows, index_col=0, encoding="utf-8-sig")
+    try:
+        out = pd.read_csv(path, header=rows, index_col=0, encoding="utf-8-sig", nrows=rows_read)
+    except (ValueError, OSError) as error:
+        why = " ".join(str(error).split())
+        raise SourceError(f"cannot read {path.name!r}: {why}") from None
     names = [(str(c[1]) if len(rows) == 4 else ALONE, str(c[-2]), str(c[-1])) for c in out]
     out.columns = pd.MultiIndex.from_tuples(names)
     return out
+
+
+def columns(path: Path) -> dict[str, list[str]]:
+    """Names of the columns of each individual, such as ``nose_x``, or ``anna_nose_x``."""
+    keys = [*table(path, 1).columns]
+    people = list(dict.fromkeys(who for who, *_ in keys))
+    prefix = {who: "" if len(people) == 1 else f"{who}_" for who in people}
+    return {
+        who: [f"{prefix[who]}{point}_{axis}" for w, point, axis in keys if w == who]
+        for who in people
+    }
 
 
 def read(path: Path) -> dict[str, F64]:

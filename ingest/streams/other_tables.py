@@ -1,6 +1,8 @@
-"""Opening tables of other programs by a mapping of names: py-feat, LibreFace, MediaPipe."""
+"""Opening tables of other programs by their names of columns: py-feat, LibreFace and others."""
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
 from fhemb_xr.io import streams
 from fhemb_xr.typing import F64
 from ingest.files.clocks import rate_of
-from ingest.streams import text_tables
+from ingest.streams import deeplabcut, text_tables
 
 Columns = Mapping[str, Sequence[str]]
 _FEAT_UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15, 17, 20, 23, 24, 25, 26, 28, 43)
@@ -22,11 +24,51 @@ PY_FEAT: Columns = {
     "angles": ["Pitch", "Roll", "Yaw"],
 }
 """Variables of a table of py-feat: landmarks, action units (0 to 1), angles of the head."""
+_FRAMES = ("frame", "frame_idx", deeplabcut.FRAME)
+_FASTEST_HZ = 2000.0
+_PATTERNS: dict[str, dict[str, str]] = {
+    "LibreFace": {
+        "intensities": r"au_\d+_intensity",
+        "detected": r"au_\d+",
+        "angles": "pitch|yaw|roll",
+        "gaze": "gaze_(yaw|pitch)",
+    },
+    "MediaPipe": {
+        "blendshapes": "(_neutral|(brow|cheek|eye|jaw|mouth|nose)[A-Z][A-Za-z]+)",
+        "landmarks": r"[xyz]_\d+",
+    },
+}
+"""Variables of other programs, and the regular expression of their columns."""
+
+
+def known_columns(columns: Sequence[str]) -> Columns:
+    """The variables of a table, by the names that known programs give to columns.
+
+    Raises
+    ------
+    SchemaError
+        No known program writes such columns.
+
+    Examples
+    --------
+    >>> known_columns(["frame_idx", "pitch", "au_1_intensity", "au_1"])
+    {'intensities': ['au_1_intensity'], 'detected': ['au_1'], 'angles': ['pitch']}
+    """
+    if all(c in columns for names in PY_FEAT.values() for c in names):
+        return PY_FEAT
+    for patterns in _PATTERNS.values():
+        found = {v: [c for c in columns if re.fullmatch(p, c)] for v, p in patterns.items()}
+        if found[next(iter(found))] or len(found.get("landmarks", ())) >= 3 * 68:
+            return {variable: names for variable, names in found.items() if names}
+    raise SchemaError(
+        f"the columns {', '.join(columns[:8])}, ... are of no known program (py-feat, "
+        "LibreFace, MediaPipe, DeepLabCut): name them, variables={'name': ['column', ...]}"
+    )
 
 
 def open_table(
     path: Path | str,
-    variables: Columns = PY_FEAT,
+    variables: Columns | None = None,
     *,
     frame: str | None = None,
     time: str | None = None,
@@ -41,9 +83,13 @@ def open_table(
         Table in text, with a header and one row a frame.
     variables
         Name of each variable, and its columns in their order. ``face`` takes 68 landmarks as
-        ``x, y, x, y, ...``. The default fits py-feat.
+        ``x, y, x, y, ...``. None finds those of py-feat, LibreFace (``intensities``,
+        ``detected``, ``angles``, ``gaze``), MediaPipe (``blendshapes``, ``landmarks``) and
+        DeepLabCut (``points``: ``nose_x, nose_y, nose_likelihood, ...``; with several
+        individuals a variable for each).
     frame
-        Column with the frame numbers; None counts the rows.
+        Column with the frame numbers; None takes ``frame`` or ``frame_idx``, or counts the
+        rows.
     time, time_unit
         Column with the clock, and its unit (``s ms us``).
     rate_hz
@@ -59,15 +105,15 @@ def open_table(
     UnknownNameError
         There is no such column; the error (a ``KeyError``) names the nearest ones.
     SchemaError
-        Neither a clock nor a rate is given, or frames do not increase.
+        Neither a clock nor a rate is given, or frames do not increase; the program is unknown;
+        a clock of more than 2000 Hz (LibreFace writes seconds into ``frame_time_in_ms``).
     SourceError
         There is no such file, it is no table, or a cell is no number.
 
     Notes
     -----
     Memory: 8 bytes per used number + 32 MiB, in the task that parses the table. Computes at
-    call: none; clock and frames are read. Tables with several rows of header (DeepLabCut)
-    cannot be read: write them with one row.
+    call: none; clock and frames are read.
 
     Examples
     --------
@@ -83,6 +129,9 @@ def open_table(
     import dask.array as da
 
     table = text_tables.look(Path(path))
+    if deeplabcut.is_deeplabcut(table.path):
+        table, variables = _of_deeplabcut(table, variables)
+    variables = known_columns(table.columns) if variables is None else variables
     place = {name: i for i, name in enumerate(table.columns)}
     asked = [*(c for names in variables.values() for c in names), *filter(None, (frame, time))]
     for name in asked:
@@ -104,6 +153,17 @@ def open_table(
     ds = streams.clocked(ds.assign_coords(schema.labels(dict(ds.sizes))), hertz)
     moments = ds[schema.TIME].copy(data=seconds)
     return ds.assign_coords({schema.FRAME: numbers, schema.TIME: moments})
+
+
+def _of_deeplabcut(
+    table: text_tables.Table, variables: Columns | None
+) -> tuple[text_tables.Table, Columns]:
+    """A table of DeepLabCut with one name a column, and its variables."""
+    people = deeplabcut.columns(table.path)
+    names = [c for columns in people.values() for c in columns]
+    named = replace(table, columns=(deeplabcut.FRAME, *names), units=("",) * (len(names) + 1))
+    alone = len(people) == 1
+    return named, variables or ({"points": names} if alone else people)
 
 
 def _variable(name: str, names: Sequence[str], cells: Any) -> tuple[Any, ...]:
@@ -147,12 +207,24 @@ def _clock(
         told = rate_of(ticks)
         unknown = f"the clock of {table.path.name!r} tells no rate"
         hertz = told or clock.assumed_hz(None, unknown)
+        if hertz > _FASTEST_HZ:
+            raise SchemaError(
+                f"the clock {time!r} of {table.path.name!r} has {hertz:g} Hz in {unit}: give "
+                "another time_unit (LibreFace writes seconds into frame_time_in_ms)"
+            )
         return np.arange(len(ticks)), ticks, hertz
     assert rate_hz is not None
+    frame = frame or next((name for name in _FRAMES if name in place), None)
     if frame is None:
         numbers = np.arange(length(table, 0))
     else:
-        numbers = table.read([place[frame]])[0].astype(np.int64)
+        told_numbers = table.read([place[frame]])[0]
+        if not (told_numbers == np.floor(told_numbers)).all():
+            raise SchemaError(
+                f"column {frame!r} of {table.path.name!r} has no whole number in each row: "
+                "give another column, frame="
+            )
+        numbers = told_numbers.astype(np.int64)
         if (np.diff(numbers) <= 0).any():
             raise SchemaError(
                 f"{table.path.name!r} has several rows of a frame, or is not in order: a "

@@ -142,22 +142,3 @@ def test_columns__that_are_missing_name_the_cure(tmp_path):
     path.write_text("frame,AU01,AU02\n1,0.2,0.3\n2,0.2,0.3\n")
     with pytest.raises(SchemaError, match="other programs"):
         open_openface(path)
-
-
-def test_table__of_py_feat_opens_by_its_names(tmp_path):
-    from ingest.streams import open_table
-    from ingest.streams.other_tables import PY_FEAT
-
-    names = ["frame", *(c for names in PY_FEAT.values() for c in names), "input"]
-    rng = np.random.default_rng(0)
-    rows = np.round(rng.uniform(0, 1, (30, len(names) - 2)), 4)
-    text = [",".join([str(i), *map(str, row), "film.mp4"]) for i, row in enumerate(rows)]
-    (tmp_path / "a.csv").write_text("\n".join([",".join(names), *text]) + "\n")
-    ds = open_table(tmp_path / "a.csv", rate_hz=30, frame="frame")
-    assert ds.face.dims == ("frame", "landmark", "xy")
-    np.testing.assert_array_equal(ds.face.values.reshape(30, -1), rows[:, :136].astype("f4"))
-    np.testing.assert_array_equal(ds.units.sel(units_column="AU43"), rows[:, 155].astype("f4"))
-    with pytest.raises(SchemaError, match=r"a clock .* or a rate"):
-        open_table(tmp_path / "a.csv")
-    with pytest.raises(KeyError, match="no column 'AU01_r'; the nearest are"):
-        open_table(tmp_path / "a.csv", {"aus": ["AU01_r"]}, rate_hz=30)
