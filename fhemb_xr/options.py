@@ -35,6 +35,11 @@ class Options:
         """
         return str(_now("codec_pipeline", None) or _of_environment())
 
+    @property
+    def progress(self) -> bool:
+        """Whether work of over a second shows how far it is, in a terminal or a notebook."""
+        return bool(_now("progress", True))
+
 
 def _now(name: str, default: Any) -> Any:
     for setting in (*reversed(_inside.get()), *reversed(_for_good)):
@@ -57,7 +62,7 @@ class set_options:  # noqa: N801  (called like a function, as xarray's)
     **changes
         New values by name; ``budget`` is the memory one task may hold, in bytes or as text:
         ``"2 GiB"``; ``codec_pipeline`` what reads the chunks of a store: ``"auto"``, ``"zarr"``
-        or ``"zarrs"``.
+        or ``"zarrs"``; ``progress`` whether work of over a second shows how far it is.
 
     Raises
     ------
@@ -124,6 +129,12 @@ def _pipeline(value: Any) -> str:
     return value.casefold()
 
 
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"progress is True or False, found {value!r}")
+    return bool(value)
+
+
 def _of_environment() -> str:
     asked = os.environ.get(VARIABLE, "").strip().casefold() or "auto"
     if asked not in PIPELINES:
@@ -131,4 +142,4 @@ def _of_environment() -> str:
     return asked
 
 
-_CHECKS = {"budget": _budget, "codec_pipeline": _pipeline}
+_CHECKS = {"budget": _budget, "codec_pipeline": _pipeline, "progress": _switch}

@@ -14,7 +14,7 @@ from fhemb_xr.errors import StoreError
 from fhemb_xr.io import chunk_writer, encoding, icechunk_versions, provenance
 from fhemb_xr.io.formats import decimals, manifest, ragged
 from fhemb_xr.io.integrity import chunk_identity
-from fhemb_xr.io.local import atomic_files, compute, durable_files, locks, owners
+from fhemb_xr.io.local import atomic_files, compute, durable_files, locks, owners, progress
 from fhemb_xr.io.local import resume as resuming
 from fhemb_xr.io.preparation import Packing, codecs, prepared
 from fhemb_xr.io.remote import inventory, places, replacement
@@ -163,6 +163,7 @@ def replace(obj: xr.DataArray, store: Path, origin: xr.DataArray) -> None:
     _save(_Job.of(obj, origin=origin), store, "w", resume=True)
 
 
+@progress.shown("Saving")
 def _save(job: _Job, store: Any, mode: str, resume: bool) -> None:
     token = resuming.token(job.given) if resume else None
     target = atomic_files.local_path(store)

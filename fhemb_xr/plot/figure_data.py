@@ -8,6 +8,7 @@ import xarray as xr
 
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import EmptySelectionError, SchemaError, UnknownNameError, nearest
+from fhemb_xr.io.local import progress
 from fhemb_xr.plot.theme import Labelled
 from fhemb_xr.typing import Ints
 
@@ -21,7 +22,8 @@ def loaded(x: Labelled, what: str) -> Labelled:
         With the sizes, the bytes and the cure.
     """
     require_small(x, what)
-    return x.compute()
+    with progress.shown(f"Reading {what}"):
+        return x.compute()
 
 
 def require_small(x: Labelled, what: str) -> None:

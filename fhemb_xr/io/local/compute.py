@@ -10,7 +10,7 @@ import dask
 
 from fhemb_xr.budget import session_client
 from fhemb_xr.errors import ClusterError
-from fhemb_xr.io.local import preflight, sources
+from fhemb_xr.io.local import preflight, progress, sources
 
 RETRIES = 2
 """Number of retries of a task: a share may fail for a moment. Tasks may run more than once."""
@@ -90,6 +90,7 @@ def _wait(client: Any, futures: list[Any]) -> None:
             futures = waiting
         except TimeoutError:
             pass
+        progress.tick()
         if client.status != "running":
             raise ClusterError(preflight.LOST)
         now = time.monotonic()
