@@ -1,8 +1,10 @@
 """The command ``fhemb``: results go to stdout, messages go to stderr.
 
-Exit codes: 0 done, 1 an error or a failed check, 2 wrong usage.
+Exit codes: 0 done, 1 an error or a failed check, 2 wrong usage, 130 stopped by Ctrl-C.
 """
 
+import os
+import sys
 from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Annotated
@@ -10,7 +12,7 @@ from typing import Annotated
 import typer
 
 from fhemb_cli import doctor, embed, info, pair, privacy, report, similarity, stores
-from fhemb_cli.console import tell
+from fhemb_cli.console import STOPPED, tell
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,4 +61,11 @@ def main() -> None:
             app.add_typer(point.load(), name=point.name)
         except ImportError as missing:  # one broken package does not take the others away
             tell("note", f"there is no command {point.name!r} now: {missing}", "yellow")
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == STOPPED:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(STOPPED)  # else the interpreter waits for the tasks that threads still do
+        raise

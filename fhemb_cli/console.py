@@ -14,6 +14,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
 
 @functools.cache
 def talk() -> "Console":
@@ -63,7 +66,7 @@ def reporting(
         yield say
     except KeyboardInterrupt:
         _fail(as_json, "stopped", "Interrupted", stopped)
-        raise typer.Exit(130) from None
+        raise typer.Exit(STOPPED) from None
     except Exception as error:
         if not _is_told(error):
             raise

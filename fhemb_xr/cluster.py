@@ -5,7 +5,9 @@ worker's spilled data are readable by others, a cluster that has lost its worker
 and one whose task kills them tries four times.
 """
 
+import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import tempfile
@@ -27,6 +29,8 @@ DEATHS = 2
 """Workers that may die of one task before it is given up."""
 NO_WORKERS_S = 60
 RESTORE_S = 1.0
+STOP_S = 0.2
+"""Time that a worker has to end after Ctrl-C."""
 _SCRATCH, _LOCK = "fhemb-scratch-", "lock"
 
 
@@ -116,6 +120,7 @@ def local_cluster(
         ) as cluster,
         _restoring(cluster, n_workers),
         Client(cluster) as client,
+        _stopping(cluster),
     ):
         yield client
 
@@ -207,6 +212,23 @@ def _restoring(cluster: Any, n_workers: int) -> Iterator[None]:
         yield
     finally:
         loop.add_callback(again.stop)
+
+
+@contextmanager
+def _stopping(cluster: Any) -> Iterator[None]:
+    """End the workers at once after Ctrl-C: distributed waits 4 s for their tasks."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        logging.getLogger("distributed.nanny").setLevel(logging.ERROR)  # "still alive, killing"
+        with contextlib.suppress(Exception):  # the cluster's own end is still to come
+            cluster.sync(_end, cluster)
+        raise
+
+
+async def _end(cluster: Any) -> None:
+    workers = [*cluster.workers.values()]
+    await asyncio.gather(*(w.close(timeout=STOP_S) for w in workers), return_exceptions=True)
 
 
 @contextmanager

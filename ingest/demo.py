@@ -26,6 +26,8 @@ SUBJECTS = (*range(40, 47), *range(65, 70))
 FACELESS = (45, 46)
 START_FRAME = 9000
 GAP = (9600, 9640)
+_TOLD_S, _ENDS_S = 1.5, 5.0
+"""Time for a stage to end by itself after Ctrl-C, and after it is told to end."""
 _RESULTS = ("recording.zarr", "embedding.zarr", "similarity.zarr", "report")
 
 
@@ -81,9 +83,28 @@ def _whole_way(
             started = time.perf_counter()
             tell(f"fhemb {shlex.join(arguments)}", "")
             command = [sys.executable, "-m", "fhemb_cli", *arguments]
-            subprocess.run(command, check=True, env=env)
+            _run(command, env)
             times.append((f"fhemb {' '.join(arguments[:2])}", time.perf_counter() - started))
     return times
+
+
+def _run(command: list[str], env: dict[str, str]) -> None:
+    """Run a stage; when the demo is stopped, the stage has the time to clean up."""
+    with subprocess.Popen(command, env=env) as stage:
+        try:
+            code = stage.wait()
+        except BaseException:  # Ctrl-C, which the terminal tells the stage too; SIGTERM, not
+            for patience_s in (_TOLD_S, _ENDS_S):
+                try:
+                    stage.wait(patience_s)
+                    break
+                except subprocess.TimeoutExpired:
+                    stage.send_signal(signal.SIGINT)
+            else:
+                stage.kill()
+            raise
+    if code:
+        raise subprocess.CalledProcessError(code, command)
 
 
 def _commands(out: Path, workers: int, shown: int) -> list[list[str]]:

@@ -2,6 +2,10 @@
 
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numba
 
 from fhemb_xr.kernels import _jit
 
@@ -24,3 +28,25 @@ def test_compiling__is_said_once_and_only_after_a_while(monkeypatch, capsys):
     quick.on_end(None)
     assert not quick.timers
     assert not quick.said
+
+
+def made(_):
+    """A fresh kernel, and where its machine code is kept."""
+
+    def add(x):
+        return x + 1
+
+    return Path(_jit.kernel(add)._cache._cache_path)
+
+
+def test_kernels__that_threads_load_together_are_all_kept_in_the_private_folder():
+    before, folder = numba.config.CACHE_DIR, _jit.cache_folder()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            places = {*pool.map(made, range(200))}
+    finally:
+        sys.setswitchinterval(interval)
+    assert {place.parent for place in places} == {folder}
+    assert before == numba.config.CACHE_DIR

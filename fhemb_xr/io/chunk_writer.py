@@ -5,6 +5,7 @@ are the map of the files that the store must hold afterwards. If one is missing,
 to another disk, or the disk lost the file.
 """
 
+import os
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ import dask.array as da
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+
+from fhemb_xr.errors import StoreError
 
 Marks = dict[str, NDArray[np.bool_]]
 """For each array, which of its files were written."""
@@ -49,6 +52,9 @@ class Target:
 
     def write(self, block: Any, index: tuple[int, ...]) -> bool:
         """Write the file at ``index`` of the grid; return whether the file exists."""
+        if isinstance(self.store, str) and not os.path.isdir(self.store):
+            # Ctrl-C, or an error of another task: writing would make the folder again
+            raise StoreError("the save has ended and its staging is removed")
         array = self._opened()
         data = np.asarray(block)
         unit = array.shards or array.chunks

@@ -125,17 +125,22 @@ class _Word(event.Listener):
 event.register("numba:compile", _Word())
 
 
+_DECORATING = threading.Lock()
+"""Tasks load kernels in several threads, and numba's setting is one for all of them."""
+
+
 def _compiled(function: F, **options: Any) -> F:
     """Compile when first called: no GIL, no own threads, because dask owns the threads."""
     folder = cache_folder()
     config: Any = numba.config
-    before = config.CACHE_DIR
-    try:
-        if folder is not None:  # numba chooses the place while it decorates
-            config.CACHE_DIR = os.fspath(folder)
-        made: F = numba.njit(function, nogil=True, cache=folder is not None, **options)
-    finally:
-        config.CACHE_DIR = before
+    with _DECORATING:
+        before = config.CACHE_DIR
+        try:
+            if folder is not None:  # numba chooses the place while it decorates
+                config.CACHE_DIR = os.fspath(folder)
+            made: F = numba.njit(function, nogil=True, cache=folder is not None, **options)
+        finally:
+            config.CACHE_DIR = before
     return made
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import dask
 import dask.array as da
@@ -151,6 +152,27 @@ def test_save__stopped_removes_its_staging_and_keeps_the_old(
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]
     assert whole(tmp_path / "x.zarr") == 0
+
+
+def test_save__that_was_stopped_gets_no_chunk_from_a_task_that_ends_later(tmp_path):
+    ended = threading.Event()
+
+    def late(block, block_info=None):
+        (place,) = block_info[None]["chunk-location"]
+        while place == 1 and not [*tmp_path.glob(".x.zarr*/x/c/0")]:
+            time.sleep(0.001)
+        if place == 1:
+            raise RuntimeError("stop")
+        if place == 2:
+            ended.wait(30)
+        return block
+
+    x = xr.DataArray(da.ones(3, chunks=1).map_blocks(late, dtype=float), dims="k", name="x")
+    with ThreadPoolExecutor(3) as pool:
+        with dask.config.set(pool=pool), pytest.raises(RuntimeError, match="stop"):
+            save(x, tmp_path / "x.zarr")
+        ended.set()
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_save__syncs_every_file_and_folder_before_it_appears(tmp_path, monkeypatch):
