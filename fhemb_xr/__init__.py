@@ -12,7 +12,7 @@ the whole way           embed, replay, extend
 frequency bands         wavelet_bands, wavelet_filter, wavelet_coefficients, from_coefficients,
                         coverage, bandpass, band_power, detrend, spectrogram, scalogram
 pairs of people         pairwise, normalize_relation, nearest, warping_path, lagged_correlation,
-                        recurrence
+                        recurrence, wavelet_coherence
 more than chance        isc, group_isc, synchrony, surrogates, corrca
 music and faces         encode
 groups of people        clusters, silhouette, gap_statistic, barycentre, embed_relation,

@@ -38,6 +38,7 @@ from .ops.clustering.clusters import clusters, silhouette
 from .ops.clustering.manifold import embed_relation
 from .ops.clustering.one_group import gap_statistic
 from .ops.clustering.svd import svd_relation
+from .ops.coherence.wavelet_coherence import wavelet_coherence
 from .ops.components.corrca import corrca
 from .ops.encoding.encode import encode
 from .ops.frames.frame_features import features
@@ -146,5 +147,6 @@ __all__ = [
     "warping_path",
     "wavelet_bands",
     "wavelet_coefficients",
+    "wavelet_coherence",
     "wavelet_filter",
 ]

@@ -24,6 +24,7 @@ from fhemb_xr.ops.cardiac import (
 from fhemb_xr.ops.classification import cross_validation, segments
 from fhemb_xr.ops.clustering import barycenters, manifold, one_group, svd
 from fhemb_xr.ops.clustering import clusters as grouping
+from fhemb_xr.ops.coherence import wavelet_coherence
 from fhemb_xr.ops.components import corrca
 from fhemb_xr.ops.encoding import encode
 from fhemb_xr.ops.frames import frame_features, resizing, selection, statistics
@@ -192,6 +193,7 @@ class FhembDataArray(_Accessor):
     group_isc = _method(group_isc.group_isc)
     corrca = _method(corrca.corrca)
     recurrence = _method(recurrence.recurrence)
+    wavelet_coherence = _method(wavelet_coherence.wavelet_coherence)
     encode = _method(encode.encode)
     beats = _method(heartbeats.beats)
     events = _method(events.events)

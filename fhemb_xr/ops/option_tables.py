@@ -160,6 +160,14 @@ ENCODE = OptionTable(
     {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
     {"n": 99, "seed": None, "margin_s": None},
 )
+COHERENCE = OptionTable(
+    "the null",
+    {
+        "circular": ("n", "seed"), "linear": ("n", "seed", "margin_s"),
+        "noise": ("n", "seed", "alpha"),
+    },
+    {"n": 99, "seed": None, "margin_s": None, "alpha": 0.05},
+)  # fmt: skip
 GAPS = OptionTable("gaps", _FILLS, {"max_gap_s": 1.0})
 _SCALED = (
     "knn_euclidean", "knn_nan_euclidean", "knn_minkowski", "knn_cosine", "knn_l1",
@@ -216,6 +224,7 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "corrca": (CORRCA,),
     "recurrence": (RECURRENCE,),
     "encode": (ENCODE,),
+    "wavelet_coherence": (COHERENCE,),
     "wavelet_bands": (GAPS,),
     "wavelet_filter": (GAPS,),
     "bandpass": (GAPS,),

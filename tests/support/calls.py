@@ -173,6 +173,9 @@ SEVERAL: dict[str, Callable[[], Call]] = {
     "lagged_correlation of two": lambda: Call(
         fx.lagged_correlation, (series(), series().roll(time=3)),
         {"window_s": 1, "step_s": 0.5, "max_lag_s": 0.2}, 2),
+    "wavelet_coherence": lambda: Call(
+        fx.wavelet_coherence, (series(),),
+        {"periods_s": (0.2, 0.8), "per_octave": 4, "null": "linear", "n": 3, "seed": 0}),
     "encode": lambda: Call(
         fx.encode, (series(), music()),
         {"lags_s": (0, 0.1), "folds": 3, "gap_s": 0.1, "alphas": [1.0, 100.0],

@@ -1,0 +1,1 @@
+"""At which time and period two series move together."""

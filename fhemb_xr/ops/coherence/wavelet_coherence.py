@@ -1,0 +1,249 @@
+"""Wavelet coherence of all pairs of people."""
+
+import itertools
+from collections.abc import Hashable
+from functools import partial
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from dask import delayed
+
+from fhemb_xr import budget, schema
+from fhemb_xr.clock import Clock
+from fhemb_xr.kernels.coherence import nulls as null_kernel
+from fhemb_xr.kernels.coherence import wavelets as kernel
+from fhemb_xr.kernels.coherence.nulls import Shifts
+from fhemb_xr.kernels.coherence.wavelets import Scales
+from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.checks import (
+    require_choice,
+    require_count,
+    require_interval,
+    require_share,
+)
+from fhemb_xr.ops.coherence.pairs import Spans, over_pairs, pairs
+from fhemb_xr.ops.inference.nulls import margin_of, require_seed
+from fhemb_xr.ops.option_tables import COHERENCE
+from fhemb_xr.typing import F64
+
+_LEAST = 2**14
+"""Samples of a stretch of time at least."""
+_NYQUIST = 4
+"""Samples of the shortest period: of a shorter one, the wavelet is cut off."""
+
+
+def wavelet_coherence(
+    x: xr.DataArray,
+    dim: Hashable = "subject",
+    periods_s: tuple[float, float] = (2.0, 60.0),
+    *,
+    per_octave: int = 12,
+    null: str | None = None,
+    n: int = 99,
+    alpha: float = 0.05,
+    margin_s: float | None = None,
+    seed: int | None = None,
+) -> xr.Dataset:
+    """Wavelet coherence: at which time and period two people move together, and who leads.
+
+    Parameters
+    ----------
+    x
+        Series ``(…, dim, time)`` in any order and chunks.
+    dim
+        Dimension of the people; every pair of them is compared.
+    periods_s
+        Shortest and longest period [s].
+    per_octave
+        Periods in each octave.
+    null
+        ``"noise"``: the coherence that independent noise exceeds in a share ``alpha`` of the
+        moments, at each period; for pictures. ``"linear"`` or ``"circular"``: one of each pair
+        is shifted in time at random, and the mean coherence over time is compared. The linear
+        shift holds for series that drift, the circular one does not. Neither holds for two
+        people who follow the same periodic stimulus.
+    n, seed
+        Of a null: number of simulations or shifts, and random seed, which is needed.
+    alpha
+        Share of moments of ``"noise"``.
+    margin_s
+        Seconds that series slide to either side in a linear shift (default: an eighth of the
+        series).
+
+    Returns
+    -------
+    Dataset, float64, lazy where ``x`` is: ``coherence(…, pair, period, time)``, squared, from 0
+    to 1, and ``phase(…, pair, period, time)`` of the smoothed cross-spectrum [rad]. A positive
+    phase means that the first of the pair leads, by ``phase * period / (2 pi)`` seconds. Both
+    are NaN in the cone of an end or a gap, √2 scales wide. ``pair`` has the coordinates
+    ``<dim>_0`` and ``<dim>_1``, ``period`` is in seconds. With ``"noise"`` also
+    ``threshold(period)``; with a shift ``p(…, pair, period)``, ``(1 + number of shifts with as
+    much or more) / (n + 1)``.
+
+    Raises
+    ------
+    SchemaError
+        If a dimension or the sampling rate is missing, or the clock is uneven.
+    ValueError
+        If there are fewer than two people, a period has fewer than 4 samples or no moment
+        outside the cones, or a number is out of range.
+    BudgetError
+        If the transforms of a stretch, or of whole series for a shift, are larger than a task
+        may hold.
+
+    Notes
+    -----
+    Morlet wavelet of six oscillations; smoothed in time by a Gaussian of one scale, and over
+    0.6 octaves (Grinsted et al. 2004). A gap is bridged by a line before the transform. Periods
+    at the ends of the range are averaged over fewer neighbours, which makes more of chance:
+    choose a range that is half an octave wider than asked. People who follow each other by more
+    than a period look apart at it.
+    Each person is transformed once in each stretch of time, which reads 12 scales of the
+    longest period to either side; values differ by less than 1e-8 from those of one stretch.
+    Memory per task: ``100 * periods`` bytes per sample of a stretch and its margins, 24 times
+    the longest scale; with a shift, of a whole series. Tasks: one for each person and stretch,
+    one for each pair and stretch. Computes at call: none.
+
+    References
+    ----------
+    Grinsted, Moore & Jevrejeva (2004), Nonlinear Process. Geophys. 11, 561-566,
+    doi:10.5194/npg-11-561-2004.
+    Torrence & Compo (1998), Bull. Am. Meteorol. Soc. 79, 61-78,
+    doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr, fhemb_xr as fx
+    >>> t = np.arange(600) / 5
+    >>> waves = [np.sin(2 * np.pi * (t - late) / 8) for late in (0, 1)]
+    >>> x = xr.DataArray(waves, dims=("subject", "time"), coords={"time": t})
+    >>> out = fx.wavelet_coherence(x, periods_s=(4, 16)).sel(time=60, period=8).squeeze()
+    >>> float(out.coherence.round(2)), float((out.phase * 8 / (2 * np.pi)).round(2))
+    (1.0, 1.0)
+    """
+    schema.require_dims(x, dim, schema.TIME)
+    COHERENCE.require_used(null, {"n": n, "seed": seed, "alpha": alpha, "margin_s": margin_s})
+    clock = Clock.of(x).require_regular()
+    if x.sizes[dim] < 2:
+        raise ValueError(f"coherence is of two people or more, found one along {dim!r}")
+    periods = _periods(clock, periods_s, require_count("per_octave", per_octave))
+    scales = Scales(
+        tuple((periods * clock.rate_hz / kernel.PERIOD_OF_SCALE).tolist()), int(per_octave)
+    )
+    spans = _spans(clock.n, scales)
+    lines = x.transpose(..., dim, schema.TIME)
+    each = dict.fromkeys(lines.dims, 1) | {schema.TIME: -1}
+    lines = rechunked(lines, each)
+    found = over_pairs(
+        lines.data,
+        partial(_transform, scales=scales),
+        partial(kernel.coherence, scales=scales),
+        spans,
+        (2, len(periods)),
+        ("coherence", scales),
+    )
+    dims = (*lines.dims[:-2], "pair", "period", schema.TIME)
+    both = {name: (dims, found[..., k, :, :]) for k, name in enumerate(("coherence", "phase"))}
+    out = xr.Dataset(both)
+    if null is not None:
+        null = require_choice("null", null, ("circular", "linear", "noise"), synonyms.NULLS)
+        name, variable = _null(lines, scales, null, n, alpha, margin_s, seed)
+        out[name] = variable
+    return _described(_labelled(out, x, dim, periods), clock, null)
+
+
+def _transform(x: F64, begin: int, end: int, *, scales: Scales) -> Any:
+    return kernel.transform(x, scales, begin, end)
+
+
+def _periods(clock: Clock, periods_s: tuple[float, float], per_octave: int) -> F64:
+    low, high = require_interval("periods_s", periods_s)
+    shortest = _NYQUIST / clock.rate_hz
+    longest = (clock.n - 1) / 2 / kernel.CONE * kernel.PERIOD_OF_SCALE / clock.rate_hz
+    if not (low >= shortest * (1 - 1e-9) and high < longest):
+        raise ValueError(
+            f"periods_s lies between {shortest:.4g} s (four samples) and {longest:.4g} s (the "
+            f"longest with a moment that both ends leave free), found {periods_s!r}"
+        )
+    n = int(np.floor(per_octave * np.log2(high / low) + 1e-9)) + 1
+    return np.asarray(low * 2.0 ** (np.arange(n) / per_octave))
+
+
+def _spans(length: int, scales: Scales) -> Spans:
+    """Stretches of time, long beside their margins."""
+    size = max(_LEAST, 4 * scales.margin)
+    held = min(length, size + size // 2 + 4 * scales.margin)
+    budget.check(
+        100 * len(scales.of_periods) * held,
+        f"transforms of {held} samples at {len(scales.of_periods)} periods",
+        "take fewer or shorter periods, or series at a lower rate",
+    )
+    edges = [*range(0, max(length - size // 2, 1), size), length]
+    return [*itertools.pairwise(edges)]
+
+
+def _null(
+    lines: xr.DataArray, scales: Scales, null: str, n: int, alpha: float,
+    margin_s: float | None, seed: int | None,
+) -> tuple[str, xr.Variable]:  # fmt: skip
+    n, seed = require_seed(null, n, seed)
+    if null == "noise":
+        alpha = require_share("alpha", alpha)
+        if not lines.chunks:
+            return "threshold", xr.Variable(
+                "period", null_kernel.threshold(scales, n, alpha, seed)
+            )
+        task = delayed(null_kernel.threshold, pure=True)(scales, n, alpha, seed)
+        chance = da.from_delayed(task, (len(scales.of_periods),), np.float64)
+        return "threshold", xr.Variable("period", chance)
+    shifts = Shifts(n, margin_of(lines, margin_s) if null == "linear" else None, seed)
+    budget.check(
+        120 * len(scales.of_periods) * lines.sizes[schema.TIME],
+        "transforms of two whole series",
+        "test series at a lower rate, fewer periods or less time",
+    )
+    p = over_pairs(
+        lines.data, _whole, partial(null_kernel.p_values, scales=scales, shifts=shifts),
+        [(0, len(scales.of_periods))], (), ("p", scales, shifts),
+    )  # fmt: skip
+    return "p", xr.Variable((*lines.dims[:-2], "pair", "period"), p)
+
+
+def _whole(x: F64, begin: int, end: int) -> F64:
+    return x
+
+
+def _labelled(out: xr.Dataset, x: xr.DataArray, dim: Hashable, periods: F64) -> xr.Dataset:
+    keep = {n: c.variable for n, c in x.coords.items() if dim not in c.dims}
+    names = x[dim].values if dim in x.coords else np.arange(x.sizes[dim])
+    members = np.array(pairs(x.sizes[dim]))
+    return out.assign_coords(
+        keep
+        | {
+            f"{dim}_{k}": (
+                "pair",
+                names[members[:, k]],
+                {"long_name": f"{dim} {k} of the pair"},
+            )
+            for k in (0, 1)
+        }
+        | {"period": ("period", periods, {"long_name": "period", "units": "s"})}
+    )
+
+
+def _described(out: xr.Dataset, clock: Clock, null: str | None) -> xr.Dataset:
+    texts = {
+        "coherence": ("squared wavelet coherence", "1"),
+        "phase": ("phase by which the first of the pair leads", "rad"),
+        "threshold": ("coherence that noise exceeds", "1"),
+        "p": ("share of shifts with a mean coherence as high", "1"),
+    }
+    for name, (long_name, unit) in texts.items():
+        if name in out:
+            out[name].attrs = {"long_name": long_name, "units": unit}
+    return out.assign_attrs(
+        {"wavelet": "morlet", **({"null": null} if null else {}), **clock.attrs}
+    )

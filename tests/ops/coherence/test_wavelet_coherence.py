@@ -1,0 +1,191 @@
+"""Wavelet coherence against sums over time that are written out."""
+
+import itertools
+
+import numpy as np
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fhemb_xr as fx
+from fhemb_xr.errors import BudgetError, SchemaError
+from fhemb_xr.kernels.coherence import wavelets as kernel
+
+T, HZ = 240, 5.0
+OPTIONS = {"periods_s": (1.0, 8.0), "per_octave": 5}
+
+
+def series(n=3, gaps=False, seed=0, t=T):
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=t + 1)
+    x = 30 + rng.normal(size=(n, t))
+    x[0] += 3 * shared[1:]
+    x[1] += 3 * shared[:-1]  # one sample late
+    if gaps:
+        x[0, 100:112] = np.nan
+        x[2, 30] = np.nan
+    coords = {"time": np.arange(t) / HZ, "subject": np.arange(40, 40 + n)}
+    return xr.DataArray(x, dims=("subject", "time"), coords=coords, attrs={"units": "degC"})
+
+
+def dense(x, y, periods):
+    """Coherence and phase of two series without gaps, by matrices ``(t, t)``."""
+    late = np.subtract.outer(np.arange(x.size), np.arange(x.size))
+    omega = 6.0
+    scales = periods * HZ * (omega + np.sqrt(2 + omega**2)) / (4 * np.pi)
+    cross, power = [], []
+    for s in scales:
+        u = late / s
+        wave = np.pi**-0.25 * np.exp(1j * omega * u - u * u / 2) / np.sqrt(s)
+        a, b = (wave @ (v - v.mean()) for v in (x, y))
+        gauss = np.exp(-u * u / 2) / (s * np.sqrt(2 * np.pi))
+        cross.append(gauss @ (a * b.conj()) / s)
+        power.append([gauss @ np.abs(v) ** 2 / s for v in (a, b)])
+    weights = np.array([0.5, 1, 1, 1, 1, 0.5]) / 5  # round(2 * 0.6 * 5) = 6 periods
+    p = len(periods)
+    over = sum(w * np.eye(p, k=2 - k) for k, w in enumerate(weights))
+    cross, power = over @ np.array(cross), np.tensordot(over, np.array(power), 1)
+    r2 = np.abs(cross) ** 2 / (power[:, 0] * power[:, 1])
+    ends = np.minimum(np.arange(1, x.size + 1), np.arange(x.size, 0, -1))
+    inside = ends > np.sqrt(2) * scales[:, None]
+    return np.where(inside, r2, np.nan), np.where(inside, np.angle(cross), np.nan)
+
+
+def test_coherence__equals_sums_that_are_written_out():
+    x = series()
+    out = fx.wavelet_coherence(x, **OPTIONS)
+    np.testing.assert_allclose(out.period, 2.0 ** (np.arange(16) / 5))
+    assert list(zip(out.subject_0.values, out.subject_1.values, strict=True)) == [
+        (40, 41), (40, 42), (41, 42),
+    ]  # fmt: skip
+    for k, (i, j) in enumerate([(0, 1), (0, 2), (1, 2)]):
+        r2, phase = dense(x.values[i], x.values[j], out.period.values)
+        np.testing.assert_allclose(out.coherence[k], r2, atol=2e-8)
+        np.testing.assert_allclose(out.phase[k], phase, atol=1e-6)
+
+
+def test_coherence__is_high_where_planted_and_its_phase_says_who_leads():
+    out = fx.wavelet_coherence(series(t=600), **OPTIONS)
+    mean = out.coherence.mean("time").sel(period=4, method="nearest")
+    assert mean[0] > 0.6
+    assert (mean[1:] < 0.4).all()
+    course = out.isel(pair=0, period=slice(7))
+    lead = (course.phase * course.period / (2 * np.pi)).median("time")
+    np.testing.assert_allclose(lead, 1 / HZ, atol=0.08)
+
+
+def test_coherence__is_missing_in_the_cones_of_ends_and_gaps():
+    out = fx.wavelet_coherence(series(gaps=True), **OPTIONS)
+    whole = fx.wavelet_coherence(series(), **OPTIONS)
+    scales = out.period.values * HZ / kernel.PERIOD_OF_SCALE
+    t = np.arange(T)
+    distance = np.minimum(t + 1, T - t)
+    gap = np.where(t < 100, 100 - t, np.where(t > 111, t - 111, 0))
+    near = np.minimum(distance, gap) <= np.sqrt(2) * scales[:, None]
+    np.testing.assert_array_equal(np.isnan(out.coherence[0]), near)
+    far = (gap > 11 * scales[:, None]) & ~near
+    both = (v.coherence.values[0] for v in (out, whole))
+    a, b = (v[far] for v in both)
+    assert a.size
+    np.testing.assert_allclose(a, b, atol=0.02)  # the gap moves the mean a little
+
+
+@settings(max_examples=8)
+@given(
+    cuts=st.sets(st.integers(1, T - 1), max_size=6),
+    people=st.integers(1, 3),
+    spans=st.sets(st.integers(1, T - 1), max_size=3),
+)
+def test_coherence__does_not_depend_on_chunks_or_stretches(cuts, people, spans):
+    chunks = tuple(np.diff([0, *sorted(cuts), T]).tolist())
+    x = series(gaps=True)
+    lazy = fx.wavelet_coherence(x.chunk(time=chunks, subject=people), **OPTIONS)
+    assert lazy.coherence.chunks
+    whole = fx.wavelet_coherence(x, **OPTIONS)
+    xr.testing.assert_identical(lazy.compute(), whole)
+    scales = kernel.Scales(tuple(whole.period.values * HZ / kernel.PERIOD_OF_SCALE), 5)
+    edges = [0, *sorted(spans), T]
+    parts = [
+        kernel.coherence(*(kernel.transform(v, scales, a, b) for v in x.values[:2]), scales)
+        for a, b in itertools.pairwise(edges)
+    ]
+    np.testing.assert_allclose(np.concatenate(parts, -1)[0], whole.coherence[0], atol=1e-8)
+
+
+def test_coherence__transforms_each_person_once_and_computes_nothing(computes, monkeypatch):
+    x = series(5).chunk(time=50)
+    with computes(0):
+        out = fx.wavelet_coherence(x, null="linear", n=2, seed=0, **OPTIONS)
+        noise = fx.wavelet_coherence(x, null="noise", n=2, seed=0, **OPTIONS)
+    seen = []
+    original = kernel.transform
+    monkeypatch.setattr(kernel, "transform", lambda *a: seen.append(1) or original(*a))
+    out[["coherence", "phase"]].compute(scheduler="synchronous")
+    assert len(seen) == 5
+    assert len(out.coherence.__dask_graph__()) < 3 * (10 + 5) + 5 * 5 + 10
+    assert noise.threshold.chunks
+    assert {v.dtype for v in (*out.values(), *noise.values())} == {np.dtype("f8")}
+
+
+def test_coherence__of_other_dimensions_and_any_order_is_each_by_itself():
+    two = xr.concat([series(), series(seed=1)], xr.Variable("session", ["a", "b"]))
+    out = fx.wavelet_coherence(two.transpose("time", "session", "subject"), **OPTIONS)
+    alone = fx.wavelet_coherence(series(seed=1), **OPTIONS)
+    xr.testing.assert_allclose(out.sel(session="b", drop=True), alone)
+
+
+def test_coherence__nulls_hold_for_drifts_and_find_coupling():
+    rng = np.random.default_rng(2)
+    walks = rng.normal(size=(30, 2, T)).cumsum(axis=-1)
+    x = xr.DataArray(walks, dims=("row", "subject", "time"), attrs={"sampling_rate": HZ})
+    some = {"periods_s": (1.0, 4.0), "per_octave": 2}
+    p = fx.wavelet_coherence(x, null="linear", n=19, seed=0, **some).p
+    share = (p <= 0.05).mean(("row", "pair"))
+    assert (share <= 5 / 30).all()  # 97.5 % of binomial draws at .05
+    for null in ("linear", "circular"):
+        found = fx.wavelet_coherence(series(t=600), null=null, n=19, seed=0, **some).p
+        assert (found[0] == 1 / 20).all()
+    noise = fx.wavelet_coherence(series(t=600), null="noise", n=60, seed=0, **OPTIONS)
+    above = (noise.coherence > noise.threshold).sum("time") / noise.coherence.count("time")
+    assert above[0].mean() > 0.6
+    assert (above[1:].mean("period") < 0.15).all()
+    wider = fx.wavelet_coherence(
+        series(t=600), null="noise", n=60, seed=0, alpha=0.2, **OPTIONS
+    )
+    assert (wider.threshold < noise.threshold).all()
+
+
+def test_coherence__of_nothing_and_of_what_never_moves():
+    x = series()
+    x[0], x[1] = np.nan, 30.1
+    out = fx.wavelet_coherence(x, **OPTIONS)
+    assert np.isnan(out.coherence).all()
+    assert np.isnan(out.phase).all()
+    p = fx.wavelet_coherence(x, null="linear", n=2, seed=0, **OPTIONS).p
+    assert np.isnan(p).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"periods_s": (0.5, 8)}, ValueError, "between 0.8 s"),
+        ({"periods_s": (1, 60)}, ValueError, "and 17"),
+        ({"periods_s": (8, 1)}, ValueError, "periods_s is a pair"),
+        ({"per_octave": 0}, ValueError, "per_octave is a whole number"),
+        ({"null": "linear"}, ValueError, "found no seed"),
+        ({"null": "noise", "seed": 0, "margin_s": 1}, ValueError, "has no option 'margin_s'"),
+        ({"null": "noise", "seed": 0, "alpha": 2}, ValueError, "alpha is a share"),
+        ({"dim": "feature"}, SchemaError, "feature"),
+    ],
+)
+def test_coherence__refuses_what_it_cannot_do(change, error, words):
+    with pytest.raises(error, match=words):
+        fx.wavelet_coherence(series(), **(OPTIONS | change))
+
+
+def test_coherence__needs_two_people_and_a_budget():
+    with pytest.raises(ValueError, match="two people or more"):
+        fx.wavelet_coherence(series().isel(subject=[0]), **OPTIONS)
+    with fx.set_options(budget="100 KiB"), pytest.raises(BudgetError, match="16 periods"):
+        fx.wavelet_coherence(series(), **OPTIONS)
