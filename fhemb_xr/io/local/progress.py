@@ -83,18 +83,23 @@ def tick() -> None:
 def _counted(work: Work) -> Iterator[None]:
     from dask.callbacks import Callback
 
-    mine = threading.get_ident()  # callbacks are of the process: other threads have theirs
+    # Dask's callbacks are of the process: other threads call them too. While another thread
+    # computes, they are set aside, and may come back after the block: it is over then.
+    mine, over = threading.get_ident(), False
 
     def planned(dsk: Mapping[Any, Any]) -> None:
-        if threading.get_ident() == mine:
+        if threading.get_ident() == mine and not over:
             work.planned += len(dsk)
 
     def done(*_: Any) -> None:
-        if threading.get_ident() == mine:
+        if threading.get_ident() == mine and not over:
             work.tick(1)
 
-    with Callback(start=planned, posttask=done):
-        yield
+    try:
+        with Callback(start=planned, posttask=done):
+            yield
+    finally:
+        over = True
 
 
 def _screen() -> Screen | None:

@@ -8,6 +8,7 @@ import threading
 
 import dask.array as da
 import pytest
+from dask.callbacks import Callback
 
 import fhemb_xr as fx
 from fhemb_xr.io.local import progress
@@ -71,21 +72,32 @@ def test_shown__says_nothing_of_quick_work_nor_where_it_is_off(screens, monkeypa
 
 
 def test_shown__of_two_threads_stay_apart(screens):
-    meet = threading.Barrier(2)
+    first, second = threading.Event(), threading.Event()
 
-    def run(n):
-        with progress.shown(str(n)):
-            meet.wait()
-            work(n).compute(scheduler="sync")
-            meet.wait()
+    def outer():
+        with progress.shown("4"):
+            second.set()
+            first.wait(10)
+            work(4).compute(scheduler="sync")
 
-    threads = [threading.Thread(target=run, args=(n,)) for n in (4, 40)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    thread = threading.Thread(target=outer)
+    thread.start()
+    second.wait(10)
+    with progress.shown("40"):
+        work(40).compute(scheduler="sync")
+    first.set()
+    thread.join()
     last = {screen.seen[-1][0]: screen.seen[-1][1:] for screen in screens}
     assert last["4"][0] == last["4"][1] < last["40"][0] == last["40"][1]
+
+
+def test_shown__is_over_when_the_block_is(screens):
+    with progress.shown("Once"):
+        for callback in list(Callback.active):
+            left = callback
+    with Callback(start=left[0], posttask=left[3]):  # as another thread's compute may leave it
+        work().compute(scheduler="sync")
+    assert screens[0].seen == []
 
 
 def test_shown__lets_an_interrupt_through(screens):
