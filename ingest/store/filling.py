@@ -8,7 +8,8 @@ rewritten or dropped becomes empty, also in an open snapshot.
    rows is not written and is read again.
 2. After a pass, the versions of all shards are compared in a *new* snapshot. Shards that differ
    are read again. The other shards are the same in both snapshots, so the store never mixes two
-   states.
+   states. A shard that was rewritten without a change, as jobs of a database do all the time, is
+   read in the new snapshot itself: it counts as equal only if its rows are equal there.
 3. A shard that ends with fewer rows than at the start of the run is an error that names it.
 """
 
@@ -44,7 +45,8 @@ class _Pass:
     broken: list[Task] = field(default_factory=list)  # fewer rows than at its start
     short: list[Task] = field(default_factory=list)  # fewer rows than at the start of the run
     again: set[Key] = field(default_factory=set)  # read at least twice
-    settled: set[Key] = field(default_factory=set)  # read twice without a change, or kept
+    unchanged: set[Key] = field(default_factory=set)  # read twice with the same rows
+    kept: set[Key] = field(default_factory=set)  # the source has lost their faces
 
 
 def fill(work: Work, target: Target, planned: Faces | None = None) -> None:
@@ -107,11 +109,19 @@ def _compared(work: Work, target: Target, state: _Pass, planned: Faces | None) -
         return []
     with work.source.readers(1) as readers:
         differing = [
-            t for t in revision.suspects(target, readers[0]) if t.key not in state.settled
+            task
+            for task in revision.suspects(target, readers[0])
+            if task.key not in state.kept
+            and not (task.key in state.unchanged and _same(readers[0], target, task))
         ]
         if planned is not None and not (differing or state.broken):
             _require_faces(target, readers[0], planned)
     return differing
+
+
+def _same(reader: Reader, target: Target, task: Task) -> bool:
+    """Whether the rows of a shard in this snapshot are those in the store."""
+    return target.renew(_read(reader, target, task, threading.Event()))
 
 
 def _require_faces(target: Target, reader: Reader, planned: Faces) -> None:
@@ -202,12 +212,15 @@ def _read_missing(work: Work, target: Target, state: _Pass) -> None:
 
 
 def _noted(state: _Pass, task: Task, block: Block, written: bool, kept: bool) -> None:
-    """Note whether a shard lost rows since the run began, and whether it is settled."""
+    """Note whether a shard lost rows since the run began, was unchanged, or was kept."""
     state.short = [t for t in state.short if t.key != task.key]
     if not kept and block.counts.rows < state.first.get(task.key, 0):
         state.short.append(task)
-    if kept or (task.key in state.again and not written):
-        state.settled.add(task.key)
+    state.unchanged.discard(task.key)
+    if kept:
+        state.kept.add(task.key)
+    elif task.key in state.again and not written:
+        state.unchanged.add(task.key)
 
 
 def _look(target: Target, todo: Sequence[Task], readers: Sequence[Reader]) -> None:

@@ -115,6 +115,15 @@ class Target:
         self.ledger.append(entry)
         return not same
 
+    def renew(self, block: Block) -> bool:
+        """Note the new version of a shard whose bits are the same; return False if not so."""
+        entry = _entry(block)
+        held = self.ledger.entries.get(entry.key)
+        if held is None or replace(held, version=entry.version) != entry:
+            return False
+        self.ledger.append(entry)
+        return True
+
     def adopt(self, sessions: Sequence[Session]) -> None:
         """Take longer sessions; the shards at their old ends become missing."""
         before = {s.name: s for s in self.sessions}

@@ -357,6 +357,26 @@ def test_partition__touched_at_each_reading_but_not_changed_is_settled(source, o
     assert verify(tmp_path / "a.zarr", source()).equal
 
 
+def test_partition__changed_after_a_reading_without_a_change_is_read_again(
+    source, owner, tmp_path
+):
+    partitioned(owner)
+    count = iter(range(1, 1000))
+
+    def progress(done, total):
+        n = next(count)
+        if n == 4 * PARTS:  # at the end of the first pass: rows with new versions, equal
+            owner.execute("UPDATE lab.p0 SET subj1 = subj1")
+        if n == 4 * PARTS + 4:  # at the end of the second, after that was seen
+            insert(owner, 0)
+
+    store = tmp_path / "a.zarr"
+    done = ingest(source(), store, shard_frames=SHARD, workers=1, progress=progress)
+    assert done.counts.duplicates == 2 * PART
+    verdict = verify(store, source())
+    assert verdict.equal, verdict.difference
+
+
 def test_partition__truncated_while_a_later_run_reads_takes_no_frame_from_the_store(
     source, owner, tmp_path
 ):
