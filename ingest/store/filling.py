@@ -8,8 +8,8 @@ rewritten or dropped becomes empty, also in an open snapshot.
    rows is not written and is read again.
 2. After a pass, the versions of all shards are compared in a *new* snapshot. Shards that differ
    are read again. The other shards are the same in both snapshots, so the store never mixes two
-   states. A shard that was rewritten without a change, as jobs of a database do all the time, is
-   read in the new snapshot itself: it counts as equal only if its rows are equal there.
+   states. A shard that was rewritten without a change, as jobs of a database do often, is read
+   in the new snapshot itself: it counts as equal only if its rows are equal there.
 3. A shard that ends with fewer rows than at the start of the run is an error that names it.
 """
 
