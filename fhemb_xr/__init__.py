@@ -14,7 +14,7 @@ frequency bands         wavelet_bands, wavelet_filter, wavelet_coefficients, fro
 pairs of people         pairwise, normalize_relation, nearest, warping_path, lagged_correlation,
                         recurrence, wavelet_coherence
 more than chance        isc, group_isc, synchrony, surrogates, corrca
-music and faces         encode
+music and faces         audio_features, encode
 groups of people        clusters, silhouette, gap_statistic, barycentre, embed_relation,
                         svd_relation
 hearts and faces        beats, beats_at, events, rr, instantaneous_rate, cardiac_wave, align,

@@ -18,6 +18,7 @@ from .io.integrity.verification import verify
 from .io.interchange.bids import to_bids
 from .io.interchange.data_frames import to_dataframe
 from .io.interchange.mne_raw import from_mne, to_mne
+from .io.interchange.sound_files import audio_features
 from .io.interchange.span_files import read_spans
 from .io.own_arrays import recording
 from .io.privacy.erasure import forget
@@ -73,6 +74,7 @@ __version__: str
 __all__ = [
     "align",
     "anonymize",
+    "audio_features",
     "band_power",
     "bandpass",
     "barycentre",

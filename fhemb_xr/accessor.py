@@ -227,6 +227,7 @@ class FhembDataset(_Accessor):
 
 
 NOT_METHODS = {
+    "audio_features",
     "beats_at",
     "extend",
     "forget",

@@ -52,6 +52,7 @@ OUTSIDE = {
     ),
     "recording": "takes plain arrays, and has a table of its own (tests/io)",
     "beats_at": "takes plain numbers (tests/ops/cardiac)",
+    "audio_features": "reads a file, tests/io/interchange",
     **dict.fromkeys(("to_bids", "to_dataframe", "to_mne", "from_mne", "read_spans"),
                     "to and from other tools (tests/io/interchange)"),
     "local_cluster": "starts workers", "set_options": "sets options", "warm": "compiles",

@@ -84,7 +84,7 @@ class Machine:
         parts = self.parts if series is None else series
         chosen = [part for part, wanted in zip(parts, which, strict=True) if wanted]
         zero = Sums(*(np.zeros_like(np.asarray(v)) for v in parts[0]))  # type: ignore[arg-type]
-        return Sums(*(sum(values) for values in zip(zero, *chosen, strict=True)))  # type: ignore[arg-type]
+        return Sums(*(sum(values) for values in zip(zero, *chosen, strict=True)))
 
     def _solved(self, which: Bools) -> tuple[F64, F64]:
         values, vectors = np.linalg.eigh(self._sum(which).centred().g)
@@ -152,7 +152,7 @@ class Machine:
                 learnt, series, [(j, tests[j]), (i, tests[i])]
             )
         mean = _mean(inner.swapaxes(0, 1))  # (fold, alpha, c)
-        return np.where(np.isfinite(mean), mean, -np.inf).argmax(axis=1)
+        return np.asarray(np.where(np.isfinite(mean), mean, -np.inf).argmax(axis=1))
 
     def _moments(self, which: Bools, series: list[Sums]) -> Sums:
         """Sums about the means, without the Gram matrix."""
