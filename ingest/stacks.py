@@ -41,13 +41,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.errors import ConfigError, SourceError
-from ingest.boxes.cuts import Cut, cuts
+from ingest.boxes.cuts import Cut, as_films, cuts
 from ingest.files import formats
-from ingest.files.contents import Rows, read
+from ingest.files.contents import Rows, listed, read
 from ingest.files.stack_lookup import (
     Stack,
     common_camera,
-    listed,
     of_folder,
     on_one_clock,
     stacks_of,
@@ -94,6 +93,9 @@ class StackSource:
         self.path, self.hints = Path(path), hints or Hints()
         self._boxes, self._margin = boxes, margin
         self._stacks: dict[tuple[str, Subject], Stack | Cut] | None = None
+        self._origins: dict[str, str] = {}  # times of frame 0 of films whose clocks are dates
+        self._stored: dict[str, str] = {}  # those of the store that is filled
+        self._rate_hz: float | None = None  # rate of this store
 
     def found(self) -> Found:
         """Look at the files; see :class:`ingest.source.Source`.
@@ -112,7 +114,10 @@ class StackSource:
                 "[subjects]"
                 + (f"; {listed(passed)} are of kinds that are not read" if passed else "")
             )
-        rate_hz, stacks, dated = on_one_clock(stacks, self.hints.rate_hz)
+        if self._boxes is not None:
+            stacks = as_films(stacks)
+        counted = on_one_clock(stacks, self.hints.rate_hz or self._rate_hz, self._stored)
+        stacks, self._origins = counted.stacks, counted.origins
         about, cut_out = self._named(stacks)
         ids = list(dict.fromkeys(who for _, who in self._stacks or ()))
         dtypes = sorted({str(s.cell.dtype) for s in stacks})
@@ -127,13 +132,13 @@ class StackSource:
             positions=about and "the centres of the boxes",
             doubts=(
                 *of_folder(files, passed, stacks),
-                *dated,
+                *counted.doubts,
                 *unlike,
                 *cut_out,
                 *self._doubts(stacks),
             ),
             boxes=about,
-            rate_hz=rate_hz,
+            rate_hz=counted.rate_hz,
             camera=camera,
         )
 
@@ -154,6 +159,15 @@ class StackSource:
                     f"in {stack.file.name!r}"
                 )
         return about, doubts
+
+    def count_like(self, sessions: Sequence[Session], rate_hz: float | None) -> None:
+        """Count frames from the origins of a store; see :class:`ingest.source.Timed`."""
+        stored = {s.name: s.origin for s in sessions if s.origin}
+        rate_hz = rate_hz if stored else None
+        if (stored, rate_hz) != (self._stored, self._rate_hz):
+            known = stored == self._origins and self._stacks is not None
+            self._stored, self._rate_hz = stored, rate_hz
+            self._stacks = self._stacks if known else None
 
     @contextmanager
     def readers(self, n: int) -> Iterator[list["StackReader"]]:
@@ -182,7 +196,9 @@ class StackSource:
             if not clocks:
                 raise SourceError(f"session {name!r} has no frame: nothing to read")
             low, high = min(c.min() for c in clocks), max(c.max() for c in clocks)
-            yield Session(name, int(low), int(high) + 1, max(len(c) for c in clocks))
+            origin = self._origins.get(name, "")
+            n_rows = max(len(c) for c in clocks)
+            yield Session(name, int(low), int(high) + 1, n_rows, origin=origin)
 
     def _doubts(self, stacks: Sequence[Stack]) -> Iterator[str]:
         for (session, who), s in (self._stacks or {}).items():

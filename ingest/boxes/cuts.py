@@ -8,7 +8,7 @@ with a row of empty cells, has no face. Two boxes of one person in a frame are a
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,11 +159,17 @@ def cuts(
     return out, summary, tuple(doubts)
 
 
-def _films(scenes: Sequence[Stack], boxes: BoxTable) -> dict[str, tuple[Stack, Bools]]:
-    """Film of each session, and the rows of the table that belong to it."""
+def as_films(scenes: Sequence[Stack]) -> list[Stack]:
+    """Each film as a session of its own, called after its file."""
     of_file = [s.file.name if s.file.is_dir() else s.file.stem for s in scenes]
     alone = len(set(of_file)) == len(of_file)
     names = of_file if alone else [str(s.subject) for s in scenes]
+    return [replace(s, session=n) for s, n in zip(scenes, names, strict=True)]
+
+
+def _films(scenes: Sequence[Stack], boxes: BoxTable) -> dict[str, tuple[Stack, Bools]]:
+    """Film of each session, and the rows of the table that belong to it."""
+    names = [s.session for s in scenes]
     if len(scenes) == 1:
         return {names[0]: (scenes[0], np.ones(len(boxes.subjects), bool))}
     if boxes.films is None:

@@ -1,7 +1,8 @@
 """Clocks of stacks: whole numbers are frame numbers; other values are times."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ _UNITS_S = {
 _GUESSED_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 CALENDAR_S = 1e7
 """Larger times [s] are dates; a session then counts from its first frame."""
+APART_S = 3600.0
+"""Longest pause between two dated files of one session [s]."""
 
 
 @dataclass(frozen=True)
@@ -158,3 +161,58 @@ def common_rate(clocks: Sequence[tuple[str, F64]]) -> float | None:
 def numbered(seconds: F64, rate_hz: float, origin_s: float) -> Ints:
     """The frame number at each time."""
     return np.rint((seconds - origin_s) * rate_hz).astype(np.int64)
+
+
+def first_date(session: str, clocks: Mapping[str, F64]) -> float | None:
+    """The first moment of a session [s since 1970]; None if its clocks hold no dates.
+
+    Parameters
+    ----------
+    session
+        Name of the session, for errors.
+    clocks
+        Times of the frames of each file [s].
+
+    Raises
+    ------
+    SourceError
+        Some files hold dates and others do not, or their dates are far apart.
+    """
+    spans = {n: (float(t.min()), float(t.max())) for n, t in clocks.items() if t.size}
+    dated = [n for n, (low, _) in spans.items() if abs(low) > CALENDAR_S]
+    if not dated:
+        return None
+    if len(dated) < len(spans):
+        other = next(n for n in spans if n not in dated)
+        raise SourceError(
+            f"in session {session!r}, the clock of {dated[0]!r} holds dates and that of "
+            f"{other!r} does not: they have no common frame 0; put them into separate sessions "
+            "(folders)"
+        )
+    order = sorted(spans, key=lambda n: spans[n])
+    end = spans[order[0]][1]
+    for before, after in pairwise(order):
+        end = max(end, spans[before][1])
+        if spans[after][0] - end > APART_S:
+            raise SourceError(
+                f"in session {session!r}, {before!r} ends at {date_of(end)} and {after!r} "
+                f"begins at {date_of(spans[after][0])}: put recordings that are more than "
+                f"{APART_S / 3600:g} h apart into separate sessions (folders)"
+            )
+    return spans[order[0]][0]
+
+
+def date_of(seconds: float) -> str:
+    """A moment in ISO 8601, UTC.
+
+    Examples
+    --------
+    >>> date_of(1.7e9), seconds_of(date_of(1.7e9 + 0.25)) - 1.7e9
+    ('2023-11-14T22:13:20.000000', 0.25)
+    """
+    return str(np.datetime64(round(seconds * 1e6), "us"))
+
+
+def seconds_of(date: str) -> float:
+    """The seconds since 1970 of a moment in ISO 8601."""
+    return float(np.datetime64(date, "us").astype(np.int64)) / 1e6

@@ -168,3 +168,9 @@ def needed(module: str, what: str, extra: str) -> Any:
             f"reading {what} needs {module.partition('.')[0]}, which is not installed: "
             f"pip install 'fhemb_xr[{extra}]'"
         ) from None
+
+
+def listed(files: Sequence[Path], most: int = 5) -> str:
+    """The first names of ``files``, for a sentence."""
+    more = f" and {len(files) - most} more" if len(files) > most else ""
+    return ", ".join(repr(f.name) for f in files[:most]) + more

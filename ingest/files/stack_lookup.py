@@ -14,7 +14,7 @@ from fhemb_xr.errors import ConfigError, SourceError, nearest
 from fhemb_xr.schema import DEFAULT_RATE_HZ
 from fhemb_xr.typing import F64, Bools, Ints
 from ingest.files import clocks, formats, units
-from ingest.files.contents import Contents, Rows, read
+from ingest.files.contents import Contents, Rows, listed, read
 from ingest.hints import Hints
 from ingest.shards import Cell, Run, Subject
 
@@ -194,35 +194,69 @@ def _of_frames(
     return values.astype(np.int64)
 
 
+@dataclass(frozen=True)
+class Counted:
+    """Stacks with frame numbers in place of times."""
+
+    rate_hz: float | None
+    stacks: list[Stack]
+    origins: dict[str, str]  # time of frame 0 of each session whose clock holds dates
+    doubts: tuple[str, ...]
+
+
 def on_one_clock(
-    stacks: Sequence[Stack], asked_hz: float | None
-) -> tuple[float | None, list[Stack], tuple[str, ...]]:
-    """The common rate; the stacks with frame numbers in place of times; and doubts."""
+    stacks: Sequence[Stack], asked_hz: float | None, stored: Mapping[str, str] | None = None
+) -> Counted:
+    """Frame numbers of all stacks by one rate, from one origin in each session.
+
+    Parameters
+    ----------
+    stacks
+        Stacks, with frame numbers or with times.
+    asked_hz
+        Rate [Hz]; None takes that of the clocks.
+    stored
+        Origins of a store that is filled; the first frames of the files may have moved since.
+
+    Raises
+    ------
+    SourceError
+        The clocks of a session are not one clock: dates and other times, or dates far apart.
+    """
     timed = [(f"{s.name!r} in {s.file.name!r}", s.seconds) for s in stacks]
     ticking = [(name, seconds) for name, seconds in timed if seconds is not None]
     rate_hz = asked_hz or clocks.common_rate(ticking)
     if not ticking:
-        return rate_hz, list(stacks), ()
+        return Counted(rate_hz, list(stacks), {}, ())
     doubts: list[str] = []
     without = [s.file for s in stacks if s.seconds is None]
     if without:
         doubts.append(f"the frames of {listed(without)} have no clock: counted 0, 1, ...")
-    origins: dict[str, float] = {}
+    starts, origins = {}, {}
     for session in dict.fromkeys(s.session for s in stacks):
-        times = [s.seconds for s in stacks if s.session == session and s.seconds is not None]
-        starts = [float(t.min()) for t in times if t.size]
-        dated = bool(starts) and max(map(abs, starts)) > clocks.CALENDAR_S
-        origins[session] = min(starts) if dated else 0.0
-        if dated:
-            moment = np.datetime64(round(origins[session] * 1e3), "ms")
-            doubts.append(f"session {session!r} counts from its first frame, at {moment}")
+        of_session = [s for s in stacks if s.session == session]
+        spans = {s.file.name: s.seconds for s in of_session if s.seconds is not None}
+        starts[session] = 0.0
+        first = clocks.first_date(session, spans)
+        if first is None:
+            continue
+        if len(spans) < len({s.file.name for s in of_session}):
+            raise SourceError(
+                f"in session {session!r}, {listed(without)} have no clock beside files with "
+                "dates: put them into separate sessions (folders)"
+            )
+        known = (stored or {}).get(session)
+        starts[session] = first if known is None else clocks.seconds_of(known)
+        origins[session] = known or clocks.date_of(first)
+        doubts.append(f"session {session!r} counts from its first frame, at {origins[session]}")
     hertz = rate_hz or DEFAULT_RATE_HZ
     if rate_hz is None:
         doubts.append(
             f"the clocks tell no rate: {hertz:g} Hz is assumed; set another one with "
             "--rate (or rate_hz)"
         )
-    return hertz, [_counted(s, hertz, origins[s.session]) for s in stacks], tuple(doubts)
+    counted = [_counted(s, hertz, starts[s.session]) for s in stacks]
+    return Counted(hertz, counted, origins, tuple(doubts))
 
 
 def common_camera(stacks: Sequence[Stack]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -250,12 +284,6 @@ def _firsts(clock: Ints) -> Bools:
     first = np.zeros(len(clock), bool)
     first[np.unique(clock, return_index=True)[1]] = True
     return first
-
-
-def listed(files: Sequence[Path], most: int = 5) -> str:
-    """The first names of ``files``, for a sentence."""
-    more = f" and {len(files) - most} more" if len(files) > most else ""
-    return ", ".join(repr(f.name) for f in files[:most]) + more
 
 
 def of_folder(

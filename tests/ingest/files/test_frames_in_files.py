@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import fhemb_xr as fx
 from fhemb_xr.errors import SourceError
@@ -110,6 +111,52 @@ def contents(store):
         for f in store.rglob("*")
         if f.is_file() and "/c/" in str(f)
     }
+
+
+def dated(folder, frames, start_s, name="subj40", rate_hz=10.0):
+    folder.mkdir(exist_ok=True)
+    times = start_s + np.arange(len(frames)) / rate_hz
+    np.savez(folder / f"{name}.npz", face=frames, time=times)
+
+
+DAY_S = 1_700_000_000.0
+
+
+def test_dates__of_two_files_have_one_origin_which_is_the_stores(tmp_path, celsius):
+    folder, store = tmp_path / "don", tmp_path / "a.zarr"
+    dated(folder, celsius, DAY_S)
+    dated(folder, celsius, DAY_S + 0.5, "subj41")
+    source = StackSource(folder)
+    ingest(source, store, float32=True)
+    ds = fx.open_recording(store).load()
+    np.testing.assert_array_equal(ds.heatmap[0, 0, :N], celsius)
+    np.testing.assert_array_equal(ds.heatmap[1, 0, 5:], celsius)
+    assert source.found().sessions[0].origin == "2023-11-14T22:13:20.000000"
+    dated(folder, celsius, DAY_S - 0.3, "subj39")  # starts earlier: frame 0 stays the store's
+    assert ingest(StackSource(folder), store).shards_written == 0
+    xr.testing.assert_identical(fx.open_recording(store).load(), ds)
+    assert StackSource(folder).found().sessions[0].origin == "2023-11-14T22:13:19.700000"
+
+
+@pytest.mark.parametrize(
+    ("start_s", "said"),
+    [
+        (
+            0.0,
+            r"'subj40\.npz' holds dates and that of 'subj41\.npz' does not: .*frame 0",
+        ),
+        (DAY_S + 86400, r"'subj40\.npz' ends at 2023-.* more than 1 h apart"),
+        (None, r"'subj41\.npy' have no clock beside files with dates"),
+    ],
+)
+def test_dates__without_a_common_clock_are_refused(tmp_path, celsius, start_s, said):
+    dated(tmp_path / "don", celsius, DAY_S)
+    if start_s is None:
+        np.save(tmp_path / "don" / "subj41.npy", celsius)
+    else:
+        dated(tmp_path / "don", celsius, start_s, "subj41")
+    with pytest.raises(SourceError, match=said):
+        StackSource(tmp_path / "don").found()
 
 
 @pytest.fixture
