@@ -21,7 +21,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PIP) -e '.[all]'
 	touch $(VENV)/.demo $@ # all has what the demo needs
 
-.PHONY: install demo test soak lint bench calibrate audit clean
+.PHONY: install demo test soak lint bench calibrate notebooks audit clean
 install: $(VENV)/.installed
 
 demo: $(VENV)/.demo
@@ -45,6 +45,10 @@ bench: install
 # false positives of every null on series of many kinds: the table of docs/nulls.md
 calibrate: install
 	$(BIN)/python benchmarks/calibrate.py
+
+# the notebooks of examples/ with their outputs, figures as pictures
+notebooks: install
+	FHEMB_PLOTS=png PATH="$$PWD/$(BIN):$$PATH" $(BIN)/jupyter execute --inplace examples/*.ipynb
 
 # known vulnerabilities of what constraints.txt pins; asks the network, and fails if it cannot
 audit:

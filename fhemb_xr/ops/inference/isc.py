@@ -209,6 +209,8 @@ def _warn(
         size = 2 * margin + 1
     else:
         size = x.sizes[schema.TIME] if null == "circular" else int(n or 0) + 1
+    if pairs and null == "circular":
+        tests //= 2  # a moved against b is b moved against a
     warn_unreachable(size, tests, alpha, _FEWER)
 
 

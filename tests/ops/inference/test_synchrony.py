@@ -423,7 +423,7 @@ def test_too_few_surrogates__are_told_with_the_number_needed():
         synchrony(x, "correlation", 99, seed=0)
     with pytest.warns(UserWarning, match="no p_fdr can be 0.05 or less"):
         synchrony(x, "correlation", 9, seed=0)
-    with pytest.warns(UserWarning, match="30 are tested"):
+    with pytest.warns(UserWarning, match="15 are tested"):
         isc(x, how="pairwise", null="circular")
     options = {"method": "circular", "seed": 0, "extrapolate": True}
     found = synchrony(x.chunk(), "correlation", 150, **options)  # no warning
