@@ -1,12 +1,14 @@
 """Fixtures that every room shares."""
 
 import signal
+import threading
 
 import dask
 import numpy as np
 import pytest
 import xarray as xr
 from hypothesis import settings
+from numba.core import event, types
 
 settings.register_profile("default", deadline=None, max_examples=30, print_blob=True)
 settings.load_profile("default")
@@ -32,6 +34,37 @@ def pytest_collection_modifyitems(items):
         return next((i for i, name in enumerate(LONGEST) if path.endswith(name)), len(LONGEST))
 
     items.sort(key=place)
+
+
+class Uncached(event.Listener):
+    """Kernels that Python calls with a function: every process would compile them again."""
+
+    def __init__(self) -> None:
+        self.depth, self.found = {}, []
+
+    def on_start(self, event):
+        thread = threading.get_ident()
+        self.depth[thread] = self.depth.get(thread, 0) + 1
+
+    def on_end(self, event):
+        thread = threading.get_ident()
+        self.depth[thread] -= 1
+        called = event.data["dispatcher"].py_func
+        ours = called.__module__.startswith("fhemb_xr.") and not self.depth[thread]
+        if ours and any(isinstance(t, types.Dispatcher) for t in event.data["args"]):
+            self.found.append(f"{called.__module__}.{called.__name__}")
+
+
+uncached = Uncached()
+event.register("numba:compile", uncached)
+
+
+@pytest.fixture(autouse=True)
+def _kept():
+    """Fail a test whose kernels cannot be kept for the next process."""
+    yield
+    found, uncached.found = uncached.found, []
+    assert not found, f"compiled anew in each process: {found}"
 
 
 class CountingScheduler:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fhemb_xr.kernels._jit import kernel
-from fhemb_xr.kernels.dtw import point_metrics, simd_batch, sweep
+from fhemb_xr.kernels.dtw import pairs as pair_kernels
+from fhemb_xr.kernels.dtw import point_metrics, simd_batch
 from fhemb_xr.kernels.dtw.constraints import Constraint, band, constraint_of
 from fhemb_xr.kernels.dtw.sweep import BACK, FRONT
 from fhemb_xr.typing import Floats, Ints
@@ -47,19 +48,19 @@ def distances(
     code = point_metrics.CODES["rooted" if local == "mahalanobis" else local]
     pairs, limits = joinable(lengths_a, lengths_b, upper), constraint_of(window, itakura)
     out = np.full((len(a), len(b)), np.nan, dtype=a.dtype)
-    pair: Any = _points_pair
+    loop: Any = _each_of_points
     if code <= 1:
         if upper:  # a series has no distance from itself
             np.fill_diagonal(out, np.where(lengths_a > 0, 0, np.nan))
             pairs = pairs[pairs[:, 0] < pairs[:, 1]]
         pairs = simd_batch.squares(a, b, lengths_a, lengths_b, pairs, limits, out)
         whole = window is None and itakura is None
-        pair = _univariate_pair if whole else _banded_pair
+        loop = _each_univariate if whole else _each_banded
         if a.shape[1] > 1:
-            pair = _multivariate_pair if whole else _banded_multivariate_pair
+            loop = _each_multivariate if whole else _each_banded_multivariate
     if local == "mahalanobis":
         return _scaled(a, b, lengths_a, lengths_b, pairs, limits, out)
-    table(pair, a, b, lengths_a, lengths_b, pairs, limits, out, code, p)
+    table(loop, a, b, lengths_a, lengths_b, pairs, limits, out, code, p)
     return np.sqrt(out) if local == "euclidean" else out
 
 
@@ -81,7 +82,15 @@ def _scaled(
         u, v = (np.asarray(root @ series, a.dtype)[None] for series in (x, y))
         n, m, cell = lengths_a[i : i + 1], lengths_b[j : j + 1], out[i : i + 1, j : j + 1]
         table(
-            _points_pair, u, v, n, m, only_pair, constraint, cell, point_metrics.CODES["rooted"]
+            _each_of_points,
+            u,
+            v,
+            n,
+            m,
+            only_pair,
+            constraint,
+            cell,
+            point_metrics.CODES["rooted"],
         )
     return out
 
@@ -93,7 +102,7 @@ def joinable(lengths_a: Ints, lengths_b: Ints, upper: bool) -> Ints:
 
 
 def table(
-    pair: Any,
+    loop: Any,
     a: Floats,
     b: Floats,
     lengths_a: Ints,
@@ -104,18 +113,15 @@ def table(
     code: int = 0,
     p: float = 1.0,
 ) -> None:
-    """Fill ``out`` at ``pairs`` by ``pair``, a kernel of two series.
-
-    numba compiles the loop once for each such kernel.
-    """
+    """Fill ``out`` at ``pairs`` by ``loop``: :func:`each` with a kernel of two series."""
     if len(pairs):
         x = padded(a, lengths_a, backwards=False)
         y = padded(b, lengths_b, backwards=True)
-        _each(pair, x, y, lengths_a, lengths_b, pairs, constraint, code, p, out)
+        loop(x, y, lengths_a, lengths_b, pairs, constraint, code, p, out)
 
 
 @kernel
-def _each(
+def each(
     pair: Any,
     a: Floats,
     b: Floats,
@@ -127,6 +133,11 @@ def _each(
     p: float,
     out: Floats,
 ) -> None:
+    """Call a kernel of two series for each pair.
+
+    Only compiled code may call this: the type of ``pair`` is another one in every process, so
+    that what Python calls with it is compiled again each time.
+    """
     size = max(a.shape[2], b.shape[2])
     buffers = np.empty((7, size), dtype=a.dtype)
     low, high = np.empty(2 * size, np.int64), np.empty(2 * size, np.int64)
@@ -144,62 +155,55 @@ def _each(
 
 
 @kernel
-def _univariate_pair(
-    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
-    buffers: Floats,
-) -> Any:  # fmt: skip
-    """Summed squares along the best path of two series, ``y`` backwards."""
-    return sweep.sweep(sweep.all_rows, sweep.univariate, x, y, n, m, low, high, buffers, None)
+def _each_univariate(
+    a: Floats, b: Floats, lengths_a: Ints, lengths_b: Ints, pairs: Ints, constraint: Constraint,
+    code: int, p: float, out: Floats,
+) -> None:  # fmt: skip
+    one = pair_kernels.univariate
+    each(one, a, b, lengths_a, lengths_b, pairs, constraint, code, p, out)
 
 
 @kernel
-def _banded_pair(
-    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
-    buffers: Floats,
-) -> Any:  # fmt: skip
-    """The same inside a band."""
-    return sweep.sweep(
-        sweep.banded_rows, sweep.univariate, x, y, n, m, low, high, buffers, None
+def _each_banded(
+    a: Floats, b: Floats, lengths_a: Ints, lengths_b: Ints, pairs: Ints, constraint: Constraint,
+    code: int, p: float, out: Floats,
+) -> None:  # fmt: skip
+    one = pair_kernels.banded
+    each(one, a, b, lengths_a, lengths_b, pairs, constraint, code, p, out)
+
+
+@kernel
+def _each_multivariate(
+    a: Floats, b: Floats, lengths_a: Ints, lengths_b: Ints, pairs: Ints, constraint: Constraint,
+    code: int, p: float, out: Floats,
+) -> None:  # fmt: skip
+    one = pair_kernels.multivariate
+    each(one, a, b, lengths_a, lengths_b, pairs, constraint, code, p, out)
+
+
+@kernel
+def _each_banded_multivariate(
+    a: Floats, b: Floats, lengths_a: Ints, lengths_b: Ints, pairs: Ints, constraint: Constraint,
+    code: int, p: float, out: Floats,
+) -> None:  # fmt: skip
+    each(
+        pair_kernels.banded_multivariate,
+        a,
+        b,
+        lengths_a,
+        lengths_b,
+        pairs,
+        constraint,
+        code,
+        p,
+        out,
     )
 
 
 @kernel
-def _multivariate_pair(
-    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
-    buffers: Floats,
-) -> Any:  # fmt: skip
-    """The same for several features, ``(f, t)``."""
-    return sweep.sweep(sweep.all_rows, sweep.multivariate, x, y, n, m, low, high, buffers, None)
-
-
-@kernel
-def _banded_multivariate_pair(
-    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
-    buffers: Floats,
-) -> Any:  # fmt: skip
-    """The same for several features inside a band."""
-    return sweep.sweep(
-        sweep.banded_rows, sweep.multivariate, x, y, n, m, low, high, buffers, None
-    )
-
-
-@kernel
-def _points_pair(
-    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, p: float,
-    buffers: Floats,
-) -> Any:  # fmt: skip
-    """Summed distances of any point metric along the best path."""
-    return sweep.single_sweep(_point_costs, _least, x, y, n, m, low, high, buffers, (code, p))
-
-
-@kernel
-def _point_costs(
-    x: Floats, y: Floats, i0: int, j0: int, count: int, costs: Floats, metric: tuple[int, float]
-) -> None:
-    for k in range(count):
-        costs[k] = point_metrics.distance(x, y, i0 + k, j0 + k, metric[0], metric[1])
-
-
-@kernel
-def _least(up: float, left: float, across: float, metric: tuple[int, float]) -> Any:
-    return sweep.least(up, left, across)
+def _each_of_points(
+    a: Floats, b: Floats, lengths_a: Ints, lengths_b: Ints, pairs: Ints, constraint: Constraint,
+    code: int, p: float, out: Floats,
+) -> None:  # fmt: skip
+    one = pair_kernels.points
+    each(one, a, b, lengths_a, lengths_b, pairs, constraint, code, p, out)

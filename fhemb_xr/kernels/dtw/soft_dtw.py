@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from fhemb_xr.kernels._jit import kernel
-from fhemb_xr.kernels.dtw import distances, sweep
-from fhemb_xr.kernels.dtw.constraints import constraint_of
+from fhemb_xr.kernels.dtw import distances
+from fhemb_xr.kernels.dtw import pairs as pair_kernels
+from fhemb_xr.kernels.dtw.constraints import Constraint, constraint_of
 from fhemb_xr.typing import F64, Floats, Ints
 
 
@@ -33,7 +34,7 @@ def values(
     out = np.full((len(a), len(b)), np.nan)
     pairs = distances.joinable(lengths_a, lengths_b, upper)
     limits = constraint_of(window, itakura)
-    distances.table(_pair, a, b, lengths_a, lengths_b, pairs, limits, out, p=float(gamma))
+    distances.table(_each, a, b, lengths_a, lengths_b, pairs, limits, out, p=float(gamma))
     return out
 
 
@@ -60,34 +61,10 @@ def _with_itself(x: F64, lengths: Ints, options: dict[str, Any]) -> F64:
 
 
 @kernel
-def _pair(
-    x: Floats, y: Floats, n: int, m: int, low: Ints, high: Ints, code: int, gamma: float,
-    buffers: Floats,
-) -> Any:  # fmt: skip
-    return sweep.single_sweep(_squares, _soft_minimum, x, y, n, m, low, high, buffers, gamma)
-
-
-@kernel
-def _squares(
-    x: Floats, y: Floats, i0: int, j0: int, count: int, costs: Floats, gamma: float
-) -> None:
-    """Squared distances of the points on one diagonal."""
-    i, j = np.uint64(i0), np.uint64(j0)
-    for k in range(np.uint64(count)):
-        costs[k] = 0
-    for f in range(x.shape[0]):
-        u, v = x[f], y[f]
-        for k in range(np.uint64(count)):
-            e = u[i + k] - v[j + k]
-            costs[k] += e * e
-
-
-@kernel
-def _soft_minimum(up: float, left: float, across: float, gamma: float) -> Any:
-    """``-gamma log(exp(-up / gamma) + exp(-left / gamma) + exp(-across / gamma))``."""
-    least = min(up, left, across)
-    if least == np.inf:
-        return least
-    # about the least, so that no exponential overflows
-    total = np.exp((least - up) / gamma) + np.exp((least - left) / gamma)
-    return least - gamma * np.log(total + np.exp((least - across) / gamma))
+def _each(
+    a: Floats, b: Floats, lengths_a: Ints, lengths_b: Ints, pairs: Ints, constraint: Constraint,
+    code: int, p: float, out: Floats,
+) -> None:  # fmt: skip
+    distances.each(
+        pair_kernels.soft, a, b, lengths_a, lengths_b, pairs, constraint, code, p, out
+    )
