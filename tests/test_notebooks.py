@@ -60,6 +60,4 @@ def test_committed__outputs_have_the_pictures_that_a_run_has(executed):
     assert pictures == [[is_figure(o) for o in c.get("outputs", [])] for c in notebook.cells]
     text = (EXAMPLES / f"{name}.ipynb").read_text()
     assert "stderr" not in text
-    assert (
-        len(text) < 2e6
-    )  # pictures only
+    assert len(text) < 2e6  # pictures only
