@@ -54,7 +54,7 @@ def features(x: Floats, first: int, starts: Ints, sound: Sound, names: tuple[str
     window = np.hanning(sound.width + 1)[:-1]
     magnitudes = np.abs(np.fft.rfft(frames * window, axis=1)) * (2 / window.sum())
     magnitudes[~inside] = np.nan
-    hz = np.fft.rfftfreq(sound.width, 1 / sound.rate_hz)
+    hz = np.asarray(np.fft.rfftfreq(sound.width, 1 / sound.rate_hz), np.float64)
     c = sound.context
     shown = magnitudes[c : len(starts) - c]
     before = magnitudes[c - 1 : len(starts) - c - 1]
@@ -84,17 +84,17 @@ def _level(magnitudes: F64, hz: F64) -> F64:
 def _onset(shown: F64, before: F64, hz: F64) -> F64:
     bands = _mel_bands(hz)
     rise = _decibels(shown**2 @ bands) - _decibels(before**2 @ bands)
-    return np.maximum(rise, 0).mean(axis=1)
+    return np.asarray(np.maximum(rise, 0).mean(axis=1))
 
 
 def _mel_bands(hz: F64) -> F64:
     """Triangles that are even on the mel scale, ``(f, band)``."""
     ends = 2595 * np.log10(1 + np.array([_LOWEST, min(_HIGHEST, hz[-1])]) / 700)
-    edges = 700 * (10 ** (np.linspace(*ends, _BANDS + 2) / 2595) - 1)
+    edges = 700 * (10 ** (np.linspace(ends[0], ends[1], _BANDS + 2) / 2595) - 1)
     low, middle, high = edges[:-2], edges[1:-1], edges[2:]
     rising = (hz[:, None] - low) / (middle - low)
     falling = (high - hz[:, None]) / (high - middle)
-    return np.maximum(np.minimum(rising, falling), 0)
+    return np.asarray(np.maximum(np.minimum(rising, falling), 0))
 
 
 def _novelty(magnitudes: F64, hz: F64, context: int) -> F64:

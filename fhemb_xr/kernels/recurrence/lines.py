@@ -76,8 +76,8 @@ def lines(x, y, limits, joint, lags, supremum, of_lag, diagonal, vertical):
         columns = column[first + lag : first + lag + count] if mirrored else column[:0]
         run, there, found = 0, count, 0
         for p in range(count):  # without branches, which cannot be predicted: length 0 is waste
-            hit = np.int64(hits[p] == YES)
-            there -= np.int64(hits[p] == MISSING)
+            hit = int(hits[p] == YES)
+            there -= int(hits[p] == MISSING)
             found += hit
             ended = 1 - hit
             diagonal[run * ended] += 1

@@ -83,8 +83,14 @@ def _pairs(
     """Each pair of series, prepared."""
     both = [np.broadcast_to(s, (*lead, *s.shape[-2:])) for s in (x, y) if s is not None]
     for at in np.ndindex(lead):
-        a, *b = (standardised(s[at]) if cut.standardised else s[at] for s in both)
+        a, *b = (
+            standardised(s[at]) if cut.standardised else s[at].astype(np.float64) for s in both
+        )
         yield at, a, b[0] if b else None
+
+
+def _plain(x: Floats) -> F64:
+    return x.astype(np.float64)
 
 
 def standardised(x: Floats) -> F64:

@@ -1,0 +1,119 @@
+"""Recurrence, wavelet coherence and encoding models beside their peers.
+
+    pip install pyunicorn pycwt
+    python benchmarks/bench_together.py
+
+One process, one BLAS thread; each row alternates the two, medians of the runs. Errors are the
+largest difference between what both define alike: DET, coherence outside the cones, weights of
+the ridge. ``pyunicorn`` holds all pairs of moments, scikit-learn the explicit lagged design. A
+peer that is not installed is left out.
+"""
+
+import importlib.util
+import statistics
+import time
+import warnings
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from fhemb_xr.kernels.coherence import wavelets
+from fhemb_xr.kernels.encoding import encoding, lagged_sums
+from fhemb_xr.kernels.encoding.ridge import Model, stretches
+from fhemb_xr.kernels.recurrence.plots import Plot
+from fhemb_xr.kernels.recurrence.quantification import quantify
+
+RUNS = 5
+RNG = np.random.default_rng(0)
+
+
+def recurrence():
+    """Auto-recurrence of 3 000 states of three delayed copies, at a fixed radius."""
+    from pyunicorn.timeseries import RecurrencePlot
+
+    x = RNG.normal(size=3008)
+    plot = Plot(3, 4, 1.0, 0.0, False, False, 1, (2, 2), 0)
+
+    def peer():
+        found = RecurrencePlot(
+            x, dim=3, tau=4, metric="euclidean", threshold=1.0, silence_level=5
+        )
+        found.laminarity()
+        return found.determinism()
+
+    return lambda: quantify(x[None], None, plot)[1], peer
+
+
+def coherence():
+    """All 66 pairs of 12 people, 3 000 samples, 60 periods."""
+    import pycwt
+
+    n, people = 3000, 12
+    x = RNG.normal(size=(people, n)) + RNG.normal(size=n)
+    scales = wavelets.Scales(tuple(4.0 * 2 ** (np.arange(60) / 12)), 12)
+    pairs = [(i, j) for i in range(people) for j in range(i)]
+
+    def ours():
+        each = [wavelets.transform(row, scales, 0, n) for row in x]
+        return [wavelets.coherence(each[i], each[j], scales)[0] for i, j in pairs][-1]
+
+    def peer():
+        return [
+            pycwt.wct(x[i], x[j], 1.0, dj=1 / 12, s0=4.0, J=59, sig=False)[0] for i, j in pairs
+        ][-1]
+
+    return ours, peer
+
+
+def encode():
+    """40 series of 6 000 samples, 2 features at 60 lags, 5 folds, 6 penalties."""
+    from sklearn.linear_model import Ridge
+
+    s, y = RNG.normal(size=(2, 6000)), RNG.normal(size=(40, 6000))
+    y[:20] += np.roll(s[0], 20)
+    model = Model(0, 60, (1.0, 10.0, 100.0, 1e3, 1e4, 1e5), 5, 60)
+    fields, chosen = model.fields(2), {}
+
+    def ours():
+        out = encoding.encoded(y, s, model=model, standardised=False)
+        chosen["alpha"] = out[0, fields["alpha"]]
+        return fields.part(out, "weights")[0].ravel()
+
+    def peer():
+        """Thirty fits, of the folds without the choice of a penalty, and one of the whole."""
+        z = lagged_sums.design(s, 0, 60, 0, 6000)
+        cut = stretches(59, 6000, model)
+        for tested in cut.learnt:
+            spans = zip(cut.edges[:-1], cut.edges[1:], tested, strict=True)
+            rows = np.concatenate([np.arange(a, b) for a, b, used in spans if used])
+            for alpha in model.alphas:
+                Ridge(alpha=alpha).fit(z[rows], y[:, rows].T)
+        return Ridge(alpha=chosen["alpha"]).fit(z[59:], y[:, 59:].T).coef_[0]
+
+    return ours, peer
+
+
+ROWS = {"pyunicorn": recurrence, "pycwt": coherence, "sklearn": encode}
+
+
+def main():
+    warnings.simplefilter("ignore")
+    print("what        peer        ours [s]  peer [s]  ratio  error")
+    for name, build in ROWS.items():
+        if importlib.util.find_spec(name) is None:
+            print(f"{build.__name__:11} {name:11} not installed")
+            continue
+        functions, seconds, found = build(), ([], []), [None, None]
+        with threadpool_limits(1):
+            for _ in range(RUNS + 1):  # the first compiles
+                for k, function in enumerate(functions):
+                    begun = time.perf_counter()
+                    found[k] = function()
+                    seconds[k].append(time.perf_counter() - begun)
+        a, b = (statistics.median(s[1:]) for s in seconds)
+        error = np.nanmax(np.abs(np.asarray(found[0]) - np.asarray(found[1])))
+        print(f"{build.__name__:11} {name:11} {a:8.3f} {b:9.3f} {b / a:6.1f}  {error:.0e}")
+
+
+if __name__ == "__main__":
+    main()
