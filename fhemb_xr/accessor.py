@@ -98,6 +98,8 @@ class Plots:
     group_isc = _method(plot.group_isc)
     null_histogram = _method(plot.null_histogram)
     normalisation = _method(plot.normalisation)
+    corrca = _method(plot.corrca)
+    pair = _method(plot.pair)
     eigenfaces = _method(plot.eigenfaces)
     scree = _method(plot.scree)
     frames = _method(plot.frames, _over(schema.TIME, schema.Y, schema.X))

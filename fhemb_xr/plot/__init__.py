@@ -6,8 +6,10 @@ Every function loads what it draws, and refuses what does not fit the budget.
 from fhemb_xr.ops import doors
 from fhemb_xr.plot import files
 from fhemb_xr.plot.bands import band_energy, bands, scalogram
+from fhemb_xr.plot.cardiac.pairing import pair
 from fhemb_xr.plot.clustering.projections import clusters_at, projection
 from fhemb_xr.plot.clustering.scores import accuracy, silhouette
+from fhemb_xr.plot.components.corrca import corrca
 from fhemb_xr.plot.frames.distributions import pdf, scree
 from fhemb_xr.plot.frames.faces import eigenfaces, frames
 from fhemb_xr.plot.frames.histograms import histogram
@@ -28,6 +30,7 @@ __all__ = [
     "band_energy",
     "bands",
     "clusters_at",
+    "corrca",
     "dendrogram",
     "eigenfaces",
     "files",
@@ -39,6 +42,7 @@ __all__ = [
     "lagged_at",
     "normalisation",
     "null_histogram",
+    "pair",
     "pdf",
     "player",
     "projection",

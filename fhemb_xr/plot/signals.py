@@ -119,8 +119,11 @@ def _overlay(seconds: F64, row: Row, extent: tuple[float, float], behind: Sequen
         )
     several = len(row.curves) > 1
     drawn = []
-    for (name, values), colour in zip(row.curves.items(), theme.CYCLE, strict=False):
-        drawn.append(_curve(seconds, values, row.quantity, colour, name if several else ""))
+    for i, (name, values) in enumerate(row.curves.items()):
+        label = name if several else ""
+        # where curves coincide, the lower ones show at both sides of the upper ones
+        wider = min(len(row.curves) - 1 - i, 3)
+        drawn.append(_curve(seconds, values, row.quantity, theme.CYCLE[i], label, wider))
     gaps = _gaps(seconds, np.asarray(np.isnan(np.stack(list(row.curves.values()))).all(axis=0)))
     if gaps:
         low, high = extent
@@ -135,12 +138,15 @@ def _grey(boxes: Sequence[tuple[float, ...]], quantity: str) -> Any:
     return theme.filled(theme.backends().Rectangles(boxes, kdims=edges), theme.MISSING)
 
 
-def _curve(seconds: Any, values: Any, quantity: str, colour: str, label: str = "") -> Any:
+def _curve(
+    seconds: Any, values: Any, quantity: str, colour: str, label: str = "", wider: int = 0
+) -> Any:
     hv = theme.backends()
     t, v = thinned(seconds, np.asarray(values, dtype=np.float64))
     time = hv.Dimension(schema.TIME, label="Time [s]")
     curve = hv.Curve((t, v), time, hv.Dimension(f"y_{quantity}", label=quantity), label=label)
-    return theme.stroke(curve, (1.1, 0.8), colour, tools=["hover"])
+    widths = (1.1 + 1.1 * wider, 0.8 + 0.8 * wider)
+    return theme.stroke(curve, widths, colour, tools=["hover"])
 
 
 def _gaps(seconds: F64, missing: Bools) -> list[tuple[float, float]]:

@@ -356,6 +356,9 @@ FIGURES: dict[str, Callable[[], Call]] = {
     "bands": lambda: Call(fx.plot.bands, (bands(),)),
     "clusters_at": lambda: Call(
         fx.plot.clusters_at, (fx.clusters(relation(), 2), positions(), 8)),
+    "corrca": lambda: Call(
+        fx.plot.corrca, (fx.corrca(_drifting().expand_dims(feature=["pc0"]), 1),)),
+    "pair": lambda: Call(fx.plot.pair, (_paired(),)),
     "dendrogram": lambda: Call(
         fx.plot.dendrogram, (relation(),), {"clusters": fx.clusters(relation(), 2)}),
     "eigenfaces": lambda: Call(fx.plot.eigenfaces, (basis(),)),

@@ -63,15 +63,15 @@ def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = Non
     some = figure_data.loaded(whole.isel({schema.COMPONENT: slice(n)}), "eigenfaces")
     faces = some["components"].transpose(schema.COMPONENT, schema.Y, schema.X)
     pictures = [
-        _Picture(face / figure_data.symmetric(face)[1], label, theme.DIVERGING, (-1.0, 1.0))
+        Picture(face / figure_data.symmetric(face)[1], label, theme.DIVERGING, (-1.0, 1.0))
         for face, label in zip(faces.values, _labels(some), strict=True)
     ]
     if "mean" in some:
         mean = some["mean"].transpose(schema.Y, schema.X).values
         low, high = figure_data.limits(mean)
         label = f"mean\n{low:.1f}–{high:.1f} °C"
-        pictures.insert(0, _Picture(mean, label, theme.TEMPERATURE, (low, high)))
-    return _montage(
+        pictures.insert(0, Picture(mean, label, theme.TEMPERATURE, (low, high)))
+    return montage(
         pictures, labels.title("Eigenfaces", labels.name_of(some)), "Loading, share of largest"
     )
 
@@ -93,7 +93,10 @@ def _count(n: int | None, available: int) -> int | None:
 
 
 def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
-    """Frames of one face at even intervals, on one scale of temperature.
+    """Frames of one face at even intervals, on one scale of temperature, the forehead on top.
+
+    xarray's own ``heat.isel(...).plot()`` draws the first row at the bottom; there, say
+    ``.plot(yincrease=False)``.
 
     Parameters
     ----------
@@ -130,21 +133,23 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
     clim = figure_data.limits(face.values)
     clock = Clock.of(heat).axis_s[chosen]
     pictures = [
-        _Picture(values, f"{second:.2f} s", theme.TEMPERATURE, clim)
+        Picture(values, f"{second:.2f} s", theme.TEMPERATURE, clim)
         for values, second in zip(face.values, clock, strict=True)
     ]
-    return _montage(pictures, labels.title("Face", labels.name_of(face)), "Temperature [°C]")
+    return montage(pictures, labels.title("Face", labels.name_of(face)), "Temperature [°C]")
 
 
 @dataclass(frozen=True)
-class _Picture:
+class Picture:
+    """One picture of a montage: its pixels, what is written above, its colours."""
+
     values: Floats
     label: str
     cmap: str
     clim: tuple[float, float]
 
 
-def _montage(pictures: Sequence[_Picture], heading: str, bar: str) -> Any:
+def montage(pictures: Sequence[Picture], heading: str, bar: str) -> Any:
     """Pictures in one frame, left to right and down, with the last one's scale of colours."""
     hv = theme.backends()
     rows, columns = pictures[0].values.shape
@@ -191,7 +196,7 @@ def _montage(pictures: Sequence[_Picture], heading: str, bar: str) -> Any:
     )
 
 
-def _picture(picture: _Picture, left: float, top: float, bar: str) -> Any:
+def _picture(picture: Picture, left: float, top: float, bar: str) -> Any:
     """One picture with its upper left corner at a place; grey where it has no pixel."""
     hv = theme.backends()
     rows, columns = picture.values.shape

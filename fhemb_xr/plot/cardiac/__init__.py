@@ -1,0 +1,1 @@
+"""Figures of hearts paired with faces."""
