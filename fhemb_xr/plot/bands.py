@@ -9,7 +9,8 @@ from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.ops.units import unit_of
 from fhemb_xr.plot import figure_data, labels, theme
-from fhemb_xr.plot.signals import Row, multiples, seconds_of
+from fhemb_xr.plot.signal_rows import Row
+from fhemb_xr.plot.signals import multiples, seconds_of
 from fhemb_xr.typing import F64
 
 _COLUMNS = 1500  # of a scalogram; a page has fewer dots

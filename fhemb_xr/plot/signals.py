@@ -234,7 +234,7 @@ def _stack(seconds: F64, rows: Sequence[Row], heading: str, spans: Any) -> Any:
         low, middle[seen], high = np.nanquantile(series[seen], [0.01, 0.5, 0.99], axis=1)
         spread[seen] = high - low
     step = round_up(0.6 * float(np.median(spread[seen])) if seen.any() else 1.0)
-    base = -step * np.arange(len(rows))
+    base = -step * np.arange(len(rows), dtype=np.float64)
     curves = [
         _curve(seconds, v - m + b, rows[0].quantity, theme.CYCLE[0])
         for v, m, b in zip(series, middle, base, strict=True)

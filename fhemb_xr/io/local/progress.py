@@ -134,10 +134,11 @@ class Notebook:
             self._put({"text/plain": "", "text/html": ""})
 
     def _put(self, data: dict[str, str]) -> None:
-        from IPython.display import display
+        import IPython.display as shell
 
+        show: Any = shell.display  # untyped
         if self._handle is None:
-            self._handle = display(data, raw=True, display_id=True)
+            self._handle = show(data, raw=True, display_id=True)
         else:
             self._handle.update(data, raw=True)
 

@@ -89,7 +89,7 @@ def _time(obj: xr.Dataset | xr.DataArray, attrs: Mapping[str, Any]) -> Facts:
         return []
     n = obj.sizes[schema.TIME]
     rate = attrs.get(schema.SAMPLING_RATE)
-    if rate is None or not np.isscalar(rate) or not float(rate) > 0:
+    if not isinstance(rate, int | float | np.number) or not float(rate) > 0:
         return [("time", f"{n:,} samples; the rate is not said")]
     long = n / float(rate)
     clock = f" ({int(long // 60)} min {long % 60:.0f} s)" if long >= 120 else ""

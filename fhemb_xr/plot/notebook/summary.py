@@ -8,7 +8,7 @@ import xarray as xr
 
 from fhemb_xr.plot.notebook import facts
 from fhemb_xr.plot.notebook.availability import Availability, availability
-from fhemb_xr.typing import F64
+from fhemb_xr.typing import Bools
 
 ROW_PX = 12
 _NAMED_ROWS = 24
@@ -96,7 +96,7 @@ def _picture(found: Availability) -> str:
     )
 
 
-def _runs(where: F64) -> str:
+def _runs(where: Bools) -> str:
     """A path of boxes over the cells that are true, one a run of cells."""
     path = []
     for row, cells in enumerate(where.tolist()):
