@@ -11,7 +11,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, StoreError
-from fhemb_xr.io import encoding, icechunk_versions
+from fhemb_xr.io import encoding, icechunk_versions, packing
 from fhemb_xr.io.formats import codec_pipeline, decimals, manifest
 from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.remote import inventory, places, replacement
@@ -127,9 +127,7 @@ def _unpacked(raw: xr.Dataset) -> xr.DataArray:
         heat.attrs = {**heat.attrs, **small}
         decoded: xr.DataArray = xr.decode_cf(raw)[schema.HEATMAP]
         return decoded
-    data: Any = heat.data
-    meta = np.empty((0,) * heat.ndim, np.float32)
-    out = heat.copy(data=data.map_blocks(encoding.unpack, dtype=np.float32, meta=meta))
+    out = heat.copy(data=packing.unpacked(heat.data))
     out.attrs = {k: v for k, v in heat.attrs.items() if k not in encoding.PACKING}
     return out
 

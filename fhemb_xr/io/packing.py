@@ -1,11 +1,14 @@
 """Temperatures packed to 16 bits, in steps of 0.01 K."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.typing import F32, Floats
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 SCALE_K, OFFSET_C, MISSING = 0.01, 75.0, -32768
 LIMITS = (-250.0, 400.0)
@@ -58,3 +61,46 @@ def unpack(packed: NDArray[np.int16]) -> F32:
     out += np.float32(OFFSET_C)
     out[packed == MISSING] = np.nan
     return out
+
+
+class Unpacked:
+    """A packed array that is read as float32 temperatures: one task reads and unpacks.
+
+    Parameters
+    ----------
+    array
+        Array of packed numbers, read when it is indexed.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.shape = tuple(array.shape)
+        self.ndim = len(self.shape)
+
+    def __getitem__(self, key: Any) -> F32:
+        found: F32 = unpack(np.asarray(self.array[key]))
+        return found
+
+
+def unpacked(packed: "da.Array") -> "da.Array":
+    """A lazy array of packed numbers, as xarray opens it, as float32 temperatures.
+
+    ``map_blocks`` would double the number of tasks.
+    """
+    import dask.array as da
+
+    source = packed.dask.layers.get(f"original-{packed.name}")
+    meta = np.empty((0,) * packed.ndim, np.float32)
+    if source is None:  # not an array that is only read
+        return packed.map_blocks(unpack, dtype=np.float32, meta=meta)
+    (array,) = source.values()
+    return da.from_array(
+        Unpacked(array),
+        chunks=packed.chunks,
+        name=f"unpacked-{packed.name}",
+        asarray=False,
+        fancy=False,
+        meta=meta,
+    )

@@ -10,6 +10,7 @@ from fhemb_xr import schema
 from fhemb_xr.dask_internals import is_in_memory
 from fhemb_xr.errors import SchemaError, warn
 from fhemb_xr.kernels.frames.visible import limit
+from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.synonyms import folded
 
 RECORDING = "recording"
@@ -36,9 +37,17 @@ def visible(heat: xr.DataArray, threshold: Any) -> xr.DataArray:
     if threshold is None:
         return heat
     heat = celsius(heat, threshold)
-    seen = heat.where(heat >= limit(threshold, heat.dtype))
-    seen.attrs = {k: v for k, v in heat.attrs.items() if k != schema.THRESHOLD}  # it is done
-    return seen
+    dtype = heat.dtype if heat.dtype.kind == "f" else np.dtype(np.float64)
+    warmest = limit(threshold, heat.dtype)
+    seen = apply_kernel(
+        _masked, heat, dtype=dtype, limit=warmest
+    )  # one task, where() makes two
+    kept = {k: v for k, v in heat.attrs.items() if k != schema.THRESHOLD}  # it is done
+    return seen.assign_attrs(kept)
+
+
+def _masked(x: Any, limit: Any) -> Any:
+    return np.where(x >= limit, x, x.dtype.type(np.nan) if x.dtype.kind == "f" else np.nan)
 
 
 def chosen(heat: xr.DataArray | xr.Dataset, threshold: Any) -> float | None:

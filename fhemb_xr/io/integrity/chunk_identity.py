@@ -140,7 +140,7 @@ class _Names:
             if array is None:
                 return self._word(node.value)
             self.files[key] = self._checksums(node.value, array)
-            return str(array.basename).encode()
+            return f"{type(node.value).__name__} {array.basename}".encode()
         out = hashlib.blake2b(self._version, digest_size=16)
         for word in self._spelled(node):
             out.update(len(word).to_bytes(4, "little") + word)

@@ -5,15 +5,25 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask.blockwise import Blockwise
+from dask.blockwise import Blockwise, optimize_blockwise
 from dask.highlevelgraph import HighLevelGraph
 from dask.sizeof import sizeof
 
-from fhemb_xr.dask_internals import DataNode, GraphNode, Task, convert_legacy_graph
+from fhemb_xr.dask_internals import DataNode, GraphNode, Task, convert_legacy_graph, meta_of
 from fhemb_xr.ops.blockwise.rereading import Tasks
 
 _SMALL = 2**16
 """Bytes up to which an object that many tasks read is copied into each of them."""
+
+
+def fused(x: da.Array) -> da.Array:
+    """``x`` with the layers of blocks that make it as one layer, reading included.
+
+    dask does the same before it computes, but cannot where two results share a layer. So this
+    is for a pass of its own: what it reads, other passes read again.
+    """
+    graph = optimize_blockwise(x.dask, keys=[x.name])
+    return da.Array(graph, x.name, x.chunks, meta=meta_of(x))
 
 
 class Sources:
@@ -48,6 +58,16 @@ class Sources:
             for key, node in own.items()
         )
         return task if shared or len(own) == 1 else Task.fuse(*own.values())
+
+    def alone(self, name: str, tasks: dict[Any, GraphNode]) -> HighLevelGraph:
+        """The graph of ``tasks`` that read for themselves, without the layers that read."""
+        read = {key for task in tasks.values() for key in task.dependencies} - tasks.keys()
+        if any(not isinstance(self.tasks.get(key), DataNode) for key in read):
+            return self.graph(name, tasks)
+        layers = self.data.dask.layers
+        kept = {n: layer for n, layer in layers.items() if not isinstance(layer, Blockwise)}
+        before: dict[str, set[str]] = {n: set() for n in kept} | {name: {*kept}}
+        return HighLevelGraph({**kept, name: Tasks(tasks)}, before)
 
     def graph(self, name: str, tasks: dict[Any, Any]) -> HighLevelGraph:
         """The graph of ``tasks``, as a layer on top of ``data``."""

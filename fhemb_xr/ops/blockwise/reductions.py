@@ -6,7 +6,6 @@ than a chunk: it adds block after block to a state, in short chains that run in 
 
 import math
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Any
 
 import dask.array as da
@@ -14,7 +13,8 @@ import numpy as np
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
-from fhemb_xr.dask_internals import Task, TaskRef
+from fhemb_xr.dask_internals import List, Task, TaskRef
+from fhemb_xr.ops.blockwise.read_fusion import Sources, fused
 
 Merge = Callable[[Any], Any]
 LINKS = 4
@@ -30,24 +30,29 @@ def reduce_blocks(
     n_core: int,
     width: tuple[int, ...],
     split_every: int = 8,
+    core: tuple[int, ...] | None = None,
+    apart: bool = False,
     **options: Any,
 ) -> da.Array:
-    """Reduce the last ``n_core`` axes of ``x`` to an array of shape ``width``.
+    """Reduce the last ``n_core`` axes of ``x``, or ``core``, to an array of shape ``width``.
 
     ``state(block, **options)`` is ``(..., *core) -> (..., *width)``; ``merge`` is
     ``(..., k, *width) -> (..., *width)``, associative; ``finish`` keeps the shape. A task
-    merges at most ``split_every`` states.
+    merges at most ``split_every`` states. ``apart``: the tasks read for themselves, which saves
+    a task per chunk if nothing else needs the chunks at that time.
     """
     axes = tuple(range(x.ndim))
-    core = axes[-n_core:]
+    core = axes[-n_core:] if core is None else core
+    order = (*(a for a in axes if a not in core), *core)
     extra = tuple(range(x.ndim, x.ndim + len(width)))
     states = da.blockwise(
         _block,
-        (*axes, *extra),
+        (*order, *extra),
         x,
         axes,
         kernel=state,
         options=options,
+        order=order,
         n_core=n_core,
         n_width=len(width),
         new_axes=dict(zip(extra, width, strict=True)),
@@ -55,36 +60,61 @@ def reduce_blocks(
         dtype=np.float64,
         meta=np.empty((0,) * (x.ndim + len(width))),  # else dask runs the kernel now
     )
-    steps: dict[str, Any] = {"core": core, "merge": merge}
-    return da.reduction(
-        states,
-        chunk=_pass,
-        combine=partial(_merged, **steps, finish=None),
-        aggregate=partial(_merged, **steps, finish=finish),
-        axis=core,
-        split_every=split_every,
-        concatenate=True,
-        dtype=np.float64,
-        meta=np.empty((0,) * (x.ndim - n_core + len(width))),
-    )
+    last = tuple(range(x.ndim - n_core, x.ndim))
+    states = fused(states) if apart else states
+    return merge_states(states, merge, finish, core=last, split_every=split_every)
 
 
-def _block(x: Any, kernel: Any, options: dict[str, Any], n_core: int, n_width: int) -> Any:
-    out = kernel(x, **options)
+def merge_states(
+    states: da.Array,
+    merge: Merge,
+    finish: Callable[[Any], Any],
+    *,
+    core: tuple[int, ...],
+    split_every: int = 8,
+) -> da.Array:
+    """Merge the states of all blocks along the axes ``core``, in a tree.
+
+    ``states`` has length 1 in each block along ``core``. Tasks: a seventh per block. (One of
+    ``da.reduction`` is per block, and its groups are of two.)
+    """
+    lead, rest = core[0], range(core[-1] + 1, states.ndim)
+    name = f"merged-{tokenize(states.name, merge, finish, core, split_every)}"
+    graph: dict[Any, Task] = {}
+    for where in np.ndindex(states.numblocks[:lead]):
+        inner = np.ndindex(*(states.numblocks[i] for i in core))
+        keys: list[Any] = [(states.name, *where, *at, *(0 for _ in rest)) for at in inner]
+        end, n_steps = (name, *where, *(0 for _ in rest)), 0
+        while len(keys) > split_every:
+            groups = [keys[i : i + split_every] for i in range(0, len(keys), split_every)]
+            keys = [(f"step-{name}", *where, n_steps, i) for i in range(len(groups))]
+            for key, group in zip(keys, groups, strict=True):
+                graph[key] = _merging(key, group, len(core), lead, merge, None)
+            n_steps += 1
+        graph[end] = _merging(end, keys, len(core), lead, merge, finish)
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=[states])
+    chunks = (*states.chunks[:lead], *(states.chunks[i] for i in rest))
+    return da.Array(layers, name, chunks, meta=np.empty((0,) * len(chunks)))
+
+
+def _merging(key: Any, keys: list[Any], n: int, lead: int, merge: Merge, finish: Any) -> Task:
+    return Task(key, _merged, List(*map(TaskRef, keys)), n, lead, merge, finish)
+
+
+def _block(
+    x: Any, kernel: Any, options: dict[str, Any], order: Any, n_core: int, n_width: int
+) -> Any:
+    out = kernel(x.transpose(order), **options)
     lead = out.ndim - n_width
     return out.reshape(*out.shape[:lead], *(1,) * n_core, *out.shape[lead:])
 
 
-def _pass(x: Any, axis: Any, keepdims: bool) -> Any:
-    return x
-
-
-def _merged(x: Any, axis: Any, keepdims: bool, *, core: Any, merge: Merge, finish: Any) -> Any:
-    lead, width = x.shape[: core[0]], x.shape[core[-1] + 1 :]
-    out = merge(x.reshape(*lead, -1, *width))
-    if finish is not None:
-        out = finish(out)
-    return out.reshape(*lead, *(1,) * len(core), *width) if keepdims else out
+def _merged(states: list[Any], n_core: int, lead: int, merge: Merge, finish: Any) -> Any:
+    """States, of blocks or merged ones, merged; with ``finish`` the axes of blocks go."""
+    shape = states[0].shape
+    before, width = shape[:lead], shape[lead + n_core :]
+    out = merge(np.stack([s.reshape(*before, *width) for s in states], axis=lead))
+    return out.reshape(*before, *(1,) * n_core, *width) if finish is None else finish(out)
 
 
 def fold_blocks(
@@ -111,15 +141,16 @@ def fold_blocks(
     """
     lead = x.ndim - n_core
     name = f"chains-{tokenize(x, state, extend, merge, n_core, width, options)}"
-    graph: dict[Any, Task] = {}
+    graph: dict[Any, Any] = {}
+    sources = Sources(x)
     for where in np.ndindex(x.numblocks[:lead]):
         blocks = [(x.name, *where, *i) for i in np.ndindex(x.numblocks[lead:])]
         at = (*where, *(0,) * len(width))
         for task in _stack(name, at, blocks, (state, extend, merge), options):
-            graph[task.key] = task
+            graph[task.key] = sources.inlined(task)
     chunks = (*x.chunks[:lead], *((n,) for n in width))
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=[x])
-    return da.Array(layers, name, chunks, meta=np.empty((0,) * len(chunks)))
+    meta = np.empty((0,) * len(chunks))
+    return da.Array(sources.alone(name, graph), name, chunks, meta=meta)
 
 
 def _stack(

@@ -23,10 +23,10 @@ from fhemb_xr.ops.frames.feature_names import (
 )
 from fhemb_xr.ops.frames.histogram_edges import (
     Bins,
-    _after,
     _edges,
     _no_edges,
     _with_edges,
+    after,
 )
 from fhemb_xr.ops.pca import projection
 
@@ -153,19 +153,17 @@ def features(
     heights = [n for n in columns if n.startswith("bh")]
     edges = _edges(heat, threshold, bins) if heights else _no_edges(heat)
     parts = []
+    scored = pca is not None and len(columns) < len(wanted)
+    bases = [pca["components"].data] if pca is not None and scored else []
+    heat = heat.copy(data=after(heat.data, edges.data, *bases))
     if columns:
-        pixels = heat.copy(data=_after(heat.data, edges.data))
-        parts.append(_of_pixels(pixels, columns, edges, threshold, density, entropy))
-    if pca is not None and len(columns) < len(wanted):
+        parts.append(_of_pixels(heat, columns, edges, threshold, density, entropy))
+    if pca is not None and scored:
         visible = background.visible(heat, threshold)
         numbers = [int(n[2:]) for n in wanted if n.startswith("pc")]
         scores = projection.project(visible, pca.sel(component=numbers), threshold=None)
-        parts.append(_as_features(scores, numbers, heat.dtype))
-    out = parts[0]
-    if len(parts) > 1:  # both have the coordinates of heat, lazy ones are not read to compare
-        out = xr.concat(
-            parts, schema.FEATURE, coords="minimal", compat="override", join="override"
-        ).sel(feature=wanted)
+        parts.append(_as_features(scores, numbers))
+    out = _in_order(parts, wanted, heat.dtype)
     out.attrs = {"long_name": "features of each frame"}
     if schema.TIME in heat.dims:
         out.attrs |= Clock.of(heat).attrs
@@ -259,6 +257,31 @@ def _block(x: Any, edges: Any, kinds: Any, arguments: Any, **options: Any) -> An
     return out
 
 
-def _as_features(scores: xr.DataArray, numbers: list[int], dtype: Any) -> xr.DataArray:
+def _in_order(parts: list[xr.DataArray], wanted: list[str], dtype: Any) -> xr.DataArray:
+    """Features of several kinds as one array, in the order asked for: one task a chunk."""
+    dtype = dtype if dtype.kind == "f" else np.dtype(np.float64)
+    if len(parts) == 1:
+        return parts[0].astype(dtype)
+    names = [name for part in parts for name in part.indexes[schema.FEATURE]]
+    # all have the coordinates of the frames, and lazy ones are not read to compare them
+    first, *others = (p.drop_vars(schema.FEATURE) for p in parts)
+    bare = [first, *(p.drop_vars(list(p.coords)) for p in others)]
+    out = apply_kernel(
+        _joined,
+        *(p.rename({schema.FEATURE: f"feature {i}"}) for i, p in enumerate(bare)),
+        core=[[f"feature {i}"] for i in range(len(bare))],
+        new={schema.FEATURE: len(wanted)},
+        dtype=dtype,
+        order=[names.index(name) for name in wanted],
+        to=dtype,
+    )
+    return out.assign_coords({schema.FEATURE: wanted})
+
+
+def _joined(*parts: Any, order: list[int], to: Any) -> Any:
+    return np.concatenate(parts, axis=-1, dtype=to, casting="same_kind")[..., order]
+
+
+def _as_features(scores: xr.DataArray, numbers: list[int]) -> xr.DataArray:
     out = scores.rename({schema.COMPONENT: schema.FEATURE})
-    return out.assign_coords({schema.FEATURE: [f"pc{n}" for n in numbers]}).astype(dtype)
+    return out.assign_coords({schema.FEATURE: [f"pc{n}" for n in numbers]})

@@ -54,7 +54,7 @@ def _edges_of(x: Any, threshold: float, n_stack: int, bins: int | None, width: i
     if not isinstance(x, da.Array):
         return _finish_edges(_extent(x, **options), bins=bins, width=width)
     extents = reductions.reduce_blocks(
-        x, _extent, _merge_extents, _same, n_core=n_stack, width=(3,), **options
+        x, _extent, _merge_extents, _same, n_core=n_stack, width=(3,), apart=True, **options
     )
     axes = tuple(range(extents.ndim))
     return da.blockwise(
@@ -71,10 +71,12 @@ def _edges_of(x: Any, threshold: float, n_stack: int, bins: int | None, width: i
     )
 
 
-def _after(x: Any, edges: Any) -> Any:
-    """``x``, read again once its edges are known, so that no stack waits in memory."""
-    lazy = isinstance(x, da.Array) and isinstance(edges, da.Array)
-    return again(x, edges) if lazy else x
+def after(x: Any, *others: Any) -> Any:
+    """``x``, read again once others are known (edges, a basis): no stack waits in memory."""
+    for other in others:
+        lazy = isinstance(x, da.Array) and isinstance(other, da.Array)
+        x = again(x, other) if lazy else x
+    return x
 
 
 def _extent(x: Any, threshold: float, n_stack: int) -> Any:

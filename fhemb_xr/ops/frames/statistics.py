@@ -78,9 +78,7 @@ def moments(
     if not dims or any(d not in heat.dims for d in dims):
         raise ValueError(f"cannot take moments along {dim!r}: the dimensions are {heat.dims}")
     heat = background.visible(heat, threshold)
-    stacked = apply_kernel(
-        _moments, heat, core=[dims], new=["moment"], dask="allowed", n_core=len(dims)
-    )
+    stacked = _stacked(heat, dims)
     out = xr.Dataset({m: stacked.isel(moment=i) for i, m in enumerate(kernel.MOMENTS)})
     for name, var in out.items():
         var.attrs["long_name"] = f"{name} along {', '.join(map(str, dims))}"
@@ -91,14 +89,23 @@ def moments(
     return out
 
 
-def _moments(x: Any, n_core: int) -> Any:
-    """``(..., a, b) -> (..., 4)`` on a numpy or a dask array; the last ``n_core`` axes go."""
+def _stacked(heat: xr.DataArray, dims: tuple[Hashable, ...]) -> xr.DataArray:
+    """The moments along ``dims``, with a last dimension ``moment``."""
+    x, n = heat.data, len(dims)
     if not isinstance(x, da.Array):
-        return kernel.finish(_state(x, n_core))
+        return apply_kernel(_moments, heat, core=[dims], new=["moment"], n_core=n)
+    axes = tuple(int(heat.get_axis_num(d)) for d in dims)
+    # the axes change places inside of the tasks: outside it would be a task a chunk
     whole = reductions.reduce_blocks(
-        x, _state, _merge, _finish, n_core=n_core, width=(5,), n_flat=n_core
+        x, _state, _merge, _finish, n_core=n, width=(5,), core=axes, n_flat=n
     )
-    return whole[..., : len(kernel.MOMENTS)]
+    coords = {k: c for k, c in heat.coords.items() if not {*c.dims} & {*dims}}
+    rest = [d for d in heat.dims if d not in dims]
+    return xr.DataArray(whole, dims=[*rest, "moment"], coords=coords)
+
+
+def _moments(x: Any, n_core: int) -> Any:
+    return kernel.finish(_state(x, n_core))
 
 
 def _state(x: Any, n_flat: int) -> Any:

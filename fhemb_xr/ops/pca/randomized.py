@@ -51,7 +51,8 @@ def _sketch(x: Any, n: int, seed: int, width: int) -> Any:
         return _sketched(x, n=n, **drawn)
     return reductions.reduce_blocks(
         x, _sketched, partial(_merged, **drawn), _same,
-        n_core=n + 2, width=(pixel_statistics.ROWS + width, p), n=n, **drawn,
+        n_core=n + 2, width=(pixel_statistics.ROWS + width, p), apart=True,
+        n=n, **drawn,
     )  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def _product(x: Any, n: int, pixels: Any, iqr: Any, vectors: Any, scaler: str) -
         reduced=True, scaler=scaler,
     )  # fmt: skip
     axes = tuple(range(found.ndim - 2 - n, found.ndim - 2))
-    return found.sum(axis=axes, split_every=8)
+    return reductions.merge_states(found, _summed, _same, core=axes)
 
 
 def _rows(function: Any, width: tuple[int, int], *arrays: Any, **options: Any) -> Any:
@@ -89,6 +90,10 @@ def _merged(states: Any, seed: int, count: int) -> Any:
 
 def _block_product(x: Any, pixels: Any, vectors: Any, iqr: Any, n: int, scaler: str) -> Any:
     return kernel.scaled_product(frame_stacks.flat(x, n), pixels, vectors, iqr, scaler=scaler)
+
+
+def _summed(products: Any) -> Any:
+    return products.sum(axis=-3)
 
 
 def _same(x: Any) -> Any:
