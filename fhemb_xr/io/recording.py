@@ -44,7 +44,7 @@ def open_recording(
 
     Notes
     -----
-    Memory per task: 6 bytes per sample of a chunk (1.5 × a float32 chunk). Tasks: two per
+    Memory per task: 6 bytes per sample of a chunk (1.5 × a float32 chunk). Tasks: one per
     chunk. Computes at call: none; only coordinates along dimensions are read.
 
     Examples

@@ -75,7 +75,7 @@ def merge_states(
 ) -> da.Array:
     """Merge the states of all blocks along the axes ``core``, in a tree.
 
-    ``states`` has length 1 in each block along ``core``. Tasks: a seventh per block. (One of
+    ``states`` has length 1 in each block along ``core``. Tasks: a seventh per block. One of
     ``da.reduction`` is per block, and its groups are of two.)
     """
     lead, rest = core[0], range(core[-1] + 1, states.ndim)

@@ -120,8 +120,9 @@ def features(
     ``entropy_range`` and ``"grassberger"``.
 
     Memory: the chunk, its features and 20 bytes per pixel of a frame for each running task.
-    Tasks: three per chunk. Passes over the pixels: one; one before it for the range where
-    ``bh`` is asked for without edges; one for ``pc``. Computes at call: none.
+    Tasks: one per chunk beside its reading, three with ``pc``. Passes over the pixels: one; one
+    before it for the range where ``bh`` is asked for without edges; one for ``pc``. Computes at
+    call: none.
 
     References
     ----------

@@ -57,8 +57,8 @@ def moments(
     Notes
     -----
     Memory: a float32 chunk of 2**18 samples or more, and 40 bytes per result; others 17 bytes
-    per sample of a chunk, for each running task. Graph: under four tasks per chunk. Computes at
-    call: none.
+    per sample of a chunk, for each running task. Graph: under two tasks per chunk beside its
+    reading. Computes at call: none.
 
     References
     ----------
