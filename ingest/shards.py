@@ -53,7 +53,9 @@ class Cell:
         with np.errstate(over="ignore"):  # a double beyond float32 counts as out of range
             if (self.scale, self.offset) == (1.0, 0.0):
                 return np.ascontiguousarray(values, dtype=np.float32)
-            return np.asarray(values * self.scale + self.offset, dtype=np.float32)
+            out = values * self.scale
+            out += self.offset
+            return np.asarray(out, dtype=np.float32)
 
 
 _NAMES = {700: "real[][]", 701: "double precision[][]", 21: "smallint[][]", 23: "integer[][]"}

@@ -258,7 +258,9 @@ class StackReader:
             if among.any():
                 chosen, there = wanted[among], places[among]
                 span = slice(int(there[0]), int(there[-1]) + 1)
-                frames = self._rows(stack, span)[there - there[0]]
+                frames = self._rows(stack, span)
+                if len(frames) > len(there):
+                    frames = frames[there - there[0]]
                 self.n_bytes += frames.nbytes
                 for run in stack.runs(chosen, frames):
                     place(run, stack.cell)
