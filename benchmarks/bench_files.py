@@ -2,8 +2,8 @@
 
 ``python benchmarks/bench_files.py`` writes films of 240 x 320 pixels and prints frames/s.
 *library* decodes all frames with the format's own library, to °C in float32 as a user needs
-them. *source* is the reader of ingest on the same frames, with °C and places in a shard. *ratio*
-is source / library; the goal is 0.7. Figures are medians of 5 alternating runs.
+them. *source* is the reader of ingest on the same frames, with °C and places in a shard.
+*ratio* is source / library; the goal is 0.7. Figures are medians of 5 alternating runs.
 
 On 2 cores of a virtual machine, with other work beside (frames/s)::
 
