@@ -183,7 +183,7 @@ def recurrence(
     starts = edge + np.arange(0, clock.n - 2 * edge - width + 1, step)
     pair = _pair(x, other, feature, normalize)
     fields = plot.fields(2 if plot.joint else 1)
-    how_many = {schema.WINDOW: starts.size}
+    how_many: dict[Hashable, int] = {schema.WINDOW: starts.size}
     core = [[_STATE, schema.TIME]] * len(pair)
     packed = apply_kernel(
         windows.quantified, *pair, core=core, new={**how_many, "field": fields.size},
