@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError
+from fhemb_xr.kernels.coherence import nulls
 from fhemb_xr.kernels.coherence import wavelets as kernel
 
 T, HZ = 240, 5.0
@@ -154,6 +155,17 @@ def test_coherence__nulls_hold_for_drifts_and_find_coupling():
         series(t=600), null="noise", n=60, seed=0, alpha=0.2, **OPTIONS
     )
     assert (wider.threshold < noise.threshold).all()
+
+
+@pytest.mark.parametrize("by", [7, -7])
+@pytest.mark.parametrize("margin", [20, None])
+def test_shift__of_a_copy_that_is_late_by_just_that_makes_it_coherent(by, margin):
+    x = np.random.default_rng(0).normal(size=300)
+    scales = kernel.Scales((4.0, 5.0, 6.0), 3)
+    a, b = (kernel.transform(v, scales, 0, x.size) for v in (x, np.roll(x, by)))
+    found = {k: nulls._mean(a, b, scales, margin, k) for k in (by, -by, 0)}
+    assert (found[by] > 0.999).all()
+    assert max(found[-by].max(), found[0].max()) < 0.7
 
 
 def test_coherence__of_nothing_and_of_what_never_moves():
