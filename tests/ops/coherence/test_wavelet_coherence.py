@@ -164,7 +164,7 @@ def test_shift__of_a_copy_that_is_late_by_just_that_makes_it_coherent(by, margin
     scales = kernel.Scales((4.0, 5.0, 6.0), 3)
     a, b = (kernel.transform(v, scales, 0, x.size) for v in (x, np.roll(x, by)))
     found = {k: nulls._mean(a, b, scales, margin, k) for k in (by, -by, 0)}
-    assert (found[by] > 0.999).all()
+    assert (found[by] > 0.995).all()
     assert max(found[-by].max(), found[0].max()) < 0.7
 
 
