@@ -46,7 +46,7 @@ def randomized(x: Any, n: int, k: int, scaler: str, seed: Any, iqr: Any = None) 
 def _sketch(x: Any, n: int, seed: int, width: int) -> Any:
     """State of the pixels and first products, ``(..., 6 + l, p)``."""
     p = math.prod(x.shape[-2:])
-    drawn = {"seed": seed, "count": width}
+    drawn: dict[str, Any] = {"seed": seed, "count": width}
     if not isinstance(x, da.Array):
         return _sketched(x, n=n, **drawn)
     return reductions.reduce_blocks(
