@@ -75,8 +75,8 @@ def merge_states(
 ) -> da.Array:
     """Merge the states of all blocks along the axes ``core``, in a tree.
 
-    ``states`` has length 1 in each block along ``core``. Tasks: a seventh per block. One of
-    ``da.reduction`` is per block, and its groups are of two.)
+    ``states`` has length 1 in each block along ``core``. Tasks: a seventh per block;
+    ``da.reduction`` would add one to each block, and merge in pairs.
     """
     lead, rest = core[0], range(core[-1] + 1, states.ndim)
     name = f"merged-{tokenize(states.name, merge, finish, core, split_every)}"
