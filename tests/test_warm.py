@@ -1,5 +1,6 @@
 """Compiled before it is waited for."""
 
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -50,3 +51,20 @@ def test_kernels__that_threads_load_together_are_all_kept_in_the_private_folder(
         sys.setswitchinterval(interval)
     assert {place.parent for place in places} == {folder}
     assert before == numba.config.CACHE_DIR
+
+
+COMPILED = """
+import numpy as np, xarray as xr, fhemb_xr as fx
+from numba.core import event
+x = xr.DataArray(np.random.default_rng(0).normal(size=(3, 20)), dims=("subject", "time"))
+with event.install_recorder("numba:compile") as compiled:
+    fx.pairwise(x, "dtw").compute(), fx.pairwise(x, "dtw", window=3).compute()
+print(*{e.data["dispatcher"].py_func.__qualname__ for _, e in compiled.buffer})
+"""
+
+
+def test_warping__is_not_compiled_again_by_the_next_process():
+    """A kernel that is given another kernel would be: its type is new in every process."""
+    run = [sys.executable, "-W", "error", "-c", COMPILED]
+    subprocess.run(run, check=True, capture_output=True)
+    assert subprocess.check_output(run, text=True).split() == []
