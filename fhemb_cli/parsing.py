@@ -50,10 +50,10 @@ def numbers(rule: str, text: str | None) -> tuple[float, float] | None:
     return start, stop
 
 
-def scale(text: str) -> str | list[float]:
+def scale(text: str) -> str | tuple[float, float]:
     """``"20,40"`` as two numbers; a name as it is."""
-    parts = text.split(",")
+    low, comma, high = text.partition(",")
     try:
-        return [float(p) for p in parts] if len(parts) == 2 else text
+        return (float(low), float(high)) if comma else text
     except ValueError:
         return text
