@@ -24,6 +24,10 @@ def is_figure(output):
     return "image/png" in output.get("data", {})
 
 
+def pictures(notebook):
+    return [sum(map(is_figure, cell.get("outputs", []))) for cell in notebook.cells]
+
+
 @pytest.fixture(scope="module", params=NAMES)
 def executed(request):
     notebook = nbformat.read(EXAMPLES / f"{request.param}.ipynb", as_version=4)
@@ -56,8 +60,7 @@ def test_outputs__are_whole_quiet_and_ask_the_network_for_nothing(executed):
 def test_committed__outputs_have_the_pictures_that_a_run_has(executed):
     name, notebook = executed
     committed = nbformat.read(EXAMPLES / f"{name}.ipynb", as_version=4)
-    pictures = [[is_figure(o) for o in c.get("outputs", [])] for c in committed.cells]
-    assert pictures == [[is_figure(o) for o in c.get("outputs", [])] for c in notebook.cells]
+    assert pictures(committed) == pictures(notebook)
     text = (EXAMPLES / f"{name}.ipynb").read_text()
     assert "stderr" not in text
     assert len(text) < 2e6  # pictures only

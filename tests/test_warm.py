@@ -23,6 +23,11 @@ def test_compiling__is_said_once_and_only_after_a_while(monkeypatch, capsys):
     assert not word.timers
     word.say()
     assert capsys.readouterr().err.count("compiling") == 1
+    monkeypatch.setitem(sys.modules, "ipykernel", sys)  # a notebook's stderr is red, and stays
+    _jit._Word().say()
+    told = capsys.readouterr()
+    assert "compiling" in told.out
+    assert not told.err
     monkeypatch.setattr(_jit, "_PATIENCE_S", 60)
     quick = _jit._Word()
     quick.on_start(None)

@@ -114,12 +114,14 @@ class _Word(event.Listener):
             timer.cancel()
 
     def say(self) -> None:
-        """To stderr, if it is a terminal or a notebook."""
-        if self.said or not (sys.stderr.isatty() or "ipykernel" in sys.modules):
+        """To a terminal, or to the cell of a notebook, where stderr would be red and stay."""
+        notebook = "ipykernel" in sys.modules
+        if self.said or not (sys.stderr.isatty() or notebook):
             return
         self.said = True
         kept = "once" if cache_folder() else f"in every session, as {SWITCH} keeps nothing"
-        sys.stderr.write(f"fhemb_xr: compiling, {kept} (fx.warm() does all of it) …\n")
+        where = sys.stdout if notebook else sys.stderr
+        where.write(f"fhemb_xr: compiling, {kept} (fx.warm() does all of it) …\n")
 
 
 event.register("numba:compile", _Word())
