@@ -8,7 +8,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder # see conftest.py
+# two processes of tests share two cores: threads of the linear algebra would only wait
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder # see conftest.py
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 $(VENV)/.demo: pyproject.toml constraints.txt
