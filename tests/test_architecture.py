@@ -296,3 +296,14 @@ def test_docs__name_tests_that_exist():
     there |= {p.stem for p in files}
     assert said
     assert not said - there
+
+
+def test_contributing__names_paths_that_exist():
+    top = ROOT.parent
+    text = (top / "CONTRIBUTING.md").read_text()
+    said = {*re.findall(r"`([\w./-]+(?:/[\w.-]*|\.(?:pyi?|md|toml)))`", text)}
+    assert len(said) > 80
+    assert [p for p in said if not ((top / p).exists() or (ROOT / p).exists())] == []
+    rooms = {p.parent.relative_to(ROOT).as_posix() for p in ROOT.rglob("*/__init__.py")}
+    floors = {"kernels", "ops", "io", "plot"}
+    assert [r for r in rooms if r.split("/")[0] in floors and f"`{r}`" not in text] == []
