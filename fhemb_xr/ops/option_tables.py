@@ -150,12 +150,7 @@ CORRCA = OptionTable(
     {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
     {"n": 200, "seed": None, "margin_s": None},
 )
-RECURRENCE = OptionTable(
-    "the null",
-    {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
-    {"n": 99, "seed": None, "margin_s": None},
-)
-ENCODE = OptionTable(
+SHIFTS = OptionTable(
     "the null",
     {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
     {"n": 99, "seed": None, "margin_s": None},
@@ -222,8 +217,8 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "surrogates": (SURROGATE,),
     "synchrony": (SURROGATE, SYNCHRONY),
     "corrca": (CORRCA,),
-    "recurrence": (RECURRENCE,),
-    "encode": (ENCODE,),
+    "recurrence": (SHIFTS,),
+    "encode": (SHIFTS,),
     "wavelet_coherence": (COHERENCE,),
     "wavelet_bands": (GAPS,),
     "wavelet_filter": (GAPS,),

@@ -40,6 +40,21 @@ def unit_of(x: xr.DataArray, feature: object = None) -> str:
     return _by_name(str(feature or ""))
 
 
+def common_unit(x: xr.DataArray, unlike: str) -> str:
+    """The unit of all entries, ``"1"`` where nothing says it; ``unlike`` where they differ."""
+    if UNITS in x.attrs:
+        return str(x.attrs[UNITS])
+    said = x.coords.get(UNITS)
+    if said is not None and said.chunks is None:
+        units = {str(u) for u in said.values.ravel()}
+    elif schema.FEATURE in x.coords:
+        names = x.coords[schema.FEATURE].values.ravel()
+        units = {_by_name(str(n), {**_FAMILIES, **_SCORES}) for n in names}
+    else:
+        return "1"
+    return unlike if len(units) > 1 else units.pop() or "1"
+
+
 def _by_name(name: str, families: Mapping[str, str] = _FAMILIES) -> str:
     family = name.rstrip("0123456789_.")
     if name in _OF_NAME:

@@ -1,11 +1,10 @@
 """How much coherence chance gives: of noise, and of series that are shifted in time."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fhemb_xr.kernels.coherence.wavelets import (
-    CONE,
     Scales,
     Transform,
     coherence,
@@ -13,21 +12,13 @@ from fhemb_xr.kernels.coherence.wavelets import (
     smoothed,
     transform,
 )
+from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.typing import F64, Floats
 
 _SHORTEST = 6.0
 """Samples of the shortest scale in a simulation."""
 _LENGTH = 8
 """Length of a simulated series, in scales of the longest."""
-
-
-class Shifts(NamedTuple):
-    """A null of random shifts in time."""
-
-    n: int
-    margin: int | None
-    """Samples to slide to either side; None: rolled in a circle."""
-    seed: int
 
 
 def threshold(scales: Scales, n: int, alpha: float, seed: int) -> F64:
@@ -46,21 +37,16 @@ def threshold(scales: Scales, n: int, alpha: float, seed: int) -> F64:
     return np.asarray(np.nanquantile(np.concatenate(found, axis=-1), 1 - alpha, axis=-1))
 
 
-def p_values(x: Floats, y: Floats, scales: Scales, shifts: Shifts) -> F64:
+def p_values(x: Floats, y: Floats, scales: Scales, shifts: RandomShifts) -> F64:
     """Share of shifts whose mean coherence is as high: ``(t), (t) -> (p)``.
 
     Memory: ``120 * periods`` bytes per sample.
     """
     length = x.size
     a, b = (transform(s, scales, 0, length) for s in (x, y))
-    rng = np.random.default_rng(shifts.seed)
     observed = _mean(a, b, scales, shifts.margin, 0)
     reached = np.zeros(observed.size)
-    for _ in range(shifts.n):
-        if shifts.margin is None:
-            by = int(rng.integers(1, length))
-        else:
-            by = int(rng.integers(1, shifts.margin + 1)) * (1 if rng.random() < 0.5 else -1)
+    for by in shifts.drawn(length):
         reached += _mean(a, b, scales, shifts.margin, by) >= observed
     return np.where(np.isfinite(observed), (1 + reached) / (1 + shifts.n), np.nan)
 
@@ -84,8 +70,3 @@ def _mean(a: Transform, b: Transform, scales: Scales, margin: int | None, by: in
     n = there.sum(axis=-1)
     total = np.where(there, r2, 0.0).sum(axis=-1)
     return np.where(n > 0, total / np.maximum(n, 1), np.nan)
-
-
-def has_moments(scales: Scales, length: int) -> bool:
-    """Whether the longest period has a moment outside the cones of both ends."""
-    return CONE * max(scales.of_periods) < (length - 1) / 2

@@ -1,38 +1,24 @@
 """Encoding models of many series of one stimulus, each beside its own shifts in time."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from fhemb_xr.kernels.encoding.ridge import Machine, Model, stretches
+from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.typing import F64, Bools, Floats
 
 _TOGETHER = 32
 """Series whose fits are in memory at a time."""
 
 
-class Shifts(NamedTuple):
-    """A null of random shifts in time."""
-
-    n: int
-    least: int
-    """Samples of the smallest shift."""
-    margin: int | None
-    """Samples to slide to either side; None: rolled in a circle."""
-    seed: int
-
-    def drawn(self, length: int) -> list[int]:
-        """The shifts, after that by nothing."""
-        rng = np.random.default_rng(self.seed)
-        if self.margin is None:
-            return [0, *rng.integers(self.least, length - self.least + 1, self.n).tolist()]
-        size = rng.integers(self.least, self.margin + 1, self.n)
-        return [0, *np.where(rng.random(self.n) < 0.5, size, -size).tolist()]
-
-
 def encoded(
-    y: Floats, s: Floats, *, model: Model, standardised: bool, shifts: Shifts | None = None
+    y: Floats,
+    s: Floats,
+    *,
+    model: Model,
+    standardised: bool,
+    shifts: RandomShifts | None = None,
 ) -> F64:
     """The model of each series: ``(..., t), (..., f, t) -> (..., fields)``.
 
@@ -53,14 +39,14 @@ def encoded(
 
 
 def _of_one_stimulus(
-    y: Floats, s: Floats, model: Model, standardised: bool, shifts: Shifts | None
+    y: Floats, s: Floats, model: Model, standardised: bool, shifts: RandomShifts | None
 ) -> F64:
     stimulus, usable, mean, scale = _prepared(s, model, standardised)
     length, edge = usable.size, 0 if shifts is None or shifts.margin is None else shifts.margin
     usable[:edge] = usable[length - edge :] = False
     begin = max(edge, model.lo + model.n_lags - 1)
     cut = stretches(begin, max(min(length - edge, length + model.lo), begin), model)
-    by = [0] if shifts is None else shifts.drawn(length)
+    by = [0, *(() if shifts is None else shifts.drawn(length))]
     series, means = _centred(y)
     fields = model.fields(len(s))
     out = np.full((len(y), fields.size), np.nan)

@@ -1,4 +1,4 @@
-"""What makes a recurrence plot, its windows and its null, beside the series."""
+"""What makes a recurrence plot and its windows, beside the series."""
 
 from typing import NamedTuple
 
@@ -39,14 +39,3 @@ class Cut(NamedTuple):
     edge: int
     """Samples at both ends in which no window lies."""
     standardised: bool
-
-
-class Shifts(NamedTuple):
-    """A null of random shifts in time."""
-
-    n: int
-    least: int
-    """Samples of the smallest shift."""
-    margin: int | None
-    """Samples to slide to either side; None: rolled in a circle."""
-    seed: int

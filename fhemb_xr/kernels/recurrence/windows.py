@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fhemb_xr.kernels.recurrence.plots import Cut, Plot, Shifts
+from fhemb_xr.kernels.inference.random_shifts import RandomShifts
+from fhemb_xr.kernels.recurrence.plots import Cut, Plot
 from fhemb_xr.typing import F64, Floats
 
 
@@ -20,7 +21,7 @@ def quantified(x: Floats, y: Floats | None = None, *, plot: Plot, cut: Cut) -> F
     return out
 
 
-def p_values(x: Floats, y: Floats, *, plot: Plot, cut: Cut, shifts: Shifts) -> F64:
+def p_values(x: Floats, y: Floats, *, plot: Plot, cut: Cut, shifts: RandomShifts) -> F64:
     """Share of shifts with as much or more: ``(..., d, t), (..., d, t) -> (..., w, k)``.
 
     ``k``: the measures of a joint plot; or the lags of a cross plot, each beside the highest
@@ -31,25 +32,19 @@ def p_values(x: Floats, y: Floats, *, plot: Plot, cut: Cut, shifts: Shifts) -> F
     part = fields["measures" if plot.joint else "profile"]
     out = np.empty((*lead, _count(length, cut), part.stop - part.start))
     for at, a, b in _pairs(x, y, lead, cut):
-        rng = np.random.default_rng(shifts.seed)
         observed = _in_windows(a, b, plot, cut, 0)[:, part]
         reached = np.zeros(observed.shape)
-        for moved, late in _shifted(np.asarray(b), shifts, rng):
+        for moved, late in _shifted(np.asarray(b), shifts):
             null = _in_windows(a, moved, plot, cut, late)[:, part]
             reached += (null if plot.joint else _highest(null)) >= observed
         out[at] = np.where(np.isfinite(observed), (1 + reached) / (1 + shifts.n), np.nan)
     return out
 
 
-def _shifted(b: F64, shifts: Shifts, rng: np.random.Generator) -> Iterator[tuple[F64, int]]:
+def _shifted(b: F64, shifts: RandomShifts) -> Iterator[tuple[F64, int]]:
     """The series of each shift, and by how many samples its windows begin later."""
-    for _ in range(shifts.n):
-        if shifts.margin is None:
-            by = int(rng.integers(shifts.least, b.shape[-1] - shifts.least + 1))
-            yield np.roll(b, by, axis=-1), 0
-        else:
-            by = int(rng.integers(shifts.least, shifts.margin + 1))
-            yield b, by if rng.random() < 0.5 else -by
+    for by in shifts.drawn(b.shape[-1]):
+        yield (np.roll(b, -by, axis=-1), 0) if shifts.margin is None else (b, by)
 
 
 def _highest(profiles: F64) -> F64:
@@ -87,10 +82,6 @@ def _pairs(
             standardised(s[at]) if cut.standardised else s[at].astype(np.float64) for s in both
         )
         yield at, a, b[0] if b else None
-
-
-def _plain(x: Floats) -> F64:
-    return x.astype(np.float64)
 
 
 def standardised(x: Floats) -> F64:

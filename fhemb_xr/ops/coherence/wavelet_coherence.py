@@ -14,7 +14,6 @@ from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.coherence import nulls as null_kernel
 from fhemb_xr.kernels.coherence import wavelets as kernel
-from fhemb_xr.kernels.coherence.nulls import Shifts
 from fhemb_xr.kernels.coherence.wavelets import Scales
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.blockwise.rechunk import rechunked
@@ -25,13 +24,13 @@ from fhemb_xr.ops.checks import (
     require_share,
 )
 from fhemb_xr.ops.coherence.pairs import Spans, over_pairs, pairs
-from fhemb_xr.ops.inference.nulls import margin_of, require_seed
+from fhemb_xr.ops.inference.nulls import require_seed, shifts_of
 from fhemb_xr.ops.option_tables import COHERENCE
 from fhemb_xr.typing import F64
 
 _LEAST = 2**14
 """Samples of a stretch of time at least."""
-_NYQUIST = 4
+_SHORTEST = 4
 """Samples of the shortest period: of a shorter one, the wavelet is cut off."""
 
 
@@ -161,7 +160,7 @@ def _transform(x: F64, begin: int, end: int, *, scales: Scales) -> Any:
 
 def _periods(clock: Clock, periods_s: tuple[float, float], per_octave: int) -> F64:
     low, high = require_interval("periods_s", periods_s)
-    shortest = _NYQUIST / clock.rate_hz
+    shortest = _SHORTEST / clock.rate_hz
     longest = (clock.n - 1) / 2 / kernel.CONE * kernel.PERIOD_OF_SCALE / clock.rate_hz
     if not (low >= shortest * (1 - 1e-9) and high < longest):
         raise ValueError(
@@ -189,8 +188,8 @@ def _null(
     lines: xr.DataArray, scales: Scales, null: str, n: int, alpha: float,
     margin_s: float | None, seed: int | None,
 ) -> tuple[str, xr.Variable]:  # fmt: skip
-    n, seed = require_seed(null, n, seed)
     if null == "noise":
+        n, seed = require_seed(null, n, seed)
         alpha = require_share("alpha", alpha)
         if not lines.chunks:
             return "threshold", xr.Variable(
@@ -199,7 +198,7 @@ def _null(
         task = delayed(null_kernel.threshold, pure=True)(scales, n, alpha, seed)
         chance = da.from_delayed(task, (len(scales.of_periods),), np.float64)
         return "threshold", xr.Variable("period", chance)
-    shifts = Shifts(n, margin_of(lines, margin_s) if null == "linear" else None, seed)
+    shifts = shifts_of(lines, null, n, seed, margin_s)
     budget.check(
         120 * len(scales.of_periods) * lines.sizes[schema.TIME],
         "transforms of two whole series",

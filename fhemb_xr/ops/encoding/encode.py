@@ -2,34 +2,32 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import budget, schema
-from fhemb_xr.clock import Clock, number_of_seconds
-from fhemb_xr.errors import SchemaError
+from fhemb_xr import schema
+from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.encoding import encoding as kernel
-from fhemb_xr.kernels.encoding.encoding import Shifts
 from fhemb_xr.kernels.encoding.ridge import Model
 from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.checks import (
-    listed,
-    require_choice,
-    require_count,
-    require_interval,
-    require_positive,
+from fhemb_xr.ops.checks import require_choice
+from fhemb_xr.ops.encoding.request import (
+    STIMULUS,
+    model_of,
+    one_stimulus,
+    require_memory,
+    require_rows,
 )
-from fhemb_xr.ops.inference.nulls import margin_of, require_seed
-from fhemb_xr.ops.option_tables import ENCODE
+from fhemb_xr.ops.inference.nulls import shifts_of
+from fhemb_xr.ops.option_tables import SHIFTS
 from fhemb_xr.ops.pairwise.cross_correlation import common_clock
 from fhemb_xr.ops.synonyms import NORMALIZATIONS
+from fhemb_xr.ops.units import common_unit
 
-STIMULUS = "stimulus"
 ALPHAS = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 _TARGET = 2**26
 """Bytes of the series of one task."""
@@ -131,17 +129,17 @@ def encode(
     >>> float(out.r.round(1)), float(abs(out.weights).squeeze().idxmax("lag"))
     (0.7, 2.0)
     """
-    stimulus = _one_stimulus(faces, stimulus)
+    stimulus = one_stimulus(faces, stimulus)
     rate = common_clock(faces, stimulus)
-    ENCODE.require_used(null, {"n": n, "seed": seed, "margin_s": margin_s})
-    model = _model(rate, lags_s, alphas, folds, gap_s)
+    SHIFTS.require_used(null, {"n": n, "seed": seed, "margin_s": margin_s})
+    model = model_of(rate, lags_s, alphas, folds, gap_s)
     normalize = require_choice("normalize", normalize, ("none", "zscore"), NORMALIZATIONS)
     shifts = None
     if null is not None:
         null = require_choice("null", null, ("circular", "linear"), synonyms.NULLS)
-        shifts = _shifts(faces, model, null, *require_seed(null, n, seed), margin_s)
-    _require_rows(faces, model, shifts)
-    _require_memory(faces, stimulus, model)
+        shifts = shifts_of(faces, null, n, seed, margin_s, model.n_lags, "the range of lags")
+    require_rows(faces, model, shifts)
+    require_memory(faces, stimulus, model)
     fields = model.fields(stimulus.sizes[STIMULUS])
     packed = apply_kernel(
         kernel.encoded, *_blocks(faces, stimulus),
@@ -151,87 +149,6 @@ def encode(
     out = _unpacked(packed, fields, model, stimulus, rate)
     return _described(
         out if shifts is not None else out.drop_vars("p"), faces, stimulus, normalize
-    )
-
-
-def _one_stimulus(faces: xr.DataArray, stimulus: xr.DataArray) -> xr.DataArray:
-    """The stimulus with exactly one dimension of its own, called :data:`STIMULUS`."""
-    for x in (faces, stimulus):
-        schema.require_dims(x, schema.TIME)
-    if STIMULUS in faces.dims:
-        raise SchemaError(f"faces have no dimension {STIMULUS!r}, found {faces.dims}")
-    own = [d for d in stimulus.dims if d not in faces.dims]
-    if len(own) > 1:
-        raise SchemaError(
-            f"a stimulus has one dimension that faces have not, found {own}: stack them, or "
-            "take one feature"
-        )
-    if not own and schema.FEATURE in stimulus.dims:
-        raise SchemaError(
-            f"both faces and stimulus have the dimension {schema.FEATURE!r}: call that of the "
-            f"stimulus by its own name, stimulus.rename({schema.FEATURE}={STIMULUS!r})"
-        )
-    if not own:
-        return stimulus.expand_dims(STIMULUS)
-    return stimulus.rename({own[0]: STIMULUS}) if own[0] != STIMULUS else stimulus
-
-
-def _model(
-    rate: float, lags_s: tuple[float, float], alphas: Sequence[float] | float, folds: int,
-    gap_s: float | None,
-) -> Model:  # fmt: skip
-    low, high = require_interval("lags_s", lags_s) if not _is_one(lags_s) else lags_s
-    lo, hi = round(low * rate), round(high * rate)
-    penalties = tuple(require_positive("alphas", a) for a in listed(alphas))
-    if not penalties:
-        raise ValueError("alphas holds one penalty or more, found none")
-    n_folds = require_count("folds", folds, 2 if len(penalties) == 1 else 3)
-    gap = max(abs(lo), abs(hi))
-    if gap_s is not None:
-        gap = round(number_of_seconds("gap_s", gap_s) * rate)
-    if gap < 0:
-        raise ValueError(f"gap_s is a number of seconds from 0 on, found {gap_s!r}")
-    return Model(lo, hi - lo + 1, penalties, n_folds, gap)
-
-
-def _is_one(lags_s: Any) -> bool:
-    """Whether the first lag is the last."""
-    return isinstance(lags_s, tuple | list) and len(lags_s) == 2 and lags_s[0] == lags_s[1]
-
-
-def _shifts(
-    faces: xr.DataArray, model: Model, null: str, n: int, seed: int, margin_s: float | None
-) -> Shifts:
-    margin = margin_of(faces, margin_s) if null == "linear" else None
-    most = faces.sizes[schema.TIME] // 2 if margin is None else margin
-    if model.n_lags > most:
-        raise ValueError(
-            f"a shift is longer than the range of lags, {model.n_lags} samples or more, found "
-            f"{most} samples at most: take fewer lags, or a larger margin_s"
-        )
-    return Shifts(n, model.n_lags, margin, seed)
-
-
-def _require_rows(faces: xr.DataArray, model: Model, shifts: Shifts | None) -> None:
-    edge = 0 if shifts is None or shifts.margin is None else shifts.margin
-    length = faces.sizes[schema.TIME]
-    begin = max(edge, model.lo + model.n_lags - 1)
-    rows = min(length - edge, length + model.lo) - begin
-    if rows / model.n_folds < 2 * model.gap + 2:
-        raise ValueError(
-            f"{model.n_folds} folds of {max(rows, 0)} moments are to be longer than twice the "
-            f"gap of {model.gap} samples: take a longer series, fewer folds, shorter lags or a "
-            "smaller gap_s"
-        )
-
-
-def _require_memory(faces: xr.DataArray, stimulus: xr.DataArray, model: Model) -> None:
-    width, folds = model.n_lags * stimulus.sizes[STIMULUS], model.n_folds
-    sums = 8 * width * width * (4 * folds + folds * folds // 2)
-    budget.check(
-        sums + 1000 * faces.sizes[schema.TIME],
-        f"products of {model.n_lags} lags of {stimulus.sizes[STIMULUS]} features",
-        "take fewer lags or features, or series and stimulus at a lower rate",
     )
 
 
@@ -285,8 +202,8 @@ def _unpacked(
 def _described(
     out: xr.Dataset, faces: xr.DataArray, stimulus: xr.DataArray, normalize: str
 ) -> xr.Dataset:
-    units = str(faces.attrs.get("units", "1"))
-    per = "1" if normalize == "zscore" else str(stimulus.attrs.get("units", "1"))
+    units = common_unit(faces, "unit of the series")
+    per = "1" if normalize == "zscore" else common_unit(stimulus, "unit of the stimulus")
     r = "correlation of prediction and series where nothing is learnt"
     weight = units if per == "1" else f"{units}/({per})"
     texts = {

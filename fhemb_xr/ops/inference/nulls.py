@@ -8,6 +8,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
+from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.checks import require_choice, require_count
 from fhemb_xr.ops.option_tables import SURROGATE
@@ -75,6 +76,30 @@ def require_seed(null: str, n: int | None, seed: int | None) -> tuple[int, int]:
         raise ValueError(f"null {null!r} is drawn at random, found no seed: give seed=0")
     n = 200 if n is None else n
     return require_count("n", n), require_count("seed", seed, 0)
+
+
+def shifts_of(
+    x: xr.DataArray, null: str, n: int, seed: int | None, margin_s: float | None,
+    least: int = 1, beyond: str = "",
+) -> RandomShifts:  # fmt: skip
+    """The random shifts of a series that is compared with one that stands still.
+
+    ``least`` is the smallest shift in samples, ``beyond`` what it has to be longer than.
+
+    Raises
+    ------
+    ValueError
+        If the seed is missing, or no shift is that long.
+    """
+    n, seed = require_seed(null, n, seed)
+    margin = margin_of(x, margin_s) if null == "linear" else None
+    most = x.sizes[schema.TIME] // 2 if margin is None else margin
+    if least > most:
+        raise ValueError(
+            f"a shift is longer than {beyond}, {least} samples or more, found {most} samples "
+            "at most: take fewer lags, or a larger margin_s"
+        )
+    return RandomShifts(n, least, margin, seed)
 
 
 MEMBER = "fhemb_member"

@@ -8,17 +8,17 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.recurrence import windows
-from fhemb_xr.kernels.recurrence.plots import MEASURES, Cut, Plot, Shifts
-from fhemb_xr.ops import synonyms
+from fhemb_xr.kernels.recurrence.plots import MEASURES, Cut, Plot
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.sliding_windows import samples_of
-from fhemb_xr.ops.checks import require_choice, require_count, require_positive, require_share
-from fhemb_xr.ops.inference.nulls import margin_of, require_seed
-from fhemb_xr.ops.option_tables import RECURRENCE
+from fhemb_xr.ops.checks import require_choice, require_count
+from fhemb_xr.ops.inference.nulls import shifts_of
+from fhemb_xr.ops.option_tables import SHIFTS
 from fhemb_xr.ops.pairwise.cross_correlation import common_clock
+from fhemb_xr.ops.recurrence import request
 from fhemb_xr.ops.synonyms import NORMALIZATIONS
-from fhemb_xr.ops.units import require_same, warn_if_mixed
+from fhemb_xr.ops.units import common_unit, require_same, warn_if_mixed
 
 _STATE = "fhemb_state"
 TEXTS = {
@@ -30,7 +30,6 @@ TEXTS = {
     "LAM": ("laminarity: share of recurrences on vertical lines", "1"),
     "TT": ("trapping time: mean length of vertical lines", "s"),
 }
-METRICS = {"maximum": "supremum", "chebyshev": "supremum", "l2": "euclidean"}
 
 
 def recurrence(
@@ -159,25 +158,26 @@ def recurrence(
     (0.05, 0.4)
     """
     schema.require_dims(x, schema.TIME, *([] if feature is None else [feature]))
-    how, metric = _ways(other, how, metric)
-    plot = _plot(x, how, metric, radius, rate, theiler_s)
+    how, metric = request.ways(other, how, metric)
+    plot = request.plot_of(x, how, metric, radius, rate, theiler_s)
     clock = Clock.of(x).require_regular()
     dim = require_count("dim", dim)
     plot = plot._replace(
         dim=dim,
-        delay=_delay(clock, dim, delay_s),
+        delay=request.delay_of(clock, dim, delay_s),
         shortest=(require_count("lmin", lmin), require_count("vmin", vmin)),
         max_lag=0 if max_lag_s is None else clock.samples("max_lag_s", max_lag_s),
     )
-    RECURRENCE.require_used(null, {"n": n, "seed": seed, "margin_s": margin_s})
+    SHIFTS.require_used(null, {"n": n, "seed": seed, "margin_s": margin_s})
     shifts = None
     if null is not None:
-        null = _null(null, how, max_lag_s)
-        shifts = _shifts(x, plot, null, *require_seed(null, n, seed), margin_s)
+        null = request.null_of(null, how, max_lag_s)
+        least = 1 if plot.joint else 2 * plot.max_lag + 1
+        shifts = shifts_of(x, null, n, seed, margin_s, least, "twice max_lag_s")
     edge = 0 if shifts is None or shifts.margin is None else shifts.margin
     width, step = samples_of(window_s, step_s, clock)
     width = width if window_s is not None else clock.n - 2 * edge
-    _require_states(width, clock.n - 2 * edge, plot)
+    request.require_states(width, clock.n - 2 * edge, plot)
     normalize = require_choice("normalize", normalize, ("none", "zscore"), NORMALIZATIONS)
     cut = Cut(width, step, edge, normalize == "zscore")
     starts = edge + np.arange(0, clock.n - 2 * edge - width + 1, step)
@@ -202,98 +202,11 @@ def recurrence(
     about = {"long_name": "start of window", "units": "s"}
     out = out.assign_coords({schema.WINDOW: (schema.WINDOW, starts / clock.rate_hz, about)})
     out = out if window_s is not None else out.isel({schema.WINDOW: 0}, drop=True)
-    units = "1" if normalize == "zscore" else str(x.attrs.get("units", "1"))
+    units = "1" if normalize == "zscore" else common_unit(x, "unit of the series")
     return _described(out, units).assign_attrs(
         metric=metric, normalize=normalize, dim=plot.dim, delay_s=plot.delay / clock.rate_hz,
         **clock.attrs,
     )  # fmt: skip
-
-
-def _ways(other: xr.DataArray | None, how: str, metric: str) -> tuple[str, str]:
-    how = require_choice("how", how, ("cross", "joint"))
-    if other is None and how == "joint":
-        raise ValueError("a joint plot is of two series, found one: give other=")
-    metric = require_choice("metric", metric, ("euclidean", "supremum"), METRICS)
-    return ("auto" if other is None else how), metric
-
-
-def _plot(
-    x: xr.DataArray, how: str, metric: str, radius: float | None, rate: float | None,
-    theiler_s: float | None,
-) -> Plot:  # fmt: skip
-    """The plot that is asked for; what depends on the clock is filled in later."""
-    if (radius is None) == (rate is None):
-        raise ValueError(
-            f"exactly one of radius and rate says which moments recur, found radius={radius!r} "
-            f"and rate={rate!r}: e.g. rate=0.05"
-        )
-    if theiler_s is not None and how == "cross":
-        raise ValueError(
-            f"theiler_s leaves out moments near the same moment of one series, found "
-            f"theiler_s={theiler_s!r} for two: it belongs to how='joint' and to x alone"
-        )
-    return Plot(
-        dim=1,
-        delay=0,
-        radius=None if radius is None else require_positive("radius", radius),
-        rate=0.0 if rate is None else require_share("rate", rate),
-        supremum=metric == "supremum",
-        joint=how == "joint",
-        theiler=1 if theiler_s is None else Clock.of(x).samples("theiler_s", theiler_s),
-        shortest=(2, 2),
-        max_lag=0,
-    )
-
-
-def _delay(clock: Clock, dim: int, delay_s: float | None) -> int:
-    if dim == 1 and delay_s is None:
-        return 0
-    if dim == 1 or delay_s is None:
-        raise ValueError(
-            f"delay_s is the distance of the dim delayed copies in a state, found dim={dim!r} "
-            f"and delay_s={delay_s!r}: give both, or neither"
-        )
-    return clock.samples("delay_s", delay_s, least=1)
-
-
-def _null(null: str, how: str, max_lag_s: float | None) -> str:
-    null = require_choice("null", null, ("circular", "linear"), synonyms.NULLS)
-    if how == "auto":
-        raise ValueError(f"null {null!r} shifts one series against another: give other=")
-    if how == "cross" and max_lag_s is None:
-        raise ValueError(
-            f"null {null!r} of a cross plot tests the profile, found no max_lag_s: give it, "
-            "0 for lag 0 alone, or test returns at the same moments with how='joint'"
-        )
-    return null
-
-
-def _shifts(
-    x: xr.DataArray, plot: Plot, null: str, n: int, seed: int, margin_s: float | None
-) -> Shifts:
-    margin = margin_of(x, margin_s) if null == "linear" else None
-    least = 1 if plot.joint else 2 * plot.max_lag + 1
-    most = x.sizes[schema.TIME] // 2 if margin is None else margin
-    if least > most:
-        raise ValueError(
-            f"a shift is longer than twice max_lag_s, {least} samples or more, found {most} "
-            "samples at most: take fewer lags, or a larger margin_s"
-        )
-    return Shifts(n, least, margin, seed)
-
-
-def _require_states(width: int, length: int, plot: Plot) -> None:
-    if width > length:
-        raise ValueError(
-            f"a window of {width} samples is longer than the {length} samples between the "
-            "margins: take shorter windows, or a smaller margin_s"
-        )
-    least = (plot.dim - 1) * plot.delay + 2
-    if width < least:
-        raise ValueError(
-            f"{plot.dim} copies {plot.delay} samples apart need {least} samples or more, found "
-            f"{width}: take longer windows, a smaller dim or a smaller delay_s"
-        )
 
 
 def _pair(

@@ -146,7 +146,7 @@ def test_coherence__nulls_hold_for_drifts_and_find_coupling():
     assert (share <= 5 / 30).all()  # 97.5 % of binomial draws at .05
     for null in ("linear", "circular"):
         found = fx.wavelet_coherence(series(t=600), null=null, n=19, seed=0, **some).p
-        assert (found[0] == 1 / 20).all()
+        assert (found[0] <= 2 / 20).all()  # a shift by a few samples may reach it
     noise = fx.wavelet_coherence(series(t=600), null="noise", n=60, seed=0, **OPTIONS)
     above = (noise.coherence > noise.threshold).sum("time") / noise.coherence.count("time")
     assert above[0].mean() > 0.6

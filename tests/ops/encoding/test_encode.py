@@ -99,6 +99,14 @@ def test_encode__of_a_standardised_stimulus_predicts_the_same_as_its_weights_say
     np.testing.assert_allclose(out.weights * scale, plain.weights, atol=1e-10)
     np.testing.assert_allclose(out.intercept, plain.intercept, rtol=1e-10)
     assert out.weights.attrs["units"] == "degC"
+    mixed = music().assign_coords(units=("stimulus", ["dB", "1", "1"]))
+    plain = fx.encode(faces(), mixed, normalize="none", **OPTIONS)
+    assert plain.weights.attrs["units"] == "degC/(unit of the stimulus)"
+    level = fx.encode(faces(), mixed[:, :1], normalize="none", **OPTIONS)
+    assert level.weights.attrs["units"] == "degC/(dB)"
+    named = faces().rename(subject="feature").assign_coords(feature=["p5", "p50", "skew", "g1"])
+    named = fx.encode(named.drop_attrs(), music(), **OPTIONS)
+    assert named.weights.attrs["units"] == "unit of the series"
     np.testing.assert_allclose(out.lag, np.arange(LO, HI + 1) / HZ)
 
 
