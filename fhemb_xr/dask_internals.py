@@ -14,9 +14,10 @@ import dask.array as da
 import xarray as xr
 
 # Tasks as objects. A task may be a tuple too, but tuples can neither be fused nor ask for
-# their dependencies, and dask deprecates them.
-# Since: dask 2024.12. Replacement: the same classes under a public name, once there is one.
-from dask._task_spec import Alias, DataNode, GraphNode, List, Task, TaskRef
+# their dependencies, and dask deprecates them. A task whose function is ``_execute_subgraph``
+# holds other tasks: what looks into graphs must look into it.
+# Since: dask 2024.12. Replacement: the same names in public, once there are any.
+from dask._task_spec import Alias, DataNode, GraphNode, List, Task, TaskRef, _execute_subgraph
 
 # Layers of other libraries may still hold tuples; this turns them into tasks.
 # Since: dask 2024.12. Replacement: none is needed once no layer holds tuples.
@@ -48,7 +49,7 @@ __all__ = [
     "Alias", "DataNode", "ExplicitIndexer", "GraphNode", "IndexingSupport",
     "LazilyIndexedArray", "List", "Task", "TaskRef", "clone_key", "convert_legacy_graph",
     "explicit_indexing_adapter", "is_in_memory", "meta_of", "python_pipeline", "slices_read",
-    "sync", "wait_for",
+    "sync", "taken_apart", "wait_for",
 ]  # fmt: skip
 
 
@@ -59,6 +60,32 @@ def meta_of(x: da.Array) -> Any:
     (our oldest). Replacement: a public attribute, once dask has one.
     """
     return x._meta
+
+
+def taken_apart(nodes: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A graph whose fused tasks are written as the tasks that they hold.
+
+    Why: what a task is made of, and what it reads, stands in the tasks inside of it.
+    """
+    left, out = dict(nodes), {}
+    while left:
+        key, node = left.popitem()
+        if not isinstance(node, Task):
+            out[key] = node
+        elif node.func is _execute_subgraph:
+            inside, last, given, *refs = node.args
+            names = {k: ("inside", key, k) for k in inside}
+            known = names | {k: ref.key for k, ref in zip(given, refs, strict=True)}
+            left |= {names[k]: n.substitute(known, key=names[k]) for k, n in inside.items()}
+            out[key] = Alias(key, known[last])
+        else:  # a fused task may be an argument, e.g. of a task that waits for another one
+            fused = {i: a for i, a in enumerate(node.args)
+                     if isinstance(a, Task) and a.func is _execute_subgraph}  # fmt: skip
+            names = {i: ("argument", key, i) for i in fused}
+            left |= {names[i]: a.substitute({}, key=names[i]) for i, a in fused.items()}
+            args = (TaskRef(names[i]) if i in names else a for i, a in enumerate(node.args))
+            out[key] = Task(key, node.func, *args, **node.kwargs) if fused else node
+    return out
 
 
 def is_in_memory(variable: xr.Variable) -> bool:

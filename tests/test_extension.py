@@ -188,3 +188,18 @@ def test_extend__that_died_keeps_the_old_result_and_goes_on(tmp_path, n_frames, 
     assert not n_frames  # all chunks were on the disk already
     require_same_as_anew(tmp_path, ["mean"])
     assert not list(tmp_path.glob(".e.zarr.*"))
+
+
+@pytest.mark.parametrize("n", [60, 500])
+def test_save__names_the_chunks_of_scores_by_all_that_they_read(tmp_path, n):
+    ds = recorded(tmp_path, n)
+    for name, heat in (("e", ds.heatmap), ("same", ds.heatmap), ("warmer", ds.heatmap + 1)):
+        emb = fx.embed(ds.assign(heatmap=heat.assign_attrs(ds.heatmap.attrs)), ["mean", "pc0"])
+        fx.save(emb, tmp_path / f"{name}.zarr")
+    said = [
+        zarr.open_group(tmp_path / f"{n}.zarr", mode="r").attrs[chunk_identity.MADE_OF]
+        for n in ("e", "same", "warmer")
+    ]
+    first, same, warmer = (chunk_identity.parsed(s)[1].ravel().tolist() for s in said)
+    assert first == same
+    assert not {*first} & {*warmer}

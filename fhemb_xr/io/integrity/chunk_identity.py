@@ -26,6 +26,7 @@ from fhemb_xr.dask_internals import (
     Task,
     TaskRef,
     convert_legacy_graph,
+    taken_apart,
 )
 from fhemb_xr.io import provenance
 from fhemb_xr.io.formats import manifest
@@ -86,7 +87,7 @@ def parsed(made_of: dict[str, Any]) -> tuple[tuple[tuple[int, ...], ...], Identi
 
 def of(x: da.Array) -> Identities | None:
     """The identity of each chunk; None if the graph reads anything but sealed local arrays."""
-    nodes = convert_legacy_graph(x.dask.to_dict())
+    nodes = taken_apart(convert_legacy_graph(x.dask.to_dict()))
     out = np.empty(x.numblocks, object)
     try:
         names = _Names(nodes)
@@ -106,6 +107,7 @@ class _Names:
         self.known: dict[Any, bytes] = {}
         self.files: dict[Any, Checksums] = {}
         self._words: dict[int, tuple[Any, bytes]] = {}
+        self._sums: dict[int, tuple[Any, Checksums]] = {}
         self._version = importlib.metadata.version("fhemb_xr").encode()
 
     def of(self, key: Any) -> bytes:
@@ -150,17 +152,21 @@ class _Names:
         return out.digest()
 
     def _checksums(self, value: Any, array: Any) -> Checksums:
+        if id(value) in self._sums:
+            return self._sums[id(value)][1]
         found = Checksums.of(array) if value.shape == array.shape else None
         if found is None:
             raise _UnknownError
+        self._sums[id(value)] = value, found  # with the value, so that its id stays taken
         return found
 
     def _spelled(self, value: Any) -> Iterator[bytes]:
         """The words of a task; a reference to another task is that task's hash."""
-        if isinstance(value, TaskRef):
-            yield self.known[value.key]
-        elif isinstance(value, Alias):
-            yield self.known[value.target]
+        if isinstance(value, TaskRef | Alias):
+            word = self.known.get(value.key if isinstance(value, TaskRef) else value.target)
+            if word is None:  # a reference into a task of a form that is not known
+                raise _UnknownError
+            yield word
         elif isinstance(value, DataNode):
             yield from self._spelled(value.value)
         elif isinstance(value, Task):
