@@ -142,7 +142,7 @@ def test_extend__keeps_scores_on_a_given_basis_and_bins_with_given_edges(tmp_pat
     recorded(tmp_path, 300, append=True)
     with pytest.raises(SchemaError, match="give it as pca="):
         fx.extend(tmp_path / "e.zarr", tmp_path / "r.zarr")
-    assert fx.extend(tmp_path / "e.zarr", tmp_path / "r.zarr", pca=basis).kept == 12
+    assert fx.extend(tmp_path / "e.zarr", tmp_path / "r.zarr", pca=basis).kept == 6
     found = fx.open_embedding(tmp_path / "e.zarr").values
     anew = fx.embed(fx.open_recording(tmp_path / "r.zarr"), ["pc0", "bh1"], pca=basis, **how)
     assert found.tobytes() == anew.values.tobytes()
