@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import fhemb_xr as fx
+import ingest
 from fhemb_xr import accessor
 
 
@@ -62,6 +63,7 @@ def test_stub__names_what_there_is():
     assert all(callable(getattr(fx, n)) for n in fx.__all__)
     assert all(inspect.ismodule(getattr(fx, n)) for n in fx._MODULES)
     assert {*fx.__all__, *fx._MODULES, "__version__"} <= {*dir(fx)}
+    assert dir(ingest) == sorted(ingest.__all__)
     told = re.findall(r'^    "(\w+)",$', Path(f"{fx.__file__}i").read_text(), re.MULTILINE)
     assert told == fx.__all__  # what an editor and mypy see
 

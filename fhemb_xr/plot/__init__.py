@@ -9,7 +9,9 @@ from fhemb_xr.plot.bands import band_energy, bands, scalogram
 from fhemb_xr.plot.cardiac.pairing import pair
 from fhemb_xr.plot.clustering.projections import clusters_at, projection
 from fhemb_xr.plot.clustering.scores import accuracy, silhouette
+from fhemb_xr.plot.coherence import coherence
 from fhemb_xr.plot.components.corrca import corrca
+from fhemb_xr.plot.encoding import encoding
 from fhemb_xr.plot.frames.distributions import pdf, scree
 from fhemb_xr.plot.frames.faces import eigenfaces, frames
 from fhemb_xr.plot.frames.histograms import histogram
@@ -23,6 +25,7 @@ from fhemb_xr.plot.notebook import display as _display  # noqa: F401  (registers
 from fhemb_xr.plot.pairwise.lagged import lagged, lagged_at
 from fhemb_xr.plot.pairwise.matrices import dendrogram, relation
 from fhemb_xr.plot.pairwise.warping import warping
+from fhemb_xr.plot.recurrence import recurrence
 from fhemb_xr.plot.signals import signal
 
 __all__ = [
@@ -30,9 +33,11 @@ __all__ = [
     "band_energy",
     "bands",
     "clusters_at",
+    "coherence",
     "corrca",
     "dendrogram",
     "eigenfaces",
+    "encoding",
     "files",
     "frames",
     "group_isc",
@@ -46,6 +51,7 @@ __all__ = [
     "pdf",
     "player",
     "projection",
+    "recurrence",
     "relation",
     "scalogram",
     "scree",

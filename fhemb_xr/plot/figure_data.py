@@ -9,6 +9,7 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.errors import EmptySelectionError, SchemaError, UnknownNameError, nearest
 from fhemb_xr.io.local import progress
+from fhemb_xr.plot import labels
 from fhemb_xr.plot.theme import Labelled
 from fhemb_xr.typing import Ints
 
@@ -79,6 +80,32 @@ def require(x: xr.DataArray, what: str, *dims: str) -> xr.DataArray:
             f"{what} is drawn over {dims}, found also {many}: choose one of each with .sel(...)"
         )
     return x.isel(dict.fromkeys(rest, 0)).transpose(*dims)
+
+
+def rows(x: xr.Dataset, what: str, *core: str) -> tuple[xr.Dataset, list[str]]:
+    """``x`` by ``row``, the entries of its one dimension beside ``core``, and their names.
+
+    Raises
+    ------
+    SchemaError
+        If two other dimensions have more than one entry.
+    """
+    many = [str(d) for d, n in x.sizes.items() if n != 1 and d not in core]
+    if len(many) > 1:
+        raise SchemaError(
+            f"{what} is drawn for the entries of one dimension, found "
+            f"{ {d: x.sizes[d] for d in many} }: choose one of each other with .sel(...)"
+        )
+    others = [str(d) for d in x.dims if d not in core]
+    dim = (many or others[:1] or [""])[0]
+    x = x.isel({d: 0 for d in others if d != dim})
+    if not dim:
+        return x.expand_dims("row").transpose("row", ...), [labels.name_of(x)]
+    if not x.sizes[dim]:
+        raise EmptySelectionError(f"nothing is left along {dim!r} to draw: select more")
+    names = [f"{dim} {name}" for name in ids(x, dim)]
+    x = x.rename({dim: "row"}).drop_vars("row", errors="ignore")
+    return x.transpose("row", ...), names
 
 
 def require_basis(basis: xr.Dataset, name: str) -> None:

@@ -356,6 +356,14 @@ FIGURES: dict[str, Callable[[], Call]] = {
     "bands": lambda: Call(fx.plot.bands, (bands(),)),
     "clusters_at": lambda: Call(
         fx.plot.clusters_at, (fx.clusters(relation(), 2), positions(), 8)),
+    "coherence": lambda: Call(
+        fx.plot.coherence,
+        (fx.wavelet_coherence(_drifting(), periods_s=(0.2, 0.8), per_octave=4),)),
+    "encoding": lambda: Call(
+        fx.plot.encoding,
+        (fx.encode(series(), music(), (0, 0.1), [1.0, 100.0], 3, gap_s=0.1),)),
+    "recurrence": lambda: Call(
+        fx.plot.recurrence, (fx.recurrence(_drifting(), rate=0.2, max_lag_s=0.4),)),
     "corrca": lambda: Call(
         fx.plot.corrca, (fx.corrca(_drifting().expand_dims(feature=["pc0"]), 1),)),
     "pair": lambda: Call(fx.plot.pair, (_paired(),)),

@@ -87,13 +87,13 @@ def pair(result: xr.Dataset, heart: object = None, *, title: str | None = None) 
         mpl={"s": 9, "edgecolor": "#ffffff", "linewidth": 0.4},
         color=theme.CYCLE[1],
     )
-    painted = theme.styled(
+    high = 0.22 * len(names) + 1.0
+    painted = theme.panel(  # in print, the bar is placed by the size of the map itself
         image,
         bokeh={"tools": ["hover"]},
-        mpl={},
+        mpl={"fig_inches": (theme.FULL_IN, high), "aspect": theme.FULL_IN / high},
         **theme.coloured(theme.DISTANCE, (0.0, 1.0), "Probability"),
     )
-    high = 0.22 * len(names) + 1.0
     return theme.figure(
         [painted, marked],
         heading,
