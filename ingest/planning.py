@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 
+LEAST_SPAN, SPARSE = 10**7, 1000
+"""Frames of a session that may be empty in any case, and for each row."""
+
 __all__ = ["Plan", "choose", "cut", "parse_subjects", "plan"]
 
 
@@ -234,6 +237,13 @@ def cut(found: Found, frames: tuple[int, int] | None) -> tuple[Session, ...]:
         No frame is left.
     """
     if frames is None:
+        for s in found.sessions:
+            if s.stop - s.start > max(LEAST_SPAN, SPARSE * s.rows):
+                raise SourceError(
+                    f"session {s.name!r} has {s.rows} rows in {s.stop - s.start} frames, from "
+                    f"{s.start} on: a time or a frame number is far from all others; correct "
+                    "the clock, or choose frames (--frames)"
+                )
         return found.sessions
     start, stop = frames
     if not start < stop:

@@ -252,7 +252,9 @@ def _shared(total: Counts, target: Target) -> tuple[str, ...]:
 
 
 def _lost(total: Counts) -> tuple[str, ...]:
-    """A doubt about temperatures that were left out."""
+    """A doubt about temperatures that were left out, or about faces that are nowhere."""
+    if not total.faces:
+        return ("no frame holds a number: all faces are missing",)
     if not total.out_of_range:
         return ()
     return (

@@ -1,5 +1,6 @@
 """The data of one shard while it is read: subjects, cells, blocks and counts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -70,6 +71,16 @@ class Run:
     why: str = ""  # name of the count for rows without values
     nulls: int = 0
 
+    def parts(self, n_bytes: int) -> Iterator["Run"]:
+        """Runs of some rows each, whose values take at most ``n_bytes`` in float64."""
+        if self.values is None or not len(self.values):
+            yield self
+            return
+        n = max(1, n_bytes // max(1, 8 * self.values[0].size))
+        for a in range(0, len(self.clock), n):
+            rows = slice(a, a + n)
+            yield Run(self.clock[rows], self.values[rows], self.why, 0 if a else self.nulls)
+
 
 @dataclass
 class Block:
@@ -112,7 +123,7 @@ class Block:
             return
         rows_, cols = run.values.shape[1:]
         values = cell.degrees(run.values)
-        self._drop_impossible(values, limits)
+        values = self._possible(values, limits)
         if self.resized:
             self.heat[_as_slice(index)] = pack(resample(values, self.heat.shape[1:]))
         else:
@@ -146,12 +157,12 @@ class Block:
             )
         return index
 
-    def _drop_impossible(self, values: F32, limits: tuple[float, float]) -> None:
+    def _possible(self, values: F32, limits: tuple[float, float]) -> F32:
+        """Values within the limits; a copy if some are not, because files may be read-only."""
         wrong = (values < limits[0]) | (values > limits[1])  # True for infinity, not for NaN
         n = int(np.count_nonzero(wrong))
-        if n:
-            values[wrong] = np.nan
-            self.counts.out_of_range += n
+        self.counts.out_of_range += n
+        return np.where(wrong, np.float32(np.nan), values) if n else values
 
 
 def _as_slice(index: Ints) -> Any:

@@ -56,6 +56,7 @@ from ingest.shards import Block, Run, Subject
 from ingest.source import Found, Session, Shapes
 
 BATCH_BYTES = 2**23
+_PART_BYTES = 2**20  # frames that become °C at once: they stay in the second-level cache
 
 
 class StackSource:
@@ -263,7 +264,8 @@ class StackReader:
                     frames = frames[there - there[0]]
                 self.n_bytes += frames.nbytes
                 for run in stack.runs(chosen, frames):
-                    place(run, stack.cell)
+                    for part in run.parts(_PART_BYTES):
+                        place(part, stack.cell)
                 if isinstance(stack, Cut):
                     block.place_position(
                         Run(stack.clock[chosen], stack.centres[chosen]), stack.cell

@@ -130,12 +130,13 @@ def _listed(path: Path) -> _About:
         with _opened(path) as container:
             stream = container.streams.video[0]
             packets = [
-                (p.pts, p.dts, p.is_keyframe, p.is_discard)
+                (p.pts, p.dts, p.is_keyframe, p.is_discard, p.duration or 0)
                 for p in container.demux(stream)
                 if p.size
             ]
             base, shape = float(stream.time_base), (int(stream.height), int(stream.width))
             told = float(stream.average_rate or 0) or None
+            promised_s = _promised_s(container, stream)
             blind = container.format.name == "mpeg"  # seeks into the middle of groups
         with _opened(path) as container:
             first = next(container.decode(video=0), None)
@@ -147,11 +148,19 @@ def _listed(path: Path) -> _About:
             f"{path.name!r} has no frames, or frames without times: copy it into an MP4 with "
             "FFmpeg"
         )
-    shown = [pts for pts, _, _, discarded in packets if not discarded]
+    shown = [pts for pts, _, _, discarded, _ in packets if not discarded]
     told = told or _rate_of(np.array(sorted(shown)) * base)
     rate = assumed_hz(told, f"{path.name!r} states no rate", "attrs['sampling_rate'] ")
     clock = np.array(sorted(shown), np.int64)  # decoded in another order
-    starts = sorted((pts, pts if dts is None else dts) for pts, dts, key, _ in packets if key)
+    starts = sorted((pts, pts if dts is None else dts) for pts, dts, key, *_ in packets if key)
+    held_s = (max(p[0] + p[4] for p in packets) - min(p[0] for p in packets)) * base
+    if promised_s is not None and promised_s - held_s > max(1.0, 0.05 * promised_s):
+        warnings.warn(
+            f"{path.name!r} says that it lasts {promised_s:.3g} s and has frames for "
+            f"{held_s:.3g} s: is it cut off?",
+            UserWarning,
+            stacklevel=3,
+        )
     rotation = int(first.rotation)
     if rotation % 90:
         warnings.warn(
@@ -160,11 +169,19 @@ def _listed(path: Path) -> _About:
             stacklevel=3,
         )
     # an AVI gives the order of decoding as times of frames
-    odd = bool(late) and shown == sorted(shown) and any(not key for _, _, key, _ in packets)
+    odd = bool(late) and shown == sorted(shown) and any(not key for _, _, key, *_ in packets)
     seconds = np.asarray(np.arange(len(clock)) / rate if odd else (clock - clock[:1]) * base)
     keys, seeks = np.array(starts, np.int64).reshape(-1, 2).T
     bits = max(8, *(c.bits for c in first.format.components[:1]))
     return _About(shape, clock, keys, seeks, seconds, rate, bits, rotation, odd or blind)
+
+
+def _promised_s(container: Any, stream: Any) -> float | None:
+    """Duration of the video in the header of its file [s]; None if only other streams tell."""
+    if stream.duration is not None:
+        return float(stream.duration * stream.time_base)
+    alone = len(container.streams) == 1 and container.duration is not None
+    return container.duration / 1e6 if alone else None
 
 
 def _rate_of(seconds: F64) -> float | None:

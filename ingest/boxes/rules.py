@@ -35,12 +35,14 @@ class Boxed(Protocol):
 def places(scene: Stack, boxes: BoxTable, frames: F64) -> tuple[Ints, list[str]]:
     """Picture of each box, -1 if it is beyond the film; and doubts."""
     if not (np.isfinite(frames).all() and (frames == np.floor(frames)).all()):
-        wrong = int(np.flatnonzero(~(frames == np.floor(frames)))[0])
+        whole = np.isfinite(frames) & (frames == np.floor(frames))
+        wrong = int(np.flatnonzero(~whole)[0])
         raise SourceError(
             f"row {wrong + 1} of the table of boxes has the frame {frames[wrong]:g}: expected "
             "a whole number"
         )
-    n, numbers = len(scene.clock), frames.astype(np.int64) - boxes.base
+    numbers = np.clip(frames, -(2.0**53), 2.0**53).astype(np.int64) - boxes.base
+    n = len(scene.clock)
     doubts: list[str] = []
     counted = scene.seconds is None and boxes.base == 0 and not boxes.pictures
     if counted and (scene.clock != np.arange(n)).any():  # the film has numbers of its own
@@ -66,6 +68,7 @@ def checked(
     sides: F64, who: NDArray[Any], margin: float, picture: Sequence[int]
 ) -> tuple[F64, list[str]]:
     """Boxes as whole pixels, NaN where there is no face; and doubts."""
+    sides = np.where(np.isfinite(sides).all(axis=1, keepdims=True), sides, np.nan)
     sizes = sides[:, 2:] - sides[:, :2]
     wrong = np.flatnonzero((sizes < 0).any(axis=1))
     if wrong.size:

@@ -99,6 +99,10 @@ def _read(path: Path) -> Any:
     if len(lines) < 2:
         raise SourceError(f"{path.name!r} has no row of boxes")
     separator = text_cells.separator_of(lines)
+    names = [_plain(c) for c in text_cells.cells_of(lines[0], separator)]
+    twice = [n for n in names if n and names.count(n) > 1]
+    if twice:
+        raise SourceError(f"{path.name!r} has several columns {twice[0]!r}: keep one")
     rows = [text_cells.cells_of(line, separator) for line in lines[1:]]
     return pd.read_csv(
         path, sep=r"\s+" if separator == " " else separator, skipinitialspace=True,

@@ -65,13 +65,13 @@ def clock_of(
             f"{dataset!r} in {file.name!r} is {ticks.dtype} of shape {ticks.shape}: expected a "
             f"number for each of {n_frames} frames"
         )
-    if ticks.dtype.kind == "M":
-        return Clock(seconds=ticks.astype("M8[us]").astype(np.int64) / 1e6)
-    if not np.isfinite(ticks).all():
+    if not np.isfinite(ticks).all():  # NaN, infinity or NaT
         raise SourceError(
             f"{dataset!r} in {file.name!r} has no number for frame "
             f"{int(np.flatnonzero(~np.isfinite(ticks))[0])}"
         )
+    if ticks.dtype.kind == "M":
+        return Clock(seconds=ticks.astype("M8[us]").astype(np.int64) / 1e6)
     numbers = ticks if ticks.dtype.kind in "iu" else ticks.astype(np.float64)
     unit = contents.units.get(dataset, "")
     return _understood(numbers, dataset, unit, file.name, hints.rate_hz)
@@ -159,8 +159,9 @@ def common_rate(clocks: Sequence[tuple[str, F64]]) -> float | None:
 
 
 def numbered(seconds: F64, rate_hz: float, origin_s: float) -> Ints:
-    """The frame number at each time."""
-    return np.rint((seconds - origin_s) * rate_hz).astype(np.int64)
+    """The frame number at each time; times beyond all numbers become the last number."""
+    frames = np.rint((seconds - origin_s) * rate_hz)
+    return np.clip(frames, -(2.0**53), 2.0**53).astype(np.int64)
 
 
 def first_date(session: str, clocks: Mapping[str, F64]) -> float | None:

@@ -21,6 +21,7 @@ from ingest.files import csv_matrices, flir_files, tiff_files
 from ingest.files.contents import Contents, Picture, guarded
 
 _NUMBER = re.compile(r"(\d+)")
+_DIGITS = 18  # of a number of 64 bits
 _Kind = tuple[tuple[str, ...], Callable[[Path], Picture], Callable[[Path], bool]]
 KINDS: dict[str, _Kind] = {
     "TIFF": ((".tif", ".tiff"), tiff_files.picture, tiff_files.is_one),
@@ -139,7 +140,7 @@ def numbered(files: Sequence[Path]) -> tuple[Ints | None, str]:
         if len({p[i] if i < len(p) else None for p in parts}) > 1
     ]
     counts = len({len(p) for p in parts}) == 1 and len(differing) == 1 and differing[0] % 2
-    if not counts:
+    if not counts or any(len(p[differing[0]]) > _DIGITS for p in parts):
         return None, "the names of the frames do not count: they are counted 0, 1, ... in order"
     numbers = np.array([int(p[differing[0]]) for p in parts], dtype=np.int64)
     steps = np.diff(numbers)

@@ -109,6 +109,11 @@ def _names(arrays: Contents, hints: Hints, file: Path) -> tuple[dict[str, str], 
     # frames stored as objects are not skipped here: they are refused later
     stacks += [n for n, a in arrays.items() if a.dtype.hasobject and _NAMED.search(n)]
     named = {m[1]: n for n in stacks if (m := _NAMED.search(n.rpartition("/")[2]))}
+    if len(named) < sum(_NAMED.search(n.rpartition("/")[2]) is not None for n in stacks):
+        raise SourceError(
+            f"several stacks of {file.name!r} are of one person, found "
+            f"{', '.join(stacks[:12])}: name the right ones in the TOML, [subjects]"
+        )
     if named and not (len(stacks) == 1 and arrays.alone):
         return named, False
     whole = file.name if file.is_dir() else file.stem
@@ -132,8 +137,9 @@ def _stack(
     ticks = clocks.clock_of(contents, name, who, n, hints, file)
     clock = np.arange(n) if ticks.frames is None else ticks.frames
     unit = contents.units.get(name)
-    cell = units.cell(name, np.dtype(frames.dtype), hints, unit, _sample(frames, file))
-    doubts = tuple(d for d in (*contents.doubts, ticks.doubt) if d)
+    sample = _sample(frames, file)
+    cell, odd = units.cell(name, np.dtype(frames.dtype), hints, unit, sample)
+    doubts = tuple(d for d in (*contents.doubts, ticks.doubt, odd) if d)
     return Stack(
         session, who, file, name, tuple(frames.shape), cell, clock, sizes, _firsts(clock),
         ticks.seconds, doubts, contents.camera, contents.parts,

@@ -12,17 +12,25 @@ from ingest.files.contents import Contents, Picture, needed
 
 
 class _Pages:
-    """Pages of one shape as rows ``(time, y, x)``."""
+    """Pages of one shape as rows ``(time, y, x)``; frames in one piece are read at once."""
 
-    def __init__(self, file: Any, n_pages: int, shape: tuple[int, int], dtype: Any) -> None:
-        self._file = file
-        self.shape, self.dtype = (n_pages, *shape), np.dtype(dtype)
+    def __init__(self, file: Any) -> None:
+        self._file, first = file, file.pages[0]
+        self._start, n_pages = _piece(file)
+        self.shape, self.dtype = (n_pages, *first.shape), np.dtype(first.dtype)
+        self._stored = self.dtype.newbyteorder(file.byteorder)
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         places = range(*rows.indices(self.shape[0]))
         if not places:
             return np.empty((0, *self.shape[1:]), self.dtype)
-        return np.asarray(self._file.asarray(key=places)).reshape(-1, *self.shape[1:])
+        if self._start is None:
+            values = self._file.asarray(key=places)
+        else:  # tifffile would look at every page
+            each = int(np.prod(self.shape[1:]))
+            at = self._start + places.start * each * self.dtype.itemsize
+            values = self._file.filehandle.read_array(self._stored, len(places) * each, at)
+        return np.asarray(values).reshape(-1, *self.shape[1:])
 
 
 def open_tiff(path: Path, stack: ExitStack) -> Contents:
@@ -30,8 +38,8 @@ def open_tiff(path: Path, stack: ExitStack) -> Contents:
     tifffile = needed("tifffile", "TIFF files", "camera")
     try:
         file = stack.enter_context(tifffile.TiffFile(path))
-        pages = len(file.pages)
-        first = file.pages[0]
+        rows = _Pages(file)
+        pages, first = rows.shape[0], file.pages[0]
         shapes = {series.shape[-2:] for series in file.series}
     except (tifffile.TiffFileError, IndexError) as error:
         raise SourceError(f"cannot read {path.name!r}: {error or 'it has no page'}") from None
@@ -39,6 +47,13 @@ def open_tiff(path: Path, stack: ExitStack) -> Contents:
         raise SourceError(
             f"{path.name!r} is a TIFF with pages of the shape {first.shape} in {len(shapes)} "
             "sizes: expected grey pages (y, x) of one size"
+        )
+    axes = zip(file.series[0].shape, file.series[0].axes, strict=False)
+    long = [f"{axis} ({n})" for n, axis in axes if n > 1]
+    if len(file.series) == 1 and len(long) > 3:
+        raise SourceError(
+            f"{path.name!r} has the axes {', '.join(long)}: expected one axis of frames beside "
+            "Y and X; save one channel and one slice"
         )
     if pages == 1 and len(_tiffs(path.parent)) > 1:
         raise SourceError(
@@ -49,8 +64,18 @@ def open_tiff(path: Path, stack: ExitStack) -> Contents:
     step = about.get("finterval")
     known = isinstance(step, int | float) and step > 0
     seconds = np.asarray(np.arange(pages) * float(step or 0), np.float64) if known else None
-    rows = _Pages(file, pages, first.shape, first.dtype)
     return Contents({path.stem: rows}, seconds=seconds, alone=True)
+
+
+def _piece(file: Any) -> tuple[int | None, int]:
+    """Place of all frames in one piece, or None, and their number.
+
+    ImageJ describes a stack beyond 4 GB by the first page alone.
+    """
+    pages, series = len(file.pages), file.series[0]
+    described = int(np.prod(series.shape[: -file.pages[0].ndim], dtype=np.int64))
+    start = series.dataoffset if len(file.series) == 1 else None
+    return (None, pages) if start is None or described < pages else (start, described)
 
 
 def picture(path: Path) -> Picture:
@@ -64,7 +89,7 @@ def picture(path: Path) -> Picture:
     tifffile = needed("tifffile", "TIFF files", "camera")
     try:
         with tifffile.TiffFile(path) as file:
-            pages, values = len(file.pages), np.asarray(file.pages[0].asarray())
+            pages, values = _piece(file)[1], np.asarray(file.pages[0].asarray())
     except (tifffile.TiffFileError, IndexError) as error:
         raise SourceError(f"cannot read {path.name!r}: {error or 'it has no page'}") from None
     if pages != 1 or values.ndim != 2:
@@ -80,9 +105,9 @@ def is_one(path: Path) -> bool:
     tifffile = needed("tifffile", "TIFF files", "camera")
     try:
         with tifffile.TiffFile(path) as file:
-            return len(file.pages) == 1
-    except tifffile.TiffFileError as error:
-        raise SourceError(f"cannot read {path.name!r}: {error}") from None
+            return _piece(file)[1] == 1
+    except (tifffile.TiffFileError, IndexError) as error:
+        raise SourceError(f"cannot read {path.name!r}: {error or 'it has no page'}") from None
 
 
 def _tiffs(folder: Path) -> list[Path]:

@@ -29,6 +29,8 @@ _OTHER_NAMES = {
 }  # fmt: skip
 FACES_C = (-30.0, 55.0)
 """Range of medians of frames in °C: a cold room, a hot face."""
+USUAL_C = (10.0, 50.0)
+"""Range of medians that show which unit was meant [°C]."""
 
 
 def unit(name: str) -> str:
@@ -59,7 +61,7 @@ def known_unit(name: str) -> str | None:
 
 def cell(
     name: str, dtype: np.dtype[Any], hints: Hints, told: str | None, sample: Floats
-) -> Cell:
+) -> tuple[Cell, str]:
     """The conversion of numbers to °C: by the hints, or the file, or as °C if plausible.
 
     Parameters
@@ -75,17 +77,25 @@ def cell(
     sample
         Some frames, as they are stored.
 
+    Returns
+    -------
+    The conversion, and a doubt about the unit or an empty text.
+
     Raises
     ------
     SourceError
         The scale of integers is unknown, or the numbers cannot be °C of faces.
     """
+    of_file = None if told is None else known_unit(told)
+    median = _median(sample)
     if hints.units is not None:
-        return Cell("bytes", dtype, 0, *UNITS[unit(hints.units)])
+        asked = unit(hints.units)
+        other = f"; the file says {of_file}" if of_file not in (None, asked) else ""
+        return Cell("bytes", dtype, 0, *UNITS[asked]), _doubt(name, asked, median, other)
     if hints.scale is not None:
         conversion = Cell("bytes", dtype, 0, hints.scale, hints.offset)
-    elif told is not None and (known := known_unit(told)) is not None:
-        return Cell("bytes", dtype, 0, *UNITS[known])
+    elif of_file is not None:
+        conversion = Cell("bytes", dtype, 0, *UNITS[of_file])
     elif dtype.kind == "f":
         conversion = Cell("bytes", dtype)
     else:
@@ -93,23 +103,50 @@ def cell(
             f"{name!r} holds integers: say their unit ({_named(UNITS)}; units), or how many "
             "degrees one unit is (scale)"
         )
-    _require_faces(name, sample, conversion)
-    return conversion
+    if hints.scale is None and of_file is not None:
+        if _fitting(median):  # without a better unit, the file is right: a cold scene
+            _require_faces(name, median, conversion, f", which the file calls {of_file}")
+        return conversion, _doubt(name, of_file, median, "")
+    _require_faces(name, median, conversion, "")
+    return conversion, ""
 
 
-def _require_faces(name: str, sample: Floats, conversion: Cell) -> None:
-    """Refuse numbers that cannot be °C of a face."""
+def _median(sample: Floats) -> float | None:
     values = sample[np.isfinite(sample)]
-    if not values.size:
+    return float(np.median(values)) if values.size else None
+
+
+def _fitting(median: float | None) -> list[str]:
+    """Units by which a number is a usual temperature of a face."""
+    if median is None:
+        return []
+    return [u for u, (a, b) in UNITS.items() if USUAL_C[0] <= median * a + b <= USUAL_C[1]]
+
+
+def _doubt(name: str, unit: str, median: float | None, other: str) -> str:
+    """A doubt about a given unit, where another one fits better or the file says another."""
+    fitting = _fitting(median)
+    if median is None or unit in fitting or not fitting:
+        return f"the unit of {name!r} is taken to be {unit}{other}" if other else ""
+    celsius = median * UNITS[unit][0] + UNITS[unit][1]
+    return (
+        f"{name!r} holds numbers around {median:.6g}: {celsius:.4g} °C in {unit}, and those of "
+        f"faces in {' or '.join(fitting)}{other}; is the unit right?"
+    )
+
+
+def _require_faces(name: str, median: float | None, conversion: Cell, told: str) -> None:
+    """Refuse numbers that cannot be °C of a face."""
+    if median is None:
         return
-    median_c = float(np.median(values * conversion.scale + conversion.offset))
+    median_c = median * conversion.scale + conversion.offset
     if FACES_C[0] <= median_c <= FACES_C[1]:
         return
-    fitting = [u for u, (a, b) in UNITS.items() if 10 <= float(np.median(values)) * a + b <= 50]
+    fitting = _fitting(median)
     guess = f"the unit may be {' or '.join(fitting)}" if fitting else "no known unit fits"
     raise SourceError(
-        f"{name!r} holds numbers around {median_c:.6g}, which are no °C of faces: {guess}; "
-        f"give units ({_named(UNITS)}; --units), or scale and offset in the TOML"
+        f"{name!r} holds numbers around {median_c:.6g}{told}, which are no °C of faces: "
+        f"{guess}; give units ({_named(UNITS)}; --units), or scale and offset in the TOML"
     )
 
 

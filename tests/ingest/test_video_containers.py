@@ -1,5 +1,6 @@
 """Videos in every container: frames equal those of decoding from the start."""
 
+import contextlib
 import struct
 
 import av
@@ -112,7 +113,11 @@ def test_truncated__gives_what_a_plain_decode_gives(tmp_path, name):
     path = film(tmp_path / name, "mpeg2video", g="12")
     raw = path.read_bytes()
     path.write_bytes(raw[: len(raw) * 6 // 10])
-    np.testing.assert_array_equal(open_video(path, block_frames=12), decoded(path))
+    # a header says how long the film is in one of these formats
+    cut_off = pytest.warns(UserWarning, match=r"lasts 2\.88 s .* for 1\.52 s: is it cut off")
+    with cut_off if name == "a.mkv" else contextlib.nullcontext():
+        video = open_video(path, block_frames=12)
+    np.testing.assert_array_equal(video, decoded(path))
 
 
 def test_damaged__is_an_error_with_its_name(tmp_path):

@@ -119,6 +119,7 @@ def changed(**columns):
         (pd.concat([table(), table()[3:4]]), r"subject 'anna' has several boxes in frame \d+"),
         (changed(width=(4, -3)), "row 5 of the table, a box of 'anna', has a size below 0: -3"),
         (changed(frame=(2, 1.5)), "row 3 of the table of boxes has the frame 1.5"),
+        (changed(frame=(2, np.inf)), "row 3 of the table of boxes has the frame inf"),
         (changed(frame=(2, np.nan)), "row 3 of the table of boxes has the frame nan"),
         (changed(subject=(2, np.nan)), "row 3 of the table of boxes has no subject"),
         (table().assign(x=500), "40 of 40 boxes are outside of the picture of 20 x 32 pixels"),
@@ -136,10 +137,10 @@ def test_boxes__that_are_wrong_are_refused(film, boxes, said):
 
 def test_boxes__that_are_odd_are_doubts(film):
     boxes = changed(x=(0, np.nan), width=(1, 0.0), frame=(2, 77.0))
-    boxes.loc[3, "x"] = 400.0
+    boxes.loc[3, "x"], boxes.loc[4, "x"], boxes.loc[5, "frame"] = 400.0, np.inf, 1e30
     doubts = " | ".join(found(film, boxes).doubts)
-    assert "2 of 40 rows of the table have no box: no face there" in doubts
-    assert "1 of 40 boxes are at frames that the film does not have; it has 30" in doubts
+    assert "3 of 40 rows of the table have no box: no face there" in doubts
+    assert "2 of 40 boxes are at frames that the film does not have; it has 30" in doubts
     assert "1 boxes are outside of the picture" in doubts
     every = pd.DataFrame({"frame": np.arange(N) + 1, "x": 2, "y": 3, "w": 5, "h": 6})
     assert "they are counted from 1" in " ".join(found(film, every).doubts)
@@ -206,6 +207,10 @@ def test_tables__of_trackers_are_understood(tmp_path, film):
     assert plan(openface).faces == {"don": {0: 2}}  # success is 0 in the third frame
     larger = first_face(film, tables["corners"], margin=0.25)
     assert larger == (14, 12, 10, 9)  # 2.5 and 2 pixels on each side, to whole pixels
+    twice = tmp_path / "twice.csv"
+    twice.write_text("frame,x,X,y,w,h\n0,1,2,3,4,5\n")
+    with pytest.raises(SourceError, match="several columns 'x'"):
+        found(film, twice)
     (tmp_path / "a.h5").touch()
     with pytest.raises(SourceError, match="export the table of boxes or points as CSV"):
         found(film, tmp_path / "a.h5")

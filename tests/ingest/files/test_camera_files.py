@@ -37,6 +37,25 @@ def test_tiff__of_16_bits_is_a_stack(tmp_path, counts, how):
         StackSource(tmp_path / "anna.TIF").found()
 
 
+@pytest.mark.parametrize(
+    "how", [{}, {"truncate": True}, {"imagej": True, "metadata": {"axes": "TYX"}}], ids=str
+)
+def test_tiff__in_one_piece_is_read_at_once(tmp_path, counts, monkeypatch, how):
+    """Also where the first page alone describes all, as in ImageJ's files beyond 4 GB."""
+    tifffile.imwrite(tmp_path / "a.tif", counts, photometric="minisblack", **how)
+    monkeypatch.setattr(tifffile.TiffFile, "asarray", None)
+    ds, _ = ingested(tmp_path / "a.tif", tmp_path, units="cK")
+    np.testing.assert_allclose(ds.heatmap[0, 0], counts / 100 - 273.15, atol=0.0051)
+
+
+def test_tiff__written_a_page_at_a_time_is_a_stack(tmp_path, counts):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        for page in counts:
+            file.write(page, contiguous=False)
+    ds, _ = ingested(tmp_path / "a.tif", tmp_path, units="cK")
+    np.testing.assert_allclose(ds.heatmap[0, 0], counts / 100 - 273.15, atol=0.0051)
+
+
 def test_tiff__of_imagej_tells_its_clock(tmp_path, counts):
     celsius = (counts / 100 - 273.15).astype("f4")
     about = {"axes": "TYX", "finterval": 1 / 9}
@@ -51,6 +70,10 @@ def test_tiff__that_is_no_stack_is_refused(tmp_path, counts):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8, 3), "u1"), photometric="rgb")
     with pytest.raises(SourceError, match="expected grey pages"):
         StackSource(tmp_path / "a.tif").found()
+    two = np.stack([counts, counts + 90], axis=1)
+    tifffile.imwrite(tmp_path / "a.tif", two, imagej=True, metadata={"axes": "TCYX"})
+    with pytest.raises(SourceError, match=r"axes T \(30\), C \(2\).*one channel"):
+        StackSource(tmp_path / "a.tif", hints=Hints(units="cK")).found()
     for i in (0, 1):
         tifffile.imwrite(tmp_path / f"f{i}.tif", counts[i])
     with pytest.raises(SourceError, match="one frame of several in its folder"):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+import flir
 import numpy as np
 import pandas as pd
 import pytest
@@ -84,12 +85,15 @@ def test_numbers__of_names_are_frames_only_if_they_count():
     assert doubt.startswith("1 numbers are absent")
     by_ten, doubt = numbered(names([0, 10, 20]))
     assert (by_ten, "grow by 10" in doubt) == (None, True)
+    stamped, doubt = numbered(names([10**20, 10**20 + 1, 10**20 + 2]))
+    assert (stamped, "do not count" in doubt) == (None, True)
     dated, doubt = numbered([Path("12_30.tif"), Path("12_31.tif"), Path("13_01.tif")])
     assert (dated, "do not count" in doubt) == (None, True)
 
 
 KILL = """
 import os, signal, sys
+import cptv, flyr, tifffile
 from ingest.hints import Hints
 from ingest.run import ingest
 from ingest.stacks import StackSource
@@ -245,10 +249,21 @@ def test_csv__that_is_no_stack_is_one_sentence(tmp_path, text, said):
 def test_sources__a_killed_run_continues_to_the_same_bytes(tmp_path, celsius, film):
     boxes = pd.DataFrame({"frame": range(N), "x": 1, "y": 2, "width": 5, "height": 6})
     boxes.assign(subject="a").to_csv(tmp_path / "boxes.csv")
+    counts = np.random.default_rng(0).integers(18000, 20500, (N, 8, 9)).astype("u2")
     jobs = {
         "tiff": (written(tmp_path / "a", celsius), "", tmp_path / "boxes.csv"),
         "cptv": (film[0], "cK", ""),
+        "seq": (tmp_path / "anna.seq", "", ""),
+        "jpeg": (tmp_path / "jpegs", "", ""),
+        "csv": (tmp_path / "texts", "", ""),
     }
+    frames = (flir.fff(c, moment_s=DAY_S + i / 9) for i, c in enumerate(counts))
+    jobs["seq"][0].write_bytes(b"".join(frames))
+    for name in ("jpeg", "csv"):
+        jobs[name][0].mkdir()
+    for i in range(N):
+        (jobs["jpeg"][0] / f"f{i}.jpg").write_bytes(flir.jpeg(counts[i]))
+        np.savetxt(jobs["csv"][0] / f"f{i}.csv", celsius[i], delimiter=",")
     arguments = [
         str(a) for name, (path, *how) in jobs.items() for a in (path, tmp_path / name, *how)
     ]

@@ -215,6 +215,62 @@ def test_units__of_whole_numbers_and_of_the_file(tmp_path, heat):
         StackSource(tmp_path / "subj40.npy", hints=Hints(units="Rankine")).found()
 
 
+def test_units__that_fit_no_face_are_doubted_or_refused(tmp_path, heat):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["subj40"] = heat + 273.15
+        file["subj40"].attrs["units"] = "degC"
+    with pytest.raises(SourceError, match=r"which the file calls degC.*the unit may be K"):
+        StackSource(tmp_path / "a.h5").found()
+    said = StackSource(tmp_path / "a.h5", hints=Hints(units="K")).found().doubts
+    assert "'subj40' is taken to be K; the file says degC" in " | ".join(said)
+    np.save(tmp_path / "subj40.npy", heat)
+    for wrong in ("K", "degF", "cK"):
+        said = StackSource(tmp_path / "subj40.npy", hints=Hints(units=wrong)).found().doubts
+        assert "and those of faces in degC; is the unit right?" in " | ".join(said)
+    right = StackSource(tmp_path / "subj40.npy", hints=Hints(units="degC")).found().doubts
+    assert "unit" not in " | ".join(right)
+
+
+def test_values__that_are_no_temperature_are_missing_and_said_to_be(tmp_path, heat):
+    odd = heat.astype("f4")  # read-only where it is read, since it is °C already
+    odd[:, 0], odd[3, 1, 1] = -9999, np.inf
+    np.save(tmp_path / "subj40.npy", odd)
+    ds, doubts = ingested(tmp_path / "subj40.npy", tmp_path)
+    lost = np.isnan(ds.heatmap[0, 0].values)
+    assert (lost == ((odd < -9000) | np.isinf(odd))).all()
+    assert f"{lost.sum()} pixels are out of the range" in doubts
+    np.save(tmp_path / "subj41.npy", odd * np.nan)
+    (tmp_path / "b").mkdir()
+    _, doubts = ingested(tmp_path / "subj41.npy", tmp_path / "b")
+    assert "no frame holds a number" in doubts
+
+
+@pytest.mark.parametrize(
+    ("row", "value", "said"),
+    [
+        (3, np.datetime64("NaT"), "'time' in 'a.npz' has no number for frame 3"),
+        (0, np.datetime64("1970-01-01"), "40 rows in .* is far from all others"),
+        (39, np.datetime64("2262-01-01"), "40 rows in .* is far from all others"),
+    ],
+)
+def test_clock__with_a_wild_time_is_refused(tmp_path, heat, row, value, said):
+    moments = np.datetime64("2025-03-01T20:00") + (np.arange(N) * 100).astype("m8[ms]")
+    moments[row] = value
+    np.savez(tmp_path / "a.npz", subj40=heat, time=moments)
+    with pytest.raises(SourceError, match=said):
+        ingest(StackSource(tmp_path / "a.npz"), tmp_path / "a.zarr")
+
+
+def test_names__of_one_person_twice_are_refused(tmp_path, heat):
+    np.savez(tmp_path / "a.npz", subj40=heat, subj_40=heat + 1)
+    with pytest.raises(SourceError, match="of one person, found subj40, subj_40"):
+        StackSource(tmp_path / "a.npz").found()
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["don/subj40"], file["giovanni/subj40"] = heat, heat
+    with pytest.raises(SourceError, match=r"don/subj40, giovanni/subj40: name"):
+        StackSource(tmp_path / "a.h5").found()
+
+
 def test_folder__names_what_it_passes_over(tmp_path, heat):
     folder = tmp_path / "a"
     folder.mkdir()
