@@ -494,7 +494,7 @@ def test_cli__stopped_anywhere_it_goes_on(configured, people, tmp_path, sign):
         time.sleep(0.005)
     process.send_signal(sign)
     _, talk = process.communicate(timeout=20)
-    assert process.returncode in (1, -signal.SIGKILL), talk
+    assert process.returncode in (130, -signal.SIGKILL), talk
     assert "Traceback" not in talk
     with pytest.raises(fx.errors.StoreError):
         fx.open_recording(store)

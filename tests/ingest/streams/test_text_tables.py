@@ -219,7 +219,7 @@ def test_edf__annotations_are_events_with_signals_or_alone(tmp_path):
         assert found.text.values.tolist() == ["stage 2", "lights off", "käse"]
     with pytest.raises(SourceError, match=r"no signal, only annotations.*open_events"):
         open_trace(alone)
-    with pytest.raises(FhembError, match=r"of \.bdf and \.edf"):
+    with pytest.raises(FhembError, match=r"of \.bdf, \.edf, "):
         open_events(tmp_path / "a.csv")
 
 
