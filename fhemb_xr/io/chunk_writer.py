@@ -8,6 +8,7 @@ to another disk, or the disk lost the file.
 import os
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -16,6 +17,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr.errors import StoreError
+from fhemb_xr.io import provenance
+from fhemb_xr.io.formats import manifest
 
 Marks = dict[str, NDArray[np.bool_]]
 """For each array, which of its files were written."""
@@ -177,3 +180,25 @@ def _is_all(data: Any, value: Any) -> bool:
     if data.dtype.kind in "fc" and value is not None and np.isnan(value):
         return bool(np.isnan(data).all())
     return bool((data == value).all())
+
+
+def require_written(aside: Path, written: Marks) -> None:
+    """Refuse a store that lacks a chunk that a task wrote or a result must have."""
+    import zarr
+
+    group: Any = zarr.open_group(str(aside), mode="r")
+    maps = group.attrs[manifest.PRESENT]
+    for name, array in group.arrays():
+        present = manifest.expected(maps.get(name), manifest.grid(array.metadata.to_dict()))
+        require_there(name, present, written, group.attrs[provenance.KIND] == "recording")
+
+
+def require_there(name: str, present: Any, written: Marks, recording: bool) -> None:
+    """Refuse an array that lacks such a chunk; frames without a face take none."""
+    required = np.broadcast_to(written.get(name, np.array(not recording)), present.shape)
+    if lost := int((required & ~present).sum()):
+        raise StoreError(
+            f"{name!r} has {int(present.sum())} of {int(required.sum())} chunks after writing, "
+            f"{lost} written chunks are missing: do all workers write to the same disk? "
+            "The old store is kept"
+        )

@@ -207,7 +207,7 @@ def _go_on(job: _Job, aside: Path) -> None:
             compute.compute([resuming.rest(ds, aside, part)], aside)
         _finish(aside, job)
     whole = {str(n): np.array(True) for n, v in ds.variables.items() if v.chunks}
-    _require_written(aside, whole)
+    chunk_writer.require_written(aside, whole)
 
 
 def _write_in_place(job: _Job, store: Any, mode: str) -> None:
@@ -226,7 +226,7 @@ def _write_elsewhere(job: _Job, store: Any, mode: str) -> None:
         _describe(store, job.packed, path)
         present = inventory.seal(store, path, {encoding.STATUS: encoding.COMPLETE})
         for name, chunks in present.items():
-            _require_there(name, chunks, written, not _keeps_empty(job.ds))
+            chunk_writer.require_there(name, chunks, written, not _keeps_empty(job.ds))
     replacement.publish(store, path)
 
 
@@ -234,7 +234,7 @@ def _write(job: _Job, store: Any, mode: str) -> None:
     written = _chunks(job, store, mode)
     _finish(store, job)
     if isinstance(store, Path):
-        _require_written(store, written)
+        chunk_writer.require_written(store, written)
 
 
 def _chunks(job: _Job, store: Any, mode: str, path: str = "") -> chunk_writer.Marks:
@@ -293,26 +293,3 @@ def _describe(store: Any, packed: Packing, path: str = "") -> Any:
         # xarray would pack the data once more if it were given these attributes
         group[name].attrs.update(how)
     return group
-
-
-def _require_written(aside: Path, written: chunk_writer.Marks) -> None:
-    """Refuse a store that lacks a chunk that a task wrote or a result must have."""
-    import zarr
-
-    group: Any = zarr.open_group(str(aside), mode="r")
-    maps = group.attrs[manifest.PRESENT]
-    for name, array in group.arrays():
-        present = manifest.expected(maps.get(name), manifest.grid(array.metadata.to_dict()))
-        _require_there(name, present, written, group.attrs[provenance.KIND] == "recording")
-
-
-def _require_there(
-    name: str, present: Any, written: chunk_writer.Marks, recording: bool
-) -> None:
-    required = np.broadcast_to(written.get(name, np.array(not recording)), present.shape)
-    if lost := int((required & ~present).sum()):
-        raise StoreError(
-            f"{name!r} has {int(present.sum())} of {int(required.sum())} chunks after writing, "
-            f"{lost} written chunks are missing: do all workers write to the same disk? "
-            "The old store is kept"
-        )
