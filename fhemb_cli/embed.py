@@ -40,7 +40,7 @@ def embed(
             help="Names, and intervals first:last.",
             autocompletion=completion.features,
         ),
-    ] = ("mean,std,skew,kurtosis,p5:p95,pc0:pc4"),
+    ] = "mean,std,skew,kurtosis,p5:p95,pc0:pc4",
     subjects: Subjects = "all",
     seconds: Seconds = None,
     threshold: Annotated[

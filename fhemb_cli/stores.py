@@ -4,16 +4,12 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from fhemb_cli.console import reporting, talk, tell
 from fhemb_cli.options import Json, Scheduler, Store, workers_of
-
-if TYPE_CHECKING:
-    pass
-
 
 Threads = Annotated[
     int, typer.Option(min=0, help="Files read at the same time; 0: one per processor.")

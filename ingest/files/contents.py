@@ -147,8 +147,16 @@ def guarded(path: Path, work: Callable[[], T]) -> T:
     except FhembError:
         raise
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        why = " ".join(str(error).split()) or type(error).__name__
+        why = reason(error, path)
     raise SourceError(f"cannot read {path.name!r}: {why}")
+
+
+def reason(error: Exception, path: Path) -> str:
+    """Why a file cannot be read, in one line, without the folder that it lies in."""
+    said = str(error)
+    for folder in {path.absolute().parent, path.resolve().parent}:
+        said = said.replace(f"{folder}/", "")
+    return " ".join(said.split()) or type(error).__name__
 
 
 def needed(module: str, what: str, extra: str) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from fhemb_xr.errors import SourceError
 from fhemb_xr.typing import F64
-from ingest.files.contents import needed
+from ingest.files.contents import needed, reason
 
 SUFFIXES = (".acq",)
 WHOLE = True  # a channel is read as one chunk
@@ -24,8 +24,7 @@ def _opened(path: Path, channels: Sequence[int]) -> Any:
     try:
         file = bioread.read(str(path), channel_indexes=list(channels))
     except Exception as error:  # bioread checks little: any fault of a damaged file
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise SourceError(f"{path.name!r} cannot be read ({why})") from None
+        raise SourceError(f"{path.name!r} cannot be read ({reason(error, path)})") from None
     if file is None or not file.channels:
         raise SourceError(f"{path.name!r} is no Biopac file, or has no channel")
     return file

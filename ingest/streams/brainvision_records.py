@@ -9,7 +9,7 @@ import numpy as np
 
 from fhemb_xr.errors import SourceError
 from fhemb_xr.typing import F64
-from ingest.files.contents import needed
+from ingest.files.contents import needed, reason
 
 SUFFIXES = (".vhdr",)
 _PER_VOLT = {"µV": 1e6, "uV": 1e6, "μV": 1e6, "mV": 1e3, "nV": 1e9, "V": 1.0}
@@ -22,10 +22,7 @@ def _opened(path: Path) -> Any:
         try:
             return mne.io.read_raw_brainvision(str(path), preload=False, verbose="ERROR")
         except Exception as error:  # MNE parses text files; any fault of a damaged one
-            why = " ".join(str(error).replace(str(path.parent), "").split())
-            raise SourceError(
-                f"{path.name!r} cannot be read ({why or type(error).__name__})"
-            ) from None
+            raise SourceError(f"{path.name!r} cannot be read ({reason(error, path)})") from None
 
 
 def header(path: Path) -> dict[str, tuple[int, float, int, str]]:

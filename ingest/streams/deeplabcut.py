@@ -17,7 +17,7 @@ FRAME = "frame_number"
 def is_deeplabcut(path: Path) -> bool:
     """Whether a table starts as DeepLabCut's do."""
     with path.open("rb") as file:
-        return file.read(7).lstrip(b'"\xef\xbb\xbf').startswith(b"scorer"[:4])
+        return file.read(10).lstrip(b'"\xef\xbb\xbf').startswith(b"scorer")
 
 
 def table(path: Path, rows_read: int | None = None) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fhemb_xr.errors import SourceError
 from fhemb_xr.typing import F64
-from ingest.files.contents import needed
+from ingest.files.contents import needed, reason
 
 SUFFIXES = (".hea", ".dat")
 ANNOTATIONS = (".atr", ".qrs", ".ecg", ".ann", ".wqrs", ".gqrs", ".sqrs", ".ari", ".pu0")
@@ -35,7 +35,7 @@ def _header(path: Path) -> Any:
     try:
         head = wfdb.rdheader(str(name))
     except _ERRORS as error:
-        raise SourceError(f"{path.name!r} cannot be read ({_why(error)})") from None
+        raise SourceError(f"{path.name!r} cannot be read ({reason(error, path)})") from None
     if isinstance(head, wfdb.MultiRecord):
         raise SourceError(
             f"{path.name!r} has several segments, with gaps in time: open each segment, or "
@@ -55,10 +55,6 @@ def _labels(head: Any, path: Path) -> list[str]:
     return numbered([n or f"signal_{i}" for i, n in enumerate(names)], path.name)
 
 
-def _why(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
 def samples(channels: Any, places: Any, *, path: str, version: Any) -> F64:
     """Read samples: ``(c,), (t,) -> (c, t)``; missing ones are NaN."""
     wfdb = needed("wfdb", "records of WFDB", "physio")
@@ -74,7 +70,7 @@ def samples(channels: Any, places: Any, *, path: str, version: Any) -> F64:
                 channels=[int(channel)], smooth_frames=False,
             )  # fmt: skip
         except _ERRORS as error:
-            raise SourceError(f"{file.name!r} cannot be read ({_why(error)})") from None
+            raise SourceError(f"{file.name!r} cannot be read ({reason(error, file)})") from None
         signal = record.e_p_signal[0][start - first * n : stop - first * n]
         if len(signal) != len(row):
             raise SourceError(f"{file.name!r} ends before its header says")
@@ -89,7 +85,9 @@ def events(path: Path) -> tuple[F64, F64, Sequence[str]]:
     try:
         marks = wfdb.rdann(str(files[0].with_suffix("")), files[0].suffix[1:])
     except _ERRORS as error:
-        raise SourceError(f"{files[0].name!r} cannot be read ({_why(error)})") from None
+        raise SourceError(
+            f"{files[0].name!r} cannot be read ({reason(error, files[0])})"
+        ) from None
     rate_hz = marks.fs or _header(files[0]).fs
     texts = [note or symbol for note, symbol in zip(marks.aux_note, marks.symbol, strict=True)]
     onset = np.asarray(marks.sample) / float(rate_hz)

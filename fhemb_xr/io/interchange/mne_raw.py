@@ -200,9 +200,14 @@ def _with_dims(trace: xr.DataArray, description: Any) -> xr.DataArray:
     if int(np.prod(shape)) != trace.sizes[CHANNEL]:
         return trace
     data = trace.data.reshape(*shape, trace.sizes[schema.TIME])
-    typed = {d: [int(v) for v in vs] if all(v.isdigit() for v in vs) else vs
+    typed = {d: [int(v) for v in vs] if all(map(_is_number, vs)) else vs
              for d, vs in labels.items()}  # fmt: skip
     return xr.DataArray(
         data, dims=(*dims, schema.TIME), coords={**typed, schema.TIME: trace[schema.TIME]},
         name=trace.name, attrs=trace.attrs,
     )  # fmt: skip
+
+
+def _is_number(label: str) -> bool:
+    """Whether a label is that of a number: ``65``, and not ``065``."""
+    return label.isdecimal() and str(int(label)) == label

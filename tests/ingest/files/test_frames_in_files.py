@@ -13,11 +13,13 @@ import xarray as xr
 
 import fhemb_xr as fx
 from fhemb_xr.errors import SourceError
+from ingest.files.contents import guarded
 from ingest.files.picture_folders import numbered
 from ingest.hints import Hints
 from ingest.planning import plan
 from ingest.run import ingest
 from ingest.stacks import StackSource
+from ingest.streams.deeplabcut import is_deeplabcut
 
 tifffile = pytest.importorskip("tifffile")
 N, SHAPE = 12, (9, 10)
@@ -276,3 +278,17 @@ def test_sources__a_killed_run_continues_to_the_same_bytes(tmp_path, celsius, fi
         assert 0 < resumed.shards_written < resumed.shards, name
         ingest(source, tmp_path / f"{name}.whole", shard_frames=3)
         assert contents(tmp_path / name) == contents(tmp_path / f"{name}.whole"), name
+
+
+def test_errors__of_a_file_name_it_without_its_folder(tmp_path):
+    file = tmp_path / "gone.npy"
+    with pytest.raises(SourceError, match=r"'gone\.npy'.*No such file") as caught:
+        guarded(file, file.open)
+    assert tmp_path.name not in str(caught.value)
+
+
+def test_tables__whose_first_column_is_a_score_are_not_deeplabcuts(tmp_path):
+    (tmp_path / "boxes.csv").write_text("score,frame,x,y,width,height\n.9,0,1,2,3,4\n")
+    assert not is_deeplabcut(tmp_path / "boxes.csv")
+    (tmp_path / "points.csv").write_text("\ufeffscorer,net,net\nbodyparts,nose,nose\n")
+    assert is_deeplabcut(tmp_path / "points.csv")

@@ -103,3 +103,8 @@ def test_wrong__is_refused(emb, monkeypatch):
     monkeypatch.setitem(sys.modules, "mne", None)
     with pytest.raises(ImportError, match=r"pip install 'fhemb_xr\[mne\]'"):
         fx.to_mne(emb)
+
+
+def test_back__labels_that_only_look_like_numbers_stay_as_they_are(emb):
+    named = emb.isel(session=0).assign_coords(subject=["065", "068"])
+    assert fx.from_mne(fx.to_mne(named)).subject.values.tolist() == ["065", "068"]
