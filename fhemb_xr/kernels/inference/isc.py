@@ -69,91 +69,135 @@ def _unit(x: F64) -> F64:
     return np.asarray(d / np.where(still, np.nan, norm)[:, None])
 
 
-def isc(x: F64, *, how: str) -> F64:
-    """Correlation of each with the others: ``(..., s, t) -> (..., s)``, or ``(..., s, s)``."""
-    return moved(x, x, how=how)
+def sums(x: F64) -> F64:
+    """Sum and number of the people who are there: ``(..., s) -> (..., 2)``.
 
-
-def moved(x: F64, copies: F64, *, how: str) -> F64:
-    """The same, of copies of the tested with the others as they are.
-
-    ``(..., s, t), (..., s, t) -> (..., s)``, or ``(..., s, s)``: those along the last axis are
-    copies.
+    Person after person, so that the order of the axes in memory cannot change the rounding.
     """
-    n = x.shape[-2]
-    shape = np.broadcast_shapes(x.shape, copies.shape)
-    x, copies = np.broadcast_to(x, shape), np.broadcast_to(copies, shape)
-    out = np.empty((*shape[:-1],) if how == "leave_one_out" else (*shape[:-1], n))
-    for i in np.ndindex(shape[:-2]):
-        still, moving = (np.asarray(a[i], dtype=np.float64) for a in (x, copies))
-        if how == "leave_one_out":
-            out[i] = pearson(moving, others(still))
-        else:
-            out[i] = matrix(moving, still).reshape(n, n)
+    out = np.zeros((*x.shape[:-1], 2))
+    for person in np.moveaxis(x, -1, 0):
+        seen = np.isfinite(person)
+        out[..., 0] += np.where(seen, person, 0.0)
+        out[..., 1] += seen
     return out
 
 
-def fields(shape: tuple[int, ...], how: str, margin: int | None) -> Fields:
-    """Results of :func:`tested` in one window, for ``(people, samples)``.
+def rest(x: F64, of_all: F64) -> F64:
+    """:func:`others` of some of the people: ``(..., m, t), (..., 2, t) -> (..., m, t)``.
 
-    ``isc``, ``p`` and the ends of the band of ``1 - alpha``, of each person or pair; then
-    ``largest``, the largest score of all at each shift.
+    ``of_all`` holds :func:`sums` of everybody. Peak memory: 8 bytes per sample, and 40 bytes
+    per sample of one person.
     """
-    n_people, n_samples = shape
-    values = (n_people,) if how == "leave_one_out" else (n_people, n_people)
-    n_shifts = n_samples if margin is None else 2 * margin + 1
+    out = np.empty(x.shape)
+    for *lead, person in np.ndindex(x.shape[:-1]):
+        series, (total, count) = x[(*lead, person)], of_all[tuple(lead)]
+        seen = np.isfinite(series)
+        total, count = total - np.where(seen, series, 0.0), count - seen
+        out[(*lead, person)] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return out
+
+
+def correlated(moving: F64, still: F64, *, how: str, width: int, step: int, group: int) -> F64:
+    """Values of each window: ``(..., m, t), (..., r, t) -> (..., w, [r,] m)``.
+
+    Those along the last axis may be copies. ``"leave_one_out"``: ``still`` holds the mean of
+    the others for each who moves; ``"pairwise"``: the other side of the matrix. ``group``
+    people are worked on at once.
+    """
+    lead = np.broadcast_shapes(moving.shape[:-2], still.shape[:-2])
+    both = [np.broadcast_to(a, (*lead, *a.shape[-2:])) for a in (moving, still)]
+    starts = range(0, moving.shape[-1] - width + 1, step)
+    values = (
+        (moving.shape[-2],) if how == "leave_one_out" else (still.shape[-2], moving.shape[-2])
+    )
+    out = np.empty((*lead, len(starts), *values))
+    for i in np.ndindex(lead):
+        a, b = (np.ascontiguousarray(side[i], dtype=np.float64) for side in both)
+        for w, start in enumerate(starts):
+            cut = slice(start, start + width)
+            for some in _groups(a.shape[0], group):
+                if how == "leave_one_out":
+                    out[(*i, w, some)] = pearson(a[some, cut], b[some, cut])
+                else:
+                    found = matrix(a[some, cut], b[:, cut])
+                    out[(*i, w, slice(None), some)] = found.reshape(values[0], -1)
+    return out
+
+
+def _groups(n: int, group: int) -> list[slice]:
+    return [slice(k, min(k + group, n)) for k in range(0, n, group)]
+
+
+def fields(people: tuple[int, ...], n_windows: int, n_shifts: int) -> Fields:
+    """Results of :func:`tested` for ``(moving,)`` people, or ``(still, moving)`` pairs.
+
+    ``isc``, ``p`` and the ends of the band of ``1 - alpha``, in each window; then ``largest``,
+    the largest score of all at each shift.
+    """
+    values = (n_windows, *people)
     return Fields(isc=values, p=values, low=values, high=values, largest=(n_shifts,))
 
 
 def tested(
-    x: F64, *, how: str, alpha: float, tail: str, width: int, step: int, margin: int | None
-) -> F64:
-    """Values and the null of all shifts: ``(..., s, t) -> (..., w, f)``.
+    moving: F64, still: F64, *, how: str, alpha: float, tail: str, width: int, step: int,
+    margin: int | None, group: int, itself: bool,
+) -> F64:  # fmt: skip
+    """Values and the null of all shifts: ``(..., m, t), (..., r, t) -> (..., f)``.
 
     The whole series are shifted, then cut into windows. :func:`fields` says what the last axis
-    of length ``f`` holds for each window.
-    Peak memory: 200 bytes per sample of one ``(s, t)``, twice that with gaps.
+    holds. The whole null of ``group`` people is held at once, so the quantiles are exact.
+    ``itself``: of pairs, both sides are the same people, whose own pairs are left out.
+    Peak memory: 200 bytes per sample of a group, twice that with gaps, and 16 bytes per sample.
     """
+    n = moving.shape[-1]
     first = 0 if margin is None else margin
-    last = x.shape[-1] - first - width
-    starts = range(first, last + 1, step)
-    out = np.empty((*x.shape[:-2], len(starts), fields(x.shape[-2:], how, margin).size))
-    for i in np.ndindex(x.shape[:-2]):
-        series = np.asarray(x[i], dtype=np.float64)
-        still = others(series) if how == "leave_one_out" else series
-        whole = bool(np.isfinite(series).all() and np.isfinite(still).all())
+    starts = range(first, n - first - width + 1, step)
+    people = (
+        (moving.shape[-2],) if how == "leave_one_out" else (still.shape[-2], moving.shape[-2])
+    )
+    plan = fields(people, len(starts), n if margin is None else 2 * margin + 1)
+    out = np.full((*moving.shape[:-2], plan.size), np.nan)
+    for i in np.ndindex(moving.shape[:-2]):
+        a, b = (np.ascontiguousarray(side[i], dtype=np.float64) for side in (moving, still))
+        whole = bool(np.isfinite(a).all() and np.isfinite(b).all())
+        largest = plan.part(out[i], "largest")
+        largest[:] = -np.inf
+        parts = [plan.part(out[i], name) for name in ("isc", "p", "low", "high")]
         for w, start in enumerate(starts):
-            shifts = Shifts(series, start, width, margin, whole=whole)
             cut = slice(start, start + width)
-            parts = _partners(still[:, cut], how)
-            out[(*i, w)] = _window(series[:, cut], shifts, parts, how, alpha, tail)
+            for some in _groups(a.shape[0], group):
+                shifts = Shifts(a[some], start, width, margin, whole=whole)
+                for row, partner in _partners(b[:, cut], some, how):
+                    own = row - some.start if itself and row is not None else None
+                    found, score = _null(a[some, cut], partner, shifts, own, alpha, tail)
+                    np.fmax(largest, score, out=largest)
+                    place = (w, some) if row is None else (w, row, some)
+                    for part, values in zip(parts, found, strict=True):
+                        part[place] = values
     return out
 
 
-def _partners(still: F64, how: str) -> Iterator[F64]:
-    """What moving series are compared with: once, or once per row of the matrix."""
+def _partners(still: F64, some: slice, how: str) -> Iterator[tuple[int | None, F64]]:
+    """What moving people are compared with: once, or once per row of the matrix."""
     if how == "leave_one_out":
-        yield still
+        yield None, still[some]
     else:
-        yield from still
+        yield from enumerate(still)
 
 
-def _window(
-    x: F64, shifts: Shifts, partners: Iterator[F64], how: str, alpha: float, tail: str
-) -> F64:
-    parts, largest = [], np.full(shifts.n_shifts, -np.inf)
-    for row, partner in enumerate(partners):
-        null = shifts.against(partner)
-        r = pearson(x, np.broadcast_to(partner, x.shape))
-        null[:, shifts.observed] = r  # the same value, without the rounding of the transform
-        p = p_values.p_value(r, null, tail=tail, exact=True)
-        ends = p_values.band(null, alpha=alpha)
-        if how == "pairwise":  # nobody is tested against himself
-            null[row], p[row], ends[row] = np.nan, np.nan, np.nan
-        score = p_values.score(null, tail)
-        largest = np.fmax(largest, np.fmax.reduce(score, axis=0, initial=-np.inf))
-        parts.append([r, p, ends[:, 0], ends[:, 1]])
-    return np.concatenate([np.swapaxes(parts, 0, 1).ravel(), largest])
+def _null(
+    x: F64, partner: F64, shifts: Shifts, own: int | None, alpha: float, tail: str
+) -> tuple[list[F64], F64]:
+    """Values, p and the ends of the band of each; the largest score at each shift."""
+    null = shifts.against(partner)
+    r = pearson(x, np.broadcast_to(partner, x.shape))
+    null[:, shifts.observed] = r  # the same value, without the rounding of the transform
+    p = p_values.p_value(r, null, tail=tail, exact=True)
+    ends = p_values.band(null, alpha=alpha)
+    if own is not None and 0 <= own < x.shape[0]:  # nobody is tested against himself
+        null[own], p[own], ends[own] = np.nan, np.nan, np.nan
+    score = p_values.score(null, tail)
+    return [r, p, ends[:, 0], ends[:, 1]], np.fmax.reduce(score, axis=0, initial=-np.inf)
 
 
 def exchanged(

@@ -27,8 +27,14 @@ def score(values: Any, tail: str) -> Any:
 
 
 def reached(null: F64, observed: F64) -> F64:
-    """How many values of the null reach the observed: ``(..., n), (...) -> (...)``."""
+    """How many values of the null reach the observed: ``(..., n), (...) -> (...)``.
+
+    A null of one axis is that of all; it is sorted once, and not compared with each.
+    """
     limit = observed - TIE * np.maximum(np.abs(observed), 1e-300)
+    if null.ndim == 1:
+        ordered = np.sort(null[~np.isnan(null)])
+        return np.asarray(ordered.size - np.searchsorted(ordered, limit), dtype=np.float64)
     return np.asarray((null >= limit[..., None]).sum(axis=-1), dtype=np.float64)
 
 

@@ -101,7 +101,8 @@ def isc(
     ValueError
         If a window or a margin does not fit into the series, or an option is of another null.
     BudgetError
-        If all series of one feature are larger than the budget of a task.
+        If the null of one person is larger than the budget of a task; of ``"swap"``, if all
+        series of one feature are.
 
     Warns
     -----
@@ -110,11 +111,13 @@ def isc(
 
     Notes
     -----
-    Memory per task: the series of all people over all of ``time`` for one block of the other
-    dimensions, and 400 bytes per sample of one of these. Tasks: one per block, and three per
-    chunk of ``x``; a null adds seven per block and one for all p-values. Computes at call: the
-    labels of ``across`` where they are lazy, otherwise nothing. Work: ``time · log(time)`` per
-    value and window for all shifts.
+    Memory per task: ``time · (400 g + 64 b)`` bytes, for a block of ``b`` people whose series
+    take 32 MiB at most, and ``g`` people who move at once in 64 MiB, at least one: 318 MiB for
+    77 people × 270 000 samples (``b = 13``, ``g = 1``). The whole null of a person is held at
+    once, so the band is exact. ``"swap"`` holds all people. Tasks: two per block of people (of
+    ``"pairwise"``: per pair of blocks), and three per chunk of ``x``; a null adds seven per
+    block and one for all p-values. Computes at call: the labels of ``across`` where they are
+    lazy, otherwise nothing. Work: ``time · log(time)`` per value and window for all shifts.
 
     References
     ----------
@@ -150,7 +153,7 @@ def isc(
     work: dict[str, Any] = {"how": how, "width": width, "step": step}
     test: dict[str, Any] = {"tail": tail, "alpha": alpha}
     if null is None:
-        out = values(x, x, dim, starts.size, work).to_dataset(name="isc")
+        out = values(x, None, dim, starts.size, work).to_dataset(name="isc")
     elif null == "swap":
         out = swap_null(x, dim, across, starts.size, {**work, **test})
     elif null in nulls.EXACT:

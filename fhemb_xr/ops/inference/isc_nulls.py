@@ -7,11 +7,13 @@ from typing import Any
 import xarray as xr
 
 from fhemb_xr import budget, schema
+from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.kernels.inference import isc as kernel
 from fhemb_xr.kernels.inference import p_values
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.inference import nulls
+from fhemb_xr.ops.inference.isc_blocks import People, joined
 from fhemb_xr.ops.inference.p_values import (
     _lazily,
     _results,
@@ -21,7 +23,6 @@ from fhemb_xr.ops.inference.p_values import (
 )
 from fhemb_xr.ops.inference.surrogates import REPLICATE, surrogates
 from fhemb_xr.options import options
-from fhemb_xr.typing import F64
 
 
 def people_dims(dim: Hashable, how: str) -> list[Hashable]:
@@ -30,34 +31,18 @@ def people_dims(dim: Hashable, how: str) -> list[Hashable]:
 
 
 def values(
-    x: xr.DataArray, copies: xr.DataArray, dim: Hashable, n_windows: int, work: dict[str, Any]
-) -> xr.DataArray:
-    """Correlation of ``copies`` of each with the others in ``x``, ``(…, window, dim)``."""
-    people = people_dims(dim, work["how"])
-    sizes: dict[Hashable, int] = {
-        schema.WINDOW: n_windows,
-        **dict.fromkeys(people, x.sizes[dim]),
-    }
-    return _applied(_moved, [x, copies], dim, sizes, work)
-
-
-def _applied(
-    function: Any, given: list[xr.DataArray], dim: Hashable, sizes: dict[Hashable, int],
+    x: xr.DataArray, copies: xr.DataArray | None, dim: Hashable, n_windows: int,
     work: dict[str, Any],
 ) -> xr.DataArray:  # fmt: skip
-    out = apply_kernel(
-        function,
-        *(_gathered(a, dim).drop_vars([dim, schema.TIME], errors="ignore") for a in given),
-        core=[[dim, schema.TIME]] * len(given),
-        new=sizes,
-        **work,
-    )
-    return out
+    """Correlation of each, or of ``copies``, with the others in ``x``: ``(…, window, dim)``."""
+    people = people_dims(dim, work["how"])
 
+    def sizes(still: int, moving: int) -> dict[Hashable, int]:
+        ends = dict(zip(people, (still, moving)[-len(people) :], strict=True))
+        return {schema.WINDOW: n_windows, **ends}
 
-def _moved(x: F64, copies: F64, *, how: str, width: int, step: int) -> F64:
-    parts = (kernel.windows(a, width, step) for a in (x, copies))
-    return kernel.moved(*parts, how=how)
+    blocks = People(x, dim, work["how"], copies)
+    return joined(blocks.applied(kernel.correlated, sizes, False, **work), people)
 
 
 def drawn_null(
@@ -66,7 +51,7 @@ def drawn_null(
 ) -> xr.Dataset:  # fmt: skip
     """:func:`isc` with ``n`` surrogates of the tested as the null."""
     copies = surrogates(x, n, method=null, seed=seed, dim=dim)
-    found = (values(x, a, dim, n_windows, work) for a in (x, copies))
+    found = (values(x, a, dim, n_windows, work) for a in (None, copies))
     observed, others = (_without_self(a, dim) for a in found)
     return compared(observed, others, REPLICATE, name="isc", **test)
 
@@ -75,16 +60,26 @@ def shift_null(
     x: xr.DataArray, dim: Hashable, n_windows: int, work: dict[str, Any]
 ) -> xr.Dataset:
     """:func:`isc` with every shift as the null; the family's p is that of the largest value."""
-    n, people = x.sizes[dim], people_dims(dim, work["how"])
-    fields = kernel.fields((n, x.sizes[schema.TIME]), work["how"], work["margin"])
-    sizes: dict[Hashable, int] = {schema.WINDOW: n_windows, "_cell": fields.size}
-    tested = _applied(kernel.tested, [x], dim, sizes, work)
-    largest = tested.isel(_cell=fields["largest"])
-    largest = largest.max([d for d in tested.dims if d != "_cell"])
+    people = people_dims(dim, work["how"])
+    margin, n = work["margin"], x.sizes[schema.TIME]
+
+    def fields(*counts: int) -> Fields:  # of who stands still, and of who moves
+        n_shifts = n if margin is None else 2 * margin + 1
+        return kernel.fields(counts[-len(people) :], n_windows, n_shifts)
+
+    blocks = People(x, dim, work["how"])
+    grid = blocks.applied(kernel.tested, lambda *c: {"_cell": fields(*c).size}, True, **work)
+    places = [[fields(*counts) for counts in row] for row in blocks.counts()]
+    cells = [[*zip(row, of, strict=True)] for row, of in zip(grid, places, strict=True)]
     observed, *parts = (
-        _shaped(tested.isel(_cell=fields[name]), people, n)
+        joined([[_field(b, of, name, people) for b, of in row] for row in cells], people)
         for name in ("isc", "p", "low", "high")
     )
+    largest = xr.concat(
+        [b.isel(_cell=of["largest"]).reset_coords(drop=True) for row in cells for b, of in row],
+        "_block", coords="minimal", compat="override", join="override",
+    )  # fmt: skip
+    largest = largest.max([d for d in largest.dims if d != "_cell"])
     score = p_values.score(_without_self(observed, dim), work["tail"])
     family = _lazily(p_values.p_value, score, largest, sizes=0, tail="greater", exact=True)
     return _results(observed, parts, family, name="isc")
@@ -101,7 +96,13 @@ def swap_null(
     sizes: dict[Hashable, int] = {schema.WINDOW: n_windows, "_part": 4}
     sizes["_cell"] = n ** len(names)
     work = {**work, "groups": groups.values, "people": people.values}
-    found = _applied(kernel.exchanged, [lines], nulls.MEMBER, sizes, work)
+    found = apply_kernel(
+        kernel.exchanged,
+        _gathered(lines, nulls.MEMBER).drop_vars(schema.TIME, errors="ignore"),
+        core=[[nulls.MEMBER, schema.TIME]],
+        new=sizes,
+        **work,
+    )
     observed, *parts = (
         regrouped(_shaped(found.isel(_part=i), names, n), x, dim, across) for i in range(4)
     )
@@ -127,6 +128,16 @@ def regrouped(
     together = together.rename(names)
     labels = {across: x[across].values} if across in x.indexes else {}
     return together.assign_coords(labels)
+
+
+def _field(
+    packed: xr.DataArray, fields: Fields, name: str, people: list[Hashable]
+) -> xr.DataArray:
+    """One field of a block: ``_cell`` as windows and people."""
+    part = packed.isel(_cell=fields[name])
+    data = part.data.reshape((*part.shape[:-1], *fields.shapes[name]))
+    dims = (*part.dims[:-1], schema.WINDOW, *people)
+    return xr.DataArray(data, dims=dims, coords=part.coords)
 
 
 def _shaped(x: xr.DataArray, people: list[Hashable], n: int) -> xr.DataArray:
