@@ -24,7 +24,8 @@ def info(store: Store, as_json: Json = False) -> None:
             say(stores=inside if as_json else len(inside))
             return
         ds = fx.open_result(store)
-        ds = ds.to_dataset(name=ds.name or "result") if not hasattr(ds, "data_vars") else ds
+        if not hasattr(ds, "data_vars"):  # an array keeps its attributes on the variable
+            ds = ds.to_dataset(name=ds.name or "result").assign_attrs(ds.attrs)
         state = lineage.state(store)
         sources = {} if state is None else {"sources": state}
         if as_json:

@@ -21,7 +21,7 @@ def warm() -> dict[str, float]:
 
     Notes
     -----
-    Memory: 100 MiB. Computes at call: six small arrays, in this thread.
+    Memory: 100 MiB. Computes at call: small arrays, in this thread.
 
     Examples
     --------
@@ -39,27 +39,42 @@ def warm() -> dict[str, float]:
 
 def _analyses() -> Iterator[tuple[str, Callable[[], Any]]]:
     """One small instance of each usual analysis, of the dtype of a recording."""
+    import dask.array as da
+
+    from fhemb_xr.io.packing import unpacked
     from fhemb_xr.ops.frames.frame_features import features
     from fhemb_xr.ops.pairwise.cross_correlation import lagged_correlation
     from fhemb_xr.ops.pairwise.matrix import pairwise
     from fhemb_xr.ops.pca.eigenfaces import pca
     from fhemb_xr.ops.time_frequency.wavelet_bands import wavelet_filter
 
+    heat = _faces(12, 10)
+    names = ["mean", "std", "skew", "kurtosis", "median", "entropy", "p5", "p95"]
+    shown = features(heat, names, threshold=25)
+    whole = shown.isel(session=0).compute(scheduler="synchronous")
+    single = whole.isel(feature=0)
+    gappy = single.where(single["time"] > 1)
+    two = whole.isel(feature=[0, 1])
+    yield "features", lambda: shown
+    yield "reading", lambda: unpacked(da.zeros(2**20, chunks=-1, dtype=np.int16))
+    yield "eigenfaces", lambda: pca(_faces(32, 40).isel(subject=[0]), 2, threshold=25)
+    yield "bands", lambda: wavelet_filter(whole.chunk(time=128), [2, 3], level=4)
+    yield "modwt", lambda: wavelet_filter(whole, [2, 3], level=4, transform="modwt")
+    options = {"window_s": 2.0, "step_s": 1.0, "max_lag_s": 1.0}
+    yield "lags", lambda: lagged_correlation(single, **options)
+    yield "lags of gaps", lambda: lagged_correlation(gappy, **options)
+    yield "dtw", lambda: pairwise(two, "dtw", normalize="zscore")
+    yield "dtw in a window", lambda: pairwise(two, "dtw", normalize="zscore", window=20)
+    yield "dtw of one feature", lambda: pairwise(single, "dtw", window=20)
+
+
+def _faces(height: int, width: int) -> xr.DataArray:
+    """Three people at 25 Hz, 256 frames in two chunks, of the dtype of a recording."""
     rng = np.random.default_rng(0)
-    values = rng.normal(31, 2, size=(3, 1, 256, 12, 10)).astype(np.float32)
-    heat = xr.DataArray(
+    values = rng.normal(31, 2, size=(3, 1, 256, height, width)).astype(np.float32)
+    return xr.DataArray(
         values,
         dims=("subject", "session", "time", "y", "x"),
         coords={"subject": [0, 1, 2], "session": ["warm"], "time": np.arange(256) / 25},
         attrs={"sampling_rate": 25.0, "units": "degC"},
     ).chunk(time=128)
-    names = ["mean", "std", "skew", "kurtosis", "median", "entropy", "p5", "p95"]
-    shown = features(heat, names, threshold=25).compute(scheduler="synchronous")
-    whole = shown.isel(session=0)
-    single = whole.isel(feature=0)
-    yield "features", lambda: features(heat, names, threshold=25)
-    yield "eigenfaces", lambda: pca(heat, 2)
-    yield "bands", lambda: wavelet_filter(shown.chunk(time=128), [2, 3], level=4)
-    yield "modwt", lambda: wavelet_filter(shown, [2, 3], level=4, transform="modwt")
-    yield "lags", lambda: lagged_correlation(single, window_s=2, step_s=1, max_lag_s=1)
-    yield "dtw", lambda: pairwise(whole, "dtw", normalize="zscore")

@@ -73,3 +73,36 @@ def test_warping__is_not_compiled_again_by_the_next_process():
     run = [sys.executable, "-W", "error", "-c", COMPILED]
     subprocess.run(run, check=True, capture_output=True)
     assert subprocess.check_output(run, text=True).split() == []
+
+
+DEMO = """
+import sys, numpy as np, fhemb_xr as fx
+from numba.core.registry import CPUDispatcher
+
+def known():
+    kernels = [m for n, m in [*sys.modules.items()] if n.startswith("fhemb_xr.kernels")]
+    found = {f for m in kernels for f in vars(m).values() if isinstance(f, CPUDispatcher)}
+    return {(f.py_func.__qualname__, str(s)) for f in found for s in f.signatures}
+
+fx.warm()
+before = known()
+assert before
+ds = fx.testing.audience(2, 12, shape=(32, 24))
+emb = ds.fhemb.embed(["skew", ("pc0", "pc1"), ("p5", "p95")], bands=[2, 3],
+                     wavelet="db4", level=4, transform="modwt")
+emb = emb.compute(scheduler="synchronous").isel(session=0)
+pairs = emb.sel(feature=["skew", "p5"]).fillna(0).fhemb.pairwise(
+    "dtw", window=20, normalize="zscore")
+pairs.compute(scheduler="synchronous")
+one = emb.sel(feature="skew")
+one.fhemb.lagged_correlation(window_s=4, step_s=1, max_lag_s=1).compute(scheduler="synchronous")
+print(*sorted({name for name, _ in known() - before}))
+"""
+
+
+def test_warm__has_compiled_what_the_demo_runs():
+    done = subprocess.run(
+        [sys.executable, "-c", DEMO], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []

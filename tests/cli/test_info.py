@@ -34,6 +34,15 @@ def test_info__is_whole_as_json(folder):
     assert found["attributes"]["temperature_threshold"] == 25
 
 
+def test_info__of_an_array_has_the_attributes_of_the_array(folder, tmp_path):
+    mean = fx.open_recording(folder / "don.zarr").fhemb.embed("mean", threshold=25)
+    fx.save(mean, tmp_path / "mean.zarr")
+    found = json.loads(fhemb("info", tmp_path / "mean.zarr", "--json").stdout)
+    assert found["attributes"]["fhemb_kind"] == "embedding"
+    assert "threshold" in found["attributes"]["fhemb_spec"]
+    assert "fhemb_kind embedding" in fhemb("info", tmp_path / "mean.zarr").output
+
+
 def test_info__of_a_folder_names_its_stores(folder):
     done = fhemb("info", folder)
     assert done.exit_code == 0
