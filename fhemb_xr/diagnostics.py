@@ -21,7 +21,11 @@ _GROUPS = {
     "learn": ("scikit-learn", "dask-ml", "tslearn", "torch", "transformers"),
     "streams": ("h5netcdf", "h5py", "av"),
     "fast": ("zarrs",),
-    "physio": ("pyedflib", "sleepecg"),
+    "camera": ("tifffile", "imagecodecs", "flyr", "cptv"),
+    "physio": ("pyedflib", "wfdb", "bioread", "sleepecg"),
+    "mne": ("mne",),
+    "sound": ("soundfile",),
+    "track": ("tensorboard", "pydantic"),
     "versions": ("icechunk",),
 }
 

@@ -33,7 +33,8 @@ def coherence(
     -------
     A HoloViews Overlay of an Image and, if the result has the threshold of noise, a line
     round what exceeds it. Grey: the cone of an end or a gap. The title says who leads, and by
-    which share of a period, where the mean over time is highest.
+    which share of a period, where the mean over time is highest; periods of which the cones
+    leave less than half of the moments do not count.
 
     Raises
     ------
@@ -104,9 +105,10 @@ def _heading(found: xr.Dataset, who: tuple[str, ...]) -> str:
     """The people, the period where they cohere most, and by how much who leads at it."""
     seen = found["coherence"].values
     periods = found["period"].values.astype(np.float64)
-    known = np.isfinite(seen).any(axis=1)
+    moments = np.isfinite(seen).sum(axis=1)
+    known = moments > moments.max() / 2  # a mean of few moments is high by chance
     people = " and ".join(who)
-    if not known.any():
+    if not moments.any():
         return labels.title("Wavelet coherence", people)
     means = np.full(len(periods), -1.0)
     means[known] = np.nanmean(seen[known], axis=1)
