@@ -60,7 +60,7 @@ def _analyses() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield "eigenfaces", lambda: pca(_faces(32, 40).isel(subject=[0]), 2, threshold=25)
     yield "bands", lambda: wavelet_filter(whole.chunk(time=128), [2, 3], level=4)
     yield "modwt", lambda: wavelet_filter(whole, [2, 3], level=4, transform="modwt")
-    options = {"window_s": 2.0, "step_s": 1.0, "max_lag_s": 1.0}
+    options: dict[str, Any] = {"window_s": 2.0, "step_s": 1.0, "max_lag_s": 1.0}
     yield "lags", lambda: lagged_correlation(single, **options)
     yield "lags of gaps", lambda: lagged_correlation(gappy, **options)
     yield "dtw", lambda: pairwise(two, "dtw", normalize="zscore")

@@ -7,7 +7,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.ops.encoding.encode import STIMULUS
+from fhemb_xr.ops.encoding.request import STIMULUS
 from fhemb_xr.plot import curves, figure_data, labels, theme
 from fhemb_xr.typing import F64
 
