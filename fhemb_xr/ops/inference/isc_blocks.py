@@ -104,7 +104,7 @@ class People:
                 if places:
                     given["itself"] = r == c
                 sizes = new(still.sizes[OTHER], moving.sizes[self.dim])
-                core = [[self.dim, schema.TIME], [OTHER, schema.TIME]]
+                core: list[list[Hashable]] = [[self.dim, schema.TIME], [OTHER, schema.TIME]]
                 line.append(
                     apply_kernel(function, moving, still, core=core, new=sizes, **given)
                 )
@@ -155,7 +155,7 @@ class People:
             kernel.sums, rechunked(x, chunks), core=[[self.dim]], new={"_sum": 2}
         )
         of_all = rechunked(of_all, {schema.TIME: -1}).transpose(..., "_sum", schema.TIME)
-        core = [[self.dim, schema.TIME], ["_sum", schema.TIME]]
+        core: list[list[Hashable]] = [[self.dim, schema.TIME], ["_sum", schema.TIME]]
         return [apply_kernel(kernel.rest, b, of_all, core=core, new=core[0]) for b in blocks]
 
 
