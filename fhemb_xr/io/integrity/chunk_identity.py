@@ -108,7 +108,9 @@ class _Names:
         self.files: dict[Any, Checksums] = {}
         self._words: dict[int, tuple[Any, bytes]] = {}
         self._sums: dict[int, tuple[Any, Checksums]] = {}
-        self._version = importlib.metadata.version("fhemb_xr").encode()
+        # another version may round differently
+        versions = [importlib.metadata.version(n) for n in ("fhemb_xr", "numpy", "numba")]
+        self._version = " ".join(versions).encode()
 
     def of(self, key: Any) -> bytes:
         """The hash of a task; those of the tasks before it are made first."""
