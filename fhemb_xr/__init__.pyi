@@ -41,6 +41,8 @@ from .ops.clustering.one_group import gap_statistic
 from .ops.clustering.svd import svd_relation
 from .ops.coherence.wavelet_coherence import wavelet_coherence
 from .ops.components.corrca import corrca
+from .ops.directed.granger import granger
+from .ops.directed.transfer_entropy import transfer_entropy
 from .ops.encoding.encode import encode
 from .ops.frames.frame_features import features
 from .ops.frames.resizing import resize
@@ -96,6 +98,7 @@ __all__ = [
     "from_coefficients",
     "from_mne",
     "gap_statistic",
+    "granger",
     "group_isc",
     "inspect",
     "instantaneous_rate",
@@ -142,6 +145,7 @@ __all__ = [
     "to_mne",
     "to_torch",
     "train_pairing",
+    "transfer_entropy",
     "verify",
     "version",
     "versions",

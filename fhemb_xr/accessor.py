@@ -26,6 +26,7 @@ from fhemb_xr.ops.clustering import barycenters, manifold, one_group, svd
 from fhemb_xr.ops.clustering import clusters as grouping
 from fhemb_xr.ops.coherence import wavelet_coherence
 from fhemb_xr.ops.components import corrca
+from fhemb_xr.ops.directed import granger, transfer_entropy
 from fhemb_xr.ops.encoding import encode
 from fhemb_xr.ops.frames import frame_features, resizing, selection, statistics
 from fhemb_xr.ops.inference import group_isc, isc
@@ -199,6 +200,8 @@ class FhembDataArray(_Accessor):
     corrca = _method(corrca.corrca)
     recurrence = _method(recurrence.recurrence)
     wavelet_coherence = _method(wavelet_coherence.wavelet_coherence)
+    granger = _method(granger.granger)
+    transfer_entropy = _method(transfer_entropy.transfer_entropy)
     encode = _method(encode.encode)
     beats = _method(heartbeats.beats)
     events = _method(events.events)

@@ -219,6 +219,8 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "corrca": (CORRCA,),
     "recurrence": (SHIFTS,),
     "encode": (SHIFTS,),
+    "granger": (SHIFTS,),
+    "transfer_entropy": (SHIFTS,),
     "wavelet_coherence": (COHERENCE,),
     "wavelet_bands": (GAPS,),
     "wavelet_filter": (GAPS,),

@@ -177,6 +177,13 @@ SEVERAL: dict[str, Callable[[], Call]] = {
     "wavelet_coherence": lambda: Call(
         fx.wavelet_coherence, (series(),),
         {"periods_s": (0.2, 0.8), "per_octave": 4, "null": "linear", "n": 3, "seed": 0}),
+    "granger": lambda: Call(
+        fx.granger, (series(), 0.1),
+        {"given": "all", "null": "linear", "margin_s": 0.5, "n": 3, "seed": 0}),
+    "granger given": lambda: Call(
+        lambda x, s: fx.granger(x, 0.1, given=s), (series(), music()), {}, 2),
+    "transfer_entropy": lambda: Call(
+        fx.transfer_entropy, (series(), 0.1), {"null": "circular", "n": 3, "seed": 0}),
     "encode": lambda: Call(
         fx.encode, (series(), music()),
         {"lags_s": (0, 0.1), "folds": 3, "gap_s": 0.1, "alphas": [1.0, 100.0],

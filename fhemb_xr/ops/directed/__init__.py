@@ -1,0 +1,1 @@
+"""Who leads whom: Granger causality and transfer entropy."""
