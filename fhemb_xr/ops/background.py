@@ -38,10 +38,9 @@ def visible(heat: xr.DataArray, threshold: Any) -> xr.DataArray:
         return heat
     heat = celsius(heat, threshold)
     dtype = heat.dtype if heat.dtype.kind == "f" else np.dtype(np.float64)
-    warmest = limit(threshold, heat.dtype)
-    seen = apply_kernel(
-        _masked, heat, dtype=dtype, limit=warmest
-    )  # one task, where() makes two
+    coldest = limit(threshold, heat.dtype)
+    # one task a chunk, where() makes two
+    seen = apply_kernel(_masked, heat, dtype=dtype, limit=coldest)
     kept = {k: v for k, v in heat.attrs.items() if k != schema.THRESHOLD}  # it is done
     return seen.assign_attrs(kept)
 

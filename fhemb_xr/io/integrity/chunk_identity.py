@@ -191,7 +191,7 @@ class _Names:
         if (found := self._words.get(id(value))) is not None:
             return found[1]
         try:
-            word = tokenize(value, ensure_deterministic=True).encode()
+            word: bytes = tokenize(value, ensure_deterministic=True).encode()
         except Exception:  # the class depends on the version of dask
             raise _UnknownError from None
         self._words[id(value)] = value, word  # with the value, so that its id stays taken
