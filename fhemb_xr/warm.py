@@ -27,7 +27,7 @@ def warm() -> dict[str, float]:
     --------
     >>> import fhemb_xr as fx
     >>> sorted(fx.warm())[:3]
-    ['bands', 'dtw', 'eigenfaces']
+    ['bands', 'dtw', 'dtw in a window']
     """
     seconds = {}
     for name, build in _analyses():

@@ -49,7 +49,7 @@ def test_outputs__are_whole_quiet_and_ask_the_network_for_nothing(executed):
     assert not [o["text"] for o in found if o.get("name") == "stderr"]
     assert not [o for o in found if NO_REPR.search(o.get("data", {}).get("text/plain", ""))]
     figures = [o for o in found if is_figure(o)]
-    assert len(figures) >= 4
+    assert len(figures) >= 3
     for output in figures:
         page = unescape(output["data"]["text/html"])
         assert not ADDRESS.search(page)

@@ -115,7 +115,9 @@ class _Word(event.Listener):
 
     def say(self) -> None:
         """To a terminal, or to the cell of a notebook, where stderr would be red and stay."""
-        notebook = "ipykernel" in sys.modules
+        python = sys.modules.get("IPython")
+        shell = python.get_ipython() if python is not None else None
+        notebook = getattr(shell, "kernel", None) is not None
         if self.said or not (sys.stderr.isatty() or notebook):
             return
         self.said = True

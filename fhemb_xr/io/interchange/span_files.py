@@ -51,7 +51,7 @@ def read_spans(path: str | os.PathLike[str]) -> xr.Dataset:
     ...     file = pathlib.Path(folder) / "scenes.tsv"
     ...     _ = file.write_text("onset\tduration\ttrial_type\n400\t12.5\taria\n")
     ...     spans = fx.read_spans(file)
-    >>> spans.label.item(), float(spans.onset), float(spans.duration)
+    >>> spans.label.item(), spans.onset.item(), spans.duration.item()
     ('aria', 400.0, 12.5)
     """
     import pandas as pd

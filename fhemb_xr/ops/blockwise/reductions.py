@@ -125,12 +125,14 @@ def fold_blocks(
     *,
     n_core: int,
     width: tuple[int, ...],
+    apart: bool = True,
     **options: Any,
 ) -> da.Array:
     """Reduce the last ``n_core`` axes of ``x`` to an array of shape ``width``.
 
     ``state(block, **options)`` is ``(..., *core) -> (..., *width)``. ``extend(state, block,
     **options)`` adds a block, ``merge(a, b)`` adds a state; neither changes its arguments.
+    ``apart``: the tasks read for themselves, as nothing else needs the chunks at that time.
 
     Notes
     -----
@@ -147,10 +149,11 @@ def fold_blocks(
         blocks = [(x.name, *where, *i) for i in np.ndindex(x.numblocks[lead:])]
         at = (*where, *(0,) * len(width))
         for task in _stack(name, at, blocks, (state, extend, merge), options):
-            graph[task.key] = sources.inlined(task)
+            graph[task.key] = sources.inlined(task) if apart else task
     chunks = (*x.chunks[:lead], *((n,) for n in width))
     meta = np.empty((0,) * len(chunks))
-    return da.Array(sources.alone(name, graph), name, chunks, meta=meta)
+    layers = sources.alone(name, graph) if apart else sources.graph(name, graph)
+    return da.Array(layers, name, chunks, meta=meta)
 
 
 def _stack(

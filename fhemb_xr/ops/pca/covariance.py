@@ -39,16 +39,17 @@ def by_covariance(x: Any, n: int, k: int, scaler: str) -> Any:
     iqr = interquartile_range(x, n) if scaler == "robust" else None
     if not isinstance(x, da.Array):
         return covariance.basis(covariance_state(x, n), iqr, k=k, scaler=scaler)
-    state, width = covariance_of(x, n), FitLayout(k, p).shape
+    # the quartiles need the same chunks at the same time
+    state, width = covariance_of(x, n, apart=iqr is None), FitLayout(k, p).shape
     return frame_stacks.rows(covariance.basis, width, state, iqr, k=k, scaler=scaler)
 
 
-def covariance_of(x: da.Array, n: int) -> da.Array:
+def covariance_of(x: da.Array, n: int, *, apart: bool = True) -> da.Array:
     """State of :mod:`fhemb_xr.kernels.pca.covariance` of every stack, in chains of chunks."""
     p = math.prod(x.shape[-2:])
     return reductions.fold_blocks(
         _gathered(x, p), covariance_state, _extended, covariance.merged,
-        n_core=n + 2, width=(covariance.height(p), p), n_samples=n,
+        n_core=n + 2, width=(covariance.height(p), p), apart=apart, n_samples=n,
     )  # fmt: skip
 
 
