@@ -65,7 +65,7 @@ def wavelet_coherence(
         shift holds for series that drift, the circular one does not. Neither holds for two
         people who follow the same periodic stimulus.
     n, seed
-        Of a null: number of simulations or shifts, and random seed, which is needed.
+        Number of simulations or shifts, and random seed. A null needs a seed.
     alpha
         Share of moments of ``"noise"``.
     margin_s

@@ -47,8 +47,8 @@ def granger(
         for independent series that drift, and then compares the middle of the series only; the
         circular one does not.
     n, margin_s, seed
-        Of a null: number of shifts, seconds that a series slides to either side (default: an
-        eighth of the series), random seed, which is needed.
+        Number of shifts; seconds that a series slides to either side (default: an eighth of
+        the series); random seed. A null needs a seed.
 
     Returns
     -------

@@ -83,8 +83,8 @@ def encode(
         linear shift holds for series that drift, the circular one does not. With the linear
         shift only the middle of the series is modelled, without its margins.
     n, margin_s, seed
-        Of a null: number of shifts, seconds that series slide to either side (default: an
-        eighth of the series), random seed, which is needed.
+        Number of shifts; seconds that series slide to either side (default: an eighth of
+        the series); random seed. A null needs a seed.
 
     Returns
     -------

@@ -105,8 +105,8 @@ def recurrence(
         only moves the lines of a cross plot to other lags. So of a cross plot the null tests
         the profile, and needs ``max_lag_s``; of a joint plot it tests the measures.
     n, margin_s, seed
-        Of a null: number of shifts, seconds that ``other`` slides to either side (default: an
-        eighth of the series), random seed, which is needed.
+        Number of shifts; seconds that ``other`` slides to either side (default: an eighth of
+        the series); random seed. A null needs a seed.
 
     Returns
     -------

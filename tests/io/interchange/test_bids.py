@@ -13,24 +13,6 @@ from fhemb_xr.clock import spans
 from fhemb_xr.errors import SchemaError, StoreError
 
 
-@pytest.fixture
-def emb():
-    values = np.random.default_rng(0).normal(32, 1, (2, 1, 500, 2)).astype("f4")
-    values[1, 0, 100:150] = np.nan
-    return xr.DataArray(
-        values,
-        dims=("subject", "session", "time", "feature"),
-        coords={
-            "subject": [65, 68],
-            "session": ["dg"],
-            "time": 400 + np.arange(500) / 25,
-            "feature": ["mean", "skew"],
-            "units": ("feature", ["degC", "1"]),
-        },
-        name="embedding",
-    )
-
-
 def test_tables__hold_every_digit_under_the_names_of_bids(emb, tmp_path):
     paths = fx.to_bids(emb.chunk(time=130), tmp_path, task="opera")
     assert [p.relative_to(tmp_path).as_posix() for p in paths] == [

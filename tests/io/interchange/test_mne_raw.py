@@ -5,30 +5,10 @@ import sys
 import mne
 import numpy as np
 import pytest
-import xarray as xr
 
 import fhemb_xr as fx
 from fhemb_xr.clock import spans
 from fhemb_xr.errors import SchemaError
-
-
-@pytest.fixture
-def emb():
-    values = np.random.default_rng(0).normal(32, 1, (2, 1, 500, 2)).astype("f4")
-    values[1, 0, 100:150] = np.nan
-    return xr.DataArray(
-        values,
-        dims=("subject", "session", "time", "feature"),
-        coords={
-            "subject": [65, 68],
-            "session": ["dg"],
-            "time": 400 + np.arange(500) / 25,
-            "feature": ["mean", "skew"],
-            "units": ("feature", ["degC", "1"]),
-        },
-        name="embedding",
-    )
-
 
 SCENES = {"aria": (402.0, 404.0), "clap": (410.0, 410.0)}
 
