@@ -20,7 +20,9 @@ def test_tables__hold_every_digit_under_the_names_of_bids(emb, tmp_path):
         for s in (65, 68)
     ]
     for who, path in zip((65, 68), paths, strict=True):
-        table = pd.read_csv(path, sep="\t", header=None, na_values="n/a")
+        table = pd.read_csv(
+            path, sep="\t", header=None, na_values=["n/a"], keep_default_na=False
+        )
         np.testing.assert_array_equal(
             table.to_numpy("f4"), emb.sel(subject=who).isel(session=0).values
         )
