@@ -72,8 +72,8 @@ def embed(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="modwt: shift-invariant, to compare people in time; dwt: decimated, as the "
-            "original and as fx.embed where it is not told.",
+            help="modwt: shift-invariant, to compare people in time; dwt: decimated, the "
+            "default of fx.embed and of the original.",
             show_default=TRANSFORM,
             autocompletion=completion.choices(completion.TRANSFORMS),
             rich_help_panel=_PANEL,
@@ -83,7 +83,7 @@ def embed(
         str,
         typer.Option(
             metavar="NAME",
-            help="What a lost face does: split, fill (up to 1 s), propagate, raise.",
+            help="Treatment of lost faces: split, fill (up to 1 s), propagate, raise.",
             autocompletion=completion.choices(completion.GAPS),
             rich_help_panel=_PANEL,
         ),
@@ -92,7 +92,7 @@ def embed(
         str | None,
         typer.Option(
             metavar="LOW:HIGH",
-            help="Of its bins, in °C; default: each frame's own.",
+            help="Range of the bins, in °C; default: each frame's own.",
             rich_help_panel=_ENTROPY,
         ),
     ] = None,
@@ -100,7 +100,7 @@ def embed(
         str,
         typer.Option(
             metavar="NAME",
-            help="Of its bias: none, miller_madow, grassberger.",
+            help="Correction of the bias: none, miller_madow, grassberger.",
             autocompletion=completion.choices(completion.CORRECTIONS),
             rich_help_panel=_ENTROPY,
         ),
@@ -116,8 +116,8 @@ def embed(
 ) -> None:
     """Compute features of every face and frame, limited to bands, and save them as Zarr.
 
-    With --extend the embedding is there already: its own options count, and chunks that have
-    not changed are kept. With --overwrite too, all frames may be read again.
+    With --extend the embedding exists already. Its own options count, and only
+    what changed is computed. With --overwrite too, all frames may be read again.
     """
     with reporting(as_json) as report:
         import fhemb_xr as fx

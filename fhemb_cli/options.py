@@ -17,7 +17,7 @@ Embedding = Annotated[
     Path, typer.Argument(help="Store of an embedding.", autocompletion=completion.stores)
 ]
 Store = Annotated[Path, typer.Argument(help="Store.", autocompletion=completion.stores)]
-Out = Annotated[Path, typer.Argument(help="Store of the result; its place is free.")]
+Out = Annotated[Path, typer.Argument(help="Store of the result.")]
 Subjects = Annotated[
     str,
     typer.Option(

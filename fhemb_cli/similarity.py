@@ -53,8 +53,8 @@ def similarity(
         str,
         typer.Option(
             metavar="HOW",
-            help="Scale of each series: zscore, minmax, frame, a range LOW,HIGH, or none, as "
-            "fx.pairwise where it is not told.",
+            help="Scale of each series: zscore, minmax, frame, a range LOW,HIGH, or none, the "
+            "default of fx.pairwise.",
             autocompletion=completion.choices(completion.NORMALIZATIONS),
         ),
     ] = "zscore",
@@ -70,7 +70,9 @@ def similarity(
     itakura: Annotated[
         float | None,
         typer.Option(
-            metavar="SLOPE", help="Itakura's, instead of a window.", rich_help_panel=_PANEL
+            metavar="SLOPE",
+            help="Slope of Itakura's band, instead of a window.",
+            rich_help_panel=_PANEL,
         ),
     ] = None,
     local: Annotated[
@@ -87,7 +89,7 @@ def similarity(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Of dtw: double, or single, twice as fast.",
+            help="Precision of dtw: double, or single, twice as fast.",
             show_default="double",
             autocompletion=completion.choices(("double", "single")),
             rich_help_panel=_PANEL,
@@ -101,7 +103,9 @@ def similarity(
     ] = None,
     radius: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Of fastdtw.", show_default="1", rich_help_panel=_PANEL),
+        typer.Option(
+            metavar="N", help="Radius of fastdtw.", show_default="1", rich_help_panel=_PANEL
+        ),
     ] = None,
     max_lag: Annotated[
         float | None,
@@ -115,7 +119,7 @@ def similarity(
         str,
         typer.Option(
             metavar="NAME",
-            help="What a lost face does: drop, or propagate.",
+            help="Treatment of lost faces: drop, or propagate.",
             autocompletion=completion.choices(("drop", "propagate")),
         ),
     ] = "drop",
@@ -134,7 +138,9 @@ def similarity(
     ] = "average",
     seed: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Of the methods that draw.", rich_help_panel=_GROUPS),
+        typer.Option(
+            metavar="N", help="Seed of methods that draw at random.", rich_help_panel=_GROUPS
+        ),
     ] = None,
     overwrite: Overwrite = False,
     workers: Workers = 0,
