@@ -8,7 +8,6 @@ import xarray as xr
 from browser import needs_chromium, opened
 
 from fhemb_xr.plot import files, theme
-from fhemb_xr.plot.pairwise import linkage
 
 plot = pytest.importorskip("fhemb_xr.plot")
 hv = pytest.importorskip("holoviews")
@@ -34,20 +33,6 @@ const wait = ms => new Promise(done => setTimeout(done, ms));
   document.title = `${same} ${word} ${Math.abs(slider.value - due) < 5} ${slider.value > 7}`;
 })();
 </script>"""
-
-
-@pytest.fixture(scope="module")
-def relation():
-    d = np.abs(np.subtract.outer(*[np.arange(5.0) ** 2] * 2))
-    ids = range(40, 45)
-    attrs = {"metric": "dtw", "units": "degC", "source": "/secret/folder"}
-    return xr.DataArray(
-        d,
-        dims=linkage.PAIR,
-        coords=dict.fromkeys(linkage.PAIR, ids)
-        | dict(zip(linkage.PAIR, (ids, ids), strict=True)),
-        attrs=attrs,
-    )
 
 
 def test_save_figure__writes_each_kind(tmp_path, relation):

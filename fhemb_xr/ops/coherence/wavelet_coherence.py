@@ -16,6 +16,7 @@ from fhemb_xr.kernels.coherence import nulls as null_kernel
 from fhemb_xr.kernels.coherence import wavelets as kernel
 from fhemb_xr.kernels.coherence.wavelets import Scales
 from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import (
     require_choice,
@@ -240,9 +241,7 @@ def _described(out: xr.Dataset, clock: Clock, null: str | None) -> xr.Dataset:
         "threshold": ("coherence that noise exceeds", "1"),
         "p": ("share of shifts with a mean coherence as high", "1"),
     }
-    for name, (long_name, unit) in texts.items():
-        if name in out:
-            out[name].attrs = {"long_name": long_name, "units": unit}
+    describe(out, texts)
     return out.assign_attrs(
         {"wavelet": "morlet", **({"null": null} if null else {}), **clock.attrs}
     )

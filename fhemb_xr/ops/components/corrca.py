@@ -12,6 +12,7 @@ from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.components import corrca as kernel
 from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.reductions import reduce_blocks
@@ -249,8 +250,6 @@ def _described(out: xr.Dataset, x: xr.DataArray, gamma: float) -> xr.Dataset:
         "window_strength": ("inter-subject correlation in the window", "1"),
         "p": ("p-value, corrected for all components", "1"),
     }
-    for name, (long_name, unit) in texts.items():
-        if name in out:
-            out[name].attrs = {"long_name": long_name, "units": unit}
+    describe(out, texts)
     out.attrs = {"gamma": gamma, **Clock.of(x).attrs}
     return out

@@ -12,6 +12,7 @@ from fhemb_xr.kernels.encoding import encoding as kernel
 from fhemb_xr.kernels.encoding.ridge import Model
 from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import require_choice
@@ -216,7 +217,5 @@ def _described(
         "r_alpha": (f"mean {r}, of every penalty", "1"),
         "weights": ("weight of the stimulus at the lag", weight),
     }
-    for name, (long_name, unit) in texts.items():
-        if name in out:
-            out[name].attrs = {"long_name": long_name, "units": unit}
+    describe(out, texts)
     return out.assign_attrs(normalize=normalize, **Clock.of(faces).attrs)

@@ -11,6 +11,7 @@ from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.pca.fit_layout import FitLayout
 from fhemb_xr.ops import background
+from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 
 PIXELS = (schema.Y, schema.X)
@@ -80,9 +81,7 @@ def _described(out: xr.Dataset, heat: xr.DataArray) -> xr.Dataset:
         "dual": ("weight of each sample's kernel in the scores", "1"),
         "offset": ("added to the scores", "1"),
     }
-    for name, (long_name, unit) in about.items():
-        if name in out:
-            out[name].attrs = {"long_name": long_name, "units": unit}
+    describe(out, about)
     return out
 
 

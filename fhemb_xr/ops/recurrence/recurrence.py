@@ -9,6 +9,7 @@ from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.recurrence import windows
 from fhemb_xr.kernels.recurrence.plots import MEASURES, Cut, Plot
+from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.sliding_windows import samples_of
@@ -261,7 +262,5 @@ def _described(out: xr.Dataset, units: str) -> xr.Dataset:
         "p": ("share of shifts with as much or more", "1"),
         "p_profile": ("share of shifts with a peak as high or higher", "1"),
     }
-    for name, (long_name, unit) in texts.items():
-        if name in out:
-            out[name].attrs = {"long_name": long_name, "units": unit}
+    describe(out, texts)
     return out

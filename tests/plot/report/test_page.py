@@ -14,27 +14,12 @@ import xarray as xr
 from browser import needs_chromium, opened, print_pdf
 
 import fhemb_xr as fx
-from fhemb_xr.plot.pairwise import linkage
 from fhemb_xr.plot.report import sections
 from fhemb_xr.plot.report.page import report
 
 hv = pytest.importorskip("holoviews")
 
 LOADS = re.compile(r"""(?:\ssrc|\shref|@import|url\()\s*=?\s*["']?(?:https?:)?//""")
-
-
-@pytest.fixture(scope="module")
-def relation():
-    d = np.abs(np.subtract.outer(*[np.arange(5.0) ** 2] * 2))
-    ids = range(40, 45)
-    attrs = {"metric": "dtw", "units": "degC", "source": "/secret/folder"}
-    return xr.DataArray(
-        d,
-        dims=linkage.PAIR,
-        coords=dict.fromkeys(linkage.PAIR, ids)
-        | dict(zip(linkage.PAIR, (ids, ids), strict=True)),
-        attrs=attrs,
-    )
 
 
 @pytest.fixture(scope="module")
