@@ -7,6 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from fhemb_xr.kernels._jit import cache_folder
+
+_MARK = "warm"
+"""A file beside the compiled code: all of it has been made."""
+
 
 def warm() -> dict[str, float]:
     """Compile what the usual analyses need, and keep it for every later process of this user.
@@ -34,7 +39,15 @@ def warm() -> dict[str, float]:
         start = time.perf_counter()
         build().compute(scheduler="synchronous")
         seconds[name] = round(time.perf_counter() - start, 2)
+    if (folder := cache_folder()) is not None:
+        (folder / _MARK).touch()
     return seconds
+
+
+def is_warm() -> bool:
+    """Whether :func:`warm` has run with these sources on this machine; loads no kernel."""
+    folder = cache_folder()
+    return folder is not None and (folder / _MARK).exists()
 
 
 def _analyses() -> Iterator[tuple[str, Callable[[], Any]]]:

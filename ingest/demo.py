@@ -26,6 +26,9 @@ SUBJECTS = (*range(40, 47), *range(65, 70))
 FACELESS = (45, 46)
 START_FRAME = 9000
 GAP = (9600, 9640)
+RATE = 25
+_DEEP_S = 72.0
+"""Length from which level 8 of db4 is sound."""
 _TOLD_S, _ENDS_S = 1.5, 5.0
 """Time for a stage to end by itself after Ctrl-C, and after it is told to end."""
 _RESULTS = ("recording.zarr", "embedding.zarr", "similarity.zarr", "report")
@@ -54,7 +57,7 @@ def demo(
         except subprocess.CalledProcessError as failed:
             tell("stopped", f"by {shlex.join(failed.cmd[2:])}", "red")
             raise typer.Exit(failed.returncode if failed.returncode == 130 else 1) from None
-    _tell(out, times, time.perf_counter() - started)
+    _tell(out, times, time.perf_counter() - started, seconds)
 
 
 def _whole_way(
@@ -63,6 +66,7 @@ def _whole_way(
     """Run each stage as a user would; return name and seconds of each stage."""
     from fhemb_xr.errors import extra
     from fhemb_xr.testing import audience
+    from fhemb_xr.warm import is_warm
     from ingest.postgres.embedded_server import serve
 
     with extra("demo"):
@@ -79,8 +83,8 @@ def _whole_way(
         load_audience(server.connection(), ds, clip=frames, progress=step)
         times.append(("load the audience into PostgreSQL", time.perf_counter() - started))
         step(0, 0)
-        stages = _commands(out, workers, CLIP_SUBJECT if frames else SUBJECTS[0])
-        for arguments in (["doctor", "--warm"], *stages):
+        stages = _commands(out, workers, CLIP_SUBJECT if frames else SUBJECTS[0], seconds)
+        for arguments in stages if is_warm() else (["doctor", "--warm"], *stages):
             started = time.perf_counter()
             tell(f"fhemb {shlex.join(arguments)}", "")
             command = [sys.executable, "-m", "fhemb_cli", *arguments]
@@ -108,16 +112,17 @@ def _run(command: list[str], env: dict[str, str], *, strict: bool) -> None:
         raise subprocess.CalledProcessError(code, command)
 
 
-def _commands(out: Path, workers: int, shown: int) -> list[list[str]]:
+def _commands(out: Path, workers: int, shown: int, seconds: float) -> list[list[str]]:
     from ingest.postgres.audience_loader import FACES, SCHEMA
 
     recording, embedding, similarity, report = (str(out / name) for name in _RESULTS)
     more = ["--workers", str(workers)] if workers else []
+    level = [] if seconds >= _DEEP_S else ["--level", "6"]  # no deeper than the series allows
     return [
         ["ingest", "run", recording, "--schema", SCHEMA, "--table", FACES,
-         "--title", "Don Giovanni", "--rate", "25"],
+         "--title", "Don Giovanni", "--rate", str(RATE)],
         ["embed", recording, embedding, "--features", "mean,skew,kurtosis,p5:p95,pc0:pc4",
-         "--bands", "2,3,5", *more],
+         "--bands", "2,3,5", *level, *more],
         ["similarity", embedding, similarity, "--features", "mean,skew", "--metric", "dtw",
          *more],
         # --faces shows a simulated person, or the clip that its owner gave
@@ -134,8 +139,11 @@ def _clear(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _tell(out: Path, times: list[tuple[str, float]], total: float) -> None:
+def _tell(out: Path, times: list[tuple[str, float]], total: float, seconds: float) -> None:
     from rich.table import Table
+
+    begin = START_FRAME // RATE
+    part = (400, 440) if seconds >= 440 - begin else (begin, begin + int(seconds))
 
     table = Table("stage", "seconds", title="The whole way")
     for name, seconds in times:
@@ -150,7 +158,7 @@ def _tell(out: Path, times: list[tuple[str, float]], total: float) -> None:
         "Continue in a notebook:\n"
         "  import fhemb_xr as fx\n"
         f'  ds = fx.open_recording("{out / "recording.zarr"}")\n'
-        '  ds.fhemb.select(subjects=65, seconds=(400, 440)).fhemb.embed(["skew"])',
+        f'  ds.fhemb.select(subjects=65, seconds={part}).fhemb.embed(["skew"])',
         highlight=False,
         soft_wrap=True,
     )

@@ -1,5 +1,6 @@
 """Compiled before it is waited for."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -98,6 +99,8 @@ pairs = emb.sel(feature=["skew", "p5"]).fillna(0).fhemb.pairwise(
 pairs.compute(scheduler="synchronous")
 one = emb.sel(feature="skew")
 one.fhemb.lagged_correlation(window_s=4, step_s=1, max_lag_s=1).compute(scheduler="synchronous")
+from fhemb_xr.warm import is_warm
+assert is_warm()
 print(*sorted({name for name, _ in known() - before}))
 """
 
@@ -108,3 +111,11 @@ def test_warm__has_compiled_what_the_demo_runs():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
+
+
+def test_is_warm__is_of_the_folder_that_is_used(tmp_path):
+    code = "from fhemb_xr.warm import is_warm; print(is_warm())"
+    for folder in (tmp_path, "off"):
+        env = {**os.environ, "FHEMB_JIT_CACHE": str(folder)}
+        out = subprocess.check_output([sys.executable, "-c", code], env=env, text=True)
+        assert out.split() == ["False"]

@@ -1,5 +1,6 @@
 """The demo's pieces: a clip, an audience in PostgreSQL, and what a killed demo leaves."""
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 import fhemb_xr as fx
 from fhemb_xr.errors import StoreError
+from ingest import demo
 from ingest.demo import read_clip
 from ingest.postgres.audience_loader import load_audience
 from ingest.postgres.source import PostgresSource
@@ -108,3 +110,12 @@ def test_demo__killed_leaves_no_server_and_no_half_store(tmp_path, stage, wait_s
             opened(store).load()  # whole, or refused
         except StoreError as refused:
             assert "ingest" in str(refused)  # noqa: PT017 (either is right)
+
+
+@pytest.mark.parametrize("seconds", [30, 71.9, 72, 90])
+def test_demo__asks_for_no_level_that_its_length_does_not_allow(tmp_path, seconds):
+    import pywt
+
+    *_, embed, _, _ = demo._commands(tmp_path, 0, 40, seconds)
+    level = int(dict(itertools.pairwise(embed)).get("--level", 8))
+    assert level <= pywt.dwt_max_level(int(seconds * demo.RATE), "db4")

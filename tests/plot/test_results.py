@@ -112,6 +112,12 @@ def test_lagged__outlines_exactly_what_is_outside_the_null():
         plot.lagged(r, null=xr.Dataset({"p": r}))
 
 
+def test_lagged__reads_a_lazy_null_once(computes):
+    r = lagged_map()
+    with computes(1):  # the map itself is in memory
+        plot.lagged(r, null=null_of(r).chunk())
+
+
 def test_lagged_at__draws_the_nearest_lag_over_its_null():
     figure = plot.lagged_at(lagged_map(), -0.083, null=null_of(lagged_map()))
     values = leaves(figure, hv.Curve)[-1].dimension_values("r")

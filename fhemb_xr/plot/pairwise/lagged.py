@@ -206,15 +206,13 @@ def _band(r: xr.DataArray, null: xr.Dataset) -> list[xr.DataArray]:
             f"a null has {schema_names}, found {sorted(map(str, null))}: {missing} missing; "
             "make it with fx.synchrony"
         )
-    found = []
-    for name in schema_names:
-        one = null[name].squeeze(drop=True)
-        extra = {d: n for d, n in one.sizes.items() if d not in r.dims}
-        if extra:
-            raise SchemaError(f"the null has also {extra}: choose one of each with .sel(...)")
-        one = figure_data.loaded(one, "a null").reset_coords(drop=True)
-        found.append(one.broadcast_like(r.reset_coords(drop=True)).transpose(*r.dims))
-    return found
+    ends = null[list(schema_names)].squeeze(drop=True)
+    extra = {d: n for d, n in ends.sizes.items() if d not in r.dims}
+    if extra:
+        raise SchemaError(f"the null has also {extra}: choose one of each with .sel(...)")
+    ends = figure_data.loaded(ends, "a null").reset_coords(drop=True)  # both of one compute
+    like = r.reset_coords(drop=True)
+    return [ends[name].broadcast_like(like).transpose(*r.dims) for name in schema_names]
 
 
 def _beyond(r: xr.DataArray, null: xr.Dataset) -> xr.DataArray:
