@@ -1,6 +1,6 @@
-"""Recurrence, wavelet coherence and encoding models beside their peers.
+"""Recurrence, coherence, encoding models and shared responses beside their peers.
 
-    pip install pyunicorn pycwt
+    pip install pyunicorn pycwt brainiak
     python benchmarks/bench_together.py
 
 One process, one BLAS thread; each row alternates the two, medians of the runs. Errors are the
@@ -18,6 +18,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from fhemb_xr.kernels.coherence import wavelets
+from fhemb_xr.kernels.components import srm
 from fhemb_xr.kernels.encoding import encoding, lagged_sums
 from fhemb_xr.kernels.encoding.ridge import Model, stretches
 from fhemb_xr.kernels.recurrence.plots import Plot
@@ -93,7 +94,30 @@ def encode():
     return ours, peer
 
 
-ROWS = {"pyunicorn": recurrence, "pycwt": coherence, "sklearn": encode}
+def shared_response():
+    """20 people, 5 000 samples of 50 features, 10 components, ten rounds."""
+    from brainiak.funcalign.srm import DetSRM
+
+    own = np.linalg.qr(RNG.normal(size=(20, 50, 10)))[0]
+    course = 3 * RNG.normal(size=(5000, 10)) * np.linspace(2, 1, 10)
+    x = course @ own.transpose(0, 2, 1) + RNG.normal(size=(20, 5000, 50))
+    x -= x.mean(axis=1, keepdims=True)
+    model = srm.Model(*x.shape[::2], 10, 10, False, 0)
+
+    def ours():
+        return model.fit.part(srm.whole(x, model), "explained").sum()
+
+    def peer():
+        found = DetSRM(n_iter=10, features=10)
+        found.fit([person.T for person in x])
+        return len(x) * (found.s_**2).sum() / (x**2).sum()
+
+    return ours, peer
+
+
+ROWS = {
+    "pyunicorn": recurrence, "pycwt": coherence, "sklearn": encode, "brainiak": shared_response,
+}  # fmt: skip
 
 
 def main():

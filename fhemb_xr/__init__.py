@@ -13,7 +13,8 @@ frequency bands         wavelet_bands, wavelet_filter, wavelet_coefficients, fro
                         coverage, bandpass, band_power, detrend, spectrogram, scalogram
 pairs of people         pairwise, normalize_relation, nearest, warping_path, lagged_correlation,
                         recurrence, wavelet_coherence, granger, transfer_entropy
-more than chance        isc, group_isc, synchrony, surrogates, corrca
+more than chance        isc, group_isc, synchrony, surrogates, corrca, shared_response,
+                        shared_scores, shared_weights
 music and faces         audio_features, encode
 groups of people        clusters, silhouette, gap_statistic, barycentre, embed_relation,
                         svd_relation

@@ -41,6 +41,8 @@ from .ops.clustering.one_group import gap_statistic
 from .ops.clustering.svd import svd_relation
 from .ops.coherence.wavelet_coherence import wavelet_coherence
 from .ops.components.corrca import corrca
+from .ops.components.held_out import shared_scores, shared_weights
+from .ops.components.shared_response import shared_response
 from .ops.directed.granger import granger
 from .ops.directed.transfer_entropy import transfer_entropy
 from .ops.encoding.encode import encode
@@ -133,6 +135,9 @@ __all__ = [
     "scalogram",
     "select",
     "set_options",
+    "shared_response",
+    "shared_scores",
+    "shared_weights",
     "show_versions",
     "silhouette",
     "spectrogram",

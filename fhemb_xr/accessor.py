@@ -25,7 +25,7 @@ from fhemb_xr.ops.classification import cross_validation, segments
 from fhemb_xr.ops.clustering import barycenters, manifold, one_group, svd
 from fhemb_xr.ops.clustering import clusters as grouping
 from fhemb_xr.ops.coherence import wavelet_coherence
-from fhemb_xr.ops.components import corrca
+from fhemb_xr.ops.components import corrca, held_out, shared_response
 from fhemb_xr.ops.directed import granger, transfer_entropy
 from fhemb_xr.ops.encoding import encode
 from fhemb_xr.ops.frames import frame_features, resizing, selection, statistics
@@ -100,6 +100,7 @@ class Plots:
     null_histogram = _method(plot.null_histogram)
     normalisation = _method(plot.normalisation)
     corrca = _method(plot.corrca)
+    shared_response = _method(plot.shared_response)
     coherence = _method(plot.coherence)
     encoding = _method(plot.encoding)
     recurrence = _method(plot.recurrence)
@@ -198,6 +199,9 @@ class FhembDataArray(_Accessor):
     isc = _method(isc.isc)
     group_isc = _method(group_isc.group_isc)
     corrca = _method(corrca.corrca)
+    shared_response = _method(shared_response.shared_response)
+    shared_scores = _method(held_out.shared_scores)
+    shared_weights = _method(held_out.shared_weights)
     recurrence = _method(recurrence.recurrence)
     wavelet_coherence = _method(wavelet_coherence.wavelet_coherence)
     granger = _method(granger.granger)

@@ -150,6 +150,11 @@ CORRCA = OptionTable(
     {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
     {"n": 200, "seed": None, "margin_s": None},
 )
+SHARED = OptionTable(
+    "the null",
+    {"circular": ("n",), "linear": ("n", "margin_s")},
+    {"n": 99, "margin_s": None},
+)
 SHIFTS = OptionTable(
     "the null",
     {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
@@ -217,6 +222,7 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "surrogates": (SURROGATE,),
     "synchrony": (SURROGATE, SYNCHRONY),
     "corrca": (CORRCA,),
+    "shared_response": (SHARED,),
     "recurrence": (SHIFTS,),
     "encode": (SHIFTS,),
     "granger": (SHIFTS,),

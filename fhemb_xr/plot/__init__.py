@@ -11,6 +11,7 @@ from fhemb_xr.plot.clustering.projections import clusters_at, projection
 from fhemb_xr.plot.clustering.scores import accuracy, silhouette
 from fhemb_xr.plot.coherence import coherence
 from fhemb_xr.plot.components.corrca import corrca
+from fhemb_xr.plot.components.shared_response import shared_response
 from fhemb_xr.plot.encoding import encoding
 from fhemb_xr.plot.frames.distributions import pdf, scree
 from fhemb_xr.plot.frames.faces import eigenfaces, frames
@@ -55,6 +56,7 @@ __all__ = [
     "relation",
     "scalogram",
     "scree",
+    "shared_response",
     "signal",
     "silhouette",
     "synchrony",

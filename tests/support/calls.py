@@ -40,6 +40,7 @@ OF: dict[str, dict[str, object]] = {
     "synchrony": {"n": 3, "level": None},
     "features": {"pca": None},
     "corrca": {"null": "circular"},
+    "shared_response": {"null": "circular"},
     "recurrence": {"rate": 0.2, "how": None, "seed": None, "n": None},
     "gap_statistic": {"n": 5, "k": [1, 2]},
 }
@@ -145,7 +146,7 @@ def hearts() -> xr.Dataset:
 BY_NAME = {"heat": heat, "x": series, "a": series, "d": relation, "d_or_x": relation,
            "samples": samples}  # fmt: skip
 """The first argument, by the name of the parameter."""
-MATCHED = {"corrca": embedding}
+MATCHED = {"corrca": embedding, "shared_response": embedding}
 """The first argument of a function that asks for more than its name says."""
 
 
@@ -165,6 +166,10 @@ def _beats() -> xr.DataArray:
     return fx.beats(trace(), kind="pulse").compute()
 
 
+def _shared() -> xr.Dataset:
+    return fx.shared_response(embedding(), 2).compute()
+
+
 def _paired() -> xr.Dataset:
     ds = hearts()
     return fx.pair(ds, ds["trace"], window_s=2).compute()
@@ -177,6 +182,10 @@ SEVERAL: dict[str, Callable[[], Call]] = {
     "wavelet_coherence": lambda: Call(
         fx.wavelet_coherence, (series(),),
         {"periods_s": (0.2, 0.8), "per_octave": 4, "null": "linear", "n": 3, "seed": 0}),
+    "shared_scores": lambda: Call(
+        lambda x: fx.shared_scores(x, _shared()), (embedding(),)),
+    "shared_weights": lambda: Call(
+        lambda x: fx.shared_weights(x, _shared()), (embedding(),)),
     "granger": lambda: Call(
         fx.granger, (series(), 0.1),
         {"given": "all", "null": "linear", "margin_s": 0.5, "n": 3, "seed": 0}),
@@ -373,6 +382,9 @@ FIGURES: dict[str, Callable[[], Call]] = {
         fx.plot.recurrence, (fx.recurrence(_drifting(), rate=0.2, max_lag_s=0.4),)),
     "corrca": lambda: Call(
         fx.plot.corrca, (fx.corrca(_drifting().expand_dims(feature=["pc0"]), 1),)),
+    "shared_response": lambda: Call(
+        fx.plot.shared_response,
+        (fx.shared_response(_drifting().expand_dims(feature=["pc0"]), 1),)),
     "pair": lambda: Call(fx.plot.pair, (_paired(),)),
     "dendrogram": lambda: Call(
         fx.plot.dendrogram, (relation(),), {"clusters": fx.clusters(relation(), 2)}),

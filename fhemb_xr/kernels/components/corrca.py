@@ -29,6 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fhemb_xr.kernels.fields import Fields
+from fhemb_xr.kernels.inference.random_shifts import people_apart
 from fhemb_xr.typing import F64, Bools, Floats, Ints
 
 
@@ -218,23 +219,12 @@ def strengths_of_shifted(
 ) -> F64:
     """Strength of the components when every person is shifted: ``(n, t, d) -> (1 + n, k)``.
 
-    Row 0 is the observed strength. ``margin`` samples at both ends are left out, and people
-    slide within them; ``None``: they are rolled in a circle. Memory: 16 bytes per number.
+    Row 0 is the observed strength; ``margin`` as in :func:`people_apart`. Memory: 16 bytes per
+    number.
     """
-    people, length, features = x.shape
+    people, _, features = x.shape
     out = np.full((1 + n, k), np.nan)
-    for i in range(1 + n):
-        offsets: Ints = np.zeros(people, np.int64)
-        if i > 0 and margin is None:
-            offsets = np.asarray(rng.integers(0, length, people))
-        elif i > 0 and margin is not None:
-            offsets = np.asarray(rng.integers(-margin, margin + 1, people))
-        if margin is None:
-            rolls = zip(x, offsets, strict=True)
-            moved = np.stack([np.roll(row, offset, axis=0) for row, offset in rolls])
-        else:
-            ends = margin + offsets, length - margin + offsets
-            moved = np.stack([row[a:b] for row, a, b in zip(x, *ends, strict=True)])
+    for i, moved in enumerate(people_apart(x, rng, n, margin)):
         out[i] = fit(state(moved), people, features, k, gamma).strength
     return out
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import xarray as xr
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fhemb_xr as fx
@@ -60,6 +60,7 @@ def test_corrca__equals_the_matrix_of_all_pairs(gaps, gamma):
 
 
 @given(cuts=st.sets(st.integers(1, T - 1), max_size=8), people=st.integers(1, N))
+@settings(max_examples=8)
 def test_corrca__does_not_depend_on_chunks(cuts, people):
     x = series(gaps=True)
     chunks = tuple(np.diff([0, *sorted(cuts), T]).tolist())

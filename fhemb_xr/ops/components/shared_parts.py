@@ -1,0 +1,62 @@
+"""Courses of people on a shared response, and how its parts are labelled."""
+
+from collections.abc import Hashable
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.clock import Clock
+from fhemb_xr.kernels.components import srm as kernel
+from fhemb_xr.ops.attributes import describe
+from fhemb_xr.ops.blockwise.apply import apply_kernel
+from fhemb_xr.typing import F64
+
+COMPONENT = "component"
+
+
+def courses(
+    lines: xr.DataArray, fit: xr.Dataset, dim: Hashable, feature: Hashable
+) -> xr.DataArray:
+    """The course of each person, ``(..., dim, time, component)``; a block at a time."""
+    scores = apply_kernel(
+        _course,
+        lines.transpose(..., dim, schema.TIME, feature),
+        *(fit[name].drop_vars(feature, errors="ignore") for name in ("mean", "scale")),
+        fit["weights"].drop_vars(feature, errors="ignore"),
+        core=[[feature], [feature], [feature], [feature, COMPONENT]],
+        new=[COMPONENT],
+    )
+    return scores.transpose(..., dim, schema.TIME, COMPONENT)
+
+
+def _course(x: F64, mean: F64, scale: F64, weights: F64) -> F64:
+    inverse = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
+    there = kernel.present(x)[..., None]
+    z = np.where(there, (x - mean) * inverse, 0.0)
+    out: F64 = np.matmul(z[..., None, :], weights)[..., 0, :]
+    return np.where(there, out, np.nan)
+
+
+def described(out: xr.Dataset, x: xr.DataArray, normalize: str) -> xr.Dataset:
+    """The result with its units; those of the courses are the units of the scaled features."""
+    out = out.assign_coords({COMPONENT: np.arange(out.sizes[COMPONENT])})
+    if "iteration" in out.dims:
+        out = out.assign_coords(iteration=np.arange(out.sizes["iteration"]))
+    units = str(x.attrs.get("units", "1"))
+    scaled = "1" if normalize == "zscore" else units
+    share = "share of variance that the component explains"
+    texts = {
+        "weights": ("weights of the person's features", "1"),
+        "mean": ("mean of the feature", units),
+        "scale": ("divisor of the feature", units if normalize == "zscore" else "1"),
+        "explained": (share, "1"),
+        "explained_of": (f"{share}, of the person", "1"),
+        "explained_by": ("share of variance that all components explain", "1"),
+        "scores": ("course of the person", scaled),
+        "shared": ("course that people share", scaled),
+        "p": ("p-value, corrected for all components", "1"),
+    }
+    describe(out, texts)
+    out.attrs = {"normalize": normalize, **Clock.of(x).attrs}
+    return out
