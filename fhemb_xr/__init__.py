@@ -30,11 +30,17 @@ errors                  fx.errors
 ======================= =======================================================================
 """
 
+import warnings as _warnings
 from typing import Any
 
 import lazy_loader as _lazy
 
 from fhemb_xr import registration as _registration  # noqa: F401  (registers .fhemb)
+
+# zarr says so of every array with a codec of numcodecs, such as our dense recordings
+_warnings.filterwarnings(
+    "ignore", "Numcodecs codecs are not in the Zarr version 3", UserWarning
+)
 
 __version__ = "0.1.0"
 _MODULES = ("errors", "io", "legacy", "nn", "noxi", "ops", "plot", "schema", "testing")

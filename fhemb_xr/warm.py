@@ -54,7 +54,7 @@ def _analyses() -> Iterator[tuple[str, Callable[[], Any]]]:
     """One small instance of each usual analysis, of the dtype of a recording."""
     import dask.array as da
 
-    from fhemb_xr.io.packing import unpacked
+    from fhemb_xr.io.packed.packing import unpacked
     from fhemb_xr.ops.frames.frame_features import features
     from fhemb_xr.ops.pairwise.cross_correlation import lagged_correlation
     from fhemb_xr.ops.pairwise.matrix import pairwise

@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any
 
 from fhemb_xr.errors import ConfigError, StoreError, UnknownNameError, nearest
+from fhemb_xr.io.encoding import DENSE, FAST, known
 from ingest.shards import Subject
 
 _ROLES = ("clock", "subject", "session", "matrix", "height", "width", "y", "x", "value")
@@ -111,7 +112,15 @@ class Request:
     title: str | None = None
     threshold: float = 25.0
     float32: bool | None = None
+    encoding: str | None = None
     shard_frames: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.encoding is not None and known(self.encoding) == DENSE and self.float32:
+            raise ValueError(
+                "encoding='dense' is of temperatures packed to 16 bits, float32 does not pack "
+                "them: choose one of the two"
+            )
 
     def differs_from(self, header: Mapping[str, Any]) -> str:
         """A text about the first field that differs from a store; ``""`` if none differs.
@@ -159,6 +168,8 @@ class Request:
             compared.append(("rate_hz", float(self.rate_hz), float(header["rate_hz"])))
         if self.float32 is not None:
             compared.append(("float32", self.float32, header["float32"]))
+        if self.encoding is not None:
+            compared.append(("encoding", self.encoding, header.get("encoding", FAST)))
         return compared
 
 

@@ -55,6 +55,7 @@ def ingest(
     rate_hz: float | None = None,
     threshold: float = 25.0,
     float32: bool | None = None,
+    encoding: str | None = None,
     shard_frames: int | None = None,
     workers: int = 2,
     strict: bool = False,
@@ -93,6 +94,9 @@ def ingest(
     float32
         Whether to store without packing; None keeps the state of the store, and packs a new
         one.
+    encoding
+        ``"fast"`` or ``"dense"``, see :func:`fhemb_xr.save`; None keeps the encoding of the
+        store, and makes a new one ``"fast"``.
     shard_frames
         Number of frames in one file; None takes the default of the recording's encoding.
     workers
@@ -125,6 +129,8 @@ def ingest(
         same command continues the run.
     StoreError
         The store differs from the request, another run is writing it, or the disk has no room.
+    ValueError
+        An unknown encoding, or ``"dense"`` together with ``float32``.
 
     Notes
     -----
@@ -142,6 +148,7 @@ def ingest(
         title=title,
         threshold=threshold,
         float32=float32,
+        encoding=encoding,
         shard_frames=shard_frames,
     )
     work = Work(source, workers, strict, reread, progress)

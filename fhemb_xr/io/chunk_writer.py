@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import provenance
 from fhemb_xr.io.formats import manifest
+from fhemb_xr.io.packed import differences
 
 Marks = dict[str, NDArray[np.bool_]]
 """For each array, which of its files were written."""
@@ -64,7 +65,7 @@ class Target:
         region = tuple(
             slice(i * u, i * u + n) for i, u, n in zip(index, unit, data.shape, strict=True)
         )
-        array[region if region else ...] = data
+        differences.write(array, region if region else ..., data)
         return self.keep_empty or not _is_all(data, array.fill_value)
 
     def _opened(self) -> Any:

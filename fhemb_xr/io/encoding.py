@@ -6,45 +6,10 @@ it is one file and the unit of resuming. The last codec of every array is crc32c
 75 °C. This spans -252.67 to 402.67 °C with an error of at most 5 mK, a sixth of the sensor's
 noise.
 
-Measured by ``benchmarks/bench_layout.py`` on 2 people and 10 000 frames of 60 x 45. ``write``,
-``whole``, ``person`` and ``minute`` are MB of float32 temperatures per second of one core;
-``frame`` and ``pixel`` (its whole series) are ms for all people:
-
-====== ====== ===== ===== ====== ====== ===== ===== =====
-chunk  shard  write whole person minute frame pixel files
-====== ====== ===== ===== ====== ====== ===== ===== =====
-   250   5000   313   377    352    397    17   435     4
-  1000   1000   437   636    567    577    29   269    20
-  1000   5000   356   667    650    601    27   245     4
-  1000  10000   384   656    679    713    22   219     2
-  2500   5000   493  1003    937    357    54   207     4
-  5000   5000   438  1042    949    336    84   184     4
-====== ====== ===== ===== ====== ====== ===== ===== =====
-
-Longer chunks make whole recordings faster to read, but a minute or a frame much slower.
-Shorter chunks are slower everywhere but for single frames. Therefore a chunk has 1000 frames.
-A shard has 5000 frames: this costs nothing and leaves a fifth of the files. All layouts take
-5.8 bits a pixel.
-
-Blosc cuts a chunk into blocks, by default of 64 KiB. In blocks of 1 MiB the planes of bits are
-longer; zstd at level 1 then takes less time and less space than level 2 in small blocks.
-Measured on 1000 frames of 60 x 90 (bits a pixel; µs a frame to compress and to read), and on a
-recorded face:
-
-=================== ============ ====================== ================
-codec, block        simulated    compress, read [µs]    recorded, bits
-=================== ============ ====================== ================
-zstd 2, 64 KiB              5.27           33.7, 10.7               8.46
-zstd 1, 256 KiB             5.21           22.4,  9.0               8.55
-zstd 1, 1 MiB               5.04           18.8,  8.4               7.91
-zstd 1, 4 MiB               5.18           19.3,  9.3               7.91
-zstd 3, 1 MiB               4.98           57.2,  8.7               7.81
-lz4 5, 64 KiB               6.99           10.5,  4.3
-=================== ============ ====================== ================
-
-The same holds for float32 (11.9 bits in 34 µs against 12.3 bits in 72 µs). lz4 takes half the
-time and two fifths more space: up to 27 GB for an opera of 77 faces. The metadata of a store
-say how it was compressed, so older stores are read as before.
+A chunk has 1000 frames and a shard 5000: longer chunks make whole recordings faster to read,
+but a minute or a frame much slower. Blosc compresses blocks of 1 MiB, whose planes of bits are
+longer than those of its own 64 KiB. ``docs/layout.md`` has the measurements, also of the two
+encodings. The metadata of a store say how it was compressed: older stores are read as before.
 """
 
 import math
@@ -55,16 +20,19 @@ from typing import Any
 import numpy as np
 
 from fhemb_xr import schema
-from fhemb_xr.io.packing import LIMITS as LIMITS
-from fhemb_xr.io.packing import MISSING as MISSING
-from fhemb_xr.io.packing import OFFSET_C as OFFSET_C
-from fhemb_xr.io.packing import PACKING as PACKING
-from fhemb_xr.io.packing import SCALE_K as SCALE_K
-from fhemb_xr.io.packing import pack as pack
-from fhemb_xr.io.packing import unpack as unpack
+from fhemb_xr.io.packed import differences
+from fhemb_xr.io.packed.packing import LIMITS as LIMITS
+from fhemb_xr.io.packed.packing import MISSING as MISSING
+from fhemb_xr.io.packed.packing import OFFSET_C as OFFSET_C
+from fhemb_xr.io.packed.packing import PACKING as PACKING
+from fhemb_xr.io.packed.packing import SCALE_K as SCALE_K
+from fhemb_xr.io.packed.packing import pack as pack
+from fhemb_xr.io.packed.packing import unpack as unpack
 from fhemb_xr.typing import F32
 
 STATUS, WRITING, COMPLETE = "fhemb_status", "writing", "complete"
+ENCODINGS = FAST, DENSE = "fast", "dense"
+"""How a packed heatmap is stored: as it is, or as differences from frame to frame."""
 CHUNK_FRAMES, SHARD_FRAMES = 1000, 5000
 BLOCK_BYTES = 2**20
 """Block that Blosc shuffles and compresses at once; its own default is 16 to 128 KiB."""
@@ -93,6 +61,30 @@ def compressors(dtype: Any) -> list[Any]:
     return [blosc, Crc32cCodec()]
 
 
+def filters(name: str | None, dims: Sequence[Hashable], chunks: Sequence[int]) -> Any:
+    """Codecs of a packed heatmap before its compression; none for another array (None)."""
+    if name != DENSE:
+        return ()
+    time = list(dims).index(schema.TIME)
+    fits = differences.fit(chunks, time)
+    return differences.filters(len(chunks), time) if fits else ()
+
+
+def known(name: str) -> str:
+    """The name of an encoding.
+
+    Raises
+    ------
+    ValueError
+        There is no such encoding.
+    """
+    if name not in ENCODINGS:
+        raise ValueError(
+            f"encoding is one of {', '.join(map(repr, ENCODINGS))}, found {name!r}"
+        )
+    return name
+
+
 def resample(frames: F32, shape: tuple[int, ...]) -> F32:
     """Frames on a grid; a pixel is the mean of its area: ``(t, y, x) -> (t, ...)``."""
     from fhemb_xr.kernels.frames import resizing
@@ -117,6 +109,7 @@ def create_recording(
     resized: bool = False,
     chunk_frames: int | None = None,
     shard_frames: int | None = None,
+    encoding: str = FAST,
 ) -> Any:
     """Create an empty recording with all its metadata, marked as being written.
 
@@ -135,6 +128,8 @@ def create_recording(
         boxes on the grid.
     chunk_frames, shard_frames
         Frames of a chunk and of a shard; a shard is rounded up to equal chunks.
+    encoding
+        Name of :data:`ENCODINGS`.
 
     Returns
     -------
@@ -157,9 +152,8 @@ def create_recording(
     Path(path).mkdir(mode=0o700)
     group = zarr.create_group(str(path), zarr_format=3)
     for v in schema.VARIABLES.values():
-        _create(
-            group, v, lengths, (chunk, shard), packed=v.name == schema.HEATMAP and not float32
-        )
+        packed = v.name == schema.HEATMAP and not float32
+        _create(group, v, lengths, (chunk, shard), encoding if packed else None)
     if resized:
         group[schema.HEATMAP].attrs[schema.RESIZED] = "area"
     for name, values in _axes(subjects, sessions).items():
@@ -255,7 +249,7 @@ def _create(
     v: schema.Variable,
     lengths: dict[str, int],
     frames: tuple[int, int],
-    packed: bool,
+    packed: str | None,
 ) -> None:
     size = tuple(lengths[d] for d in v.dims)
     single = {schema.SUBJECT: 1, schema.SESSION: 1}
@@ -268,13 +262,15 @@ def _create(
     dtype = "int16" if packed else v.dtype
     missing: Any = MISSING if packed else (np.nan if v.dtype == "float32" else 0)
     heat = v.name == schema.HEATMAP
+    chunks = cut(frames[0] if heat else frames[1])
     group.create_array(
         v.name,
         shape=size,
-        chunks=cut(frames[0] if heat else frames[1]),
+        chunks=chunks,
         shards=cut(frames[1]) if heat else None,
         dtype=dtype,
         fill_value=missing,
+        filters=filters(packed, v.dims, chunks),
         compressors=compressors(dtype),
         dimension_names=v.dims,
         attributes={**v.attrs, **(PACKING if packed else {})},

@@ -11,9 +11,10 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, StoreError
-from fhemb_xr.io import encoding, icechunk_versions, packing
+from fhemb_xr.io import encoding, icechunk_versions
 from fhemb_xr.io.formats import codec_pipeline, decimals, manifest
 from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.packed import differences, packing
 from fhemb_xr.io.remote import inventory, places, replacement
 
 
@@ -50,7 +51,7 @@ def opened(
         return _plainly(ds, chunks)
     others = _listed(plain, [schema.HEATMAP])
     raw = _zarr(where, chunks=chunks, mask_and_scale=False, drop_variables=others, **how)
-    return _plainly(ds.assign({schema.HEATMAP: _unpacked(raw)}), chunks)
+    return _plainly(ds.assign({schema.HEATMAP: _unpacked(raw, where, how)}), chunks)
 
 
 _LAYOUT = ("chunks", "chunksizes", "preferred_chunks", "source")
@@ -119,15 +120,23 @@ def _is_packed(heat: xr.DataArray) -> bool:
     return ours and stored.get("dtype") == np.int16
 
 
-def _unpacked(raw: xr.Dataset) -> xr.DataArray:
-    heat = raw[schema.HEATMAP]
+def _unpacked(raw: xr.Dataset, where: Any, how: dict[str, Any]) -> Any:
+    heat, reader = raw[schema.HEATMAP], None
+    if heat.encoding.get("filters"):
+        import zarr
+
+        with codec_pipeline.reading(getattr(where, "root", None)):
+            group: Any = zarr.open_group(where, mode="r", path=how.get("group"))
+            reader = differences.reader(group[schema.HEATMAP])
+        if reader is not None and heat.chunks is None:
+            return differences.decoded(heat.variable, reader)
     if heat.chunks is None:
         # xarray decodes to the dtype of these two attributes
         small = {k: np.float32(encoding.PACKING[k]) for k in ("scale_factor", "add_offset")}
         heat.attrs = {**heat.attrs, **small}
         decoded: xr.DataArray = xr.decode_cf(raw)[schema.HEATMAP]
         return decoded
-    out = heat.copy(data=packing.unpacked(heat.data))
+    out = heat.copy(data=packing.unpacked(heat.data, reader))
     out.attrs = {k: v for k, v in heat.attrs.items() if k not in encoding.PACKING}
     return out
 

@@ -107,6 +107,18 @@ def _stored(var: xr.DataArray) -> xr.DataArray:
     return var.chunk(dict(zip(var.dims, shards or chunks, strict=True)))
 
 
+def require_encoding(name: str | None, ds: xr.Dataset, packed: Packing) -> None:
+    """Refuse an encoding that does not exist, or of an object without packed temperatures."""
+    if name is None:
+        return
+    encoding.known(name)
+    if packed.get(schema.HEATMAP) is not encoding.PACKING:
+        raise ValueError(
+            f"encoding={name!r} is for recordings in degC, which are packed to 16 bits, found "
+            f"{ds.attrs[provenance.KIND]!r}: leave it out"
+        )
+
+
 def _block(var: xr.Variable) -> tuple[int, ...]:
     """Shape that one task writes: the longest chunk, gathered along time up to a shard."""
     cut = dict(var.sizes)
@@ -122,7 +134,9 @@ def _block(var: xr.Variable) -> tuple[int, ...]:
     return tuple(cut.values())
 
 
-def codecs(var: xr.Variable, packed: dict[str, Any] | None) -> dict[str, Any]:
+def codecs(
+    var: xr.Variable, packed: dict[str, Any] | None, how: str | None = None
+) -> dict[str, Any]:
     """Encoding of one variable, as :meth:`xarray.Dataset.to_zarr` takes it."""
     chunks, shards = encoding.layout(var.dims, _block(var), var.dtype.itemsize)
     out: dict[str, Any] = {"compressors": encoding.compressors(var.dtype), "chunks": chunks}
@@ -130,6 +144,8 @@ def codecs(var: xr.Variable, packed: dict[str, Any] | None) -> dict[str, Any]:
         out["shards"] = shards
     if packed:
         out["fill_value"] = packed["_FillValue"]
+    if packed is encoding.PACKING:
+        out["filters"] = encoding.filters(how, var.dims, chunks)
     if var.dtype.kind == "M":  # left alone, xarray counts in the coarsest unit that fits
         out |= {**_CLOCK, "dtype": "int64"}
         if _is_finer(var):

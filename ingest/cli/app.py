@@ -126,6 +126,10 @@ def run(
     grid: Grid = None,
     resize: Resize = None,
     float32: Annotated[bool, typer.Option("--float32", help="Do not pack to 0.01 K.")] = False,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="fast, or dense: a third less room, slower to write. Default: fast."),
+    ] = None,
     workers: Workers = 2,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse faulty cells; default: count them.")
@@ -161,6 +165,7 @@ def run(
                 title=title,
                 threshold=threshold,
                 float32=float32 or None,
+                encoding=encoding,
                 rate_hz=source.hints.rate_hz,
                 workers=workers,
                 strict=strict,

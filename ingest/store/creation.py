@@ -37,6 +37,7 @@ def create(path: Path, plan: Plan, request: Request) -> None:
             float32=bool(request.float32),
             resized=plan.resized,
             shard_frames=request.shard_frames,
+            encoding=request.encoding or encoding.FAST,
         )
         encoding.set_axes(group, [(s.start, s.stop) for s in plan.sessions], plan.rate_hz)
         group.attrs.update({f"camera_{name}": value for name, value in plan.camera.items()})
@@ -58,6 +59,7 @@ def header(plan: Plan, request: Request, shard_frames: int) -> dict[str, Any]:
         "subjects": list(plan.subjects),
         "grid": list(plan.grid),
         "float32": bool(request.float32),
+        "encoding": request.encoding or encoding.FAST,
         "resized": plan.resized,
         "rate_hz": plan.rate_hz,
         "shard_frames": int(shard_frames),

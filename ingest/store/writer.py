@@ -22,6 +22,7 @@ from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.local import atomic_files, durable_files
+from fhemb_xr.io.packed import differences
 from ingest.shards import Block, Cell, Run, Subject
 from ingest.source import Session
 from ingest.store.ledger import Entry, Key, Ledger
@@ -162,7 +163,7 @@ class Target:
             file = self._file(array, where)
             file.unlink(missing_ok=True)  # it may be damaged, or a link in a successor
             if name != schema.HEATMAP or block.counts.faces:
-                array[where] = data
+                differences.write(array, where, data)
             _sync(file, self.path / name)
 
     def stored(self, task: Task) -> Block:

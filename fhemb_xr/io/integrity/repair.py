@@ -197,6 +197,7 @@ def _skeleton(path: Path, new: Path, header: dict[str, Any]) -> None:
         threshold=attrs.get(schema.THRESHOLD, 0.0),
         float32=header["float32"],
         shard_frames=header["shard_frames"],
+        encoding=header.get("encoding", encoding.FAST),
     )
     encoding.set_axes(group, spans, header["rate_hz"])
 

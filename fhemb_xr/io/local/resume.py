@@ -14,9 +14,13 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
+from fhemb_xr.io.packed import differences
 
-def token(obj: xr.Dataset | xr.DataArray) -> str:
+
+def token(obj: xr.Dataset | xr.DataArray, *how: str) -> str:
     """Eight hexadecimal digits, the same for the same result in every process.
+
+    ``how`` are options of the save that change what is written.
 
     Raises
     ------
@@ -24,7 +28,7 @@ def token(obj: xr.Dataset | xr.DataArray) -> str:
         The graph holds an object that dask cannot name in the same way in every process.
     """
     try:
-        return str(tokenize(obj, ensure_deterministic=True))[:8]
+        return str(tokenize(obj, *how, ensure_deterministic=True))[:8]
     except Exception as error:  # the class depends on the version of dask
         raise ValueError(
             "cannot resume a result that is not the same in every process "
@@ -100,7 +104,8 @@ def _put(block: Any, store: str, name: str, region: Any) -> None:
 
     array: Any = zarr.open_array(f"{store}/{name}", mode="r+")
     # chunks of nothing but the fill value too: a missing chunk counts as lost
-    array.with_config({"write_empty_chunks": True})[region] = np.asarray(block)
+    whole = array.with_config({"write_empty_chunks": True})
+    differences.write(whole, region, np.asarray(block))
 
 
 def _nothing(done: list[None]) -> None:

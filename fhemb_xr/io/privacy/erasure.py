@@ -23,6 +23,7 @@ from fhemb_xr.io import encoding, icechunk_versions, provenance
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.integrity import damage
 from fhemb_xr.io.local import atomic_files, durable_files, locks
+from fhemb_xr.io.packed import differences
 
 _OF_PEOPLE = re.compile(rf"{schema.SUBJECT}(_\d+)?")
 Places = dict[str, int]
@@ -252,7 +253,7 @@ def _rewrite(old: Path, new: Path, array: Any, axes: dict[int, int], gone: _Gone
         target: Any = zarr.open_array(new, mode="r+")
         for region in damage.regions(target.shape, target.shards or target.chunks):
             some = tuple(k[span] for k, span in zip(kept, region, strict=True))
-            target[region] = array.get_orthogonal_selection(some)
+            differences.write(target, region, array.get_orthogonal_selection(some))
 
 
 def _sparse(folder: Path, array: Any) -> bool:

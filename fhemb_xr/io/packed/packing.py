@@ -84,20 +84,23 @@ class Unpacked:
         return found
 
 
-def unpacked(packed: "da.Array") -> "da.Array":
+def unpacked(packed: "da.Array", reader: Any = None) -> "da.Array":
     """A lazy array of packed numbers, as xarray opens it, as float32 temperatures.
 
-    ``map_blocks`` would double the number of tasks.
+    ``reader`` is an array that reads the temperatures; None: the numbers are read and
+    unpacked. ``map_blocks`` would double the number of tasks.
     """
     import dask.array as da
 
     source = packed.dask.layers.get(f"original-{packed.name}")
     meta = np.empty((0,) * packed.ndim, np.float32)
-    if source is None:  # not an array that is only read
-        return packed.map_blocks(unpack, dtype=np.float32, meta=meta)
-    (array,) = source.values()
+    if reader is None:
+        if source is None:  # not an array that is only read
+            return packed.map_blocks(unpack, dtype=np.float32, meta=meta)
+        (array,) = source.values()
+        reader = Unpacked(array)
     return da.from_array(
-        Unpacked(array),
+        reader,
         chunks=packed.chunks,
         name=f"unpacked-{packed.name}",
         asarray=False,
