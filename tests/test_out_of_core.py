@@ -38,10 +38,10 @@ class PeakMemory:
 @pytest.mark.cluster
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_embed__of_six_gib_on_two_workers_of_one_gib(tmp_path):
-    frames = int(6 * 2**30 / (4 * 48 * 36 * 4))
+def test_embed__of_three_gib_on_two_workers_of_one_gib(tmp_path):
+    frames = int(3 * 2**30 / (4 * 48 * 36 * 4))
     ds = fx.testing.audience(n_subjects=4, seconds=frames / 25, shape=(48, 36))
-    assert ds.heatmap.nbytes > 5.99 * 2**30
+    assert ds.heatmap.nbytes > 2.99 * 2**30
     options = {"threshold": 25, "wavelet": "db4", "level": 8, "bands": [2, 3, 5]}
     with (
         fx.local_cluster(2, memory_limit=LIMIT) as client,

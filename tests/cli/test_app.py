@@ -1,4 +1,4 @@
-"""The command, run as a user runs it: in a process of its own."""
+"""The command, run as a user runs it: in a process of its own where it computes."""
 
 import json
 import os
@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import fhemb_xr as fx
+from fhemb_cli.app import app
 
 
 def fhemb(*args, env=None, cwd=None):
@@ -21,6 +23,13 @@ def fhemb(*args, env=None, cwd=None):
         env={**os.environ, "COLUMNS": "120", **(env or {})},
         timeout=240,
     )
+
+
+def here(*args):
+    """The same in this process, where it ends before it computes."""
+    done = CliRunner().invoke(app, [*map(str, args)], env={"COLUMNS": "120"})
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
 
 
 SHORT = ["--level", "4", "--bands", "2,3"]
@@ -63,8 +72,8 @@ def test_embed__extends_what_is_there_by_its_own_options(stores):
     done = fhemb("embed", folder / "don.zarr", folder / "emb.zarr", "--extend", "--json")
     told = json.loads(done.stdout)
     assert (told["computed"], told["kept"]) == (0, 4)
-    wrong = fhemb("embed", folder / "don.zarr", folder / "emb.zarr", "--extend", "--level", 3)
-    assert wrong.returncode == 1
+    wrong = here("embed", folder / "don.zarr", folder / "emb.zarr", "--extend", "--level", 3)
+    assert wrong.exit_code == 1
     assert "--extend takes its options from the result: leave out --level" in wrong.stderr
 
 
@@ -77,7 +86,7 @@ def test_embed__takes_the_range_and_the_correction_of_entropy(stores):
     options = {"entropy_range": (28, 36), "entropy_correction": "grassberger"}
     expected = fx.embed(fx.open_recording(folder / "don.zarr"), ["entropy"], **options)
     np.testing.assert_array_equal(fx.open_embedding(out), expected)
-    wrong = fhemb("embed", folder / "don.zarr", out, "--entropy-range", "28-36")
+    wrong = here("embed", folder / "don.zarr", out, "--entropy-range", "28-36")
     assert "entropy-range is low:high" in wrong.stderr
 
 
@@ -94,7 +103,7 @@ def test_info__says_what_is_there_without_reading_it(stores):
     done = fhemb("info", folder / "don.zarr", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["sizes"]["subject"] == 4
-    table = fhemb("info", folder / "don.zarr")
+    table = here("info", folder / "don.zarr")
     assert "heatmap" in table.stdout
     assert "degC" in table.stdout
 
@@ -114,8 +123,8 @@ def test_info__says_what_is_there_without_reading_it(stores):
 )
 def test_errors__are_one_sentence_and_an_exit_code(stores, args, code, text):
     folder, *_ = stores
-    done = fhemb(*(a.format(folder) for a in args))
-    assert done.returncode == code, (done.stdout, done.stderr)
+    done = here(*(a.format(folder) for a in args))
+    assert done.exit_code == code, (done.stdout, done.stderr)
     assert text in done.stderr
     assert "Traceback" not in done.stderr
     assert not (folder / "x.zarr").exists()
@@ -123,8 +132,8 @@ def test_errors__are_one_sentence_and_an_exit_code(stores, args, code, text):
 
 def test_errors__are_one_json_document_where_asked(stores):
     folder, *_ = stores
-    done = fhemb("info", folder / "absent.zarr", "--json")
-    assert done.returncode == 1
+    done = here("info", folder / "absent.zarr", "--json")
+    assert done.exit_code == 1
     assert set(json.loads(done.stdout)["error"]) == {"code", "message"}
 
 
@@ -167,7 +176,7 @@ def test_doctor__says_that_the_database_answers(tmp_path, postgres):
 
 
 def test_text__in_brackets_is_printed_as_it_is(stores):
-    done = fhemb("embed", stores[0] / "don.zarr", "x.zarr", "-f", "a[b]c", *SHORT)
-    assert done.returncode == 1
+    done = here("embed", stores[0] / "don.zarr", "x.zarr", "-f", "a[b]c", *SHORT)
+    assert done.exit_code == 1
     assert "a[b]c" in done.stderr
-    assert "in seconds" in fhemb("similarity", "--help").stdout
+    assert "in seconds" in here("similarity", "--help").stdout
