@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from fhemb_xr.budget import SHARE
 from fhemb_xr.errors import ClusterError
+from fhemb_xr.io.local import systems
 from fhemb_xr.io.local.locks import try_lock
 from fhemb_xr.options import options, set_options
 
@@ -255,10 +256,12 @@ def leftovers(place: Path | None = None) -> list[Path]:
 
 
 def _is_abandoned(folder: Path) -> bool:
-    with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
+    # the folder is gone, or somebody else's, or its disk has no locks, so that nobody knows
+    with contextlib.suppress(OSError):
         lock = os.open(folder / _LOCK, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
         try:
-            return try_lock(lock)
+            systems.lock(lock)
         finally:
             os.close(lock)
+        return True
     return False

@@ -6,7 +6,6 @@ SHA-256 of its weights.
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import streams
-from fhemb_xr.io.local import atomic_files, durable_files, locks
+from fhemb_xr.io.local import atomic_files, locks, systems
 from fhemb_xr.io.store import save
 from ingest import vit_model
 from ingest.streams import open_npy
@@ -183,10 +182,10 @@ def _keep(path: Path, content: Any) -> None:
         else:
             np.save(file, content, allow_pickle=False)
         file.flush()
-        os.fsync(file.fileno())
+        systems.sync(file.fileno())
     aside.chmod(0o600)
-    aside.replace(path)
-    durable_files.sync_folder(path.parent)
+    systems.replace(aside, path)
+    systems.sync_folder(path.parent)
 
 
 def _gathered(work: Path, vit: xr.DataArray, rate_hz: float) -> xr.Dataset:

@@ -1,11 +1,12 @@
 """Refusing what cannot be stored, before any work is done."""
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from fhemb_xr.errors import EmptySelectionError, SchemaError
+from fhemb_xr.errors import EmptySelectionError, SchemaError, StoreError
 
 _MEANING = (
     "scale_factor", "add_offset", "_FillValue", "missing_value", "_Unsigned", "_Encoding",
@@ -99,9 +100,29 @@ def _check_attributes(owner: str, attrs: Any, kind: str) -> None:
         )
 
 
+def require_apart(names: list[str], folder: Path) -> None:
+    """Refuse names that the disk of ``folder`` takes for one.
+
+    Raises
+    ------
+    StoreError
+        Names differ by case only, and the disk ignores case.
+    """
+    alike = _alike(names)
+    if alike and folder.with_name(folder.name.swapcase()).exists():
+        raise StoreError(
+            f"the names {alike} differ by case only, and this disk takes them for one name: "
+            "give another one with .rename(...), or save to another disk"
+        )
+
+
+def _alike(names: list[str]) -> list[str]:
+    folded = [n.casefold() for n in names]
+    return [n for n in names if folded.count(n.casefold()) > 1]
+
+
 def _warn_of_case(names: list[str]) -> None:
-    alike = [n for n in names if [m.casefold() for m in names].count(n.casefold()) > 1]
-    if alike:
+    if alike := _alike(names):
         warnings.warn(
             f"the names {alike} differ by case only: disks that ignore case (macOS, Windows, "
             "exFAT, NTFS) take them for one name; give another one with .rename(...)",

@@ -11,11 +11,19 @@ import xarray as xr
 
 from fhemb_xr import budget
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io import chunk_writer, icechunk_versions, provenance
+from fhemb_xr.io import chunk_writer, icechunk_versions, provenance, storable
 from fhemb_xr.io import encoding as layout
 from fhemb_xr.io.formats import decimals, manifest, ragged
 from fhemb_xr.io.integrity import chunk_identity
-from fhemb_xr.io.local import atomic_files, compute, durable_files, locks, owners, progress
+from fhemb_xr.io.local import (
+    atomic_files,
+    compute,
+    durable_files,
+    locks,
+    owners,
+    progress,
+    systems,
+)
 from fhemb_xr.io.local import resume as resuming
 from fhemb_xr.io.preparation import Packing, codecs, prepared, require_encoding
 from fhemb_xr.io.remote import inventory, places, replacement
@@ -216,7 +224,7 @@ def _go_on(job: _Job, aside: Path) -> None:
         with atomic_files.staging(aside) as begun:  # the outline appears whole, or not at all
             _outline(job, ds, begun, "a")
             aside.rmdir()
-            begun.rename(aside)
+            systems.rename(begun, aside)
     with owners.owning(aside):
         for part in chunk_writer.parts(ds, job.by):
             compute.compute([resuming.rest(ds, aside, part)], aside)
@@ -273,6 +281,8 @@ def _keeps_empty(ds: xr.Dataset) -> bool:
 
 def _outline(job: _Job, ds: xr.Dataset, store: Any, mode: str, path: str = "") -> None:
     """Write everything but the lazy chunks of ``ds``."""
+    if isinstance(store, Path):
+        storable.require_apart([*map(str, ds.variables)], store)
     how: Any = mode
     chunk_writer.outline(ds).assign_attrs({layout.STATUS: layout.WRITING}).to_zarr(
         store,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from fhemb_xr.io.local import systems
 from fhemb_xr.io.local.durable_files import open_new
 from fhemb_xr.plot import pages, theme
 
@@ -159,7 +160,7 @@ def publish(path: Path, data: bytes) -> None:
         with open_new(staged, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(staged, path)
+            systems.sync(file.fileno())
+        systems.replace(staged, path)
     finally:
         staged.unlink(missing_ok=True)

@@ -8,7 +8,6 @@ missing chunk whose line says ``empty`` never existed; any other missing chunk w
 """
 
 import json
-import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from typing import Any
 from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io.formats import manifest
+from fhemb_xr.io.local import systems
 from fhemb_xr.io.local.durable_files import replace_file
 from ingest.shards import Counts, Subject
 
@@ -91,7 +91,7 @@ class Ledger:
             with self.path.open("ab") as file:
                 file.write(entry.line().encode())
                 file.flush()
-                os.fsync(file.fileno())
+                systems.sync(file.fileno())
             self.entries[entry.key] = entry
 
     def rewrite(self) -> None:

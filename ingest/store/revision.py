@@ -37,7 +37,7 @@ from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding
 from fhemb_xr.io.integrity.repair import DAMAGED
-from fhemb_xr.io.local import atomic_files, durable_files
+from fhemb_xr.io.local import atomic_files, durable_files, systems
 from fhemb_xr.io.local.atomic_files import successor
 from fhemb_xr.io.provenance import UUID, restamp
 from ingest.planning import cut
@@ -153,7 +153,7 @@ def begin(path: Path, sessions: Sequence[Session]) -> Target:
         with atomic_files.staging(path) as folder:
             _link(path, folder / path.name)
             durable_files.sync_tree(folder / path.name)
-            (folder / path.name).rename(aside)
+            systems.rename(folder / path.name, aside)
     _lengthen(aside, sessions)
     target = opened(path)
     target.ledger.mend()

@@ -7,7 +7,6 @@ between, the next run finds no line and writes the shard again. When all shards 
 mark is removed.
 """
 
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ from fhemb_xr import schema
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding
 from fhemb_xr.io.formats import manifest
-from fhemb_xr.io.local import atomic_files, durable_files
+from fhemb_xr.io.local import atomic_files, durable_files, systems
 from fhemb_xr.io.packed import differences
 from ingest.shards import Block, Cell, Run, Subject
 from ingest.source import Session
@@ -274,10 +273,9 @@ def _sync(file: Path, root: Path) -> None:
     if not file.exists():
         return
     file.chmod(0o600)
-    with file.open("rb") as opened:
-        os.fsync(opened.fileno())
+    systems.sync_file(file)
     folder = file.parent
     while folder != root.parent:
         folder.chmod(0o700)
-        durable_files.sync_folder(folder)
+        systems.sync_folder(folder)
         folder = folder.parent

@@ -13,7 +13,7 @@ from fhemb_xr.clock import attribute_hz
 from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import encoding, provenance
 from fhemb_xr.io.formats import hdf5
-from fhemb_xr.io.local import durable_files
+from fhemb_xr.io.local import systems
 from fhemb_xr.io.streams import Streams
 
 _KINDS = {(True, False): "openface", (False, True): "vit", (True, True): "mixed"}
@@ -72,10 +72,9 @@ def write_hdf5(streams: Streams, path: Path | str, *, mode: str = "w-", gzip: in
             _describe(file, sessions)
             for i, (name, people) in enumerate(sessions.items()):
                 _sample(file.create_group(hdf5.group(i)), name, people, gzip)
-        with aside.open("rb") as written:
-            os.fsync(written.fileno())
-        aside.replace(target)
-        durable_files.sync_folder(target.parent)
+        systems.sync_file(aside)
+        systems.replace(aside, target)
+        systems.sync_folder(target.parent)
     finally:
         aside.unlink(missing_ok=True)
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import encoding
 from fhemb_xr.io import store as store_module
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import atomic_files, systems
 from fhemb_xr.io.recording import open_embedding, open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.ops.frames.frame_features import features
@@ -308,7 +308,7 @@ def test_save__by_worker_processes_gives_the_same_values(ds, tmp_path):
 
 
 def test_exchange__falls_back_to_two_renames(tmp_path, monkeypatch):
-    monkeypatch.setattr(atomic_files.ctypes, "CDLL", lambda *_, **__: object())
+    monkeypatch.setattr(systems.ctypes, "CDLL", lambda *_, **__: object())
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()

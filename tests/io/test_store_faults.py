@@ -21,7 +21,7 @@ from crash_points import Power, SimulatedCrash
 import fhemb_xr
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding, preparation
-from fhemb_xr.io.local import atomic_files, locks
+from fhemb_xr.io.local import atomic_files, locks, systems
 from fhemb_xr.io.recording import open_recording, open_result
 from fhemb_xr.io.store import save
 from fhemb_xr.testing import audience
@@ -54,7 +54,7 @@ def array(value):
 def test_save__crashed_at_any_operation_leaves_old_or_new(tmp_path, monkeypatch, exchange):
     path = tmp_path / "x.zarr"
     if not exchange:
-        monkeypatch.setattr(atomic_files, "_swapped", lambda *_: False)
+        monkeypatch.setattr(systems, "exchanged", lambda *_: False)
     save(array(0), path)
     with monkeypatch.context() as patch:
         power = Power(patch)

@@ -17,7 +17,7 @@ import sys
 import numpy as np
 from zarr.core.sync import sync
 
-from fhemb_xr.io.local import atomic_files
+from fhemb_xr.io.local import systems
 
 OPERATIONS = ("mkdir", "rename", "replace", "unlink", "rmdir", "fsync", "chmod", "link")
 
@@ -33,7 +33,7 @@ class Power:
         self.k, self.n, self.crash = k, 0, crash
         for name in OPERATIONS:
             patch.setattr(os, name, self._wrapped(getattr(os, name)))
-        patch.setattr(atomic_files, "_swapped", self._wrapped(atomic_files._swapped))
+        patch.setattr(systems, "exchanged", self._wrapped(systems.exchanged))
         writing = self._wrapped(io.open)
 
         def opened(file, mode="r", *args, **kwargs):

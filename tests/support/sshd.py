@@ -48,6 +48,7 @@ def sshd(keys, folder):
         "UsePAM": "no",
         "PasswordAuthentication": "no",
         "ListenAddress": "127.0.0.1",
+        "Subsystem": "sftp internal-sftp",
     }
     flags = [part for k, v in options.items() for part in ("-o", f"{k}={v}")]
     command = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-p", str(port), *flags]

@@ -1,10 +1,7 @@
 """Folders that appear whole: staged beside their place and renamed or exchanged."""
 
-import ctypes
-import os
 import re
 import shutil
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -15,11 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io.local import owners
-from fhemb_xr.io.local.durable_files import sync_folder
-
-_AT_FDCWD = -100
-_EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
+from fhemb_xr.io.local import owners, systems
 
 
 def local_path(store: Any) -> Path | None:
@@ -79,6 +72,13 @@ def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.staging")
 
 
+def _moved(path: Path, target: Path) -> Path:
+    """Give a folder the name of a staging of ``target``; return the new path."""
+    new = _beside(target)
+    systems.rename(path, new)
+    return new
+
+
 def kept_staging(target: Path, token: str) -> Path:
     """Make a private folder beside ``target`` that stays until it is published."""
     aside = target.with_name(f".{target.name}.{token}.resume")
@@ -109,10 +109,10 @@ def sweep(target: Path, keep: str | None = None) -> None:
         owners.require_dead(path, target.name)
     leftovers = [p for p in leftovers if p.name != f".{target.name}.{keep}.resume"]
     for old in (p for p in leftovers if p.suffix == ".old" and not target.exists()):
-        old.rename(target)
+        systems.rename(old, target)
     for path in (p for p in leftovers if p.exists()):
         if path.suffix == ".resume":  # a half-removed staging must not be resumed
-            path = path.rename(_beside(target))
+            path = _moved(path, target)
         shutil.rmtree(path, ignore_errors=True)
     for path in _strays(target):
         path.unlink(missing_ok=True)
@@ -157,44 +157,34 @@ def publish(aside: Path, target: Path) -> None:
     because a later run would resume it.
     """
     if not target.exists():
-        aside.rename(target)
-        sync_folder(target.parent)
+        systems.rename(aside, target)
+        systems.sync_folder(target.parent)
         return
-    old = aside.rename(_beside(target)) if aside.suffix == ".resume" else aside
+    old = _moved(aside, target) if aside.suffix == ".resume" else aside
     try:
         _exchange(old, target)
     except OSError:
-        old.rename(aside)  # it can be resumed
+        if old != aside:
+            systems.rename(old, aside)  # it can be resumed
         raise
-    sync_folder(target.parent)
+    systems.sync_folder(target.parent)
     if old != aside:
         shutil.rmtree(old, ignore_errors=True)
 
 
 def _exchange(a: Path, b: Path) -> None:
-    if _swapped(os.fsencode(a), os.fsencode(b)):
+    if systems.exchanged(a, b):
         return
     # This system or file system cannot exchange. For a moment there is no store; if the
     # process dies then, `sweep` puts the old one back.
     old = b.with_name(f".{b.name}.{uuid.uuid4().hex[:8]}.old")
-    b.rename(old)
+    systems.rename(b, old)
     try:
-        a.rename(b)
+        systems.rename(a, b)
     except OSError:
-        old.rename(b)
+        systems.rename(old, b)
         raise
-    old.rename(a)
-
-
-def _swapped(a: bytes, b: bytes) -> bool:
-    if sys.platform == "win32":
-        return False
-    system = ctypes.CDLL(None, use_errno=True)
-    if (linux := getattr(system, "renameat2", None)) is not None:
-        return not linux(_AT_FDCWD, a, _AT_FDCWD, b, _EXCHANGE)
-    if (darwin := getattr(system, "renamex_np", None)) is not None:
-        return not darwin(a, b, _EXCHANGE)
-    return False
+    systems.rename(old, a)
 
 
 def require_room(target: Path, n_bytes: int) -> None:

@@ -2,32 +2,10 @@
 
 import os
 import shutil
-import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-
-def sync_folder(path: Path) -> None:
-    """Sync a folder, so that the names in it outlast a power loss."""
-    if sys.platform == "win32":  # folders cannot be opened there
-        return
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        sync(fd)
-    finally:
-        os.close(fd)
-
-
-def sync(fd: int) -> None:
-    """Sync an open file to the disk; on macOS also out of the disk's cache."""
-    if sys.platform == "darwin":
-        import fcntl
-
-        with suppress(OSError):  # file systems of other operating systems lack it
-            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
-            return
-    os.fsync(fd)
+from fhemb_xr.io.local import systems
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -36,10 +14,10 @@ def replace_file(path: Path, content: bytes) -> None:
     with aside.open("wb") as file:
         file.write(content)
         file.flush()
-        sync(file.fileno())
+        systems.sync(file.fileno())
     aside.chmod(0o600)
-    aside.replace(path)
-    sync_folder(path.parent)
+    systems.replace(aside, path)
+    systems.sync_folder(path.parent)
 
 
 def sync_tree(root: Path) -> None:
@@ -47,12 +25,10 @@ def sync_tree(root: Path) -> None:
     for path in sorted(root.rglob("*")):
         path.chmod(0o700 if path.is_dir() else 0o600)
         if path.is_dir():
-            sync_folder(path)
+            systems.sync_folder(path)
         else:
-            # Windows syncs only files that are open for writing
-            with path.open("r+b" if sys.platform == "win32" else "rb") as file:
-                sync(file.fileno())
-    sync_folder(root)
+            systems.sync_file(path)
+    systems.sync_folder(root)
 
 
 def open_new(path: Path, mode: str = "w") -> IO[Any]:

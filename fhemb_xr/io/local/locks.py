@@ -2,13 +2,14 @@
 
 import errno
 import os
-import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fhemb_xr.errors import StoreError
+from fhemb_xr.io.local import systems
 
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP}
 
@@ -32,22 +33,20 @@ def locked(store: Path) -> Iterator[None]:
             raise
         raise StoreError(f"{store.name[:40]!r} cannot be written: {why}") from None
     try:
+        _warn_of_modes(fd, store)
         yield
     finally:
-        _let_go(path, fd)
+        systems.remove_locked(path, fd)
 
 
-def _let_go(path: Path, fd: int) -> None:
-    """Remove a lock file while the lock is held; the next writer makes a new one."""
-    if sys.platform == "win32":  # an open file cannot be removed there
-        os.close(fd)
-        with suppress(OSError):  # the next writer has it open
-            path.unlink(missing_ok=True)
-        return
-    try:
-        path.unlink(missing_ok=True)
-    finally:
-        os.close(fd)
+def _warn_of_modes(fd: int, store: Path) -> None:
+    if systems.ignores_modes(fd):
+        warnings.warn(
+            f"{store.name!r} is on a disk that ignores modes (exFAT, NTFS, SMB): whoever "
+            "reaches the disk can read it; mount the disk for yourself only (umask=077)",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _holder(fd: int) -> str:
@@ -80,11 +79,13 @@ def _acquire(path: Path, store: Path) -> int:
     return fd
 
 
+_NAMES = "this disk has no such names; leave out '<>:\"|?*' and a dot at the end"
 _PLACES = {
     errno.EROFS: "the disk is mounted read-only; save elsewhere, or mount it for writing",
     errno.EACCES: "its folder may not be written; change its mode or owner, or save elsewhere",
     errno.EPERM: "its folder may not be written; change its mode or owner, or save elsewhere",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    **dict.fromkeys((errno.EINVAL, errno.ENOENT), _NAMES),
 }
 _LONGEST = len("..00000000.staging.00000000.staging")
 """Characters that stagings add to a name."""
@@ -108,20 +109,19 @@ def require_name(target: Path) -> None:
             f"the name {target.name[:40] + '…'!r} has {length} bytes, this disk has room for "
             f"{longest - _LONGEST}: choose a shorter one"
         )
+    if not systems.has_room_for_paths(target, _LONGEST):
+        raise StoreError(
+            f"the path of {target.name!r} has {len(str(target))} characters, and this Windows "
+            "takes 259 with all that a store adds: choose a folder nearer to the root, or "
+            "enable long paths (LongPathsEnabled)"
+        )
 
 
 def try_lock(fd: int) -> bool:
     """Try to lock an open file, until it is closed or this process ends; return success."""
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        systems.lock(fd)
     except OSError as error:
         # a file system without locks (Lustre without -o flock): owners.py keeps writers apart
-        return sys.platform != "win32" and error.errno in _NO_LOCKS
+        return error.errno in _NO_LOCKS
     return True

@@ -16,7 +16,6 @@ another machine            after :data:`SILENCE_S` without a sign of life
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from fhemb_xr.errors import StoreError
+from fhemb_xr.io.local import systems
 
 ENDING = ".owner"
 """Suffix of the file that names the writer of a staging."""
@@ -90,9 +90,9 @@ def me() -> dict[str, Any]:
     """A record of this process that other machines can check."""
     return {
         "host": socket.gethostname(),
-        "boot": _boot(),
+        "boot": systems.boot(),
         "pid": os.getpid(),
-        "started": _started(os.getpid()),
+        "started": systems.started(os.getpid()),
         "token": os.urandom(8).hex(),
         "time": time.time(),
     }
@@ -108,15 +108,15 @@ def is_dead(owner: dict[str, Any], age_s: float) -> bool:
     age_s
         Time since the last sign of life of the writer [s].
     """
-    here = socket.gethostname(), _boot()
+    here = socket.gethostname(), systems.boot()
     if owner.get("host") != here[0]:
         return age_s > SILENCE_S
     if owner.get("boot") != here[1]:
         return True
     pid = int(owner.get("pid", 0))
-    if pid == os.getpid() and owner.get("started") == _started(pid):
+    if pid == os.getpid() and owner.get("started") == systems.started(pid):
         return owner.get("token") not in MINE
-    return not _runs(pid) or owner.get("started") != _started(pid)
+    return not systems.runs(pid) or owner.get("started") != systems.started(pid)
 
 
 def text(owner: dict[str, Any]) -> str:
@@ -150,30 +150,3 @@ def _beat(file: Path, stop: threading.Event) -> None:
     while not stop.wait(BEAT_S):
         with suppress(OSError):  # the staging was published or removed
             os.utime(file)
-
-
-def _boot() -> str:
-    """A text that differs between boots, and between containers with their own processes."""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
-    return sys.platform
-
-
-def _started(pid: int) -> str:
-    """Start time of a process, in the system's units; process numbers are reused."""
-    with suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    return ""
-
-
-def _runs(pid: int) -> bool:
-    if sys.platform == "win32":
-        return True  # signal 0 would end the process on Windows, so we cannot ask
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -22,7 +22,7 @@ from fhemb_xr.errors import StoreError
 from fhemb_xr.io import encoding, icechunk_versions, provenance
 from fhemb_xr.io.formats import manifest
 from fhemb_xr.io.integrity import damage
-from fhemb_xr.io.local import atomic_files, durable_files, locks
+from fhemb_xr.io.local import atomic_files, durable_files, locks, systems
 from fhemb_xr.io.packed import differences
 
 _OF_PEOPLE = re.compile(rf"{schema.SUBJECT}(_\d+)?")
@@ -207,8 +207,8 @@ def _remove(path: Path, gone: _Gone, swept: int) -> Erasure:
     for file in _data(path):
         gone.count(file, whole=True)
     aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.staging")
-    path.rename(aside)
-    durable_files.sync_folder(path.parent)
+    systems.rename(path, aside)
+    systems.sync_folder(path.parent)
     shutil.rmtree(aside)
     return gone.told(path.name, swept)
 

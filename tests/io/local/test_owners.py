@@ -12,7 +12,7 @@ import xarray as xr
 
 import fhemb_xr as fx
 from fhemb_xr.errors import StoreError
-from fhemb_xr.io.local import atomic_files, owners
+from fhemb_xr.io.local import atomic_files, owners, systems
 
 
 def one():
@@ -46,7 +46,7 @@ def test_sweep__leaves_the_staging_of_another_machine_and_says_whose_it_is(tmp_p
 
 
 def test_sweep__leaves_the_staging_of_a_living_process_of_this_machine(tmp_path):
-    aside = left(tmp_path, pid=os.getppid(), started=owners._started(os.getppid()))
+    aside = left(tmp_path, pid=os.getppid(), started=systems.started(os.getppid()))
     with pytest.raises(StoreError, match="is being written by"):
         fx.save(one(), tmp_path / "a.zarr")
     assert aside.exists()
