@@ -1,4 +1,4 @@
-"""Recurrence, coherence, encoding models and shared responses beside their peers.
+"""Recurrence, coherence, encoding models, shared responses and states beside their peers.
 
     pip install pyunicorn pycwt brainiak
     python benchmarks/bench_together.py
@@ -23,6 +23,7 @@ from fhemb_xr.kernels.encoding import encoding, lagged_sums
 from fhemb_xr.kernels.encoding.ridge import Model, stretches
 from fhemb_xr.kernels.recurrence.plots import Plot
 from fhemb_xr.kernels.recurrence.quantification import quantify
+from fhemb_xr.kernels.states import events
 
 RUNS = 5
 RNG = np.random.default_rng(0)
@@ -115,8 +116,27 @@ def shared_response():
     return ours, peer
 
 
+def states():
+    """One group of 1 500 samples of 30 features, 12 states; rounds until the likelihood falls."""
+    from brainiak.eventseg.event import EventSegment
+
+    x = np.repeat(RNG.normal(size=(12, 30)), 125, axis=0) + 1.5 * RNG.normal(size=(1500, 30))
+    model = events.Chain(12, 30, 500, True)
+
+    def ours():
+        return model.fit.part(events.whole(x[None], model), "mean_ll")
+
+    def peer():
+        found = EventSegment(12)
+        found.fit(x)
+        return found.ll_[-1, 0]
+
+    return ours, peer
+
+
 ROWS = {
-    "pyunicorn": recurrence, "pycwt": coherence, "sklearn": encode, "brainiak": shared_response,
+    "pyunicorn": recurrence, "pycwt": coherence, "sklearn": encode,
+    "brainiak.funcalign": shared_response, "brainiak.eventseg": states,
 }  # fmt: skip
 
 
@@ -124,7 +144,7 @@ def main():
     warnings.simplefilter("ignore")
     print("what        peer        ours [s]  peer [s]  ratio  error")
     for name, build in ROWS.items():
-        if importlib.util.find_spec(name) is None:
+        if importlib.util.find_spec(name.split(".")[0]) is None:
             print(f"{build.__name__:11} {name:11} not installed")
             continue
         functions, seconds, found = build(), ([], []), [None, None]

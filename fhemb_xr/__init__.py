@@ -16,6 +16,7 @@ pairs of people         pairwise, normalize_relation, nearest, warping_path, lag
 more than chance        isc, group_isc, synchrony, surrogates, corrca, shared_response,
                         shared_scores, shared_weights
 music and faces         audio_features, encode
+states in time          states, state_likelihood
 groups of people        clusters, silhouette, gap_statistic, barycentre, embed_relation,
                         svd_relation
 hearts and faces        beats, beats_at, events, rr, instantaneous_rate, cardiac_wave, align,

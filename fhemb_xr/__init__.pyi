@@ -62,6 +62,8 @@ from .ops.pca.eigenfaces import pca
 from .ops.pca.projection import project, reconstruct
 from .ops.pipeline import embed, replay
 from .ops.recurrence.recurrence import recurrence
+from .ops.states.state_likelihood import state_likelihood
+from .ops.states.states import states
 from .ops.streams.inspection import inspect
 from .ops.streams.normalisation import normalise
 from .ops.streams.splits import split
@@ -142,6 +144,8 @@ __all__ = [
     "silhouette",
     "spectrogram",
     "split",
+    "state_likelihood",
+    "states",
     "surrogates",
     "svd_relation",
     "synchrony",

@@ -35,6 +35,7 @@ from fhemb_xr.ops.inference import synchrony as significance
 from fhemb_xr.ops.pairwise import cross_correlation, matrix, nearest_neighbors, warping_paths
 from fhemb_xr.ops.pca import eigenfaces, projection
 from fhemb_xr.ops.recurrence import recurrence
+from fhemb_xr.ops.states import state_likelihood, states
 from fhemb_xr.ops.streams import inspection, normalisation, splits, torch_windows
 from fhemb_xr.ops.time_frequency import butterworth, detrend, spectrograms
 from fhemb_xr.ops.time_frequency import wavelet_bands as bands
@@ -104,6 +105,7 @@ class Plots:
     coherence = _method(plot.coherence)
     encoding = _method(plot.encoding)
     recurrence = _method(plot.recurrence)
+    states = _method(plot.states)
     pair = _method(plot.pair)
     eigenfaces = _method(plot.eigenfaces)
     scree = _method(plot.scree)
@@ -202,6 +204,8 @@ class FhembDataArray(_Accessor):
     shared_response = _method(shared_response.shared_response)
     shared_scores = _method(held_out.shared_scores)
     shared_weights = _method(held_out.shared_weights)
+    states = _method(states.states)
+    state_likelihood = _method(state_likelihood.state_likelihood)
     recurrence = _method(recurrence.recurrence)
     wavelet_coherence = _method(wavelet_coherence.wavelet_coherence)
     granger = _method(granger.granger)

@@ -168,6 +168,12 @@ COHERENCE = OptionTable(
     },
     {"n": 99, "seed": None, "margin_s": None, "alpha": 0.05},
 )  # fmt: skip
+STATES = OptionTable(
+    "the null",
+    {"lengths": ("n", "lag_s", "seed")},
+    {"n": 199, "lag_s": None, "seed": None},
+)
+ORDERS = OptionTable("the null", {"order": ("n", "seed")}, {"n": 99, "seed": None})
 GAPS = OptionTable("gaps", _FILLS, {"max_gap_s": 1.0})
 _SCALED = (
     "knn_euclidean", "knn_nan_euclidean", "knn_minkowski", "knn_cosine", "knn_l1",
@@ -223,6 +229,8 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "synchrony": (SURROGATE, SYNCHRONY),
     "corrca": (CORRCA,),
     "shared_response": (SHARED,),
+    "states": (STATES,),
+    "state_likelihood": (ORDERS,),
     "recurrence": (SHIFTS,),
     "encode": (SHIFTS,),
     "granger": (SHIFTS,),

@@ -28,6 +28,7 @@ from fhemb_xr.plot.pairwise.matrices import dendrogram, relation
 from fhemb_xr.plot.pairwise.warping import warping
 from fhemb_xr.plot.recurrence import recurrence
 from fhemb_xr.plot.signals import signal
+from fhemb_xr.plot.states import states
 
 __all__ = [
     "accuracy",
@@ -59,6 +60,7 @@ __all__ = [
     "shared_response",
     "signal",
     "silhouette",
+    "states",
     "synchrony",
     "warping",
 ]

@@ -186,6 +186,11 @@ SEVERAL: dict[str, Callable[[], Call]] = {
         lambda x: fx.shared_scores(x, _shared()), (embedding(),)),
     "shared_weights": lambda: Call(
         lambda x: fx.shared_weights(x, _shared()), (embedding(),)),
+    "states": lambda: Call(
+        fx.states, (embedding(), 3), {"n_iter": 5, "null": "lengths", "n": 3, "seed": 0}),
+    "state_likelihood": lambda: Call(
+        fx.state_likelihood, (embedding(), [2, 3]),
+        {"n_iter": 5, "null": "order", "n": 3, "seed": 0}),
     "granger": lambda: Call(
         fx.granger, (series(), 0.1),
         {"given": "all", "null": "linear", "margin_s": 0.5, "n": 3, "seed": 0}),
@@ -385,6 +390,7 @@ FIGURES: dict[str, Callable[[], Call]] = {
     "shared_response": lambda: Call(
         fx.plot.shared_response,
         (fx.shared_response(_drifting().expand_dims(feature=["pc0"]), 1),)),
+    "states": lambda: Call(fx.plot.states, (fx.states(embedding(), 3, n_iter=5),)),
     "pair": lambda: Call(fx.plot.pair, (_paired(),)),
     "dendrogram": lambda: Call(
         fx.plot.dendrogram, (relation(),), {"clusters": fx.clusters(relation(), 2)}),

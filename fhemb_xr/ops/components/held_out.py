@@ -52,7 +52,7 @@ def shared_scores(x: xr.DataArray, fit: xr.Dataset) -> xr.DataArray:
     >>> x = xr.DataArray(values, dims=("subject", "time", "feature"))
     >>> fit = fx.shared_response(x.isel(time=slice(100)), 1)
     >>> scores = fx.shared_scores(x.isel(time=slice(100, None)), fit)
-    >>> float(fx.isc(scores.squeeze()).mean().round(1))
+    >>> float(fx.isc(scores.squeeze()).isc.mean().round(1))
     1.0
     """
     dim, feature = _dims_of(fit)

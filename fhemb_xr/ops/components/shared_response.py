@@ -126,7 +126,7 @@ def shared_response(
     >>> x = xr.DataArray(values, dims=("subject", "time", "feature"))
     >>> out = fx.shared_response(x.chunk(time=100), 2, normalize="none")
     >>> float(abs(np.corrcoef(out.shared[:, 0], course[:, 0])[0, 1]).round(2))
-    0.99
+    1.0
     """
     schema.require_dims(x, dim, schema.TIME, feature)
     SHARED.require_used(null, {"n": n, "margin_s": margin_s})

@@ -43,7 +43,10 @@ def model_of(
     gap_s: float | None,
 ) -> Model:  # fmt: skip
     """The lags, penalties and folds in samples, if they are in range."""
-    low, high = require_interval("lags_s", lags_s) if not _is_one(lags_s) else lags_s
+    if _is_one(lags_s):
+        low, high = (number_of_seconds("lags_s", v) for v in lags_s)
+    else:
+        low, high = require_interval("lags_s", lags_s)
     lo, hi = round(low * rate), round(high * rate)
     penalties = tuple(require_positive("alphas", a) for a in listed(alphas))
     if not penalties:

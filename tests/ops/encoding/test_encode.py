@@ -189,6 +189,7 @@ def test_encode__of_nothing_and_of_what_never_moves():
     [
         ({"gap_s": 6}, ValueError, "longer than twice the gap"),
         ({"lags_s": (2, 1)}, ValueError, "lags_s is a pair"),
+        ({"lags_s": (np.inf, np.inf)}, ValueError, "lags_s is a number of seconds, found inf"),
         ({"alphas": []}, ValueError, "found none"),
         ({"alphas": [1, -1]}, ValueError, "alphas is a positive number"),
         ({"folds": 2}, ValueError, "folds is a whole number from 3 on"),

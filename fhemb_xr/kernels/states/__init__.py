@@ -1,0 +1,1 @@
+"""States that people pass through, in one order."""
