@@ -117,7 +117,7 @@ def shared_response():
 
 
 def states():
-    """One group of 1 500 samples of 30 features, 12 states; rounds until the likelihood falls."""
+    """1 500 samples of 30 features, 12 states; rounds until the likelihood falls."""
     from brainiak.eventseg.event import EventSegment
 
     x = np.repeat(RNG.normal(size=(12, 30)), 125, axis=0) + 1.5 * RNG.normal(size=(1500, 30))
