@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from fhemb_cli import doctor, embed, info, pair, privacy, report, similarity, stores
+from fhemb_cli import doctor, embed, info, pair, privacy, report, similarity, stores, view
 from fhemb_cli.console import STOPPED, tell
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     embed.embed: "don.zarr emb.zarr -f skew,p5:p95,pc0:pc4 --bands 2,3,5",
     similarity.similarity: "emb.zarr dtw.zarr --metric dtw --clusters 3",
     report.report: "don.zarr emb.zarr dtw.zarr --out report",
+    view.view: "don.zarr emb.zarr --feature mean",
     info.info: "don.zarr --json",
     doctor.doctor: "--warm",
     stores.verify: "don.zarr",

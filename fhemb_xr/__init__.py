@@ -25,7 +25,7 @@ feature streams         open_streams, inspect, normalise, split, to_torch
 classifiers             prepare, classify
 this machine            warm, local_cluster, set_options, show_versions
 other tools             to_dataframe, to_mne, from_mne, to_bids, read_spans
-figures                 fx.plot, ds.fhemb.plot
+figures                 fx.plot, ds.fhemb.plot, view
 simulated data          fx.testing.audience, fx.testing.hearts, fx.testing.streams
 errors                  fx.errors
 ======================= =======================================================================

@@ -74,6 +74,7 @@ from .ops.time_frequency.spectrograms import scalogram, spectrogram
 from .ops.time_frequency.wavelet_bands import coverage, wavelet_bands, wavelet_filter
 from .ops.time_frequency.wavelet_coefficients import from_coefficients, wavelet_coefficients
 from .options import set_options
+from .view.viewing import view
 from .warm import warm
 
 __version__: str
@@ -158,6 +159,7 @@ __all__ = [
     "verify",
     "version",
     "versions",
+    "view",
     "warm",
     "warping_path",
     "wavelet_bands",

@@ -263,6 +263,7 @@ NOT_METHODS = {
     "verify",
     "version",
     "versions",
+    "view",
     "warm",
 }
 """Public functions that do not act on an xarray object."""

@@ -34,6 +34,7 @@ FLOORS = {  # what each room may import of this package
     "legacy": {"ops", "io", "plot"} | BASE,
     "accessor": {"ops", "io", "plot"} | BASE,
     "registration": {"accessor"},
+    "view": {"view", "plot", "ops", "io", "kernels"} | BASE,
 }
 FORBIDDEN = {
     "kernels": {"xarray", "dask", "zarr"},

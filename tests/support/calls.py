@@ -57,7 +57,8 @@ OUTSIDE = {
     **dict.fromkeys(("to_bids", "to_dataframe", "to_mne", "from_mne", "read_spans"),
                     "to and from other tools (tests/io/interchange)"),
     "local_cluster": "starts workers", "set_options": "sets options", "warm": "compiles",
-    "show_versions": "prints", "save": "writes: every result of the others is saved here",
+    "show_versions": "prints", "view": "serves pages, tests/view",
+    "save": "writes: every result of the others is saved here",
 }  # fmt: skip
 """Public functions that take no array, with the reason."""
 NOT_REAL = ("split",)

@@ -1,0 +1,69 @@
+"""``fhemb view``: hours of many people in a window of the browser."""
+
+import contextlib
+import tempfile
+import webbrowser
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fhemb_cli import completion
+from fhemb_cli.console import reporting, tell
+from fhemb_cli.options import Json, Scheduler, workers_of
+
+
+def view(
+    stores: Annotated[
+        list[str],
+        typer.Argument(
+            help="Recording, embeddings, results with an axis of time, in any order; paths or "
+            "addresses.",
+            autocompletion=completion.stores,
+        ),
+    ],
+    feature: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Feature that is shown first.")
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of this machine; 0: a free one.")
+    ] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open a browser of this machine.")
+    ] = True,
+    scheduler: Scheduler = None,
+    as_json: Json = False,
+) -> None:
+    """Browse people's curves over the whole time; Ctrl-C ends it.
+
+    The page is served on this machine only, behind a secret address.
+    """
+    with reporting(as_json) as say, workers_of(0, "", scheduler):
+        from fhemb_xr.view import app, viewing
+        from fhemb_xr.view.material import Material
+        from fhemb_xr.view.serving import HOST, Server
+
+        material = Material(stores)
+        shown = viewing.require_feature(material, feature)
+        server = Server(partial(app.fill, material=material, feature=shown), port)
+        say(url=server.url)
+        if not as_json:
+            there = f"ssh -L {server.port}:{HOST}:{server.port} this-machine"
+            tell("note", f"from another machine: {there}, then the same address; Ctrl-C ends")
+        with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as places:
+            # the address is a secret: an argument of the browser could be read by others
+            page = places.enter_context(_redirection(server.url)) if browser else None
+            server.run(lambda: page is not None and webbrowser.open(page.as_uri()))
+        material.close()
+
+
+@contextlib.contextmanager
+def _redirection(url: str) -> Iterator[Path]:
+    """A page that only its owner can read and that leads to the address."""
+    with tempfile.TemporaryDirectory(prefix="fhemb-") as folder:  # of mode 0700
+        page = Path(folder) / "view.html"
+        page.touch(mode=0o600)
+        page.write_text(f'<!DOCTYPE html><meta http-equiv="refresh" content="0;url={url}">')
+        yield page

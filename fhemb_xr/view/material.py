@@ -1,0 +1,158 @@
+"""The things that one viewer shows, and the memory that all its windows share."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError
+from fhemb_xr.io import provenance
+from fhemb_xr.io import recording as stores
+from fhemb_xr.io.opening import opened
+from fhemb_xr.view import series
+from fhemb_xr.view.reading import Readers, Signal
+from fhemb_xr.view.series import Series
+
+MOST_BYTES = 5 * 2**27
+"""Bytes of series that are kept in memory: 640 MiB."""
+
+
+class Material:
+    """A recording, embeddings and results, with the signals that have been read.
+
+    Attributes
+    ----------
+    recording
+        The recording, or None.
+    series
+        Every feature by its name.
+    results
+        Results with an axis of time, by name: ISC, lags, whatever is no series of people.
+    people
+        Labels of all people, in the order in which they come.
+    extent
+        First and last second of all.
+    """
+
+    def __init__(self, things: Sequence[Any], storage_options: Mapping[str, Any] | None = None):
+        self.recording: xr.Dataset | None = None
+        self.results: dict[str, xr.DataArray] = {}
+        found: list[Series] = []
+        arrays: list[tuple[str, xr.DataArray]] = []
+        for k, thing in enumerate(things):
+            self._take(_given(thing, storage_options), f"{k + 1}", arrays)
+        for name, x in arrays:
+            found += series.of_array(x, f"{name}: " if len(arrays) > 1 else "")
+        if self.recording is not None and not found:
+            found = series.of_recording(self.recording)
+        series.require_some(found)
+        self.series = {s.name: s for s in found}
+        self.people = [*dict.fromkeys(p for s in found for p in s.people)]
+        ends = [(s.seconds[0], s.seconds[-1] + 1 / s.rate_hz) for s in found]
+        self.extent = (float(min(a for a, _ in ends)), float(max(b for _, b in ends)))
+        self.readers = Readers()
+        self._signals: dict[tuple[str, str], Signal] = {}
+
+    def signal(self, name: str, band: str = "") -> Signal:
+        """The signal of a feature; older ones are dropped where memory would grow too large."""
+        key = (name, band)
+        if key not in self._signals:
+            source = self.series[name]
+            self._signals[key] = Signal(series.in_band(source, band) if band else source)
+            self._make_room()
+        signal = self._signals.pop(key)
+        self._signals[key] = signal  # the latest is last
+        return signal
+
+    def close(self) -> None:
+        """End the threads."""
+        self.readers.close()
+
+    @property
+    def uuid(self) -> str:
+        """``fhemb_uuid`` of the recording, or nothing."""
+        attrs = {} if self.recording is None else self.recording.attrs
+        return str(attrs.get(provenance.UUID, ""))
+
+    def _make_room(self) -> None:
+        held = {key: s.pyramid.nbytes for key, s in self._signals.items()}
+        while sum(held.values()) > MOST_BYTES and len(held) > 1:
+            oldest = next(iter(held))
+            del held[oldest]
+            self.readers.forget(self._signals.pop(oldest))
+
+    def _take(self, thing: Any, name: str, arrays: list[tuple[str, xr.DataArray]]) -> None:
+        if isinstance(thing, xr.Dataset) and schema.is_like_recording(thing):
+            if self.recording is not None:
+                raise SchemaError("one viewer shows one recording, found two: view each alone")
+            schema.validate(thing)
+            self.recording = thing
+            return
+        parts = [thing] if isinstance(thing, xr.DataArray) else [*thing.data_vars.values()]
+        taken = [_sorted_out(x) for x in parts]
+        if not any(taken):
+            dims = sorted({str(d) for x in parts for d in x.dims})
+            raise SchemaError(
+                f"nothing to view: need 'time' or 'window', found the dimensions {dims}"
+            )
+        for kind, x in zip(taken, parts, strict=True):
+            title = str(x.name or name)
+            if kind == "series":
+                arrays.append((title if title != schema.EMBEDDING else name, x))
+            elif kind == "result" and title not in ("p", "p_fdr", "p_fwer"):
+                self.results[title if title not in self.results else f"{title} {name}"] = x
+
+
+def _sorted_out(x: xr.DataArray) -> str:
+    """Whether an array is shown as rows of people, as a strip below them, or not at all."""
+    if x.dtype.kind not in "biuf":
+        return ""
+    if schema.WINDOW in x.dims or schema.LAG in x.dims:
+        return "result" if schema.WINDOW in x.dims else ""
+    if schema.TIME not in x.dims or {schema.Y, schema.X} & {*x.dims}:
+        return ""
+    pairs = any(str(d).endswith(("_0", "_1")) for d in x.dims)
+    return "result" if pairs or schema.SUBJECT not in x.dims else "series"
+
+
+def _given(thing: Any, storage_options: Mapping[str, Any] | None) -> xr.Dataset | xr.DataArray:
+    """What was given, or the store that it names."""
+    if isinstance(thing, xr.Dataset | xr.DataArray):
+        return thing
+    if not isinstance(thing, str | os.PathLike) and not hasattr(thing, "read_only"):
+        raise SchemaError(
+            "the viewer shows recordings, embeddings and results: a Dataset, a DataArray, or "
+            f"the path of a store, found {type(thing).__name__}"
+        )
+    ds = opened(thing, {}, storage_options)
+    if schema.is_like_recording(ds):
+        # without dask a jump reads one chunk of a face, whatever the shards
+        client = _has_client()
+        return stores.open_recording(
+            thing, chunks={} if client else None, storage_options=storage_options
+        )
+    return stores.open_result(thing, storage_options=storage_options)
+
+
+def _has_client() -> bool:
+    from fhemb_xr.budget import session_client
+
+    return session_client() is not None
+
+
+def seats(recording: xr.Dataset | None) -> dict[Any, tuple[float, float]]:
+    """Where people sit: the middle of their places in the camera image, of eight frames."""
+    if recording is None or schema.POSITION not in recording:
+        return {}
+    places = recording[schema.POSITION].isel({schema.SESSION: 0})
+    chosen = np.unique(np.linspace(0, places.sizes[schema.TIME] - 1, 8).astype(int))
+    values = places.isel({schema.TIME: chosen}).values.astype(np.float64)
+    out = {}
+    for who, seen in zip(recording[schema.SUBJECT].values.tolist(), values, strict=True):
+        seen = seen[np.isfinite(seen).all(axis=-1) & (seen != 0).any(axis=-1)]
+        if len(seen):
+            out[who] = (float(np.median(seen[:, 0])), float(np.median(seen[:, 1])))
+    return out

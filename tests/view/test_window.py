@@ -1,0 +1,92 @@
+"""The window without a page: ranges and widgets are moved, the models show what they should."""
+
+import numpy as np
+import pytest
+
+
+def curves(window, k=0):
+    """Heights of each curve over its row, split where the line is broken."""
+    data = window.rows.lines[k].data
+    ends = np.flatnonzero(np.isnan(data["x"]))
+    return [
+        (data["x"][a:b], data["y"][a:b])
+        for a, b in zip([0, *(ends[:-1] + 1)], ends, strict=True)
+    ]
+
+
+def test_rows__are_the_people_in_view_about_their_middle(window_of, embedding):
+    window = window_of(embedding)
+    found = curves(window)
+    assert len(found) == 5
+    x, y = found[3]
+    np.testing.assert_allclose(x, np.arange(251) / 25)
+    own = embedding.values[3, :, 0].astype("f8")
+    low, middle, high = np.nanquantile(own, [0.05, 0.5, 0.95])
+    np.testing.assert_allclose(y, 3 - 0.8 * (own[:251] - middle) / (high - low), atol=1e-5)
+    assert np.isnan(found[2][1]).all()
+    assert window.rows.figure.yaxis[0].major_label_overrides[2] == "42"
+
+
+def test_rows__of_a_long_view_keep_the_spike(window_of, embedding):
+    window = window_of(embedding)
+    window.rows.x_range.update(start=0, end=40)
+    x, y = curves(window)[1]
+    assert x[np.nanargmin(y)] == pytest.approx(500 / 25, abs=0.1)
+    assert np.isnan(y[(x > 4.1) & (x < 5.8)]).all()
+
+
+def test_common_scale__is_one_step_for_all(window_of, embedding):
+    window = window_of(embedding)
+    window.controls.common.active = True
+    assert window.rows.figure.title.text == "mean (from row to row 5 °C)"
+    _, y = curves(window)[4]
+    own = embedding.values[4, :251, 0].astype("f8")
+    np.testing.assert_allclose(np.ptp(y), np.ptp(own) / 5, rtol=1e-5)
+
+
+def test_butterfly__lays_all_people_over_one_another_in_units(window_of, embedding):
+    window = window_of(embedding)
+    window.controls.butterfly.active = True
+    found = curves(window)
+    assert len(found) == 5
+    own = embedding.values[0, :251, 0].astype("f8")
+    middle = np.nanmedian(embedding.values[0, :, 0])
+    np.testing.assert_allclose(found[0][1], own - middle, atol=1e-4)
+
+
+def test_scrolling__moves_through_people_and_stays_inside(window_of, embedding):
+    window = window_of(embedding)
+    window.controls.rows.value = 2
+    window.controls.first.value = 9
+    assert window.state.visible() == [43, 44]
+    assert window.controls.first.value == 3
+    assert len(curves(window)) == 2
+
+
+def test_features__have_their_own_colours_and_bands(window_of, embedding):
+    window = window_of(embedding)
+    window.controls.features.value = ["skew", "mean"]
+    for signal in window.rows.signals():
+        signal.read_all()
+    window.tick()
+    assert [len(curves(window, k)) for k in (0, 1)] == [5, 5]
+    window.controls.features.value = []
+    assert window.controls.features.value == ["skew", "mean"]
+    window.controls.band.value = window.controls.band.options[2]
+    assert window.state.band == "0.195 to 0.391 Hz"
+
+
+def test_data__are_drawn_as_they_come(window_of, embedding):
+    window = window_of(embedding)
+    window.controls.band.value = window.controls.band.options[1]
+    assert "0 % read" in window.status.text
+    window.rows.signals()[0].read_all()
+    window.tick()
+    assert "read" not in window.status.text
+    assert not window.rows.refresh()
+
+
+def test_guide__is_one_for_all_parts(window_of, embedding):
+    window = window_of(embedding)
+    window.state.move_cursor(77.0)
+    assert window.rows.cursor.location == window.overview.cursor.location == 40.0
