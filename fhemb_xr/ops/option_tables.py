@@ -218,6 +218,14 @@ TRAINING = OptionTable(
     {"validation": 0.0, "report": None},
 )
 WINDOWS = OptionTable("shuffle", {True: ("block", "pool")}, {"block": 16, "pool": 32})
+WARPING = OptionTable("local", {"euclidean": ("window",)}, {"window": None})
+CLUSTERS = OptionTable(
+    "the method",
+    dict.fromkeys(("dba", "soft_dtw", "kmeans", "gak"), ("max_iter",)),
+    {"max_iter": 50},
+)
+MAP = OptionTable("the map", {"pca": ("similarity",)}, {"similarity": None})
+FRAMES = OptionTable("frames", {True: ("centred",)}, {"centred": False})
 PROJECTION = OptionTable("n_dims", {3: ("view",)}, {"view": (20.0, -60.0)})
 
 TABLES: dict[str, tuple[OptionTable, ...]] = {
@@ -246,6 +254,11 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "pair": (PAIR,),
     "train_pairing": (TRAINING,),
     "to_torch": (WINDOWS,),
+    "clusters": (CLUSTERS,),
+    "silhouette": (CLUSTERS,),
+    "embed_relation": (MAP,),
     "plot.projection": (PROJECTION,),
+    "plot.warping": (WARPING,),
+    "plot.histogram": (FRAMES,),
 }
 """The tables of each public function."""

@@ -8,6 +8,7 @@ from fhemb_xr.plot import files
 from fhemb_xr.plot.bands import band_energy, bands, scalogram
 from fhemb_xr.plot.cardiac.pairing import pair
 from fhemb_xr.plot.clustering.projections import clusters_at, projection
+from fhemb_xr.plot.clustering.score_grid import scores
 from fhemb_xr.plot.clustering.scores import accuracy, silhouette
 from fhemb_xr.plot.coherence import coherence
 from fhemb_xr.plot.components.corrca import corrca
@@ -17,6 +18,7 @@ from fhemb_xr.plot.frames.distributions import pdf, scree
 from fhemb_xr.plot.frames.faces import eigenfaces, frames
 from fhemb_xr.plot.frames.histograms import histogram
 from fhemb_xr.plot.frames.player import player
+from fhemb_xr.plot.frames.value_histograms import values
 from fhemb_xr.plot.inference.groups import group_isc
 from fhemb_xr.plot.inference.isc import isc
 from fhemb_xr.plot.inference.null import null_histogram
@@ -56,12 +58,14 @@ __all__ = [
     "recurrence",
     "relation",
     "scalogram",
+    "scores",
     "scree",
     "shared_response",
     "signal",
     "silhouette",
     "states",
     "synchrony",
+    "values",
     "warping",
 ]
 

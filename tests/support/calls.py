@@ -365,6 +365,11 @@ def _drifting() -> xr.DataArray:
     return series().copy(data=values)
 
 
+def _scores() -> xr.DataArray:
+    values = np.random.default_rng(4).uniform(size=(2, 3, 4))
+    return xr.DataArray(values, dims=("metric", "classifier", "split"))
+
+
 def _film() -> xr.Dataset:
     ds = fx.testing.audience(2, 4, shape=(6, 5)).compute()
     return ds.drop_encoding()
@@ -418,9 +423,11 @@ FIGURES: dict[str, Callable[[], Call]] = {
     "relation": lambda: Call(
         fx.plot.relation, (relation(),), {"clusters": fx.clusters(relation(), 2)}),
     "scalogram": lambda: Call(fx.plot.scalogram, (powers(),)),
+    "scores": lambda: Call(fx.plot.scores, (_scores(),)),
     "scree": lambda: Call(fx.plot.scree, (basis(),)),
     "signal": lambda: Call(fx.plot.signal, (series(),)),
     "silhouette": lambda: Call(fx.plot.silhouette, (fx.silhouette(relation(), [2, 3]),)),
+    "values": lambda: Call(fx.plot.values, (series(),), {"interval": (8, 80)}),
     "warping": lambda: Call(fx.plot.warping, _ones(series(), 0, 1), {}, 2),
 }  # fmt: skip
 """A call of every figure, of what the functions before it give."""

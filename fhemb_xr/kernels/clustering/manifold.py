@@ -37,6 +37,16 @@ def principal(d: F64, n_dims: int) -> F64:
     return out
 
 
+def eigenvectors(s: F64, n_dims: int) -> F64:
+    """Leading eigenvectors of a similarity, times the roots of their values: as points."""
+    out = np.full((len(s), n_dims), np.nan)
+    inside = members(s)
+    if inside.size:
+        square = s[np.ix_(inside, inside)]
+        out[inside] = _axes(*np.linalg.eigh((square + square.T) / 2), n_dims)
+    return out
+
+
 def _double_centred(x: F64) -> F64:
     return np.asarray(x - x.mean(axis=0) - x.mean(axis=1, keepdims=True) + x.mean())
 

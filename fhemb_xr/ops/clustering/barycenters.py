@@ -126,6 +126,7 @@ def groups(
     n_clusters: int,
     method: str,
     seed: int | None,
+    max_iter: int = 50,
     dim: Hashable = schema.SUBJECT,
 ) -> xr.DataArray:
     """Labels ``(…, dim)`` by prototypes, numbered as :func:`fhemb_xr.clusters` does."""
@@ -140,6 +141,7 @@ def groups(
         "n": int(n_clusters),
         "method": method,
         "seed": seed,
+        "max_iter": max_iter,
         "order": _sorted(x, dim),
     }
     core = [[dim, *data.dims[-2:]]]
@@ -218,7 +220,9 @@ def _whole(x: F64) -> Bools:
     return np.asarray(np.isfinite(x).all(axis=(1, 2)))
 
 
-def _grouped(x: F64, *, n: int, method: str, seed: int | None, order: tuple[int, ...]) -> Ints:
+def _grouped(
+    x: F64, *, n: int, method: str, seed: int | None, max_iter: int, order: tuple[int, ...]
+) -> Ints:
     """Labels of every set of series: ``(…, k, f, t) -> (…, k)``."""
     out = np.full(x.shape[:-2], -1, np.int64)
     for i in np.ndindex(x.shape[:-3]):
@@ -227,26 +231,29 @@ def _grouped(x: F64, *, n: int, method: str, seed: int | None, order: tuple[int,
             there &= np.ptp(x[i], axis=-1).min(axis=-1, initial=np.inf) > 0
         mine = np.array([p for p in order if there[p]], np.int64)
         out[(*i, mine)] = clusters.renumbered(
-            _found(x[i][mine].astype(np.float64), n, method, seed)
+            _found(x[i][mine].astype(np.float64), n, method, seed, max_iter)
         )
     return out
 
 
-def _found(x: F64, n: int, method: str, seed: int | None) -> Ints:
+def _found(x: F64, n: int, method: str, seed: int | None, max_iter: int) -> Ints:
     """``(k, f, t) -> (k,)``; fewer series than groups are each one of its own."""
     if len(x) <= n:
         return np.arange(len(x))
     if method == "kshape":
         return kshape.kshape(x, n, np.random.default_rng(seed), restarts=BEGINNINGS)[0]
-    fitted = _estimator(method, n, seed).fit(np.ascontiguousarray(x.transpose(0, 2, 1)))
+    fitted = _estimator(method, n, seed, max_iter).fit(
+        np.ascontiguousarray(x.transpose(0, 2, 1))
+    )
     return np.asarray(fitted.labels_, np.int64)
 
 
-def _estimator(method: str, n: int, seed: int | None) -> Any:
+def _estimator(method: str, n: int, seed: int | None, max_iter: int) -> Any:
     """Of tslearn; of five beginnings the best."""
     from tslearn import clustering
 
     common = {"n_clusters": n, "n_init": BEGINNINGS, "random_state": seed}
+    common["max_iter"] = max_iter
     if method == "gak":
         return clustering.KernelKMeans(kernel="gak", **common)
     metric = {"dba": "dtw", "soft_dtw": "softdtw", "kmeans": "euclidean"}[method]

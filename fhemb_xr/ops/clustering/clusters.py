@@ -17,6 +17,7 @@ from fhemb_xr.ops.checks import listed, require_choice, require_count, require_s
 from fhemb_xr.ops.clustering import barycenters
 from fhemb_xr.ops.clustering.one_group import tested_silhouettes
 from fhemb_xr.ops.clustering.whole_matrix import _distance, _each, _of_people, _order
+from fhemb_xr.ops.option_tables import CLUSTERS
 from fhemb_xr.ops.pairwise.pair_dims import pair_dims, whole
 from fhemb_xr.typing import F64, Ints
 
@@ -27,6 +28,7 @@ def clusters(
     *,
     method: str = "average",
     seed: int | None = None,
+    max_iter: int = 50,
 ) -> xr.DataArray:
     """Group of every series.
 
@@ -51,6 +53,9 @@ def clusters(
         alignment kernel), ``kmeans`` (sample by sample).
     seed
         Random seed. Trees ignore it: they are deterministic.
+    max_iter
+        Rounds at most of ``dba``, ``soft_dtw``, ``gak`` and ``kmeans``, for each of five
+        beginnings.
 
     Returns
     -------
@@ -60,7 +65,8 @@ def clusters(
     Raises
     ------
     ValueError
-        If ``n_clusters`` is not a positive whole number.
+        If ``n_clusters`` or ``max_iter`` is not a positive whole number, or the method has no
+        rounds.
     UnknownNameError
         No such method (a ``KeyError``).
 
@@ -87,9 +93,10 @@ def clusters(
     [0, 1, 0]
     """
     n_clusters = require_count("n_clusters", n_clusters)
-    method, seed = _method(method), require_seed(seed)
+    method, seed, rounds = _method(method), require_seed(seed), _rounds(method, max_iter)
     if method in barycenters.METHODS:
-        out, metric = barycenters.groups(d_or_x, n_clusters, method, seed), method
+        out = barycenters.groups(d_or_x, n_clusters, method, seed, rounds)
+        metric = method
     else:
         d = _distance(d_or_x)
         options = {"n_clusters": n_clusters, "method": method, "seed": seed}
@@ -112,12 +119,13 @@ def silhouette(
     step_s: float | None = None,
     null: int | None = None,
     alpha: float | None = None,
+    max_iter: int = 50,
 ) -> xr.DataArray | xr.Dataset:
     """How well each number of groups separates the series: the mean silhouette.
 
     Parameters
     ----------
-    d_or_x, method, seed
+    d_or_x, method, seed, max_iter
         As in :func:`clusters`.
     k
         Numbers of groups to try.
@@ -163,7 +171,7 @@ def silhouette(
     tried = [require_count("k", n) for n in listed(k)]
     if not tried:
         raise ValueError(f"k are numbers of groups to try, found none in {k!r}")
-    method, seed = _method(method), require_seed(seed)
+    method, seed, rounds = _method(method), require_seed(seed), _rounds(method, max_iter)
     if window_s is not None or step_s is not None:
         d_or_x = intervals(d_or_x, window_s, step_s)
     d = _distance(d_or_x)
@@ -176,7 +184,7 @@ def silhouette(
     rows, columns = pair_dims(d)
     given, cores = [whole(d).drop_vars([rows, columns], errors="ignore")], [[rows, columns]]
     if method in barycenters.METHODS:
-        found = [barycenters.groups(d_or_x, k, method, seed) for k in tried]
+        found = [barycenters.groups(d_or_x, k, method, seed, rounds) for k in tried]
         given.append(_together(found))
         cores.append(["n_clusters", str(rows)[:-2]])
     out = apply_kernel(
@@ -218,6 +226,13 @@ def linkage(d: xr.DataArray, *, method: str = "average") -> tuple[F64, Ints]:
 def _method(method: str) -> str:
     known = (*trees.METHODS, *barycenters.METHODS)
     return require_choice("method", method, known, synonyms.LINKAGES)
+
+
+def _rounds(method: str, max_iter: int) -> int:
+    """Rounds at most, of a method that has any."""
+    max_iter = require_count("max_iter", max_iter)
+    CLUSTERS.require_used(method, {"max_iter": max_iter})
+    return max_iter
 
 
 def _labels(

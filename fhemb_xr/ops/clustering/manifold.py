@@ -8,16 +8,27 @@ from numpy.typing import NDArray
 
 from fhemb_xr import schema
 from fhemb_xr.kernels.clustering import manifold, members
+from fhemb_xr.kernels.pairwise.matrix_scaling import SIMILARITIES
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.checks import require_choice, require_count, require_seed
 from fhemb_xr.ops.clustering.whole_matrix import _distance, _each, _of_people
+from fhemb_xr.ops.option_tables import MAP
+from fhemb_xr.ops.pairwise.matrix_scaling import normalize_relation
 from fhemb_xr.typing import F64
 
 MAPS = ("mds", "pca", "tsne", "umap")
+_EXACT = {
+    "mds": manifold.mds, "pca": manifold.principal, "eigenvectors": manifold.eigenvectors,
+}  # fmt: skip
 
 
 def embed_relation(
-    d: xr.DataArray, method: str = "mds", *, n_dims: int = 2, seed: int | None = None
+    d: xr.DataArray,
+    method: str = "mds",
+    *,
+    n_dims: int = 2,
+    seed: int | None = None,
+    similarity: str | None = None,
 ) -> xr.DataArray:
     """A map of the members of a relation, near where they are alike.
 
@@ -34,6 +45,9 @@ def embed_relation(
         Axes of the map.
     seed
         Random seed of ``"tsne"`` and ``"umap"``; the others are deterministic.
+    similarity
+        ``"gauss"``, ``"invert"`` or ``"complement"`` of :func:`normalize_relation`: ``"pca"``
+        then takes the leading eigenvectors of this similarity, times the roots of their values.
 
     Returns
     -------
@@ -45,7 +59,7 @@ def embed_relation(
     ValueError
         If ``n_dims`` is not a positive whole number.
     UnknownNameError
-        No such method (a ``KeyError``).
+        No such method or similarity (a ``KeyError``).
 
     Notes
     -----
@@ -65,9 +79,14 @@ def embed_relation(
     """
     n_dims = require_count("n_dims", n_dims)
     method, seed = require_choice("map", method, MAPS, synonyms.MAPS), require_seed(seed)
+    MAP.require_used(method, {"similarity": similarity})
+    d = _distance(d)
+    if similarity is not None:
+        how = require_choice("similarity", similarity, SIMILARITIES)
+        d = normalize_relation(d, how)
     out = _of_people(
-        _mapped, _distance(d), np.float64, {schema.COMPONENT: n_dims},
-        method=method, n_dims=n_dims, seed=seed,
+        _mapped, d, np.float64, {schema.COMPONENT: n_dims},
+        method=method if similarity is None else "eigenvectors", n_dims=n_dims, seed=seed,
     )  # fmt: skip
     out = out.assign_coords({schema.COMPONENT: np.arange(n_dims)})
     out.attrs = {"long_name": f"{method} of {d.attrs.get('metric', 'a relation')}"}
@@ -77,9 +96,8 @@ def embed_relation(
 def _mapped(
     d: F64, order: tuple[int, ...], method: str, n_dims: int, seed: int | None
 ) -> NDArray[Any]:
-    if method in ("mds", "pca"):
-        project = manifold.mds if method == "mds" else manifold.principal
-        return _each(d, order, lambda m: project(m, n_dims))
+    if method in _EXACT:
+        return _each(d, order, lambda m: _EXACT[method](m, n_dims))
     return _each(d, order, lambda m: _neighbours(m, method, n_dims, seed))
 
 

@@ -9,14 +9,21 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
-from fhemb_xr.ops.checks import require_count
+from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.ops.checks import listed, require_count
 from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import Floats
 
 COLUMNS = 6
 
 
-def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = None) -> Any:
+def eigenfaces(
+    basis: xr.Dataset,
+    subject: object = None,
+    *,
+    n: int | None = None,
+    components: Sequence[int] | None = None,
+) -> Any:
     """The mean face and the eigenfaces, each with the share of variance it explains.
 
     Each eigenface is drawn as a share of its own largest loading, symmetric round zero: pixels
@@ -30,6 +37,8 @@ def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = Non
         Person, where the basis has several; the first by default.
     n
         Number of eigenfaces, from the first; all by default.
+    components
+        Numbers of the eigenfaces, in the order in which they are drawn; instead of ``n``.
 
     Returns
     -------
@@ -38,7 +47,9 @@ def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = Non
     Raises
     ------
     UnknownNameError
-        A subject that is not there.
+        A subject or a component that is not there.
+    ValueError
+        Both ``n`` and ``components``.
     BudgetError
         If the basis does not fit the budget.
 
@@ -59,8 +70,8 @@ def eigenfaces(basis: xr.Dataset, subject: object = None, *, n: int | None = Non
     whole = figure_data.one(
         figure_data.one(basis[names], schema.SUBJECT, subject), schema.SESSION
     )
-    n = _count(n, whole.sizes.get(schema.COMPONENT, 0))
-    some = figure_data.loaded(whole.isel({schema.COMPONENT: slice(n)}), "eigenfaces")
+    which = _which(whole, n, components)
+    some = figure_data.loaded(whole.isel({schema.COMPONENT: which}), "eigenfaces")
     faces = some["components"].transpose(schema.COMPONENT, schema.Y, schema.X)
     pictures = [
         Picture(face / figure_data.symmetric(face)[1], label, theme.DIVERGING, (-1.0, 1.0))
@@ -83,6 +94,21 @@ def _labels(basis: xr.Dataset) -> list[str]:
         return names
     shares = basis["explained_variance_ratio"].values
     return [f"{n}\n{labels.percent(float(s))}" for n, s in zip(names, shares, strict=True)]
+
+
+def _which(basis: xr.Dataset, n: int | None, components: Sequence[int] | None) -> Any:
+    """Places of the components to draw."""
+    if components is None:
+        return slice(_count(n, basis.sizes.get(schema.COMPONENT, 0)))
+    if n is not None:
+        raise ValueError(
+            f"asked for n={n!r} and components={components!r}: give one of the two"
+        )
+    there = figure_data.ids(basis, schema.COMPONENT)
+    wanted = [str(c) for c in listed(components)]
+    if wrong := [c for c in wanted if c not in there]:
+        raise UnknownNameError(f"no component {wrong[0]}{nearest(wrong[0], there)}")
+    return [there.index(c) for c in wanted]
 
 
 def _count(n: int | None, available: int) -> int | None:

@@ -1,5 +1,6 @@
-"""Histograms of every frame, as a map over time."""
+"""Histograms of every frame, as a map over time, or as bars of some frames."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,21 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
+from fhemb_xr.ops.option_tables import FRAMES
 from fhemb_xr.plot import figure_data, labels, theme
+from fhemb_xr.plot.frames import value_histograms
 from fhemb_xr.typing import F64
 
 
-def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = None) -> Any:
-    """Histograms of every frame, side by side in time.
+def histogram(
+    emb: xr.DataArray,
+    *,
+    subject: object = None,
+    frames: Sequence[int] | int | None = None,
+    centred: bool = False,
+    title: str | None = None,
+) -> Any:
+    """Histograms of every frame, side by side in time; or of some frames, as bars.
 
     Parameters
     ----------
@@ -21,18 +31,27 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
         An embedding with features ``bh0…`` and, where it has them, their edges in the
         coordinate ``bin_edges`` [°C].
     subject
-        Person whose histograms are drawn; the first by default.
+        Person whose histograms are drawn; the first by default, with ``frames`` all.
+    frames
+        Frame numbers on the session's clock: bars, a row per person, a column per frame.
+    centred
+        Whether each bin's mean over time is subtracted from the bars.
     title
         Title; by default the subject and the bands.
 
     Returns
     -------
-    A HoloViews Image of density over time and temperature (or number of the bin).
+    A HoloViews Image of density over time and temperature (or number of the bin); with
+    ``frames`` a Layout of Histograms.
 
     Raises
     ------
     SchemaError
         If the embedding has no feature ``bh…``.
+    UnknownNameError
+        No such person or frame.
+    ValueError
+        ``centred`` without ``frames``.
     BudgetError
         If the histograms do not fit the budget.
 
@@ -50,6 +69,9 @@ def histogram(emb: xr.DataArray, *, subject: object = None, title: str | None = 
     >>> figure = plot.histogram(emb.assign_attrs(sampling_rate=25.0))
     """
     hv = theme.backends()
+    FRAMES.require_used(frames is not None, {"centred": centred})
+    if frames is not None:
+        return value_histograms.bars(_bars(emb), frames, subject, centred, title, _edges)
     bars = _bars(figure_data.one(figure_data.one(emb, schema.SUBJECT, subject), schema.SESSION))
     bars = figure_data.loaded(
         figure_data.require(bars, "a histogram", schema.FEATURE, schema.TIME), "histograms"

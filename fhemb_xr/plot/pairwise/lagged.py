@@ -131,22 +131,23 @@ def lagged_at(
     ----------
     correlation
         Map of :func:`fhemb_xr.lagged_correlation`, ``(window, lag)``; or the whole result of
-        :func:`fhemb_xr.synchrony`, as in :func:`lagged`.
+        :func:`fhemb_xr.synchrony`, as in :func:`lagged`. One more dimension, such as people,
+        gives a curve each; more than eight are grey, with their median over them.
     lag_s
         Lag [s]; the nearest one of the map is drawn, and named.
     null
-        As in :func:`lagged`.
+        As in :func:`lagged`, for one curve.
     title
         Title; by default the people, the feature and the bands.
 
     Returns
     -------
-    A HoloViews Overlay of a Curve, over an Area where there is a null.
+    A HoloViews Overlay of Curves, over an Area where there is a null.
 
     Raises
     ------
     SchemaError
-        If another dimension has more than one entry.
+        If two other dimensions have more than one entry, or one has and there is a null.
 
     Notes
     -----
@@ -161,7 +162,10 @@ def lagged_at(
     """
     hv = theme.backends()
     correlation, null = _with_null(correlation, null)
-    r = figure_data.require(correlation, "a lagged correlation", schema.WINDOW, schema.LAG)
+    many = _several(correlation) if null is None else []
+    r = figure_data.require(
+        correlation, "a lagged correlation", *many, schema.WINDOW, schema.LAG
+    )
     place = _place(_axis(r, schema.LAG), lag_s)
     lag = float(_axis(r, schema.LAG)[place])
     row = figure_data.loaded(r.isel({schema.LAG: place}), "a lagged correlation")
@@ -172,9 +176,11 @@ def lagged_at(
         low, high = (b.isel({schema.LAG: place}) for b in _band(r, null))
         drawn.append(theme.band(starts, low.values, high.values, ["start", "r"]))
     zero = hv.Curve([(starts[0], 0.0), (starts[-1], 0.0)], "start", "r")
-    line = hv.Curve((starts, row.values), "start", "r")
     drawn.append(theme.stroke(zero, (0.8, 0.6), theme.QUIET))
-    drawn.append(theme.stroke(line, (1.3, 1.0), theme.LINE, tools=["hover"]))
+    lines = _lines(row, many)
+    for label, values, colour in lines:
+        line = hv.Curve((starts, values), "start", "r", label=label)
+        drawn.append(theme.stroke(line, (1.3, 1.0), colour, tools=["hover"]))
     heading = title if title is not None else _heading(r, _note(null, "grey", inside=True))
     return theme.figure(
         drawn,
@@ -185,8 +191,32 @@ def lagged_at(
         aspect=3.4,
         ylim=(-1, 1),
         xlim=figure_data.limits(starts),
-        show_legend=False,
+        show_legend=any(label for label, _, _ in lines),
+        legend_position="right",
     )
+
+
+def _several(correlation: Any) -> list[str]:
+    """The dimension with a curve for each entry, if there is one."""
+    if not isinstance(correlation, xr.DataArray):
+        return []
+    own = (schema.WINDOW, schema.LAG)
+    return [str(d) for d, n in correlation.sizes.items() if d not in own and n > 1][:1]
+
+
+def _lines(row: xr.DataArray, many: list[str]) -> list[tuple[str, F64, str]]:
+    """Curves with label and colour; many are grey under their median."""
+    if not many:
+        return [("", np.asarray(row.values), theme.LINE)]
+    curves = np.asarray(row.values, np.float64)
+    if len(curves) <= len(theme.CYCLE):
+        names = [f"{many[0]} {name}" for name in figure_data.ids(row, many[0])]
+        return list(zip(names, curves, theme.CYCLE, strict=False))
+    seen = np.isfinite(curves).any(axis=0)
+    middle = np.full(curves.shape[1], np.nan)
+    middle[seen] = np.nanmedian(curves[:, seen], axis=0)
+    grey = [("", curve, theme.MISSING) for curve in curves]
+    return [*grey, (f"median of {len(curves)}", middle, theme.LINE)]
 
 
 def _with_null(

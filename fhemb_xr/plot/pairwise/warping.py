@@ -5,13 +5,19 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr import schema
+from fhemb_xr import budget, schema
 from fhemb_xr.kernels.pairwise import metrics
+from fhemb_xr.ops import synonyms
+from fhemb_xr.ops.checks import require_choice
+from fhemb_xr.ops.option_tables import WARPING
 from fhemb_xr.ops.pairwise.metric_options import check_window, require_normalization
 from fhemb_xr.ops.units import require_same, unit_of
 from fhemb_xr.plot import figure_data, labels, signals, theme
-from fhemb_xr.typing import F64
+from fhemb_xr.typing import F64, Ints
 
+LOCAL = (
+    "euclidean", "cityblock", "sqeuclidean", "chebyshev", "canberra", "braycurtis", "cosine",
+)  # fmt: skip
 MOST_LINKS = 120
 """More could not be told apart."""
 
@@ -22,6 +28,7 @@ def warping(
     *,
     window: float | None = None,
     normalize: str | tuple[float, float] = "none",
+    local: str = "euclidean",
     title: str | None = None,
 ) -> Any:
     """Two series, one above the other, with links between the moments that warping joins.
@@ -35,6 +42,9 @@ def warping(
         or as a fraction of the longer series (float).
     normalize
         As in :func:`fhemb_xr.pairwise`, of each series.
+    local
+        Distance of two samples: ``"euclidean"``, or ``cityblock sqeuclidean chebyshev
+        canberra braycurtis cosine`` of scipy, summed along the path; without a window then.
     title
         Title; by default the feature and the distance.
 
@@ -46,11 +56,11 @@ def warping(
     Raises
     ------
     ValueError
-        If a series misses a sample.
+        If a series misses a sample, or ``local`` has no distance of two of them.
     UnknownNameError
-        No such normalization (a ``KeyError``).
+        No such normalization or distance (a ``KeyError``).
     BudgetError
-        If a series does not fit the budget.
+        If a series, or the table of another ``local``, does not fit the budget.
 
     Notes
     -----
@@ -72,9 +82,9 @@ def warping(
     >>> x.attrs["sampling_rate"] = 25.0
     >>> figure = plot.warping(x, x.roll(time=3))
     """
-    from fhemb_xr.kernels.dtw import paths
-
     normalize = require_normalization(normalize, a)
+    local = require_choice("distance", local, LOCAL, synonyms.POINT_METRICS)
+    WARPING.require_used(local, {"window": window})
     if normalize == "none":
         require_same(a, b, ("a", "b"))
     hv = theme.backends()
@@ -84,9 +94,8 @@ def warping(
     ]
     values = [_ready(x, normalize) for x in both]
     clocks = [signals.seconds_of(x) for x in both]
-    path = paths.path(values[0][None], values[1][None], window=check_window(window))
+    path, cost = _path(values, check_window(window), local)
     i, j = path.T
-    cost = float(np.sqrt(((values[0][i] - values[1][j]) ** 2).sum()))
     above, below, step = _apart(values)
     some = np.unique(np.linspace(0, len(i) - 1, MOST_LINKS).round().astype(int))
     ends = [clocks[0][i[some]], above[i[some]], clocks[1][j[some]], below[j[some]]]
@@ -96,6 +105,28 @@ def warping(
         line = hv.Curve(signals.thinned(t, v), "time", "value")
         drawn.append(theme.stroke(line, (1.5, 1.1), colour))
     return _framed(drawn, both, step, cost, normalize, title)
+
+
+def _path(values: list[F64], window: float | None, local: str) -> tuple[Ints, float]:
+    """The best path, and its distance."""
+    if local == LOCAL[0]:
+        from fhemb_xr.kernels.dtw import paths
+
+        path = paths.path(values[0][None], values[1][None], window=window)
+        i, j = path.T
+        return path, float(np.sqrt(((values[0][i] - values[1][j]) ** 2).sum()))
+    from scipy.spatial.distance import cdist
+
+    from fhemb_xr.kernels.dtw import cost_paths
+
+    budget.check(24 * values[0].size * values[1].size, "the table of a pair", "draw less time")
+    table = np.asarray(cdist(values[0][:, None], values[1][:, None], local), np.float64)
+    if not np.isfinite(table).all():
+        raise ValueError(
+            f"{local!r} has no value for two samples of these series: choose another"
+        )
+    path = cost_paths.path(table)
+    return path, float(table[path[:, 0], path[:, 1]].sum())
 
 
 def _ready(x: xr.DataArray, normalize: Any) -> F64:

@@ -1,0 +1,1 @@
+"""Faces of a recording, by the original's path."""

@@ -1,0 +1,1 @@
+"""The denoising classifier, by the original's path."""

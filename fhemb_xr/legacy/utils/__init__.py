@@ -1,0 +1,1 @@
+"""Factories, classifiers, figures and films, by the original's paths."""
