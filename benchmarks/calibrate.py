@@ -148,6 +148,70 @@ def _swap(values, seed):
     return _pair(fx.isc(x, how="pairwise", null="swap", across="row"))
 
 
+def _each(test):
+    """p of runs one by one, of series ``(subject, time)``."""
+
+    def p(values, seed):
+        found = []
+        for k, run in enumerate(values):
+            x = xr.DataArray(run, dims=("subject", "time"), attrs={"sampling_rate": RATE})
+            found.append(float(test(x, {"null": "linear", "n": 19, "seed": seed + 1000 * k})))
+        return np.array(found)
+
+    return p
+
+
+def _of_people(test):
+    """The same of four people, who have ``series / 4`` features."""
+
+    def p(x, how):
+        some = x.values.reshape(-1, PEOPLE, x.sizes["time"]).transpose(1, 2, 0)
+        return test(xr.DataArray(some, dims=("subject", "time", "feature"), attrs=x.attrs), how)
+
+    return _each(p)
+
+
+def _corrca(x, how):
+    return fx.corrca(x, 1, **how).p[0]
+
+
+def _shared_response(x, how):
+    return fx.shared_response(x, 1, n_iter=3, **how).p[0]
+
+
+def _states(x, how):
+    return fx.states(x, 5, n_iter=15, **how | {"null": "lengths"}).p[0]
+
+
+def _encode(x, how):
+    faces, music = x[0], x[1].rename("music")
+    return fx.encode(faces, music, (0, 0.4), [1.0, 100.0], 3, gap_s=0.4, **how).p
+
+
+def _recurrence(x, how):
+    return fx.recurrence(x[0], x[1], rate=0.1, max_lag_s=0.2, **how).p_profile.sel(lag=0)
+
+
+def _coherence(x, how):
+    return fx.wavelet_coherence(x, periods_s=(2.0, 4.0), per_octave=2, **how).p[0, 1]
+
+
+def _granger(x, how):
+    return fx.granger(x, 0.2, **how).p[0, 1]
+
+
+def _transfer(x, how):
+    return fx.transfer_entropy(x, 0.2, **how).p[0, 1]
+
+
+PEOPLE = 4
+SERIES = {
+    "swap": 2 + STRANGERS, "linear, leave one out": 5, "corrca": 3 * PEOPLE,
+    "shared_response": 3 * PEOPLE, "states": 4 * PEOPLE,
+}  # fmt: skip
+"""Series of a run, where they are not two."""
+COUPLED = dict.fromkeys(("corrca", "shared_response", "states"), PEOPLE)
+"""Series that have the shared course, where they are not two."""
 LINES = {"own drifts", "shared drift"}
 DRIFTING = STATIONARY | LINES | {"random walk"}
 NULLS = {  # what is asked, and for which families it is said to hold
@@ -161,18 +225,26 @@ NULLS = {  # what is asked, and for which families it is said to hold
     "linear, windows": (_windows, DRIFTING),
     "linear, leave one out": (_alone, DRIFTING - {"shared drift"}),
     "swap": (_swap, DRIFTING | {"shared stimulus"}),
+    "corrca": (_of_people(_corrca), DRIFTING),
+    "shared_response": (_of_people(_shared_response), DRIFTING),
+    "states": (_of_people(_states), DRIFTING),
+    "encode": (_each(_encode), DRIFTING),
+    "recurrence": (_each(_recurrence), DRIFTING),
+    "wavelet_coherence": (_each(_coherence), DRIFTING),
+    "granger": (_each(_granger), DRIFTING),
+    "transfer_entropy": (_each(_transfer), DRIFTING),
 }
 
 
 def cell(family, null, runs, n_time, seed, coupling=0.0):
     """How many of ``runs`` independent (or coupled) pairs the null calls synchronous."""
     rng = np.random.default_rng([seed, list(FAMILIES).index(family)])
-    people = 2 + STRANGERS if null == "swap" else 5 if "leave" in null else 2
-    values = FAMILIES[family](rng, (runs, people, n_time))
+    values = FAMILIES[family](rng, (runs, SERIES.get(null, 2), n_time))
     if coupling:
         course = ar(rng, (runs, 1, n_time))
         course /= course.std(axis=-1, keepdims=True)
-        values[:, :2] += coupling * np.nanstd(values, axis=-1, keepdims=True)[:, :2] * course
+        n = COUPLED.get(null, 2)
+        values[:, :n] += coupling * np.nanstd(values, axis=-1, keepdims=True)[:, :n] * course
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return int((NULLS[null][0](values, seed) <= ALPHA).sum())

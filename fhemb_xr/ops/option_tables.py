@@ -163,10 +163,13 @@ SHIFTS = OptionTable(
 COHERENCE = OptionTable(
     "the null",
     {
-        "circular": ("n", "seed"), "linear": ("n", "seed", "margin_s"),
-        "noise": ("n", "seed", "alpha"),
+        "circular": ("n", "seed", "cluster"), "linear": ("n", "seed", "margin_s", "cluster"),
+        "noise": ("n", "seed", "alpha"), "swap": ("across",),
     },
-    {"n": 99, "seed": None, "margin_s": None, "alpha": 0.05},
+    {
+        "n": 99, "seed": None, "margin_s": None, "alpha": 0.05, "cluster": None,
+        "across": None,
+    },
 )  # fmt: skip
 STATES = OptionTable(
     "the null",

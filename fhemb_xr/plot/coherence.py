@@ -31,10 +31,11 @@ def coherence(
 
     Returns
     -------
-    A HoloViews Overlay of an Image and, if the result has the threshold of noise, a line
-    round what exceeds it. Grey: the cone of an end or a gap. The title says who leads, and by
-    which share of a period, where the mean over time is highest; periods of which the cones
-    leave less than half of the moments do not count.
+    A HoloViews Overlay of an Image and a line, if the result has clusters round those with a p
+    of .05 or less, or if it has the threshold of noise round what exceeds it. Grey: the cone of
+    an end or a gap. The title says who leads, and by which share of a period, where the mean
+    over time is highest; periods of which the cones leave less than half of the moments do not
+    count.
 
     Raises
     ------
@@ -63,7 +64,7 @@ def coherence(
             f"need {sorted(missing)}, found {sorted(map(str, result))}: make it with "
             "fx.wavelet_coherence"
         )
-    names = [n for n in ("coherence", "phase", "threshold") if n in result]
+    names = [n for n in ("coherence", "phase", "threshold", "p_cluster") if n in result]
     chosen, who = _of_pair(figure_data.one(result[names], schema.SESSION), first, second)
     dims = {n: figure_data.require(chosen[n], "coherence", "period", schema.TIME)
             for n in names[:2]}  # fmt: skip
@@ -119,6 +120,8 @@ def _heading(found: xr.Dataset, who: tuple[str, ...]) -> str:
     leads = f"{first} leads {second}" if turn >= 0 else f"{second} leads {first}"
     most = f"most at {periods[best]:.3g} s (mean {means[best]:.2f}), where {leads}"
     noise = "; outlined: more than noise has" if "threshold" in found else ""
+    if "p_cluster" in found:
+        noise = "; outlined: clusters with p ≤ .05"
     return labels.title(
         "Wavelet coherence",
         people,
@@ -128,8 +131,8 @@ def _heading(found: xr.Dataset, who: tuple[str, ...]) -> str:
 
 def _map(found: xr.Dataset, values: F64, heading: str, axes: tuple[str, str]) -> Any:
     hv = theme.backends()
-    seconds, values = _averaged(Clock.of(found["coherence"].assign_attrs(found.attrs)).axis_s,
-                                values)  # fmt: skip
+    moments = Clock.of(found["coherence"].assign_attrs(found.attrs)).axis_s
+    seconds, values = _averaged(moments, values)
     octaves = np.log2(found["period"].values.astype(np.float64))
     left, right = figure_data.span(seconds)
     top, bottom = figure_data.span(octaves)
@@ -147,7 +150,12 @@ def _map(found: xr.Dataset, values: F64, heading: str, axes: tuple[str, str]) ->
     )
     drawn = [image]
     if "threshold" in found:
-        drawn.append(_outline(seconds, octaves, values, found["threshold"].values))
+        over = values - found["threshold"].values[:, None]
+        drawn.append(_outline(seconds, octaves, over))
+    if "p_cluster" in found:
+        p = found["p_cluster"].transpose("period", schema.TIME).values
+        low = _averaged(moments, np.where(p <= 0.05, 1.0, -1.0))[1]
+        drawn.append(_outline(seconds, octaves, low))
     ticks = np.arange(np.ceil(octaves.min() - 1e-9), np.floor(octaves.max() + 1e-9) + 1)
     return theme.figure(
         drawn,
@@ -163,12 +171,12 @@ def _map(found: xr.Dataset, values: F64, heading: str, axes: tuple[str, str]) ->
     )
 
 
-def _outline(seconds: F64, octaves: F64, values: F64, threshold: F64) -> Any:
-    """A line where the coherence passes the threshold of its period."""
+def _outline(seconds: F64, octaves: F64, excess: F64) -> Any:
+    """A line where the excess passes 0."""
     from contourpy import contour_generator
 
     hv = theme.backends()
-    over = np.ma.masked_invalid(values - threshold[:, None])
+    over = np.ma.masked_invalid(excess)
     enough = min(over.shape) > 1
     lines: Any = contour_generator(seconds, octaves, over).lines(0.0) if enough else []
     return theme.stroke(

@@ -48,9 +48,16 @@ def encoded(n_series=2, features=2, null=None):
     return fx.encode(faces, music, (0, 2), 10.0, 3, **more)
 
 
+def clustered():
+    found = coherent().drop_vars("threshold")
+    inside = (found.time > 515) & (found.time < 530)
+    return found.assign(p_cluster=(found.coherence * 0 + 0.05).where(inside))
+
+
 FIGURES = {
     "coherence": lambda: coherent().fhemb.plot.coherence(),
     "coherence_of_a_pair": lambda: coherent().sel(pair=1).fhemb.plot.coherence(),
+    "coherence_clusters": lambda: clustered().fhemb.plot.coherence(),
     "coherence_faceless": lambda: plot.coherence(coherent() * np.nan),
     "profile": lambda: fx.recurrence(
         series().isel(subject=0, drop=True), series(), rate=0.1, max_lag_s=2
@@ -143,3 +150,10 @@ def test_encoding__has_a_dot_by_person_filled_where_significant_and_the_largest_
     assert "2 features are left out" in option(rows[-1], "xlabel")
     with pytest.raises(SchemaError, match=r"make it with fx\.encode"):
         plot.encoding(chances())
+
+
+def test_coherence__outlines_the_clusters():
+    (path,) = leaves(clustered().fhemb.plot.coherence(), hv.Path)
+    x = path.dimension_values(0)
+    assert np.nanmin(x) == pytest.approx(515, abs=0.2)
+    assert np.nanmax(x) == pytest.approx(530, abs=0.2)

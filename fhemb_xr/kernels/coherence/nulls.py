@@ -12,6 +12,7 @@ from fhemb_xr.kernels.coherence.wavelets import (
     smoothed,
     transform,
 )
+from fhemb_xr.kernels.inference.p_values import p_value
 from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.typing import F64, Floats
 
@@ -37,22 +38,78 @@ def threshold(scales: Scales, n: int, alpha: float, seed: int) -> F64:
     return np.asarray(np.nanquantile(np.concatenate(found, axis=-1), 1 - alpha, axis=-1))
 
 
-def p_values(x: Floats, y: Floats, scales: Scales, shifts: RandomShifts) -> F64:
-    """Share of shifts whose mean coherence is as high: ``(t), (t) -> (p)``.
+def p_values(
+    x: Floats, y: Floats, scales: Scales, shifts: RandomShifts, level: float | None
+) -> F64:
+    """How many shifts reach the mean coherence, and the clusters: ``(t), (t) -> (r, p)``.
 
-    Memory: ``120 * periods`` bytes per sample.
+    Row 0 has the p-values of the mean over time. With a ``level``, one row for each moment
+    follows, with the p-value of the cluster that it is in, NaN outside of clusters.
+    Memory: ``120 * periods`` bytes per sample, and 24 more with a level.
     """
-    length = x.size
+    length, n_periods = x.size, len(scales.of_periods)
     a, b = (transform(s, scales, 0, length) for s in (x, y))
-    observed = _mean(a, b, scales, shifts.margin, 0)
-    reached = np.zeros(observed.size)
-    for by in shifts.drawn(length):
-        reached += _mean(a, b, scales, shifts.margin, by) >= observed
-    return np.where(np.isfinite(observed), (1 + reached) / (1 + shifts.n), np.nan)
+    moments = _shifted(a, b, scales, shifts.margin, 0)
+    observed, reached = _mean(moments), np.zeros(n_periods)
+    largest = np.zeros((shifts.n, n_periods))
+    for i, by in enumerate(shifts.drawn(length)):
+        moved = _shifted(a, b, scales, shifts.margin, by)
+        reached += _mean(moved) >= observed
+        if level is not None:
+            largest[i] = [_largest(row, level) for row in moved]
+    p = np.where(np.isfinite(observed), (1 + reached) / (1 + shifts.n), np.nan)
+    if level is None:
+        return p[None]
+    out = np.full((1 + length, n_periods), np.nan)
+    out[0], before = p, 1 + (shifts.margin or 0)
+    for k, row in enumerate(moments):
+        for start, stop, mass in clusters(row, level):
+            more = (largest[:, k] >= mass).sum()
+            out[before + start : before + stop, k] = (1 + more) / (1 + shifts.n)
+    return out
 
 
-def _mean(a: Transform, b: Transform, scales: Scales, margin: int | None, by: int) -> F64:
-    """Mean coherence in time of each period, ``b`` taken ``by`` samples later."""
+def clusters(r2: F64, level: float) -> list[tuple[int, int, float]]:
+    """Begin, end and mass above ``level`` of each run of moments above it: ``(t)``."""
+    above = np.concatenate([[False], r2 > level, [False]])  # NaN is not above
+    edges = np.flatnonzero(above[1:] != above[:-1]).reshape(-1, 2)
+    return [(int(i), int(j), float((r2[i:j] - level).sum())) for i, j in edges]
+
+
+def _largest(r2: F64, level: float) -> float:
+    return max((mass for *_, mass in clusters(r2, level)), default=0.0)
+
+
+def mean_coherence(x: Floats, y: Floats, scales: Scales) -> F64:
+    """Mean over time: ``(t), (t) -> (p)``."""
+    a, b = (transform(s, scales, 0, x.size) for s in (x, y))
+    return _mean(coherence(a, b, scales)[0])
+
+
+def beside_strangers(
+    means: F64, groups: tuple[int, ...], people: tuple[int, ...],
+    pairs: tuple[tuple[int, int], ...],
+) -> F64:  # fmt: skip
+    """Share of strangers as coherent as each pair of one group: ``(..., q, p) -> (..., q, p)``.
+
+    Strangers of a pair are of another group than one of the two, and another person. NaN of
+    pairs that are strangers themselves, or one person.
+    """
+    first, second = np.array(pairs).T
+    group, person = np.array(groups), np.array(people)
+    strange = (group[first] != group[second]) & (person[first] != person[second])
+    out = np.full(means.shape, np.nan)
+    for q, (i, j) in enumerate(pairs):
+        if group[i] != group[j] or person[i] == person[j]:
+            continue
+        of_either = strange & (np.isin(first, (i, j)) | np.isin(second, (i, j)))
+        null = np.moveaxis(means[..., of_either, :], -2, -1)
+        out[..., q, :] = p_value(means[..., q, :], null, tail="greater", exact=False)
+    return out
+
+
+def _shifted(a: Transform, b: Transform, scales: Scales, margin: int | None, by: int) -> F64:
+    """Coherence of each period and moment, ``b`` taken ``by`` samples later: ``(p, t)``."""
     length = a.power.shape[-1]
     if margin is None:
         waves, power = (np.roll(v, -by, axis=-1) for v in (b.waves, b.power))
@@ -65,7 +122,13 @@ def _mean(a: Transform, b: Transform, scales: Scales, margin: int | None, by: in
         waves, power = b.waves[:, begin + by : end + by], b.power[:, edge + by :][:, :count]
         first, edge = a.waves[:, begin:end], margin - begin
     cross: Any = first * np.conj(waves) / scales.samples[:, None]
-    r2 = of_spectra(smoothed(cross, scales, edge, count), a.power[:, part], power)[0]
+    return np.asarray(
+        of_spectra(smoothed(cross, scales, edge, count), a.power[:, part], power)[0]
+    )
+
+
+def _mean(r2: F64) -> F64:
+    """Mean over time: ``(p, t) -> (p)``."""
     there = np.isfinite(r2)
     n = there.sum(axis=-1)
     total = np.where(there, r2, 0.0).sum(axis=-1)

@@ -5,27 +5,19 @@ from collections.abc import Hashable
 from functools import partial
 from typing import Any
 
-import dask.array as da
 import numpy as np
 import xarray as xr
-from dask import delayed
 
 from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
-from fhemb_xr.kernels.coherence import nulls as null_kernel
 from fhemb_xr.kernels.coherence import wavelets as kernel
 from fhemb_xr.kernels.coherence.wavelets import Scales
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.checks import (
-    require_choice,
-    require_count,
-    require_interval,
-    require_share,
-)
+from fhemb_xr.ops.checks import require_choice, require_count, require_interval
+from fhemb_xr.ops.coherence import nulls
 from fhemb_xr.ops.coherence.pairs import Spans, over_pairs, pairs
-from fhemb_xr.ops.inference.nulls import require_seed, shifts_of
 from fhemb_xr.ops.option_tables import COHERENCE
 from fhemb_xr.typing import F64
 
@@ -45,6 +37,8 @@ def wavelet_coherence(
     n: int = 99,
     alpha: float = 0.05,
     margin_s: float | None = None,
+    cluster: float | None = None,
+    across: Hashable | None = None,
     seed: int | None = None,
 ) -> xr.Dataset:
     """Wavelet coherence: at which time and period two people move together, and who leads.
@@ -64,14 +58,21 @@ def wavelet_coherence(
         moments, at each period; for pictures. ``"linear"`` or ``"circular"``: one of each pair
         is shifted in time at random, and the mean coherence over time is compared. The linear
         shift holds for series that drift, the circular one does not. Neither holds for two
-        people who follow the same periodic stimulus.
+        people who follow the same periodic stimulus. ``"swap"``: both are compared with
+        strangers, who followed the same stimulus without them.
     n, seed
-        Number of simulations or shifts, and random seed. A null needs a seed.
+        Number of simulations or shifts, and random seed. These nulls need a seed.
     alpha
         Share of moments of ``"noise"``.
     margin_s
         Seconds that series slide to either side in a linear shift (default: an eighth of the
         series).
+    cluster
+        Coherence above which consecutive moments are a cluster, e.g. 0.8: a shift then tests
+        moments too.
+    across
+        Of ``"swap"``: the dimension, as ``"session"``, or the coordinate of the people, as
+        ``"row"``, whose groups are strangers to each other.
 
     Returns
     -------
@@ -81,7 +82,10 @@ def wavelet_coherence(
     are NaN in the cone of an end or a gap, √2 scales wide. ``pair`` has the coordinates
     ``<dim>_0`` and ``<dim>_1``, ``period`` is in seconds. With ``"noise"`` also
     ``threshold(period)``; with a shift ``p(…, pair, period)``, ``(1 + number of shifts with as
-    much or more) / (n + 1)``.
+    much or more) / (n + 1)``, and with ``cluster`` ``p_cluster(…, pair, period, time)`` of the
+    cluster that a moment is in: how often the largest cluster of a shift has as much coherence
+    above ``cluster`` in all (corrected for the moments of a period, not for periods or pairs).
+    With ``"swap"`` the ``p`` of pairs of one group.
 
     Raises
     ------
@@ -103,6 +107,8 @@ def wavelet_coherence(
     than a period look apart at it.
     Each person is transformed once in each stretch of time, which reads 12 scales of the
     longest period to either side; values differ by less than 1e-8 from those of one stretch.
+    A shift by less than the coherence lasts, √2 scales, changes little, so p can be small only
+    where shifts span many times that; a warning says for which periods they do not.
     Memory per task: ``100 * periods`` bytes per sample of a stretch and its margins, 24 times
     the longest scale; with a shift, of a whole series. Tasks: one for each person and stretch,
     one for each pair and stretch. Computes at call: none.
@@ -113,6 +119,8 @@ def wavelet_coherence(
     doi:10.5194/npg-11-561-2004.
     Torrence & Compo (1998), Bull. Am. Meteorol. Soc. 79, 61-78,
     doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
+    Maris & Oostenveld (2007), J. Neurosci. Methods 164, 177-190,
+    doi:10.1016/j.jneumeth.2007.03.024 (clusters).
 
     Examples
     --------
@@ -125,7 +133,13 @@ def wavelet_coherence(
     (1.0, 1.0)
     """
     schema.require_dims(x, dim, schema.TIME)
-    COHERENCE.require_used(null, {"n": n, "seed": seed, "alpha": alpha, "margin_s": margin_s})
+    COHERENCE.require_used(
+        null,
+        {
+            "n": n, "seed": seed, "alpha": alpha, "margin_s": margin_s, "cluster": cluster,
+            "across": across,
+        },
+    )  # fmt: skip
     clock = Clock.of(x).require_regular()
     if x.sizes[dim] < 2:
         raise ValueError(f"coherence is of two people or more, found one along {dim!r}")
@@ -149,9 +163,9 @@ def wavelet_coherence(
     both = {name: (dims, found[..., k, :, :]) for k, name in enumerate(("coherence", "phase"))}
     out = xr.Dataset(both)
     if null is not None:
-        null = require_choice("null", null, ("circular", "linear", "noise"), synonyms.NULLS)
-        name, variable = _null(lines, scales, null, n, alpha, margin_s, seed)
-        out[name] = variable
+        null = require_choice("null", null, nulls.KINDS, synonyms.NULLS)
+        request = nulls.Request(null, n, alpha, margin_s, cluster, across, seed)
+        out = out.assign(nulls.tested(lines, out, scales, request))
     return _described(_labelled(out, x, dim, periods), clock, null)
 
 
@@ -185,37 +199,6 @@ def _spans(length: int, scales: Scales) -> Spans:
     return [*itertools.pairwise(edges)]
 
 
-def _null(
-    lines: xr.DataArray, scales: Scales, null: str, n: int, alpha: float,
-    margin_s: float | None, seed: int | None,
-) -> tuple[str, xr.Variable]:  # fmt: skip
-    if null == "noise":
-        n, seed = require_seed(null, n, seed)
-        alpha = require_share("alpha", alpha)
-        if not lines.chunks:
-            return "threshold", xr.Variable(
-                "period", null_kernel.threshold(scales, n, alpha, seed)
-            )
-        task = delayed(null_kernel.threshold, pure=True)(scales, n, alpha, seed)
-        chance = da.from_delayed(task, (len(scales.of_periods),), np.float64)
-        return "threshold", xr.Variable("period", chance)
-    shifts = shifts_of(lines, null, n, seed, margin_s)
-    budget.check(
-        120 * len(scales.of_periods) * lines.sizes[schema.TIME],
-        "transforms of two whole series",
-        "test series at a lower rate, fewer periods or less time",
-    )
-    p = over_pairs(
-        lines.data, _whole, partial(null_kernel.p_values, scales=scales, shifts=shifts),
-        [(0, len(scales.of_periods))], (), ("p", scales, shifts),
-    )  # fmt: skip
-    return "p", xr.Variable((*lines.dims[:-2], "pair", "period"), p)
-
-
-def _whole(x: F64, begin: int, end: int) -> F64:
-    return x
-
-
 def _labelled(out: xr.Dataset, x: xr.DataArray, dim: Hashable, periods: F64) -> xr.Dataset:
     keep = {n: c.variable for n, c in x.coords.items() if dim not in c.dims}
     names = x[dim].values if dim in x.coords else np.arange(x.sizes[dim])
@@ -239,7 +222,8 @@ def _described(out: xr.Dataset, clock: Clock, null: str | None) -> xr.Dataset:
         "coherence": ("squared wavelet coherence", "1"),
         "phase": ("phase by which the first of the pair leads", "rad"),
         "threshold": ("coherence that noise exceeds", "1"),
-        "p": ("share of shifts with a mean coherence as high", "1"),
+        "p": ("share of the null with a mean coherence as high", "1"),
+        "p_cluster": ("share of shifts with a cluster as large", "1"),
     }
     describe(out, texts)
     return out.assign_attrs(

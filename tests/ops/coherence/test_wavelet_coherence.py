@@ -114,10 +114,11 @@ def test_coherence__does_not_depend_on_chunks_or_stretches(cuts, people, spans):
     np.testing.assert_allclose(np.concatenate(parts, -1)[0], whole.coherence[0], atol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore:shifts span")
 def test_coherence__transforms_each_person_once_and_computes_nothing(computes, monkeypatch):
     x = series(5).chunk(time=50)
     with computes(0):
-        out = fx.wavelet_coherence(x, null="linear", n=2, seed=0, **OPTIONS)
+        out = fx.wavelet_coherence(x, null="circular", n=2, seed=0, cluster=0.8, **OPTIONS)
         noise = fx.wavelet_coherence(x, null="noise", n=2, seed=0, **OPTIONS)
     seen = []
     original = kernel.transform
@@ -136,6 +137,7 @@ def test_coherence__of_other_dimensions_and_any_order_is_each_by_itself():
     xr.testing.assert_allclose(out.sel(session="b", drop=True), alone)
 
 
+@pytest.mark.filterwarnings("ignore:shifts span")
 def test_coherence__nulls_hold_for_drifts_and_find_coupling():
     rng = np.random.default_rng(2)
     walks = rng.normal(size=(30, 2, T)).cumsum(axis=-1)
@@ -157,25 +159,109 @@ def test_coherence__nulls_hold_for_drifts_and_find_coupling():
     assert (wider.threshold < noise.threshold).all()
 
 
+@pytest.mark.filterwarnings("ignore:shifts span")
+def test_clusters__of_moments_that_cohere_for_a_while():
+    x = series(t=600)
+    own = np.random.default_rng(4).normal(size=300)
+    x[0, 300:] = 30 + 3 * own  # the first two share the first half only
+    options = {"null": "linear", "n": 19, "seed": 0, "cluster": 0.8}
+    some = {"periods_s": (1.0, 4.0), "per_octave": 4}
+    out = fx.wavelet_coherence(x.chunk(time=200, subject=1), **options, **some)
+    assert out.p_cluster.dims == ("pair", "period", "time")
+    out = out.compute()
+    found = out.p_cluster.isel(pair=0).sel(period=2, method="nearest")
+    assert (found[90:250] == 1 / 20).mean() > 0.4  # the margin is 75 samples
+    assert not (found[340:] <= 0.05).any()
+    assert not (out.p_cluster[1:] <= 0.05).mean() > 0.05
+    high = (out.coherence > 0.8).sel(time=slice(15, 104.9))
+    np.testing.assert_array_equal(np.isfinite(out.p_cluster.sel(time=slice(15, 104.9))), high)
+    plain = fx.wavelet_coherence(x, null="linear", n=19, seed=0, **some)
+    np.testing.assert_array_equal(out.p, plain.p)
+
+
+@pytest.mark.parametrize(
+    ("r2", "expected"),
+    [
+        ([0.9, 0.7, np.nan, 0.6, 0.2], [(0, 2, 0.6), (3, 4, 0.1)]),
+        ([0.1, 0.2], []),
+        ([0.5, 1.0], [(1, 2, 0.5)]),
+    ],
+)
+def test_clusters__are_runs_above_the_level(r2, expected):
+    found = nulls.clusters(np.array(r2), 0.5)
+    assert [f[:2] for f in found] == [e[:2] for e in expected]
+    np.testing.assert_allclose([f[2] for f in found], [e[2] for e in expected])
+
+
+def strangers():
+    """Two rows of two; all follow one stimulus, those of the first row each other too."""
+    rng = np.random.default_rng(0)
+    t = np.arange(400) / HZ
+    stimulus, together = np.sin(2 * np.pi * t / 3), rng.normal(size=400)
+    x = stimulus + rng.normal(size=(12, 400))
+    x[:2] += 2 * together
+    return xr.DataArray(
+        x, dims=("subject", "time"),
+        coords={"time": t, "row": ("subject", np.repeat(np.arange(6), 2))},
+    )  # fmt: skip
+
+
+def test_swap__finds_who_meets_and_not_who_follows_the_same_stimulus():
+    x = strangers()
+    options = {"periods_s": (2.0, 4.0), "per_octave": 2}
+    out = fx.wavelet_coherence(x, null="swap", across="row", **options)
+    means = out.coherence.mean("time").values
+    who = np.array([*itertools.combinations(range(12), 2)])
+    rows = who // 2
+    same = rows[:, 0] == rows[:, 1]
+    np.testing.assert_array_equal(np.isfinite(out.p), np.repeat(same[:, None], 3, axis=1))
+    for q in np.flatnonzero(same):
+        either = ~same & np.isin(who, who[q]).any(axis=1)
+        assert either.sum() == 20
+        p = (1 + (means[either] >= means[q]).sum(axis=0)) / 21
+        np.testing.assert_allclose(out.p[q], p)
+    assert (out.p[0] == 1 / 21).all()
+    assert (out.p[same][1:] > 0.05).mean() > 0.7
+    lazy = fx.wavelet_coherence(x.chunk(subject=5), null="swap", across="row", **options)
+    xr.testing.assert_allclose(lazy.compute(), out)
+    sessions = x.values.reshape(6, 2, -1)  # rows as sessions of the same two seats
+    sessions = xr.DataArray(
+        sessions, dims=("session", "subject", "time"), coords={"time": x.time.values}
+    )
+    by = fx.wavelet_coherence(sessions.chunk(), null="swap", across="session", **options)
+    assert by.p.dims == ("session", "pair", "period")
+    assert by.p[0, 0, 0] <= 1 / 11  # strangers are other seats of other sessions
+    with pytest.raises(ValueError, match="found no across"):
+        fx.wavelet_coherence(x, null="swap", **options)
+
+
+def test_shifts__that_span_few_coherence_times_are_a_doubt():
+    with pytest.warns(UserWarning, match=r"span 12 s: periods above 0\.44 s cohere for more"):
+        fx.wavelet_coherence(series(), null="linear", n=2, seed=0, **OPTIONS)
+
+
 @pytest.mark.parametrize("by", [7, -7])
 @pytest.mark.parametrize("margin", [20, None])
 def test_shift__of_a_copy_that_is_late_by_just_that_makes_it_coherent(by, margin):
     x = np.random.default_rng(0).normal(size=300)
     scales = kernel.Scales((4.0, 5.0, 6.0), 3)
     a, b = (kernel.transform(v, scales, 0, x.size) for v in (x, np.roll(x, by)))
-    found = {k: nulls._mean(a, b, scales, margin, k) for k in (by, -by, 0)}
+    found = {k: nulls._mean(nulls._shifted(a, b, scales, margin, k)) for k in (by, -by, 0)}
     assert (found[by] > 0.995).all()
     assert max(found[-by].max(), found[0].max()) < 0.7
 
 
+@pytest.mark.filterwarnings("ignore:shifts span")
 def test_coherence__of_nothing_and_of_what_never_moves():
     x = series()
     x[0], x[1] = np.nan, 30.1
     out = fx.wavelet_coherence(x, **OPTIONS)
     assert np.isnan(out.coherence).all()
     assert np.isnan(out.phase).all()
-    p = fx.wavelet_coherence(x, null="linear", n=2, seed=0, **OPTIONS).p
-    assert np.isnan(p).all()
+    some = {"periods_s": (1.0, 2.0), "per_octave": 2}
+    p = fx.wavelet_coherence(x, null="linear", n=2, seed=0, cluster=0.8, **some)
+    assert np.isnan(p.p).all()
+    assert np.isnan(p.p_cluster).all()
 
 
 @pytest.mark.parametrize(
@@ -188,6 +274,7 @@ def test_coherence__of_nothing_and_of_what_never_moves():
         ({"null": "linear"}, ValueError, "found no seed"),
         ({"null": "noise", "seed": 0, "margin_s": 1}, ValueError, "has no option 'margin_s'"),
         ({"null": "noise", "seed": 0, "alpha": 2}, ValueError, "alpha is a share"),
+        ({"null": "noise", "seed": 0, "cluster": 0.8}, ValueError, "no option 'cluster'"),
         ({"dim": "feature"}, SchemaError, "feature"),
     ],
 )
