@@ -23,7 +23,7 @@ _EXAMPLES: dict[Callable[..., None], str] = {
     embed.embed: "don.zarr emb.zarr -f skew,p5:p95,pc0:pc4 --bands 2,3,5",
     similarity.similarity: "emb.zarr dtw.zarr --metric dtw --clusters 3",
     report.report: "don.zarr emb.zarr dtw.zarr --out report",
-    view.view: "don.zarr emb.zarr --feature mean",
+    view.view: "don.zarr emb.zarr --faces",
     info.info: "don.zarr --json",
     doctor.doctor: "--warm",
     stores.verify: "don.zarr",

@@ -27,6 +27,16 @@ def view(
     feature: Annotated[
         str | None, typer.Option(metavar="NAME", help="Feature that is shown first.")
     ] = None,
+    spans: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Table .tsv of marked spans; default: don_events.tsv beside don.zarr.",
+        ),
+    ] = None,
+    faces: Annotated[
+        bool, typer.Option("--faces", help="Show faces; needs the people's consent.")
+    ] = False,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of this machine; 0: a free one.")
     ] = 0,
@@ -36,16 +46,17 @@ def view(
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """Browse people's curves over the whole time; Ctrl-C ends it.
+    """Browse people's curves and faces over the whole time, and mark spans; Ctrl-C ends it.
 
     The page is served on this machine only, behind a secret address.
     """
     with reporting(as_json) as say, workers_of(0, "", scheduler):
-        from fhemb_xr.view import app, viewing
-        from fhemb_xr.view.material import Material
+        from fhemb_xr.view import viewing
+        from fhemb_xr.view.memory.material import Material
         from fhemb_xr.view.serving import HOST, Server
+        from fhemb_xr.view.window import app
 
-        material = Material(stores)
+        material = Material(stores, spans=spans, faces=faces)
         shown = viewing.require_feature(material, feature)
         server = Server(partial(app.fill, material=material, feature=shown), port)
         say(url=server.url)

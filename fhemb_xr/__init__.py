@@ -7,7 +7,7 @@ Dataset is also its method. ``help(fx.embed)`` explains one function; by topic t
 recordings, stores      recording, open_recording, open_embedding, open_result, save, select,
                         verify, repair, versions, version, open_version
 people's privacy        anonymize, forget
-faces                   mask, resize, moments, features, pca, project, reconstruct
+faces                   mask, drop_bad, resize, moments, features, pca, project, reconstruct
 the whole way           embed, replay, extend
 frequency bands         wavelet_bands, wavelet_filter, wavelet_coefficients, from_coefficients,
                         coverage, bandpass, band_power, detrend, spectrogram, scalogram

@@ -46,6 +46,7 @@ from .ops.components.shared_response import shared_response
 from .ops.directed.granger import granger
 from .ops.directed.transfer_entropy import transfer_entropy
 from .ops.encoding.encode import encode
+from .ops.frames.bad_spans import drop_bad
 from .ops.frames.frame_features import features
 from .ops.frames.resizing import resize
 from .ops.frames.selection import mask, select
@@ -93,6 +94,7 @@ __all__ = [
     "corrca",
     "coverage",
     "detrend",
+    "drop_bad",
     "embed",
     "embed_relation",
     "encode",

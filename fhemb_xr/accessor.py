@@ -28,7 +28,7 @@ from fhemb_xr.ops.coherence import wavelet_coherence
 from fhemb_xr.ops.components import corrca, held_out, shared_response
 from fhemb_xr.ops.directed import granger, transfer_entropy
 from fhemb_xr.ops.encoding import encode
-from fhemb_xr.ops.frames import frame_features, resizing, selection, statistics
+from fhemb_xr.ops.frames import bad_spans, frame_features, resizing, selection, statistics
 from fhemb_xr.ops.inference import group_isc, isc
 from fhemb_xr.ops.inference import surrogates as nulls
 from fhemb_xr.ops.inference import synchrony as significance
@@ -127,6 +127,7 @@ class _Accessor:
         self._obj = obj  # every ds["name"] builds a new accessor: state here would be lost
 
     select = _method(selection.select)
+    drop_bad = _method(bad_spans.drop_bad)
     save = _method(store.save)
     anonymize = _method(pseudonyms.anonymize)
     embed = _method(pipeline.embed)

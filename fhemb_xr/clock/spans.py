@@ -27,7 +27,8 @@ def table(given: Any) -> xr.Dataset:
     Returns
     -------
     Dataset along ``event``: ``onset`` [s], ``duration`` [s] (0: a moment), ``label``, and
-    ``subject`` if spans belong to one person; in the order of time.
+    ``subject`` if spans belong to one person (of everybody's: NaN, or an empty text); in the
+    order of time.
 
     Raises
     ------
@@ -53,19 +54,34 @@ def table(given: Any) -> xr.Dataset:
         DURATION: (EVENT, duration[order], {"units": "s"}),
         LABEL: (EVENT, label[order]),
     }
-    if SUBJECT in columns:
-        out[SUBJECT] = (EVENT, np.asarray(columns[SUBJECT])[order])
+    people = _people(columns.get(SUBJECT, ()))
+    if people is not None:
+        out[SUBJECT] = (EVENT, people[order])
     return xr.Dataset(out, attrs={"long_name": "spans"})
+
+
+def is_bad(label: object) -> bool:
+    """Whether a span marks what is to be left out: ``BAD``, ``BAD_motion``, ``bad blink``."""
+    word = str(label)
+    return word == "BAD" or word.casefold().startswith(("bad_", "bad "))
 
 
 def rows(given: Any) -> list[dict[str, Any]]:
     """Spans one by one: ``onset``, ``duration``, ``label``, and ``subject`` where known."""
     columns = {str(n): v.values.tolist() for n, v in table(given).data_vars.items()}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    found = [
+        dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+    ]
+    for row in found:
+        if _is_nobody(row.get(SUBJECT, "")):
+            row.pop(SUBJECT, None)
+        elif isinstance(row[SUBJECT], float) and row[SUBJECT].is_integer():
+            row[SUBJECT] = int(row[SUBJECT])  # a number beside spans of everybody
+    return found
 
 
 def segments(given: Any) -> dict[str, list[tuple[float, float]]]:
-    """Spans as the intervals ``(start, stop)`` [s] of each label.
+    """Spans as the intervals ``(start, stop)`` [s] of each label; bad spans are no label.
 
     Raises
     ------
@@ -74,6 +90,8 @@ def segments(given: Any) -> dict[str, list[tuple[float, float]]]:
     """
     found: dict[str, list[tuple[float, float]]] = {}
     for span in rows(given):
+        if is_bad(span[LABEL]):
+            continue
         if SUBJECT in span:
             raise SchemaError(
                 "these spans belong to single people: make them everybody's with "
@@ -101,6 +119,25 @@ def _columns(given: Any) -> dict[str, Any]:
         "spans are a table with onset, duration and label (fx.read_spans), a dict of label and "
         f"(start, stop), or a list of (onset, duration, label), found {given!r:.60}"
     )
+
+
+def _people(given: Any) -> Any:
+    """Whose each span is: numbers with NaN, or texts, for everybody; None if all are so."""
+    values = [v.item() if isinstance(v, np.generic) else v for v in given]
+    known = [v for v in values if not _is_nobody(v)]
+    if not known:
+        return None
+    if len(known) == len(values):
+        return np.asarray(values)
+    if all(isinstance(v, int | float) for v in known):
+        return np.asarray([np.nan if _is_nobody(v) else v for v in values], dtype=np.float64)
+    return np.asarray(["" if _is_nobody(v) else str(v) for v in values], dtype=str)
+
+
+def _is_nobody(value: Any) -> bool:
+    """Whether a span is everybody's."""
+    missing = value is None or (isinstance(value, float) and np.isnan(value))
+    return missing or str(value) in ("", "nan", "n/a")
 
 
 def _is_rows(given: Any) -> bool:

@@ -23,6 +23,8 @@ _POLICY = (
     "frame-ancestors {ancestors}"
 )
 """Bokeh evaluates the code of callbacks and styles its parts inline; nothing else may load."""
+_NO_ICON = b'<link rel="icon" href="data:,">'
+"""Without it a browser asks the host for /favicon.ico."""
 NOBODY, NOTEBOOKS = "'none'", "http://localhost:* http://127.0.0.1:*"
 """Pages that may hold the viewer in a frame."""
 HEADERS = {
@@ -148,6 +150,7 @@ class Server:
                 if finishing and headers.get("Content-Type", "").startswith("text/html"):
                     script = f'<script nonce="{nonce}"'.encode()
                     chunk = re.sub(rb"<script(?=[\s>])", script, chunk)
+                    chunk = chunk.replace(b"<title>", _NO_ICON + b"<title>", 1)
                     headers["Content-Length"] = str(len(chunk))
                 return status, headers, chunk
 

@@ -1,13 +1,16 @@
 """The viewer of a notebook: the server in a thread, the window in a frame."""
 
+import os
 import weakref
 from collections.abc import Mapping
 from functools import partial
 from html import escape
 from typing import Any
 
+import xarray as xr
+
 from fhemb_xr.errors import UnknownNameError, extra, nearest
-from fhemb_xr.view.material import Material
+from fhemb_xr.view.memory.material import Material
 from fhemb_xr.view.serving import HOST, NOTEBOOKS, Server
 
 HEIGHT = 900
@@ -25,7 +28,7 @@ class Viewer:
     """
 
     def __init__(self, material: Material, height: int, **options: Any) -> None:
-        from fhemb_xr.view import app
+        from fhemb_xr.view.window import app
 
         self._material, self._height = material, height
         self._server = Server(
@@ -38,6 +41,11 @@ class Viewer:
     def url(self) -> str:
         """Address of the window, on this machine only."""
         return self._server.url
+
+    @property
+    def spans(self) -> xr.Dataset:
+        """The marked spans, as :func:`fhemb_xr.read_spans` gives them."""
+        return self._material.marks.table()
 
     def close(self) -> None:
         """End the server, and let go of what was read."""
@@ -69,6 +77,8 @@ def _close(server: Server, material: Material) -> None:
 def view(
     *things: Any,
     feature: str | None = None,
+    spans: str | os.PathLike[str] | None = None,
+    faces: bool = False,
     height: int = HEIGHT,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Viewer:
@@ -85,6 +95,11 @@ def view(
         alone is shown by features of its faces, computed as they are looked at.
     feature
         What is shown first; by default the first feature.
+    spans
+        Table ``.tsv`` of marked spans, as BIDS has events; every change is written at once. By
+        default ``don_events.tsv`` beside the first store ``don.zarr`` that is given as a path.
+    faces
+        Whether faces are shown: personal data, with the people's consent.
     height
         Height of the frame in a notebook [px].
     storage_options
@@ -94,7 +109,7 @@ def view(
     -------
     Viewer
         The last value of a cell shows it. ``.url`` opens it in a browser of this machine,
-        ``.close()`` ends it.
+        ``.spans`` are the marks, ``.close()`` ends it.
 
     Raises
     ------
@@ -107,9 +122,9 @@ def view(
 
     Notes
     -----
-    Memory: of each feature that is looked at 4.6 bytes a sample, 640 MiB at most; the piece
-    that is being read. Computes at call: none. Pieces are read by two threads, what is in view
-    first, by whatever Dask is there.
+    Memory: of each feature that is looked at 5.2 bytes a sample, 640 MiB at most; 256 MiB of
+    faces; the piece that is being read. Computes at call: none. Pieces are read by two
+    threads, what is in view first, by whatever Dask is there.
 
     Examples
     --------
@@ -122,7 +137,7 @@ def view(
     """
     with extra("plot"):
         import bokeh.server.server  # noqa: F401  (the extra is named before anything is read)
-    material = Material(things, storage_options)
+    material = Material(things, storage_options, spans=spans, faces=faces)
     return Viewer(material, height, feature=require_feature(material, feature))
 
 

@@ -29,6 +29,7 @@ ARGUMENTS = {
     "shape": (3, 2), "n": 1, "statistic": "correlation", "seed": 0, "n_permutations": 0,
     "n_components": 2, "classifiers": "knn_euclidean", "n_splits": 2, "method": None,
     "level": 2, "kind": "respiration", "frames": (8, 80),
+    "spans": {"BAD": (0.5, 1.1), "aria": (0, 2)},
     "segments": {"calm": [(0, 0.6), (0.8, 1.4)], "storm": [(1.6, 2.2), (2.4, 3.0)]},
 }  # fmt: skip
 """Arguments by the name of the parameter, for all functions that have it."""

@@ -5,8 +5,8 @@ import pytest
 import xarray as xr
 
 import fhemb_xr as fx
-from fhemb_xr.view import app
-from fhemb_xr.view.material import Material
+from fhemb_xr.view.memory.material import Material
+from fhemb_xr.view.window import app
 
 
 @pytest.fixture(scope="module")

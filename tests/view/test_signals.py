@@ -6,10 +6,10 @@ import xarray as xr
 
 import fhemb_xr as fx
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.view import series
-from fhemb_xr.view.material import Material
-from fhemb_xr.view.pyramid import Pyramid
-from fhemb_xr.view.reading import Signal, Window
+from fhemb_xr.view.memory import series
+from fhemb_xr.view.memory.material import Material
+from fhemb_xr.view.memory.pyramid import Pyramid
+from fhemb_xr.view.memory.reading import Signal, Window
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,8 @@ def read_spans(path: str | os.PathLike[str]) -> xr.Dataset:
     Returns
     -------
     Dataset along ``event``: ``onset`` [s], ``duration`` [s] (0 where the table has none),
-    ``label``, and ``subject`` if the table has it; in the order of time. The figures
+    ``label``, and ``subject`` if the table has it (of spans of everybody among those of single
+    people: NaN, or an empty text); in the order of time. The figures
     ``signal``, ``lagged`` and ``player`` draw it (``spans=``), :func:`prepare` takes it for its
     segments, :func:`to_mne` and :func:`to_bids` keep it.
 
@@ -88,6 +89,8 @@ def _without_comments(text: str) -> str:
 
 
 def _subject(value: Any) -> Any:
-    """``"sub-65"`` → 65."""
+    """``"sub-65"`` → 65; of everybody: as it is."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else value
     word = str(value).removeprefix("sub-")
     return int(word) if word.isdigit() else word

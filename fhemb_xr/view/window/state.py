@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from fhemb_xr.view.material import Material
+from fhemb_xr.view.memory.material import Material
 
 MOST_SIGNALS = 4
 """Features that are drawn at once: so many colours are told apart."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.io import provenance
 from fhemb_xr.io import recording as stores
+from fhemb_xr.io.local.atomic_files import local_path
 from fhemb_xr.io.opening import opened
-from fhemb_xr.view import series
-from fhemb_xr.view.reading import Readers, Signal
-from fhemb_xr.view.series import Series
+from fhemb_xr.view.memory import series
+from fhemb_xr.view.memory.faces import Faces
+from fhemb_xr.view.memory.marks import Marks, place_beside
+from fhemb_xr.view.memory.reading import Readers, Signal
+from fhemb_xr.view.memory.series import Series
 
 MOST_BYTES = 5 * 2**27
 """Bytes of series that are kept in memory: 640 MiB."""
@@ -35,9 +39,20 @@ class Material:
         Labels of all people, in the order in which they come.
     extent
         First and last second of all.
+    faces
+        Faces of the recording, where they may be shown.
+    marks
+        Spans that readers have marked, and the file that keeps them.
     """
 
-    def __init__(self, things: Sequence[Any], storage_options: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        things: Sequence[Any],
+        storage_options: Mapping[str, Any] | None = None,
+        *,
+        spans: str | os.PathLike[str] | None = None,
+        faces: bool = False,
+    ) -> None:
         self.recording: xr.Dataset | None = None
         self.results: dict[str, xr.DataArray] = {}
         found: list[Series] = []
@@ -53,6 +68,11 @@ class Material:
         self.people = [*dict.fromkeys(p for s in found for p in s.people)]
         ends = [(s.seconds[0], s.seconds[-1] + 1 / s.rate_hz) for s in found]
         self.extent = (float(min(a for a, _ in ends)), float(max(b for _, b in ends)))
+        if faces and self.recording is None:
+            raise SchemaError("faces are asked for, and there is no recording: give its store")
+        self.faces = Faces(self.recording) if faces and self.recording is not None else None
+        path = _beside(things) if spans is None else Path(spans).expanduser()
+        self.marks = Marks(path, self.uuid)
         self.readers = Readers()
         self._signals: dict[tuple[str, str], Signal] = {}
 
@@ -135,6 +155,13 @@ def _given(thing: Any, storage_options: Mapping[str, Any] | None) -> xr.Dataset 
             thing, chunks={} if client else None, storage_options=storage_options
         )
     return stores.open_result(thing, storage_options=storage_options)
+
+
+def _beside(things: Sequence[Any]) -> Path | None:
+    """The file of marks beside the first store on this machine; None without one."""
+    paths = (local_path(t) for t in things if isinstance(t, str | os.PathLike))
+    found = next((p for p in paths if p is not None), None)
+    return None if found is None else place_beside(found)
 
 
 def _has_client() -> bool:

@@ -4,9 +4,9 @@ import numpy as np
 
 from fhemb_xr.plot import theme
 from fhemb_xr.typing import F64
-from fhemb_xr.view import look
-from fhemb_xr.view.rows import Rows
-from fhemb_xr.view.state import State
+from fhemb_xr.view.window import look
+from fhemb_xr.view.window.rows import Rows
+from fhemb_xr.view.window.state import State
 
 _STEPS = 500
 HEIGHT = 84

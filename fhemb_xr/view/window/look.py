@@ -50,10 +50,15 @@ def time_axis(fig: Any, clock: Any) -> None:
     fig.xaxis.formatter = models.CustomJSTickFormatter(args={"clock": clock}, code=_TIME)
 
 
-def cursor(fig: Any, at: float) -> Any:
+def cursor(fig: Any, at: float, name: str | None = None) -> Any:
     """A guide at the moment that all parts share."""
     span = theme.bokeh_models().Span(
-        location=at, dimension="height", line_color=CURSOR, line_width=1.2, level="overlay"
+        location=at,
+        dimension="height",
+        line_color=CURSOR,
+        line_width=1.2,
+        level="overlay",
+        name=name,
     )
     fig.add_layout(span)
     return span

@@ -7,9 +7,9 @@ import numpy as np
 from fhemb_xr.plot import labels, theme
 from fhemb_xr.plot.signals import round_up
 from fhemb_xr.typing import F64
-from fhemb_xr.view import look
-from fhemb_xr.view.reading import Signal, Window
-from fhemb_xr.view.state import MOST_SIGNALS, State
+from fhemb_xr.view.memory.reading import Signal, Window
+from fhemb_xr.view.window import look
+from fhemb_xr.view.window.state import MOST_SIGNALS, State
 
 STEPS_ACROSS, MOST_POINTS = 1000, 90_000
 """Minima and maxima across a view, and points of all rows together."""
@@ -45,7 +45,7 @@ class Rows:
             source = models.ColumnDataSource({"x": _EMPTY, "y": _EMPTY}, name=f"line{k}")
             fig.line("x", "y", source=source, color=colour, line_width=0.9)
             self.lines.append(source)
-        self.cursor = look.cursor(fig, state.cursor)
+        self.cursor = look.cursor(fig, state.cursor, "cursor")
         self._drawn: tuple[Any, ...] = ()
         for end in ("start", "end"):
             self.x_range.on_change(end, self._moved)

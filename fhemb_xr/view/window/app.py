@@ -6,15 +6,23 @@ from typing import Any
 from fhemb_xr import schema
 from fhemb_xr.io import sensitivity
 from fhemb_xr.plot import theme
-from fhemb_xr.view import keys
-from fhemb_xr.view.controls import Controls
-from fhemb_xr.view.material import Material
-from fhemb_xr.view.overview import Overview
-from fhemb_xr.view.rows import Rows
-from fhemb_xr.view.state import State
+from fhemb_xr.view.memory.material import Material
+from fhemb_xr.view.window import annotating, keys, portraits
+from fhemb_xr.view.window.annotating import Annotating
+from fhemb_xr.view.window.controls import Controls
+from fhemb_xr.view.window.overview import Overview
+from fhemb_xr.view.window.portraits import Portraits
+from fhemb_xr.view.window.rows import Rows
+from fhemb_xr.view.window.state import State
 
 _TICK_MS = 200
 """How often a page asks whether more has been read."""
+_MARKS = """
+  a: e => { mark.active = !mark.active; }, o: e => { own.active = !own.active; },
+  p: e => { move.active = !move.active; }, Delete: e => { presses.value += 1; },
+  z: e => { backs.value += 1; }
+"""
+_PLAY = '" ": e => { play.active = !play.active; }'
 _TAP = "for (const c of cursors) c.location = cb_obj.x;"
 
 
@@ -31,9 +39,10 @@ class Window:
         self.rows = Rows(state, self.controls.clock)
         self.overview = Overview(state, self.rows, self.controls.clock)
         self.status = models.Div(text="", sizing_mode="stretch_width", name="status")
-        self.more_keys: dict[str, str] = {}
+        self.annotating = Annotating(state, self.rows, self.overview, material.marks)
+        self.portraits = Portraits(state, material.faces) if material.faces else None
         self._let_tap()
-        state.on("signals rows window cursor data", self._say)
+        state.on("signals rows window cursor data people", self._say)
         state.changed("signals")
         self.layout = self._arranged()
 
@@ -42,18 +51,25 @@ class Window:
         if self.rows.refresh():
             self.overview.draw()
             self.state.changed("data")
+        self.annotating.refresh()
 
     def _arranged(self) -> Any:
         from bokeh.layouts import column, row
 
-        self.controls.tell_keys(self.more_keys)
+        play = portraits.KEYS if self.portraits else {}
+        self.controls.tell_keys({**annotating.KEYS, **play})
         left = column(
             self.overview.figure, self.rows.figure, sizing_mode="stretch_width", min_width=300,
             styles={"flex": "3 1 620px"},
         )  # fmt: skip
+        shown = [self.portraits.layout] if self.portraits else []
+        right = column(
+            *shown, self.annotating.layout, sizing_mode="stretch_width", min_width=300,
+            styles={"flex": "1 1 320px"},
+        )  # fmt: skip
         return column(
             self.controls.layout, self.controls.help, self.status,
-            row(left, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"}),
+            row(left, right, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"}),
             sizing_mode="stretch_width", name="viewer",
         )  # fmt: skip
 
@@ -71,6 +87,8 @@ class Window:
         shown = f"{len(state.visible())} of {len(people)} people"
         share = min(s.share for s in signals)
         words = [f"Guide at {state.cursor:.2f} s", shown]
+        bad = len(state.bad_people())
+        words += [f"{bad} bad"] if bad else []
         words += [f"{100 * share:.0f} % read"] if share < 1 else []
         words += [s.error for s in signals if s.error][:1]
         words += _warning(state)
@@ -78,7 +96,16 @@ class Window:
 
     def listener(self) -> Any:
         """The callback that makes a page listen to keys."""
-        return keys.listener({"x_range": self.rows.x_range, **self.controls.models()})
+        marks = self.annotating
+        models = {
+            "x_range": self.rows.x_range, **self.controls.models(), "mark": marks.mark,
+            "own": marks.own, "move": marks.move, "presses": marks.presses,
+            "backs": marks.backs,
+        }  # fmt: skip
+        if self.portraits is None:
+            return keys.listener(models, f"{{{_MARKS}}}")
+        models["play"] = self.portraits.play
+        return keys.listener(models, f"{{{_MARKS}, {_PLAY}}}")
 
 
 def _warning(state: State) -> list[str]:

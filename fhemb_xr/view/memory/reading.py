@@ -7,8 +7,8 @@ import numpy as np
 
 from fhemb_xr.errors import FhembError
 from fhemb_xr.typing import F64
-from fhemb_xr.view.pyramid import Pyramid
-from fhemb_xr.view.series import Series
+from fhemb_xr.view.memory.pyramid import Pyramid
+from fhemb_xr.view.memory.series import Series
 
 THREADS = 2
 _SAMPLES_JUDGED = 2000

@@ -3,8 +3,9 @@
 from typing import Any
 
 from fhemb_xr.plot import theme
-from fhemb_xr.view import keys, series
-from fhemb_xr.view.state import MOST_SIGNALS, State
+from fhemb_xr.view.memory import series
+from fhemb_xr.view.window import keys
+from fhemb_xr.view.window.state import MOST_SIGNALS, State
 
 _ALL = "all frequencies"
 

@@ -1,0 +1,1 @@
+"""What a viewer holds: series read piece by piece, decoded faces, the marks of readers."""

@@ -1,0 +1,122 @@
+"""Faces of people at a moment: whole chunks are decoded, and the last ones are kept."""
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from fhemb_xr import schema
+from fhemb_xr.clock import Clock
+from fhemb_xr.typing import F64
+
+F16 = NDArray[np.float16]
+MOST_BYTES = 2**28
+"""Bytes of decoded chunks that are kept: two chunks of twelve faces of 60 × 90 pixels."""
+_CHUNK = 1000
+LEVELS = 254
+
+
+class Faces:
+    """Frames of a recording, as float16: 0.03 K at a face's temperatures, half the memory."""
+
+    def __init__(self, recording: xr.Dataset) -> None:
+        self._heat = recording[schema.HEATMAP]
+        self.people = recording[schema.SUBJECT].values.tolist()
+        self.sessions = recording[schema.SESSION].values.tolist()
+        self.seconds: F64 = Clock.of(recording).require_forward().axis_s
+        self.shape = (self._heat.sizes[schema.Y], self._heat.sizes[schema.X])
+        self._chunk = _chunk_of(self._heat)
+        self._coldest = float(recording.attrs.get(schema.THRESHOLD, -np.inf))
+        self._kept: OrderedDict[tuple[Any, Any, int], F16] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def at(self, second: float) -> int:
+        """The frame nearest to a moment."""
+        k = int(np.clip(np.searchsorted(self.seconds, second), 1, self.seconds.size - 1))
+        return k - int(second - self.seconds[k - 1] <= self.seconds[k] - second)
+
+    def kept(self, person: Any, session: Any, k: int) -> F16 | None:
+        """A frame whose chunk has been decoded, or None."""
+        with self._lock:
+            block = self._kept.get((person, session, k // self._chunk))
+            return None if block is None else block[k % self._chunk]
+
+    def frame(self, person: Any, session: Any, k: int) -> F16 | None:
+        """A frame; its chunk is decoded if it must be. None for a person who is not there."""
+        if person not in self.people or not 0 <= k < self.seconds.size:
+            return None
+        found = self.kept(person, session, k)
+        if found is not None:
+            return found
+        c = k // self._chunk
+        part = self._heat.isel(
+            {
+                schema.SUBJECT: self.people.index(person),
+                schema.SESSION: self._session(session),
+                schema.TIME: slice(c * self._chunk, (c + 1) * self._chunk),
+            }
+        )
+        pixels = part.transpose(schema.TIME, schema.Y, schema.X).values
+        block = np.where(pixels < self._coldest, np.nan, pixels).astype(np.float16)
+        with self._lock:
+            if (person, session, c) not in self._kept:
+                self._kept[person, session, c] = block
+                self._bytes += block.nbytes
+            while self._bytes > MOST_BYTES and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        frame: F16 = block[k % self._chunk]
+        return frame
+
+    def next_chunk(self, k: int) -> int:
+        """The first frame of the chunk after that of a frame."""
+        return (k // self._chunk + 1) * self._chunk
+
+    def _session(self, session: Any) -> int:
+        return self.sessions.index(session) if session in self.sessions else 0
+
+
+def _chunk_of(heat: xr.DataArray) -> int:
+    """Frames that are decoded together."""
+    if heat.chunks is not None:
+        return int(heat.chunksizes[schema.TIME][0])
+    stored = heat.encoding.get("chunks")
+    where = heat.dims.index(schema.TIME)
+    return int(stored[where]) if stored else min(_CHUNK, heat.sizes[schema.TIME])
+
+
+def limits_of(frames: list[F16]) -> tuple[float, float] | None:
+    """Temperatures between which colours run: nearly all pixels of some faces."""
+    seen = [f[np.isfinite(f)].astype(np.float64) for f in frames]
+    pixels = np.concatenate(seen) if seen else np.zeros(0)
+    if not pixels.size:
+        return None
+    low, high = np.quantile(pixels, [0.02, 0.998])
+    return float(low), float(max(high, low + 0.1))
+
+
+def cell(shape: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of a face with room for its name above, and a line beside it."""
+    return shape[0] + max(1, -(-shape[0] // 6)), shape[1] + 1
+
+
+def mosaic(
+    frames: list[F16 | None], shape: tuple[int, int], columns: int, limits: tuple[float, float]
+) -> NDArray[np.uint8]:
+    """Faces beside and below one another as levels 1…255; 0 where there is no pixel."""
+    rows = -(-len(frames) // columns)
+    height, width = cell(shape)
+    head = height - shape[0]
+    out = np.zeros((rows * height, columns * width), dtype=np.uint8)
+    low, high = limits
+    for k, frame in enumerate(frames):
+        if frame is None:
+            continue
+        scaled = (frame.astype(np.float32) - low) * (LEVELS / (high - low)) + 1
+        levels = np.where(np.isfinite(scaled), np.clip(scaled, 1, LEVELS + 1), 0)
+        y, x = (k // columns) * height + head, (k % columns) * width
+        out[y : y + frame.shape[0], x : x + frame.shape[1]] = levels.astype(np.uint8)
+    return out
