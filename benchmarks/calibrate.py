@@ -196,6 +196,10 @@ def _coherence(x, how):
     return fx.wavelet_coherence(x, periods_s=(2.0, 4.0), per_octave=2, **how).p[0, 1]
 
 
+def _locking(x, how):
+    return fx.phase_locking(x, periods_s=(2.0, 4.0), per_octave=2, **how).p_plv[0, 1]
+
+
 def _granger(x, how):
     return fx.granger(x, 0.2, **how).p[0, 1]
 
@@ -231,6 +235,7 @@ NULLS = {  # what is asked, and for which families it is said to hold
     "encode": (_each(_encode), DRIFTING),
     "recurrence": (_each(_recurrence), DRIFTING),
     "wavelet_coherence": (_each(_coherence), DRIFTING),
+    "phase_locking": (_each(_locking), DRIFTING),
     "granger": (_each(_granger), DRIFTING),
     "transfer_entropy": (_each(_transfer), DRIFTING),
 }

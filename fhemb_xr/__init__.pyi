@@ -39,6 +39,7 @@ from .ops.clustering.clusters import clusters, silhouette
 from .ops.clustering.manifold import embed_relation
 from .ops.clustering.one_group import gap_statistic
 from .ops.clustering.svd import svd_relation
+from .ops.coherence.phase_locking import phase_locking
 from .ops.coherence.wavelet_coherence import wavelet_coherence
 from .ops.components.corrca import corrca
 from .ops.components.held_out import shared_scores, shared_weights
@@ -126,6 +127,7 @@ __all__ = [
     "pairing_accuracy",
     "pairwise",
     "pca",
+    "phase_locking",
     "prepare",
     "project",
     "read_spans",

@@ -24,7 +24,7 @@ from fhemb_xr.ops.cardiac import (
 from fhemb_xr.ops.classification import cross_validation, segments
 from fhemb_xr.ops.clustering import barycenters, manifold, one_group, svd
 from fhemb_xr.ops.clustering import clusters as grouping
-from fhemb_xr.ops.coherence import wavelet_coherence
+from fhemb_xr.ops.coherence import phase_locking, wavelet_coherence
 from fhemb_xr.ops.components import corrca, held_out, shared_response
 from fhemb_xr.ops.directed import granger, transfer_entropy
 from fhemb_xr.ops.encoding import encode
@@ -105,6 +105,7 @@ class Plots:
     corrca = _method(plot.corrca)
     shared_response = _method(plot.shared_response)
     coherence = _method(plot.coherence)
+    phase_locking = _method(plot.phase_locking)
     encoding = _method(plot.encoding)
     recurrence = _method(plot.recurrence)
     states = _method(plot.states)
@@ -211,6 +212,7 @@ class FhembDataArray(_Accessor):
     state_likelihood = _method(state_likelihood.state_likelihood)
     recurrence = _method(recurrence.recurrence)
     wavelet_coherence = _method(wavelet_coherence.wavelet_coherence)
+    phase_locking = _method(phase_locking.phase_locking)
     granger = _method(granger.granger)
     transfer_entropy = _method(transfer_entropy.transfer_entropy)
     encode = _method(encode.encode)

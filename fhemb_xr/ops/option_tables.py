@@ -246,6 +246,7 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "encode": (SHIFTS,),
     "granger": (SHIFTS,),
     "transfer_entropy": (SHIFTS,),
+    "phase_locking": (SHIFTS,),
     "wavelet_coherence": (COHERENCE,),
     "wavelet_bands": (GAPS,),
     "wavelet_filter": (GAPS,),

@@ -23,6 +23,7 @@ from fhemb_xr.plot.inference.groups import group_isc
 from fhemb_xr.plot.inference.isc import isc
 from fhemb_xr.plot.inference.null import null_histogram
 from fhemb_xr.plot.inference.synchrony import synchrony
+from fhemb_xr.plot.locking import phase_locking
 from fhemb_xr.plot.normalisation import normalisation
 from fhemb_xr.plot.notebook import display as _display  # noqa: F401  (registers itself)
 from fhemb_xr.plot.pairwise.lagged import lagged, lagged_at
@@ -53,6 +54,7 @@ __all__ = [
     "null_histogram",
     "pair",
     "pdf",
+    "phase_locking",
     "player",
     "projection",
     "recurrence",

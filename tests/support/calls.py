@@ -193,6 +193,9 @@ SEVERAL: dict[str, Callable[[], Call]] = {
     "state_likelihood": lambda: Call(
         fx.state_likelihood, (embedding(), [2, 3]),
         {"n_iter": 5, "null": "order", "n": 3, "seed": 0}),
+    "phase_locking": lambda: Call(
+        fx.phase_locking, (series(),),
+        {"periods_s": (0.2, 0.8), "per_octave": 4, "null": "linear", "n": 3, "seed": 0}),
     "granger": lambda: Call(
         fx.granger, (series(), 0.1),
         {"given": "all", "null": "linear", "margin_s": 0.5, "n": 3, "seed": 0}),
@@ -387,6 +390,9 @@ FIGURES: dict[str, Callable[[], Call]] = {
     "coherence": lambda: Call(
         fx.plot.coherence,
         (fx.wavelet_coherence(_drifting(), periods_s=(0.2, 0.8), per_octave=4),)),
+    "phase_locking": lambda: Call(
+        fx.plot.phase_locking,
+        (fx.phase_locking(_drifting(), periods_s=(0.2, 0.8), per_octave=4),)),
     "encoding": lambda: Call(
         fx.plot.encoding,
         (fx.encode(series(), music(), (0, 0.1), [1.0, 100.0], 3, gap_s=0.1),)),

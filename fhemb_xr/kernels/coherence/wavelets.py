@@ -88,6 +88,16 @@ def transform(x: Floats, scales: Scales, begin: int, end: int) -> Transform:
     return Transform(waves, power, begin - a)
 
 
+def coefficients(x: Floats, scales: Scales, begin: int, end: int) -> tuple[Any, F64]:
+    """Coefficients of a stretch, and the distance of its moments to what is lost.
+
+    ``(t) -> (p, n), (n)``. Memory: ``32 * periods`` bytes per sample of the stretch and two
+    margins.
+    """
+    y, distance = prepared(x)
+    return _waves(y, scales, begin, end), distance[begin:end]
+
+
 def _waves(y: F64, scales: Scales, a: int, b: int) -> Any:
     """Coefficients of ``a <= t < b``: ``(t) -> (p, b - a)``."""
     from scipy import fft

@@ -61,7 +61,7 @@ def _threshold(lines: xr.DataArray, scales: Scales, request: Request) -> xr.Vari
 
 def _shifted(lines: xr.DataArray, scales: Scales, request: Request) -> dict[str, xr.Variable]:
     shifts = shifts_of(lines, request.null, request.n, request.seed, request.margin_s)
-    _warn_of_few(lines, scales, shifts)
+    warn_of_few(lines, scales, shifts)
     level = None if request.cluster is None else require_share("cluster", request.cluster)
     periods, length = len(scales.of_periods), lines.sizes[schema.TIME]
     budget.check(
@@ -82,7 +82,7 @@ def _shifted(lines: xr.DataArray, scales: Scales, request: Request) -> dict[str,
     return out
 
 
-def _warn_of_few(lines: xr.DataArray, scales: Scales, shifts: RandomShifts) -> None:
+def warn_of_few(lines: xr.DataArray, scales: Scales, shifts: RandomShifts) -> None:
     """Say which periods cohere for so long that all shifts are much alike.
 
     Short shifts are not left out for that: then the observed would be compared with few

@@ -24,17 +24,19 @@ def pairs(n: int) -> list[tuple[int, int]]:
 
 
 def over_pairs(
-    data: Any, one: One, two: Two, spans: Spans, shape: tuple[int, ...], token: Any
-) -> Any:
+    data: Any, one: One, two: Two, spans: Spans, shape: tuple[int, ...], token: Any,
+    length: int | None = None,
+) -> Any:  # fmt: skip
     """``two(one(i), one(j))`` of each pair and stretch.
 
-    ``(..., n, t) -> (..., pair, *shape, t)``.
+    ``(..., n, t) -> (..., pair, *shape, t)``; with a ``length``, each stretch gives so many
+    values instead of one for each moment.
     A dask array has one member and the whole of time in each chunk; its result has one pair and
     one stretch. Tasks: one for each member and stretch, one for each pair and stretch.
     """
     if not isinstance(data, da.Array):
-        return _now(data, one, two, spans, shape)
-    name = f"fhemb-pairs-{tokenize(data.name, token, spans, shape)}"
+        return _now(data, one, two, spans, shape, length)
+    name = f"fhemb-pairs-{tokenize(data.name, token, spans, shape, length)}"
     graph: dict[Any, Task] = {}
     middle = (0,) * len(shape)
     for lead in np.ndindex(data.numblocks[:-2]):
@@ -47,7 +49,7 @@ def over_pairs(
                 ones = [TaskRef((f"one-{name}", *lead, member, k)) for member in (i, j)]
                 graph[key] = Task(key, _of_two, *ones, two, data.ndim - 1)
     n_pairs = len(pairs(data.shape[-2]))
-    lengths = tuple(b - a for a, b in spans)
+    lengths = _lengths(spans, length)
     chunks = (*data.chunks[:-2], (1,) * n_pairs, *((n,) for n in shape), lengths)
     layers = HighLevelGraph.from_collections(name, graph, dependencies=[data])
     return da.Array(layers, name, chunks, meta=np.empty((0,) * len(chunks)))
@@ -62,14 +64,20 @@ def _of_two(a: Any, b: Any, two: Two, n_lead: int) -> F64:
     return out.reshape((1,) * n_lead + out.shape)
 
 
-def _now(data: Any, one: One, two: Two, spans: Spans, shape: tuple[int, ...]) -> F64:
+def _lengths(spans: Spans, length: int | None) -> tuple[int, ...]:
+    return tuple(b - a if length is None else length for a, b in spans)
+
+
+def _now(
+    data: Any, one: One, two: Two, spans: Spans, shape: tuple[int, ...], length: int | None
+) -> F64:
     """The same of a numpy array."""
     members = pairs(data.shape[-2])
-    length = spans[-1][1]
-    out = np.empty((*data.shape[:-2], len(members), *shape, length))
+    edges = [0, *itertools.accumulate(_lengths(spans, length))]
+    out = np.empty((*data.shape[:-2], len(members), *shape, edges[-1]))
     for lead in np.ndindex(data.shape[:-2]):
-        for a, b in spans:
-            ones = [one(x, a, b) for x in data[lead]]
+        for span, place in zip(spans, itertools.pairwise(edges), strict=True):
+            ones = [one(x, *span) for x in data[lead]]
             for p, (i, j) in enumerate(members):
-                out[(*lead, p)][..., a:b] = two(ones[i], ones[j])
+                out[(*lead, p)][..., slice(*place)] = two(ones[i], ones[j])
     return out

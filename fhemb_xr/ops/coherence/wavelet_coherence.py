@@ -1,30 +1,23 @@
 """Wavelet coherence of all pairs of people."""
 
-import itertools
 from collections.abc import Hashable
 from functools import partial
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from fhemb_xr import budget, schema
+from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.coherence import wavelets as kernel
 from fhemb_xr.kernels.coherence.wavelets import Scales
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.attributes import describe
-from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.checks import require_choice, require_count, require_interval
+from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.coherence import nulls
-from fhemb_xr.ops.coherence.pairs import Spans, over_pairs, pairs
+from fhemb_xr.ops.coherence.pairs import over_pairs
+from fhemb_xr.ops.coherence.request import labelled, ordered, periods_of, spans_of
 from fhemb_xr.ops.option_tables import COHERENCE
 from fhemb_xr.typing import F64
-
-_LEAST = 2**14
-"""Samples of a stretch of time at least."""
-_SHORTEST = 4
-"""Samples of the shortest period: of a shorter one, the wavelet is cut off."""
 
 
 def wavelet_coherence(
@@ -140,17 +133,9 @@ def wavelet_coherence(
             "across": across,
         },
     )  # fmt: skip
-    clock = Clock.of(x).require_regular()
-    if x.sizes[dim] < 2:
-        raise ValueError(f"coherence is of two people or more, found one along {dim!r}")
-    periods = _periods(clock, periods_s, require_count("per_octave", per_octave))
-    scales = Scales(
-        tuple((periods * clock.rate_hz / kernel.PERIOD_OF_SCALE).tolist()), int(per_octave)
-    )
-    spans = _spans(clock.n, scales)
-    lines = x.transpose(..., dim, schema.TIME)
-    each = dict.fromkeys(lines.dims, 1) | {schema.TIME: -1}
-    lines = rechunked(lines, each)
+    clock, lines = ordered(x, dim)
+    periods, scales = periods_of(clock, periods_s, per_octave)
+    spans = spans_of(clock.n, scales)
     found = over_pairs(
         lines.data,
         partial(_transform, scales=scales),
@@ -166,55 +151,11 @@ def wavelet_coherence(
         null = require_choice("null", null, nulls.KINDS, synonyms.NULLS)
         request = nulls.Request(null, n, alpha, margin_s, cluster, across, seed)
         out = out.assign(nulls.tested(lines, out, scales, request))
-    return _described(_labelled(out, x, dim, periods), clock, null)
+    return _described(labelled(out, x, dim, periods), clock, null)
 
 
 def _transform(x: F64, begin: int, end: int, *, scales: Scales) -> Any:
     return kernel.transform(x, scales, begin, end)
-
-
-def _periods(clock: Clock, periods_s: tuple[float, float], per_octave: int) -> F64:
-    low, high = require_interval("periods_s", periods_s)
-    shortest = _SHORTEST / clock.rate_hz
-    longest = (clock.n - 1) / 2 / kernel.CONE * kernel.PERIOD_OF_SCALE / clock.rate_hz
-    if not (low >= shortest * (1 - 1e-9) and high < longest):
-        raise ValueError(
-            f"periods_s lies between {shortest:.4g} s (four samples) and {longest:.4g} s (the "
-            f"longest with a moment that both ends leave free), found {periods_s!r}"
-        )
-    n = int(np.floor(per_octave * np.log2(high / low) + 1e-9)) + 1
-    return np.asarray(low * 2.0 ** (np.arange(n) / per_octave))
-
-
-def _spans(length: int, scales: Scales) -> Spans:
-    """Stretches of time, long beside their margins."""
-    size = max(_LEAST, 4 * scales.margin)
-    held = min(length, size + size // 2 + 4 * scales.margin)
-    budget.check(
-        100 * len(scales.of_periods) * held,
-        f"transforms of {held} samples at {len(scales.of_periods)} periods",
-        "take fewer or shorter periods, or series at a lower rate",
-    )
-    edges = [*range(0, max(length - size // 2, 1), size), length]
-    return [*itertools.pairwise(edges)]
-
-
-def _labelled(out: xr.Dataset, x: xr.DataArray, dim: Hashable, periods: F64) -> xr.Dataset:
-    keep = {n: c.variable for n, c in x.coords.items() if dim not in c.dims}
-    names = x[dim].values if dim in x.coords else np.arange(x.sizes[dim])
-    members = np.array(pairs(x.sizes[dim]))
-    return out.assign_coords(
-        keep
-        | {
-            f"{dim}_{k}": (
-                "pair",
-                names[members[:, k]],
-                {"long_name": f"{dim} {k} of the pair"},
-            )
-            for k in (0, 1)
-        }
-        | {"period": ("period", periods, {"long_name": "period", "units": "s"})}
-    )
 
 
 def _described(out: xr.Dataset, clock: Clock, null: str | None) -> xr.Dataset:

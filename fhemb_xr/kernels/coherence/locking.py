@@ -1,0 +1,89 @@
+"""How steady the phase between two series is: phase locking, and the weighted lag index.
+
+``s(t)`` is the product of one series' wavelet coefficient and the conjugate of the other's. All
+measures are of sums over time, which are added over stretches.
+
+References
+----------
+Lachaux, Rodriguez, Martinerie & Varela (1999), Hum. Brain Mapp. 8, 194-208,
+doi:10.1002/(SICI)1097-0193(1999)8:4<194::AID-HBM4>3.0.CO;2-C.
+Vinck, Oostenveld, van Wingerden, Battaglia & Pennartz (2011), NeuroImage 55, 1548-1565,
+doi:10.1016/j.neuroimage.2011.01.055.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fhemb_xr.kernels.coherence.wavelets import CONE, Scales, coefficients
+from fhemb_xr.kernels.inference.random_shifts import RandomShifts
+from fhemb_xr.typing import F64, Floats
+
+SUMS = 9
+"""Moments; real and imaginary part of s, and of s / |s|; |Im s|; |s|; the power of either."""
+MEASURES = ("plv", "wpli", "coherence", "phase")
+_NONE = 1e-12
+"""Share of |s| below which its imaginary part is rounding."""
+
+
+def waves(x: Floats, scales: Scales, begin: int, end: int) -> Any:
+    """Coefficients of a stretch, NaN in the cone of an end or a gap: ``(t) -> (p, n)``."""
+    found, distance = coefficients(x, scales, begin, end)
+    return np.where(distance > CONE * scales.samples[:, None], found, np.nan)
+
+
+def sums(a: Any, b: Any) -> F64:
+    """Sums over the moments that both have: ``(p, n), (p, n) -> (9, p, 1)``."""
+    known = np.isfinite(a) & np.isfinite(b)
+    cross = np.where(known, a * np.conj(b), 0.0)
+    size = np.abs(cross)
+    unit = cross / np.where(size > 0, size, 1.0)
+    powers = [np.where(known, v.real**2 + v.imag**2, 0.0) for v in (a, b)]
+    rows = (
+        size > 0, cross.real, cross.imag, unit.real, unit.imag, np.abs(cross.imag), size,
+        *powers,
+    )  # fmt: skip
+    out = np.stack([row.sum(axis=-1) for row in rows])
+    return np.asarray(out[..., None])
+
+
+def measures(found: F64) -> F64:
+    """The measures of sums: ``(..., 9, p) -> (..., 4, p)``; NaN without a moment."""
+    n, re, im, unit_re, unit_im, lag, size, first, second = np.moveaxis(found, -2, 0)
+    n = np.where(n > 0, n, np.nan)
+    power = np.where(n > 0, first * second, np.nan)
+    sure = lag > _NONE * size
+    wpli = np.where(sure, np.abs(im) / np.where(sure, lag, 1.0), np.nan)
+    return np.stack(
+        [
+            np.minimum(np.hypot(unit_re, unit_im) / n, 1.0),
+            np.minimum(wpli, 1.0),
+            np.minimum((re * re + im * im) / power, 1.0),
+            np.where(n > 0, np.arctan2(im, re), np.nan),
+        ],
+        axis=-2,
+    )
+
+
+def p_values(x: Floats, y: Floats, scales: Scales, shifts: RandomShifts) -> F64:
+    """Share of shifts with as much phase locking, and wPLI: ``(t), (t) -> (2, p)``.
+
+    Memory: ``100 * periods`` bytes per sample.
+    """
+    length = x.size
+    a, b = (waves(s, scales, 0, length) for s in (x, y))
+    observed = _of_shift(a, b, shifts.margin, 0)
+    reached = np.zeros(observed.shape)
+    for by in shifts.drawn(length):
+        reached += _of_shift(a, b, shifts.margin, by) >= observed
+    return np.where(np.isfinite(observed), (1 + reached) / (1 + shifts.n), np.nan)
+
+
+def _of_shift(a: Any, b: Any, margin: int | None, by: int) -> F64:
+    """Phase locking and wPLI, ``b`` taken ``by`` samples later: ``(2, p)``."""
+    if margin is None:
+        moved = np.roll(b, -by, axis=-1)
+    else:
+        length = a.shape[-1]
+        a, moved = a[:, margin : length - margin], b[:, margin + by : length - margin + by]
+    return measures(sums(a, moved)[..., 0])[:2]
