@@ -10,7 +10,8 @@ from fhemb_xr.plot.cardiac.pairing import pair
 from fhemb_xr.plot.clustering.projections import clusters_at, projection
 from fhemb_xr.plot.clustering.score_grid import scores
 from fhemb_xr.plot.clustering.scores import accuracy, silhouette
-from fhemb_xr.plot.coherence import coherence
+from fhemb_xr.plot.coherence.coherence import coherence
+from fhemb_xr.plot.coherence.phase_locking import phase_locking
 from fhemb_xr.plot.components.corrca import corrca
 from fhemb_xr.plot.components.shared_response import shared_response
 from fhemb_xr.plot.encoding import encoding
@@ -23,7 +24,6 @@ from fhemb_xr.plot.inference.groups import group_isc
 from fhemb_xr.plot.inference.isc import isc
 from fhemb_xr.plot.inference.null import null_histogram
 from fhemb_xr.plot.inference.synchrony import synchrony
-from fhemb_xr.plot.locking import phase_locking
 from fhemb_xr.plot.normalisation import normalisation
 from fhemb_xr.plot.notebook import display as _display  # noqa: F401  (registers itself)
 from fhemb_xr.plot.pairwise.lagged import lagged, lagged_at

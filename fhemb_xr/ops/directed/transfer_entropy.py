@@ -41,7 +41,9 @@ def transfer_entropy(
         of the normal distribution. It does not change when a series is stretched by a function
         that only rises, and outliers weigh little; it is a lower bound for other relations.
     given, null, n, margin_s, seed
-        As in :func:`fhemb_xr.granger`. With the copula a stimulus is ranked too.
+        As in :func:`fhemb_xr.granger`. With the copula a stimulus is ranked too, and the linear
+        shift does not hold for series that wander (random walks): take their changes,
+        ``x.diff("time")``.
 
     Returns
     -------

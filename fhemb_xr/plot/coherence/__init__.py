@@ -1,0 +1,1 @@
+"""Coherence and phase locking of pairs."""
