@@ -118,12 +118,15 @@ class Material:
             raise SchemaError(
                 f"nothing to view: need 'time' or 'window', found the dimensions {dims}"
             )
+        window_s = thing.attrs.get("window_s")
+        about = {} if window_s is None else {"window_s": window_s}
         for kind, x in zip(taken, parts, strict=True):
             title = str(x.name or name)
             if kind == "series":
                 arrays.append((title if title != schema.EMBEDDING else name, x))
             elif kind == "result" and title not in ("p", "p_fdr", "p_fwer"):
-                self.results[title if title not in self.results else f"{title} {name}"] = x
+                shown = title if title not in self.results else f"{title} {name}"
+                self.results[shown] = x.assign_attrs({**about, **x.attrs})
 
 
 def _sorted_out(x: xr.DataArray) -> str:

@@ -13,7 +13,9 @@ from fhemb_xr.view.window.controls import Controls
 from fhemb_xr.view.window.overview import Overview
 from fhemb_xr.view.window.portraits import Portraits
 from fhemb_xr.view.window.rows import Rows
+from fhemb_xr.view.window.seats import Seats
 from fhemb_xr.view.window.state import State
+from fhemb_xr.view.window.strips import Strips
 
 _TICK_MS = 200
 """How often a page asks whether more has been read."""
@@ -41,6 +43,10 @@ class Window:
         self.status = models.Div(text="", sizing_mode="stretch_width", name="status")
         self.annotating = Annotating(state, self.rows, self.overview, material.marks)
         self.portraits = Portraits(state, material.faces) if material.faces else None
+        self.seats = Seats(state, self.rows) if len(material.people) > 1 else None
+        self.strips = (
+            Strips(state, self.rows.x_range, self.controls.clock) if material.results else None
+        )
         self._let_tap()
         state.on("signals rows window cursor data people", self._say)
         state.changed("signals")
@@ -58,11 +64,14 @@ class Window:
 
         play = portraits.KEYS if self.portraits else {}
         self.controls.tell_keys({**annotating.KEYS, **play})
+        below = [self.strips.choice, self.strips.figure] if self.strips else []
         left = column(
-            self.overview.figure, self.rows.figure, sizing_mode="stretch_width", min_width=300,
+            self.overview.figure, self.rows.figure, *below, sizing_mode="stretch_width",
+            min_width=300,
             styles={"flex": "3 1 620px"},
         )  # fmt: skip
         shown = [self.portraits.layout] if self.portraits else []
+        shown += [self.seats.figure] if self.seats else []
         right = column(
             *shown, self.annotating.layout, sizing_mode="stretch_width", min_width=300,
             styles={"flex": "1 1 320px"},
@@ -76,8 +85,9 @@ class Window:
     def _let_tap(self) -> None:
         """A click puts the guide there: in the page at once, and here."""
         models = theme.bokeh_models()
-        cursors = [self.rows.cursor, self.overview.cursor]
-        for fig in (self.rows.figure, self.overview.figure):
+        parts = [self.rows, self.overview, *([self.strips] if self.strips else [])]
+        cursors = [part.cursor for part in parts]
+        for fig in (part.figure for part in parts):
             fig.js_on_event("tap", models.CustomJS(args={"cursors": cursors}, code=_TAP))
             fig.on_event("tap", lambda event: self.state.move_cursor(event.x))
 
