@@ -1,9 +1,9 @@
 """The viewer at an opera's size, in the real browser: first view, zoom, jump, film, memory.
 
-``python benchmarks/bench_view.py [--folder KEPT]``; needs Chromium. The embedding has 77 people,
-270 000 samples and 3 features. The recording has 12 faces of 60 × 90 pixels and 10 000 frames: a
-jump decodes one chunk of 1000 frames a face, whatever the length. Times are from an event in the
-page to its new data in the page, as a reader waits for them.
+``python benchmarks/bench_view.py [--folder KEPT]``; needs Chromium. The embedding has 77
+people, 270 000 samples and 3 features. The recording has 12 faces of 60 × 90 pixels and 10 000
+frames: a jump decodes one chunk of 1000 frames a face, whatever the length. Times are from an
+event in the page to its new data in the page, as a reader waits for them.
 """
 
 import argparse

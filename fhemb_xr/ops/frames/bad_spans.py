@@ -33,12 +33,13 @@ def drop_bad(x: Labelled, spans: Any) -> Labelled:
     Returns
     -------
     The same kind of object, lazy where it was, with the same labels and attributes. Whole
-    numbers along time (``height``, ``width`` of a recording) become 0.
+    numbers along time (``height``, ``width`` of a recording) become 0; variables that are no
+    numbers stay.
 
     Raises
     ------
     SchemaError
-        There is no ``time``, or these are no spans.
+        There is no ``time``, these are no numbers, or no spans.
     EmptySelectionError
         Everybody is bad.
 
@@ -63,6 +64,8 @@ def drop_bad(x: Labelled, spans: Any) -> Labelled:
     >>> fx.drop_bad(x, {"BAD_applause": (1, 3), "aria": (0, 1)}).values[0]
     array([ 1., nan, nan,  1.])
     """
+    if isinstance(x, xr.DataArray):
+        schema.require_real(x)
     if schema.TIME not in x.dims:
         raise SchemaError(
             f"spans are cut out along 'time', found the dimensions {tuple(x.dims)}"
@@ -89,8 +92,8 @@ def drop_bad(x: Labelled, spans: Any) -> Labelled:
     good = _good(out, bad, people, seconds)
     if isinstance(out, xr.DataArray):
         return _kept(out, good)
-    timed = {n: _kept(v, good) for n, v in out.data_vars.items() if schema.TIME in v.dims}
-    return out.assign(timed)
+    timed = {n: v for n, v in out.data_vars.items() if schema.TIME in v.dims}
+    return out.assign({n: _kept(v, good) for n, v in timed.items() if v.dtype.kind in "biuf"})
 
 
 def _kept(x: xr.DataArray, good: xr.DataArray) -> xr.DataArray:
