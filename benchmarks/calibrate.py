@@ -234,10 +234,10 @@ NULLS = {  # what is asked, and for which families it is said to hold
     "states": (_of_people(_states), DRIFTING),
     "encode": (_each(_encode), DRIFTING),
     "recurrence": (_each(_recurrence), DRIFTING),
-    "wavelet_coherence": (_each(_coherence), DRIFTING),
+    "wavelet_coherence": (_each(_coherence), DRIFTING - {"breathing, one rate"}),
     "phase_locking": (_each(_locking), DRIFTING),
     "granger": (_each(_granger), DRIFTING),
-    "transfer_entropy": (_each(_transfer), DRIFTING),
+    "transfer_entropy": (_each(_transfer), DRIFTING - {"random walk"}),
 }
 
 

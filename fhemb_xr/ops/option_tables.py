@@ -160,6 +160,13 @@ SHIFTS = OptionTable(
     {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
     {"n": 99, "seed": None, "margin_s": None},
 )
+DIRECTED = OptionTable(
+    "the null",
+    {
+        "circular": ("n", "seed"), "linear": ("n", "seed", "margin_s"), "swap": ("across",),
+    },
+    {"n": 99, "seed": None, "margin_s": None, "across": None},
+)  # fmt: skip
 COHERENCE = OptionTable(
     "the null",
     {
@@ -244,8 +251,8 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "state_likelihood": (ORDERS,),
     "recurrence": (SHIFTS,),
     "encode": (SHIFTS,),
-    "granger": (SHIFTS,),
-    "transfer_entropy": (SHIFTS,),
+    "granger": (DIRECTED,),
+    "transfer_entropy": (DIRECTED,),
     "phase_locking": (SHIFTS,),
     "wavelet_coherence": (COHERENCE,),
     "wavelet_bands": (GAPS,),

@@ -51,7 +51,8 @@ def wavelet_coherence(
         moments, at each period; for pictures. ``"linear"`` or ``"circular"``: one of each pair
         is shifted in time at random, and the mean coherence over time is compared. The linear
         shift holds for series that drift, the circular one does not. Neither holds for two
-        people who follow the same periodic stimulus. ``"swap"``: both are compared with
+        people who follow the same periodic stimulus, or who breathe at one steady rate.
+        ``"swap"``: both are compared with
         strangers, who followed the same stimulus without them.
     n, seed
         Number of simulations or shifts, and random seed. These nulls need a seed.

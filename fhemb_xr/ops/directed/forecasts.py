@@ -14,6 +14,7 @@ from fhemb_xr.kernels.directed import lagged as kernel
 from fhemb_xr.kernels.directed import nulls as null_kernel
 from fhemb_xr.kernels.directed.lagged import Design
 from fhemb_xr.kernels.fields import Fields
+from fhemb_xr.kernels.inference import strangers
 from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.blockwise.apply import apply_kernel
@@ -23,8 +24,9 @@ from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.reductions import merge_states
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.encoding.request import STIMULUS, one_stimulus
-from fhemb_xr.ops.inference.nulls import shifts_of
-from fhemb_xr.ops.option_tables import SHIFTS
+from fhemb_xr.ops.inference.isc_nulls import regrouped
+from fhemb_xr.ops.inference.nulls import MEMBER, across_groups, shifts_of
+from fhemb_xr.ops.option_tables import DIRECTED
 from fhemb_xr.ops.pairwise.cross_correlation import common_clock
 from fhemb_xr.typing import F64
 
@@ -42,6 +44,10 @@ class Null(NamedTuple):
     n: int
     margin_s: float | None
     seed: int | None
+    across: Hashable | None = None
+
+
+NONE = Null(None, 99, None, None)
 
 
 def forecasts(
@@ -54,8 +60,12 @@ def forecasts(
     replaced by their normal scores first.
     """
     schema.require_dims(x, dim, schema.TIME)
-    asked = {"n": null.n, "seed": null.seed, "margin_s": null.margin_s}
-    SHIFTS.require_used(null.name, asked)
+    name = null.name
+    if name is not None:
+        name = require_choice("null", name, ("circular", "linear", "swap"), synonyms.NULLS)
+    DIRECTED.require_used(name, {k: v for k, v in null._asdict().items() if k != "name"})
+    if name == "swap":
+        return _beside_strangers(x, dim, max_lag_s, given, null.across, ranked)
     n_people = x.sizes[dim]
     if n_people < 2:
         raise ValueError(f"one person leads another, found one along {dim!r}")
@@ -66,7 +76,10 @@ def forecasts(
     design = kernel.design(
         n_people, lines.sizes[CHANNEL] - n_people, n_lags, everyone=isinstance(given, str)
     )
-    shifts = None if null.name is None else _shifts(x, null, n_lags)
+    shifts = None
+    if name is not None:
+        least = n_lags + 1, "max_lag_s"
+        shifts = shifts_of(x, name, null.n, null.seed, null.margin_s, *least)
     _require_moments(x.sizes[schema.TIME], design, shifts)
     if ranked:
         lines = _ranked(lines)
@@ -107,9 +120,40 @@ def _channels(x: xr.DataArray, given: Given, dim: Hashable) -> xr.DataArray:
     return rechunked(xr.DataArray(people), each)
 
 
-def _shifts(x: xr.DataArray, null: Null, n_lags: int) -> RandomShifts:
-    name = require_choice("null", null.name, ("circular", "linear"), synonyms.NULLS)
-    return shifts_of(x, name, null.n, null.seed, null.margin_s, n_lags + 1, "max_lag_s")
+def _beside_strangers(
+    x: xr.DataArray, dim: Hashable, max_lag_s: float, given: Given, across: Hashable | None,
+    ranked: bool,
+) -> xr.Dataset:  # fmt: skip
+    """The same with the F statistics of sources of other groups as the null of each target."""
+    lines, groups, people = across_groups(x, dim, across)
+    if across in x.dims and given is not None:
+        raise ValueError(
+            f"null 'swap' across the dimension {across!r} joins its people, found given: give "
+            "nothing, or make it a coordinate of the people with .stack(...)"
+        )
+    out = forecasts(lines, MEMBER, max_lag_s, given, NONE, ranked=ranked)
+    ends = f"{MEMBER}_1", f"{MEMBER}_0"
+    tested = apply_kernel(
+        _strangers_of_each, rechunked(out["f"], dict.fromkeys(ends, -1)), core=[ends], new=ends,
+        groups=tuple(groups.values.tolist()), people=tuple(people.values.tolist()),
+    )  # fmt: skip
+    out["p"] = tested.transpose(*out["f"].dims)
+    own = {
+        str(name): regrouped(v.reset_coords(drop=True), x, dim, across)
+        for name, v in out.items()
+    }
+    lead = [d for d in x.dims if d not in (dim, schema.TIME)]
+    return _labelled(xr.Dataset(own).transpose(*lead, ...), x, dim)
+
+
+def _strangers_of_each(f: F64, *, groups: tuple[int, ...], people: tuple[int, ...]) -> F64:
+    """Of ``(..., target, source)``, p of sources in the group of the target."""
+    members = np.array(groups), np.array(people)
+    out = np.empty(f.shape)
+    for at in np.ndindex(f.shape[:-2]):
+        test = {"tail": "greater", "alpha": 0.05, "itself": False}
+        out[at] = strangers.tested(f[at], *members, *members, **test)[..., 0]
+    return out
 
 
 def _require_moments(length: int, design: Design, shifts: RandomShifts | None) -> None:

@@ -16,6 +16,7 @@ def granger(
     null: str | None = None,
     n: int = 99,
     margin_s: float | None = None,
+    across: Hashable | None = None,
     seed: int | None = None,
 ) -> xr.Dataset:
     """Granger causality: does the past of one person foretell another, beyond his own past?
@@ -45,10 +46,14 @@ def granger(
         ``"linear"`` or ``"circular"``: the source is shifted in time at random by more than
         ``max_lag_s``, while target, stimulus and others stay together. The linear shift holds
         for independent series that drift, and then compares the middle of the series only; the
-        circular one does not.
+        circular one does not. ``"swap"``: the source is exchanged for every stranger, who
+        followed the same stimulus without the target.
     n, margin_s, seed
         Number of shifts; seconds that a series slides to either side (default: an eighth of
-        the series); random seed. A null needs a seed.
+        the series); random seed. A shift needs a seed.
+    across
+        Of ``"swap"``: the dimension, as ``"session"``, or the coordinate of the people, as
+        ``"row"``, whose groups are strangers to each other.
 
     Returns
     -------
@@ -56,7 +61,7 @@ def granger(
     ``<dim>_0`` is the source, the one along ``<dim>_1`` the target; a person with himself is
     NaN. ``granger``, from 0 on; ``f``, the F statistic of the same two forecasts, and ``p_f``
     by the F distribution, for stationary series whose forecasts leave nothing but noise;
-    ``n_moments`` that count. With a null ``p``, the share of shifts with an F as large,
+    ``n_moments`` that count. With a null ``p``, the share of shifts or strangers with as much,
     ``(1 + number) / (n + 1)``. A target that its own past foretells wholly, or a series that
     never moves, gives NaN.
 
@@ -98,14 +103,14 @@ def granger(
     >>> out.granger.round(1).values.tolist(), float(out.p[0, 1])
     ([[nan, 0.8], [0.0, nan]], 0.01)
     """
-    found = forecasts(x, dim, max_lag_s, given, Null(null, n, margin_s, seed))
+    found = forecasts(x, dim, max_lag_s, given, Null(null, n, margin_s, seed, across))
     out = found.rename(log_ratio="granger")
     texts = {
         "granger": "log ratio of residual variances without and with the source",
         "f": "F statistic of the source",
         "p_f": "p-value of the F distribution",
         "n_moments": "moments that count",
-        "p": "share of shifts with as large an F statistic",
+        "p": "share of the null with as large an F statistic",
     }
     for name, variable in out.items():
         variable.attrs = {"long_name": texts[str(name)], "units": "1"}

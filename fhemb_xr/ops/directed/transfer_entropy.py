@@ -18,6 +18,7 @@ def transfer_entropy(
     null: str | None = None,
     n: int = 99,
     margin_s: float | None = None,
+    across: Hashable | None = None,
     seed: int | None = None,
 ) -> xr.Dataset:
     """Transfer entropy: how much the past of one person tells about another, in nats.
@@ -40,7 +41,7 @@ def transfer_entropy(
         ``"gaussian-copula"``: the same of normal scores, the ranks of each series as quantiles
         of the normal distribution. It does not change when a series is stretched by a function
         that only rises, and outliers weigh little; it is a lower bound for other relations.
-    given, null, n, margin_s, seed
+    given, null, n, margin_s, across, seed
         As in :func:`fhemb_xr.granger`. With the copula a stimulus is ranked too, and the linear
         shift does not hold for series that wander (random walks): take their changes,
         ``x.diff("time")``.
@@ -81,7 +82,7 @@ def transfer_entropy(
     """
     estimator = require_choice("estimator", estimator, ("gaussian", "gaussian-copula"))
     found = forecasts(
-        x, dim, max_lag_s, given, Null(null, n, margin_s, seed),
+        x, dim, max_lag_s, given, Null(null, n, margin_s, seed, across),
         ranked=estimator == "gaussian-copula",
     )  # fmt: skip
     out = xr.Dataset({"transfer_entropy": found["log_ratio"] / 2}, attrs=found.attrs)
