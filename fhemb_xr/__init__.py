@@ -23,10 +23,10 @@ groups of people        clusters, silhouette, gap_statistic, barycentre, embed_r
 hearts and faces        beats, beats_at, events, rr, instantaneous_rate, cardiac_wave, align,
                         pair, train_pairing, pairing_accuracy
 feature streams         open_streams, inspect, normalise, split, to_torch
-classifiers             prepare, classify
+classifiers             prepare, classify, shapelets
 this machine            warm, local_cluster, set_options, show_versions
 other tools             to_dataframe, to_mne, from_mne, to_bids, read_spans
-figures                 fx.plot, ds.fhemb.plot, view
+figures, films          fx.plot, ds.fhemb.plot, make_video, view
 simulated data          fx.testing.audience, fx.testing.hearts, fx.testing.streams
 errors                  fx.errors
 ======================= =======================================================================

@@ -34,6 +34,7 @@ from .ops.cardiac.pairing_training import train_pairing
 from .ops.cardiac.trace_alignment import align
 from .ops.classification.cross_validation import classify
 from .ops.classification.segments import prepare
+from .ops.classification.shapelets import shapelets
 from .ops.clustering.barycenters import barycentre
 from .ops.clustering.clusters import clusters, silhouette
 from .ops.clustering.manifold import embed_relation
@@ -76,6 +77,7 @@ from .ops.time_frequency.spectrograms import scalogram, spectrogram
 from .ops.time_frequency.wavelet_bands import coverage, wavelet_bands, wavelet_filter
 from .ops.time_frequency.wavelet_coefficients import from_coefficients, wavelet_coefficients
 from .options import set_options
+from .plot.frames.film_file import make_video
 from .view.viewing import view
 from .warm import warm
 
@@ -113,6 +115,7 @@ __all__ = [
     "isc",
     "lagged_correlation",
     "local_cluster",
+    "make_video",
     "mask",
     "moments",
     "nearest",
@@ -142,6 +145,7 @@ __all__ = [
     "scalogram",
     "select",
     "set_options",
+    "shapelets",
     "shared_response",
     "shared_scores",
     "shared_weights",

@@ -22,6 +22,7 @@ from fhemb_xr.ops.cardiac import (
     trace_alignment,
 )
 from fhemb_xr.ops.classification import cross_validation, segments
+from fhemb_xr.ops.classification import shapelets as pieces
 from fhemb_xr.ops.clustering import barycenters, manifold, one_group, svd
 from fhemb_xr.ops.clustering import clusters as grouping
 from fhemb_xr.ops.coherence import phase_locking, wavelet_coherence
@@ -41,6 +42,7 @@ from fhemb_xr.ops.time_frequency import butterworth, detrend, spectrograms
 from fhemb_xr.ops.time_frequency import wavelet_bands as bands
 from fhemb_xr.ops.time_frequency import wavelet_coefficients as coefficients
 from fhemb_xr.plot import figure_data
+from fhemb_xr.plot.frames import film_file
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -133,6 +135,7 @@ class _Accessor:
     anonymize = _method(pseudonyms.anonymize)
     embed = _method(pipeline.embed)
     resize = _method(resizing.resize)
+    make_video = _method(film_file.make_video)
     align = _method(trace_alignment.align)
     pair = _method(pairing.pair)
     train_pairing = _method(pairing_training.train_pairing)  # type: ignore[arg-type]  # **options
@@ -195,6 +198,7 @@ class FhembDataArray(_Accessor):
     clusters = _method(grouping.clusters)
     prepare = _method(segments.prepare)
     classify = _method(cross_validation.classify)
+    shapelets = _method(pieces.shapelets)
     barycentre = _method(barycenters.barycentre)
     silhouette = _method(grouping.silhouette)
     gap_statistic = _method(one_group.gap_statistic)

@@ -188,7 +188,7 @@ GAPS = OptionTable("gaps", _FILLS, {"max_gap_s": 1.0})
 _SCALED = (
     "knn_euclidean", "knn_nan_euclidean", "knn_minkowski", "knn_cosine", "knn_l1",
     "svm_linear", "svm_poly", "svm_rbf", "svm_sigmoid", "randf", "rotf",
-    "shapelet_rotationforest",
+    "shapelet_rotationforest", "prototype",
 )  # fmt: skip
 CLASSIFIER = OptionTable(
     "the classifier", dict.fromkeys(_SCALED, ("scale",)), {"scale": "none"}

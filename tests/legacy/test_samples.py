@@ -153,6 +153,18 @@ def test_warping__is_drawn_for_any_point_metric():
     assert f"{cost:.3g}" in other.opts.get("plot").kwargs["title"]
 
 
+def test_learned_classifiers__have_the_originals_shapes(tables, split):
+    pytest.importorskip("torch")
+    a, b = (t.to_numpy() for t in tables)
+    found = fhemb.calc_prototype_accuracy(
+        a, b, normalize="meanvar", num_epochs=2, random_states=2
+    )
+    assert len(found) == 2
+    assert all(0 <= share <= 1 for share in found)
+    train, test = fhemb.calc_shapelet(*split[:3])
+    assert (train.shape, test.shape) == ((44, 10), (20, 10))
+
+
 @pytest.fixture(scope="module")
 def eight(piece):
     return piece.face_t.project([(40, 44), (47, 49)], features=["p80"])

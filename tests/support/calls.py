@@ -38,6 +38,7 @@ OF: dict[str, dict[str, object]] = {
     "pairwise": {"max_lag_s": None},
     "silhouette": {"k": [2, 3], "window_s": None, "step_s": None},
     "surrogates": {"method": "circular", "level": None},
+    "shapelets": {"length_s": 0.2, "n_epochs": 2},
     "synchrony": {"n": 3, "level": None},
     "features": {"pca": None},
     "corrca": {"null": "circular"},
@@ -60,6 +61,7 @@ OUTSIDE = {
     "local_cluster": "starts workers", "set_options": "sets options", "warm": "compiles",
     "show_versions": "prints", "view": "serves pages, tests/view",
     "save": "writes: every result of the others is saved here",
+    "make_video": "writes a film (tests/plot/test_films.py)",
 }  # fmt: skip
 """Public functions that take no array, with the reason."""
 NOT_REAL = ("split",)

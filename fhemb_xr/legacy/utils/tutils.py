@@ -1,6 +1,17 @@
 """Films, by the original's path."""
 
+from pathlib import Path
 from typing import Any
+
+import xarray as xr
+
+from fhemb_xr import schema
+from fhemb_xr.errors import SchemaError, warn
+from fhemb_xr.legacy import logs
+from fhemb_xr.legacy.subjects import label, people
+from fhemb_xr.plot.frames.film_file import make_video
+
+_log = logs.of("tutils")
 
 
 def makeVideo(  # noqa: N802  (the original's name)
@@ -11,12 +22,58 @@ def makeVideo(  # noqa: N802  (the original's name)
     feature: Any = None,
     subj: Any = 2,
     title: str = "",
-) -> Any:
-    """Not there yet: ``fx.plot.player`` shows a face as a page.
+    sound: Any = None,
+    offset_s: float = 0.0,
+) -> Path:
+    """Write ``aa<title>.mp4``: a face, a feature's curve, and the sound where one is given.
 
-    Raises
-    ------
-    NotImplementedError
-        Always.
+    Parameters
+    ----------
+    *timeseries
+        Faces (``piece.face_t``), an Embedding, or both.
+    percentile_ts
+        Percentiles whose curves are drawn too.
+    interval
+        Interval from the first frame of the Piece [s].
+    interval_shift
+        Not needed: the recording knows its clock.
+    feature
+        Feature of the Embedding whose curve is drawn.
+    subj
+        The person.
+    title
+        Title, and the end of the file's name.
+    sound, offset_s
+        File with sound, and when it starts on the session's clock [s].
+
+    Returns
+    -------
+    The path, in the current folder. Only its owner may read the file.
     """
-    raise NotImplementedError("no film with sound yet: fx.plot.player(ds, subject)")
+    faces = [t for t in timeseries if hasattr(t, "create_pca_embedding")]
+    embeddings = [t for t in timeseries if hasattr(t, "chosen")]
+    if len(faces) > 1 or not (faces or embeddings):
+        raise SchemaError(
+            f"a film is of one set of faces, of embeddings or of both, found {timeseries!r:.80}"
+        )
+    curves = [e.chosen(subj, feature if feature in e.features else None) for e in embeddings]
+    if percentile_ts is not None:
+        curves.append(percentile_ts.chosen(subj))
+    drawn = [c if schema.FEATURE in c.dims else c.expand_dims(schema.FEATURE) for c in curves]
+    bare = [c.drop_vars([n for n in c.coords if str(n).startswith("bin_")]) for c in drawn]
+    signal = xr.concat(bare, schema.FEATURE).isel({schema.SUBJECT: 0}) if bare else None
+    if faces:
+        (person,) = people([subj], faces[0]._ids)
+        x = faces[0]._visible.sel({schema.SUBJECT: person})
+        warn("the film shows a face, which needs that person's consent; only you may read it")
+    else:
+        x, person = signal, None
+    first = float(x[schema.TIME][0])
+    last = float(x[schema.TIME][-1]) + 1 / float((faces or embeddings)[0].sr)
+    seconds = (first + interval[0], min(first + interval[1], last))
+    name = title or label(subj)
+    _log.debug("film of %s, %s s", name, seconds)
+    return make_video(
+        x, Path(f"aa{title}.mp4"), person, signal=signal, seconds=seconds, sound=sound,
+        offset_s=offset_s, faces=True, title=name,
+    )  # fmt: skip

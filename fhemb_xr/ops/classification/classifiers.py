@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fhemb_xr.errors import extra
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.synonyms import meant
@@ -28,12 +29,15 @@ ROWS = (
 """On the samples as rows of numbers, or on rows of a relation."""
 SERIES = ("svm_gak", "shapelet_rotationforest")
 """On series in time."""
+LEARNT = ("prototype",)
+"""Networks on series in time: never among those that are asked for by default."""
 PRECOMPUTED = ("knn_precomputed", "svm_precomputed")
 """On the relation itself."""
 SCALES = ("none", "minmax", "meanvar")
 NEIGHBOURS, TREES, POWER = 3, 100, 3
 _ONE_AT_A_TIME = threading.Lock()
-"""Of scikit-learn's forests: they set the filters of warnings, which threads share."""
+"""Of scikit-learn's forests: they set the filters of warnings, which threads share. And of
+networks: torch has one state of random numbers."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +62,10 @@ def names(asked: Any, own: Mapping[str, Factory], related: bool) -> tuple[str, .
     UnknownNameError
         No such classifier here, with the nearest ones.
     """
-    there = (*ROWS, *(PRECOMPUTED if related else SERIES), *own)
+    usual = (*ROWS, *(PRECOMPUTED if related else SERIES), *own)
+    there = usual if related else (*usual, *LEARNT)
     if asked is None:
-        return there
+        return usual
     chosen = (asked,) if isinstance(asked, str) else tuple(asked)
     found: list[str] = []
     for name in chosen:
@@ -84,7 +89,7 @@ def predict(
         return np.full(test.size, known[0])
     if name == "svm_gak":
         a, b = _aligned(samples.series[train], samples.series[test], seed)
-    elif name in SERIES:
+    elif name in (*SERIES, *LEARNT):
         a, b = samples.series[train], samples.series[test]
     elif name in PRECOMPUTED:
         a, b = samples.side(train, train), samples.side(test, train)
@@ -97,7 +102,7 @@ def predict(
     made = own[name](seed) if name in own else _made(name, seed)
     if name.startswith("knn"):
         made.set_params(n_neighbors=min(NEIGHBOURS, len(a)))
-    with _ONE_AT_A_TIME if name == "randf" else contextlib.nullcontext():
+    with _ONE_AT_A_TIME if name in ("randf", *LEARNT) else contextlib.nullcontext():
         return np.asarray(made.fit(a, known).predict(b))
 
 
@@ -141,6 +146,11 @@ def _made(name: str, seed: int) -> Any:
         from sklearn.ensemble import RandomForestClassifier
 
         return RandomForestClassifier(TREES, random_state=seed)
+    if name == "prototype":
+        with extra("learn"):
+            from fhemb_xr.nn.prototypes import PrototypeClassifier
+
+        return PrototypeClassifier(seed=seed)
     from fhemb_xr.ops.classification import forests
 
     if name == "rotf":

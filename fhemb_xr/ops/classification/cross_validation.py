@@ -58,6 +58,8 @@ def classify(
         neighbours; Minkowski's power 3), ``svm_linear svm_poly svm_rbf svm_sigmoid``, ``randf``
         and ``rotf`` (random and rotation forest, 100 trees), ``svm_gak`` (global alignment
         kernel), ``shapelet_rotationforest`` (10 of 100 shapelets, 3 trees); all by default.
+        And ``prototype``, only where it is asked for: the nearest class mean in a space that a
+        small network learns (needs torch).
     relation
         Their relation, ``fx.pairwise(samples, "dtw", "sample")``: a sample is then described by
         its distances to those that are learnt from, and ``knn_precomputed`` and
@@ -121,6 +123,7 @@ def classify(
     ----------
     Wilson (1927), J. Am. Stat. Assoc. 22, 209-212, doi:10.1080/01621459.1927.10502953.
     Korn & Graubard (1998), Surv. Methodol. 24, 193-201.
+    Snell, Swersky & Zemel (2017), NIPS 30, 4077-4087, doi:10.48550/arXiv.1703.05175.
     Ojala & Garriga (2010), Permutation tests for studying classifier performance, J. Mach.
     Learn. Res. 11, 1833-1863.
 

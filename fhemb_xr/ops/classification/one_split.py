@@ -230,3 +230,55 @@ def repeated(
         name="accuracy",
         attrs={"long_name": "accuracy, the same people in both parts", "units": "1"},
     )
+
+
+def prototype_accuracies(
+    x: F64,
+    y: Ints,
+    n_splits: int = 1,
+    *,
+    n_epochs: int = 10,
+    learning_rate: float = 1e-3,
+    optimizer: str = "adamw",
+    scale: Any = None,
+    seed: int = 0,
+) -> list[float]:
+    """Accuracies of prototypes on a quarter of the samples; half is learnt from.
+
+    The other quarter chooses the epoch. Classes have equal shares in all three parts.
+
+    Parameters
+    ----------
+    x, y
+        Series ``(n, [feature,] time)``, and their classes.
+    n_splits
+        Number of splits, with the seeds ``seed``, ``seed + 1``, ….
+    n_epochs, learning_rate, optimizer
+        Episodes of :class:`fhemb_xr.nn.prototypes.PrototypeClassifier`; ``"adam"``,
+        ``"adamw"`` or ``"sgd"``.
+    scale
+        As :func:`scaler_of`.
+
+    Raises
+    ------
+    UnknownNameError
+        No such optimizer.
+    ImportError
+        torch is not installed.
+    """
+    with extra("learn"):
+        from fhemb_xr.nn import prototypes
+    optimizer = require_choice("optimizer", optimizer, prototypes.OPTIMIZERS)
+    series = x[:, None] if x.ndim == 2 else x
+    turned = np.ascontiguousarray(series.transpose(0, 2, 1))  # tslearn has time first
+    series = scaled(turned, scaler_of(scale)).transpose(0, 2, 1)
+    out = []
+    for k in range(require_count("n_splits", n_splits)):
+        train, rest = _parts(y, 0.5, seed + k)
+        chosen, tested = (rest[part] for part in _parts(y[rest], 0.5, seed + k))
+        model = prototypes.PrototypeClassifier(
+            require_count("n_epochs", n_epochs, 0), learning_rate, optimizer, seed=seed + k
+        )
+        model.fit(series[train], y[train], (series[chosen], y[chosen]))
+        out.append(score(y[tested], model.predict(series[tested])))
+    return out
