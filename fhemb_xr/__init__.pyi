@@ -65,6 +65,8 @@ from .ops.pca.eigenfaces import pca
 from .ops.pca.projection import project, reconstruct
 from .ops.pipeline import embed, replay
 from .ops.recurrence.recurrence import recurrence
+from .ops.regions.regions import regions
+from .ops.respiration.respiration import pulse, respiration
 from .ops.states.state_likelihood import state_likelihood
 from .ops.states.states import states
 from .ops.streams.inspection import inspect
@@ -133,13 +135,16 @@ __all__ = [
     "phase_locking",
     "prepare",
     "project",
+    "pulse",
     "read_spans",
     "reconstruct",
     "recording",
     "recurrence",
+    "regions",
     "repair",
     "replay",
     "resize",
+    "respiration",
     "rr",
     "save",
     "scalogram",

@@ -36,6 +36,8 @@ from fhemb_xr.ops.inference import synchrony as significance
 from fhemb_xr.ops.pairwise import cross_correlation, matrix, nearest_neighbors, warping_paths
 from fhemb_xr.ops.pca import eigenfaces, projection
 from fhemb_xr.ops.recurrence import recurrence
+from fhemb_xr.ops.regions import regions
+from fhemb_xr.ops.respiration import respiration as breathing
 from fhemb_xr.ops.states import state_likelihood, states
 from fhemb_xr.ops.streams import inspection, normalisation, splits, torch_windows
 from fhemb_xr.ops.time_frequency import butterworth, detrend, spectrograms
@@ -110,6 +112,8 @@ class Plots:
     phase_locking = _method(plot.phase_locking)
     encoding = _method(plot.encoding)
     recurrence = _method(plot.recurrence)
+    regions = _method(plot.regions)
+    respiration = _method(plot.respiration)
     states = _method(plot.states)
     pair = _method(plot.pair)
     eigenfaces = _method(plot.eigenfaces)
@@ -136,6 +140,9 @@ class _Accessor:
     embed = _method(pipeline.embed)
     resize = _method(resizing.resize)
     make_video = _method(film_file.make_video)
+    regions = _method(regions.regions)
+    respiration = _method(breathing.respiration)
+    pulse = _method(breathing.pulse)
     align = _method(trace_alignment.align)
     pair = _method(pairing.pair)
     train_pairing = _method(pairing_training.train_pairing)  # type: ignore[arg-type]  # **options

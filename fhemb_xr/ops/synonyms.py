@@ -71,6 +71,11 @@ NULLS = {
 WAYS = {"loo": "leave_one_out", "pairs": "pairwise"}
 MAPS = {"pcoa": "mds", "classical_mds": "mds"}
 BARYCENTRES = {"average": "mean", "euclidean": "mean", "soft": "soft_dtw"}
+REGIONS = {
+    "nose": "nose_tip", "mouth": "perioral", "eyes": "periorbital", "periorbital_left":
+    "periorbital_l", "periorbital_right": "periorbital_r", "cheek_left": "cheek_l",
+    "cheek_right": "cheek_r", "cheek": "cheeks", "brow": "forehead",
+}  # fmt: skip
 PRECISIONS = {"float64": "double", "f8": "double", "float32": "single", "f4": "single"}
 
 

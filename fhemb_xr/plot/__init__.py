@@ -7,6 +7,7 @@ from fhemb_xr.ops import doors
 from fhemb_xr.plot import files
 from fhemb_xr.plot.bands import band_energy, bands, scalogram
 from fhemb_xr.plot.cardiac.pairing import pair
+from fhemb_xr.plot.cardiac.rates import respiration
 from fhemb_xr.plot.clustering.projections import clusters_at, projection
 from fhemb_xr.plot.clustering.score_grid import scores
 from fhemb_xr.plot.clustering.scores import accuracy, silhouette
@@ -19,6 +20,7 @@ from fhemb_xr.plot.frames.distributions import pdf, scree
 from fhemb_xr.plot.frames.faces import eigenfaces, frames
 from fhemb_xr.plot.frames.histograms import histogram
 from fhemb_xr.plot.frames.player import player
+from fhemb_xr.plot.frames.regions import regions
 from fhemb_xr.plot.frames.value_histograms import values
 from fhemb_xr.plot.inference.groups import group_isc
 from fhemb_xr.plot.inference.isc import isc
@@ -58,7 +60,9 @@ __all__ = [
     "player",
     "projection",
     "recurrence",
+    "regions",
     "relation",
+    "respiration",
     "scalogram",
     "scores",
     "scree",

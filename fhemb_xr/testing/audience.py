@@ -1,7 +1,7 @@
 """A simulated audience with known parameters, for examples and tests; not real data."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask.array as da
 import numpy as np
@@ -9,11 +9,20 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from fhemb_xr import schema
+from fhemb_xr.testing import heads
 from fhemb_xr.typing import F32, F64, Bools, Ints
 
 BLOCK = 250
 """Number of frames that share a random generator, so that noise does not depend on chunks."""
 
+PARTS = {
+    "nose_tip": (0.0, 0.18),
+    "forehead": (0.0, -0.65),
+    "periorbital_l": (-1.0, -0.25),
+    "periorbital_r": (1.0, -0.25),
+    "perioral": (0.0, 0.5),
+}
+"""Places on the unit face, across and down; the eyes are as wide as the person's are."""
 _DRIFTS = 6  # sinusoids in the slow drift that a group shares
 _COLUMNS = (
     "index",
@@ -40,6 +49,9 @@ def audience(
     n_groups: int = 3,
     lag_s: float = 1.2,
     noise_k: float = 0.03,
+    breath_k: float = 0.5,
+    turn_deg: float = 0.0,
+    shift_px: float = 0.0,
     faceless: Sequence[int] = (),
     gap: tuple[int, int] | None = None,
     dropout: float = 0.0,
@@ -69,6 +81,12 @@ def audience(
         [s].
     noise_k
         Standard deviation of the sensor noise [K].
+    breath_k
+        Amplitude of breathing at the nose [K].
+    turn_deg, shift_px
+        Head turns: standard deviation of the turn to the side [degrees], twice that of the nod
+        and of the tilt; and standard deviation of the shift along either axis [pixel]. The
+        turned face is that of a sphere.
     faceless
         Ids of people who are never seen.
     gap, dropout
@@ -83,7 +101,9 @@ def audience(
     -------
     A lazy recording as :mod:`fhemb_xr.schema` describes it. The coordinates ``group(subject)``
     and ``true_lag(subject)`` hold the true groups and the true delay behind the first member
-    of the group [s].
+    of the group [s], ``breath_hz(subject)`` the rate of breathing [Hz]. Where heads move,
+    ``true_landmark(subject, session, time, feature, axis)`` says where parts of the face are on
+    the grid [pixel].
 
     Notes
     -----
@@ -109,18 +129,14 @@ def audience(
         da.arange(len(sessions), chunks=1), "n",
         frames, "t",
     ]  # fmt: skip
-    options = {
-        "grid": tuple(shape),
-        "rate_hz": rate_hz,
-        "noise_k": noise_k,
-        "gap": tuple(gap) if gap else None,
-        "dropout": dropout,
-        "seed": seed,
-    }
+    lost = tuple(gap) if gap else None
+    scene = _Scene(
+        tuple(shape), rate_hz, noise_k, breath_k, turn_deg, shift_px, lost, dropout, seed
+    )
 
     def pieces(function: Any, axes: str, dtype: str, **new_axes: int) -> da.Array:
         return da.blockwise(
-            function, axes, *arguments, **options, new_axes=new_axes, concatenate=True,
+            function, axes, *arguments, scene=scene, new_axes=new_axes, concatenate=True,
             dtype=dtype, meta=np.empty((0,) * len(axes), dtype),
         )  # fmt: skip
 
@@ -139,13 +155,11 @@ def audience(
             for n, a in arrays.items()
         },
         coords={
-            schema.SUBJECT: ids,
             schema.SESSION: list(sessions),
             schema.TIME: (schema.TIME, frame / rate_hz, {"units": "s", "axis": "T"}),
             schema.FRAME: (schema.TIME, frame),
             schema.AXIS: ["x", "y"],
-            "group": (schema.SUBJECT, group),
-            "true_lag": (schema.SUBJECT, people[:, _COLUMNS.index("lag_s")], {"units": "s"}),
+            **_truth(ids, group, people),
         },
         attrs={
             schema.SAMPLING_RATE: rate_hz,
@@ -155,7 +169,43 @@ def audience(
         },
     )
     out[schema.HEATMAP].attrs[schema.SAMPLING_RATE] = rate_hz
+    if any(scene.movement):
+        dims = (*schema.VARIABLES[schema.HEIGHT].dims, schema.FEATURE, schema.AXIS)
+        places = pieces(_landmarks, "sntpa", "float64", p=len(PARTS), a=2)
+        about = {"long_name": "true place of a part of the face", "units": "pixel"}
+        out["true_landmark"] = (dims, places, about)
+        out = out.assign_coords({schema.FEATURE: list(PARTS)})
     return out
+
+
+def _truth(ids: Sequence[int], group: Ints, people: F64) -> dict[str, Any]:
+    """What is true of each person, as coordinates."""
+    lag, breath = (people[:, _COLUMNS.index(name)] for name in ("lag_s", "breath_hz"))
+    return {
+        schema.SUBJECT: list(ids),
+        "group": (schema.SUBJECT, group),
+        "true_lag": (schema.SUBJECT, lag, {"units": "s"}),
+        "breath_hz": (schema.SUBJECT, breath, {"units": "Hz"}),
+    }
+
+
+class _Scene(NamedTuple):
+    """What all people share."""
+
+    grid: tuple[int, ...]
+    rate_hz: float
+    noise_k: float
+    breath_k: float
+    turn_deg: float
+    shift_px: float
+    gap: tuple[int, ...] | None
+    dropout: float
+    seed: int
+
+    @property
+    def movement(self) -> tuple[float, float]:
+        """How far heads turn and shift."""
+        return self.turn_deg, self.shift_px
 
 
 def _people(
@@ -173,19 +223,12 @@ def _people(
     return np.array(rows, dtype=np.float64).reshape(len(rows), len(_COLUMNS))
 
 
-def _present(
-    p: dict[str, float],
-    session: int,
-    frames: Ints,
-    gap: Any,
-    dropout: float,
-    seed: int,
-) -> Bools:
+def _present(p: dict[str, float], session: int, frames: Ints, scene: _Scene) -> Bools:
     seen = np.full(frames.size, bool(p["face"]))
-    if gap:
-        seen &= (frames < gap[0]) | (frames >= gap[1])
-    if dropout:
-        seen &= _random(p, session, frames, seed, (), uniform=True) >= dropout
+    if scene.gap:
+        seen &= (frames < scene.gap[0]) | (frames >= scene.gap[1])
+    if scene.dropout:
+        seen &= _random(p, session, frames, scene.seed, (), uniform=True) >= scene.dropout
     return seen
 
 
@@ -221,54 +264,75 @@ def _box(
 
 
 def _boxes(
-    people: Any, drifts: Any, sessions: Any, frames: Any, *, grid: Any, rate_hz: float,
-    noise_k: float, gap: Any, dropout: float, seed: int,
-) -> NDArray[np.int16]:  # fmt: skip
+    people: Any, drifts: Any, sessions: Any, frames: Any, *, scene: _Scene
+) -> NDArray[np.int16]:
     p = dict(zip(_COLUMNS, people[0], strict=True))
-    seen = _present(p, int(sessions[0]), frames, gap, dropout, seed)
-    sizes = np.stack(_box(p, frames, grid, rate_hz), axis=-1)
+    seen = _present(p, int(sessions[0]), frames, scene)
+    sizes = np.stack(_box(p, frames, scene.grid, scene.rate_hz), axis=-1)
     return np.asarray(np.where(seen[:, None], sizes, 0)[None, None], dtype=np.int16)
 
 
-def _positions(
-    people: Any, drifts: Any, sessions: Any, frames: Any, *, grid: Any, rate_hz: float,
-    noise_k: float, gap: Any, dropout: float, seed: int,
-) -> F32:  # fmt: skip
+def _positions(people: Any, drifts: Any, sessions: Any, frames: Any, *, scene: _Scene) -> F32:
     p = dict(zip(_COLUMNS, people[0], strict=True))
     seat = 60 * (p["index"] % 10) + 30, 150 + 40 * (p["index"] // 10 % 4)
-    sway = 2 * np.sin(2 * np.pi * (frames / rate_hz / 11 + p["box"]))
+    sway = 2 * np.sin(2 * np.pi * (frames / scene.rate_hz / 11 + p["box"]))
     place = np.stack([seat[0] + sway, seat[1] + 0.5 * sway], axis=-1)
-    seen = _present(p, int(sessions[0]), frames, gap, dropout, seed)
+    seen = _present(p, int(sessions[0]), frames, scene)
     return np.asarray(np.where(seen[:, None], place, np.nan)[None, None], dtype=np.float32)
 
 
-def _faces(
-    people: Any, drifts: Any, sessions: Any, frames: Any, *, grid: Any, rate_hz: float,
-    noise_k: float, gap: Any, dropout: float, seed: int,
-) -> F32:  # fmt: skip
+def _faces(people: Any, drifts: Any, sessions: Any, frames: Any, *, scene: _Scene) -> F32:
     p = dict(zip(_COLUMNS, people[0], strict=True))
-    session = int(sessions[0])
-    t = frames / rate_hz
+    session, grid = int(sessions[0]), scene.grid
+    t = frames / scene.rate_hz
     drift = _drift(drifts[0], t - p["lag_s"])
     breath = np.sin(2 * np.pi * (p["breath_hz"] * t + p["breath"]))
     pulse = 0.05 * np.sin(2 * np.pi * (p["pulse_hz"] * t + p["pulse"]))
-    out = noise_k * _random(p, session, frames, seed, grid)
+    out = scene.noise_k * _random(p, session, frames, scene.seed, grid)
+    turn, shift = heads.pose(t, _seed(p, session, scene), *scene.movement)
     y, x = (np.arange(n) - (n - 1) / 2 for n in grid)
-    v, u = 2 * y[:, None] / grid[0], 2 * x[None, :] / grid[1]
-    skin, nostrils = _pattern(u, v, p)
+    y, x = y[:, None] - shift[:, 1, None, None], x[None, :] - shift[:, 0, None, None]
+    skin, nostrils = _pattern(*heads.on_the_face(2 * x / grid[1], 2 * y / grid[0], turn), p)
     out += (drift + pulse).astype("f4")[:, None, None]
-    out += breath.astype("f4")[:, None, None] * nostrils
+    out += (2 * scene.breath_k * breath).astype("f4")[:, None, None] * nostrils
     out += skin
-    rows, columns = _box(p, frames, grid, rate_hz)
+    rows, columns = _box(p, frames, grid, scene.rate_hz)
     h, w = rows[:, None, None], columns[:, None, None]
-    outside = (2 * y[:, None] / h) ** 2 + (2 * x[None, :] / w) ** 2 > 1
+    outside = (2 * y / h) ** 2 + (2 * x / w) ** 2 > 1
     np.copyto(out, np.float32(22), where=outside)
     # the box of a frame is centred on the grid, an odd remainder going to the far side
     top, left = (grid[0] - h) // 2, (grid[1] - w) // 2
     i, j = np.arange(grid[0])[:, None], np.arange(grid[1])[None, :]
     out[(i < top) | (i >= top + h) | (j < left) | (j >= left + w)] = np.nan
-    out[~_present(p, session, frames, gap, dropout, seed)] = np.nan
+    out[~_present(p, session, frames, scene)] = np.nan
     return out[None, None]
+
+
+def _landmarks(people: Any, drifts: Any, sessions: Any, frames: Any, *, scene: _Scene) -> F64:
+    p = dict(zip(_COLUMNS, people[0], strict=True))
+    u, v = np.array([*PARTS.values()]).T
+    u = np.where(np.abs(u) == 1, u * _width(p), u)
+    turn, shift = heads.pose(
+        frames / scene.rate_hz, _seed(p, int(sessions[0]), scene), *scene.movement
+    )
+    at = np.stack([u, v, np.sqrt(1 - u**2 - v**2)])
+    turned = (
+        (turn @ at)[:, :2] if turn.size else np.broadcast_to(at[:2], (len(frames), 2, u.size))
+    )
+    half = np.array(scene.grid[::-1])[:, None] / 2
+    places = turned * half + half - 0.5 + shift[:, :, None]
+    seen = _present(p, int(sessions[0]), frames, scene)
+    return np.where(seen[:, None, None], places.swapaxes(1, 2), np.nan)[None, None]
+
+
+def _seed(p: dict[str, float], session: int, scene: _Scene) -> list[int]:
+    """Of the movements of one head in one session."""
+    return [scene.seed, 5, int(p["index"]), session]
+
+
+def _width(p: dict[str, float]) -> float:
+    """How far the eyes are from the middle."""
+    return 0.25 + 0.15 * p["box"]
 
 
 def _drift(phases: F64, t: F64) -> F64:
@@ -284,7 +348,7 @@ def _pattern(u: F64, v: F64, p: dict[str, float]) -> tuple[F32, F32]:
     def spot(cu: float, cv: float, su: float, sv: float) -> F64:
         return np.asarray(np.exp(-(((u - cu) / su) ** 2) - ((v - cv) / sv) ** 2))
 
-    wide = 0.25 + 0.15 * p["box"]
+    wide = _width(p)
     skin = p["warmth"] - 1.5 * (u**2 + v**2)
     skin = skin + 1.4 * spot(-wide, -0.25, 0.14, 0.09) + 1.4 * spot(wide, -0.25, 0.14, 0.09)
     skin = skin + 0.8 * spot(0, -0.65, 0.5, 0.2) + 0.6 * spot(0, 0.5, 0.3, 0.08)

@@ -44,6 +44,8 @@ OF: dict[str, dict[str, object]] = {
     "corrca": {"null": "circular"},
     "shared_response": {"null": "circular"},
     "recurrence": {"rate": 0.2, "how": None, "seed": None, "n": None},
+    "respiration": {"hz": (2.5, 6.0), "window_s": 2.4, "step_s": 0.4, "alpha": 0.9},
+    "pulse": {"hz": (2.5, 6.0), "window_s": 2.4, "step_s": 0.4, "alpha": 0.9},
     "gap_statistic": {"n": 5, "k": [1, 2]},
 }
 """Arguments of one function; None: left out."""
@@ -98,6 +100,17 @@ def heat() -> xr.DataArray:
     values = np.random.default_rng(1).integers(20, 40, (2, N, 4, 3)).astype("f8")
     return xr.DataArray(values, dims=("subject", "time", "y", "x"),
                         coords={"subject": [40, 41], "time": TIME})  # fmt: skip
+
+
+def turning() -> xr.DataArray:
+    """Turning heads in whole numbers, large enough for regions, ``(subject, time, y, x)``."""
+    ds = fx.testing.audience(
+        2, 24 / RATE_HZ, shape=(16, 12), rate_hz=RATE_HZ, turn_deg=4, breath_k=0
+    )
+    heat = ds.heatmap.isel(session=0, drop=True).compute()
+    whole = (20 * (heat - 27)).clip(1, 255).round().fillna(0).astype("f8")
+    bare = whole.drop_vars(["frame", "group", "true_lag", "breath_hz"])
+    return bare.drop_attrs().assign_attrs(temperature_threshold=2.0)
 
 
 def recording() -> xr.Dataset:
@@ -221,6 +234,7 @@ SEVERAL: dict[str, Callable[[], Call]] = {
         fx.classify, (samples(), "svm_precomputed"),
         {"relation": fx.pairwise(samples(), "dtw", "sample"), "n_splits": 2,
          "n_permutations": 0, "seed": 0}),
+    "regions": lambda: Call(fx.regions, (turning(), ["nose_tip", "forehead"]), {"refine": 0}),
     "prepare": lambda: Call(fx.prepare, (series(), ARGUMENTS["segments"])),
     "nearest": lambda: Call(fx.nearest, (series(), series().isel(subject=[1, 2])), {}, 2),
     "warping_path": lambda: Call(fx.warping_path, _ones(series(), 0, 2), {}, 2),
@@ -429,6 +443,10 @@ FIGURES: dict[str, Callable[[], Call]] = {
     "player": lambda: Call(fx.plot.player, (_film(),)),
     "projection": lambda: Call(
         fx.plot.projection, (places(),), {"clusters": fx.clusters(relation(), 2)}),
+    "regions": lambda: Call(fx.plot.regions, (fx.regions(turning(), refine=0),)),
+    "respiration": lambda: Call(
+        fx.plot.respiration,
+        (fx.respiration(series(), hz=(2.5, 6), window_s=2.4, step_s=0.4, alpha=0.9),)),
     "relation": lambda: Call(
         fx.plot.relation, (relation(),), {"clusters": fx.clusters(relation(), 2)}),
     "scalogram": lambda: Call(fx.plot.scalogram, (powers(),)),

@@ -71,3 +71,23 @@ def test_audience__members_of_a_group_follow_each_other_by_the_lag_it_says():
         assert float(best) == pytest.approx(lag, abs=0.12)
         assert float(ds.true_lag.sel(subject=person)) == pytest.approx(lag)
     assert ds.group.values.tolist() == [0, 1, 0, 1, 0, 1]
+
+
+def test_audience__turns_heads_and_says_where_their_parts_are():
+    options = {"subjects": [40], "seconds": 4, "shape": (40, 30), "noise_k": 0, "breath_k": 0}
+    still = audience(**options)
+    assert "true_landmark" not in still
+    ds = audience(turn_deg=8, shift_px=1.5, chunk_frames=30, **options).compute()
+    xr.testing.assert_identical(
+        ds, audience(turn_deg=8, shift_px=1.5, chunk_frames=100, **options).compute()
+    )
+    nose = ds.true_landmark.sel(feature="nose_tip").squeeze()
+    assert float(nose.std("time").min()) > 1
+    faces = fx.mask(ds.heatmap, 25).squeeze()
+    near = faces.where(abs(faces.y - nose.sel(axis="y")) < 4).where(
+        abs(faces.x - nose.sel(axis="x")) < 4
+    )
+    coldest = near.argmin(("y", "x"))  # the nose is the coldest spot of its surroundings
+    for dim in ("y", "x"):
+        assert float(abs(coldest[dim] - nose.sel(axis=dim)).max()) <= 1.2
+    assert float(abs(still.heatmap.compute() - ds.heatmap).max()) > 1

@@ -1,0 +1,1 @@
+"""Where the parts of a face are: registration, and a face to register to."""

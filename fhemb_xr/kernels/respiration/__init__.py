@@ -1,0 +1,1 @@
+"""Rates of breathing and of the pulse, with what noise would give."""

@@ -1,0 +1,1 @@
+"""Breathing and pulse in the temperature of parts of the face."""
