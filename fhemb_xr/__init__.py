@@ -8,7 +8,6 @@ recordings, stores      recording, open_recording, open_embedding, open_result, 
                         verify, repair, versions, version, open_version
 people's privacy        anonymize, forget
 faces                   mask, drop_bad, resize, moments, features, pca, project, reconstruct
-faces                   mask, resize, moments, features, pca, project, reconstruct, regions
 the whole way           embed, replay, extend
 frequency bands         wavelet_bands, wavelet_filter, wavelet_coefficients, from_coefficients,
                         coverage, bandpass, band_power, detrend, spectrogram, scalogram
@@ -21,7 +20,7 @@ music and faces         audio_features, encode
 states in time          states, state_likelihood
 groups of people        clusters, silhouette, gap_statistic, barycentre, embed_relation,
                         svd_relation
-breathing and pulse     respiration, pulse
+parts of the face       regions, respiration, pulse
 hearts and faces        beats, beats_at, events, rr, instantaneous_rate, cardiac_wave, align,
                         pair, train_pairing, pairing_accuracy
 feature streams         open_streams, inspect, normalise, split, to_torch
