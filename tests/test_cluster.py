@@ -179,6 +179,22 @@ def test_save__of_a_task_that_kills_its_workers_names_it_and_the_next_one_works(
     client.wait_for_workers(2, timeout=60)
 
 
+def pause_at(fraction, dask_worker):
+    dask_worker.memory_manager.memory_pause_fraction = fraction
+
+
+def test_save__by_workers_that_pause_for_ever_says_why(client, tmp_path, monkeypatch):
+    monkeypatch.setattr(client.cluster.scheduler, "no_workers_timeout", 1)
+    client.run(pause_at, 0.001)
+    x = xr.DataArray(da.arange(4, chunks=1), dims="time", name="x")
+    try:
+        with pytest.raises(ClusterError, match=r"all workers \(2\) paused .* fx.warm\(\)"):
+            fx.save(x, tmp_path / "x.zarr")
+    finally:
+        client.run(pause_at, 0.8)
+    fx.save(x, tmp_path / "x.zarr")
+
+
 def test_preflight__asks_the_successor_of_a_worker_that_ends_meanwhile(client, tmp_path):
     def end():
         threading.Timer(0.02, os._exit, (3,)).start()

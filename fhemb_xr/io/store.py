@@ -144,7 +144,7 @@ def save(
         logger.debug("%s of %r: stored as float32", reason, name)
         # an icechunk session is written in place: the first try has left a part there
         second_mode = "w" if icechunk_versions.is_store(store) else mode
-        how = {"mode": second_mode, "resume": resume, "by": by, "encoding": encoding}
+        how: Any = {"mode": second_mode, "resume": resume, "by": by, "encoding": encoding}
         save(decimals.as_it_is(obj, name), store, **how)
 
 

@@ -62,6 +62,12 @@ def compute(work: list[Any], folder: Path | None = None) -> list[Any]:
         )
     except (scheduler.NoWorkerError, scheduler.NoValidWorkerError) as error:
         why = f"there was no worker for the task {_name(error.task)!r}: are workers running?"
+        if n := preflight.n_workers(client):
+            why = (
+                f"all workers ({n}) paused before the task {_name(error.task)!r}, as their "
+                "memory is nearly full: give them more, or run fx.warm() once before (else "
+                "each compiles, which takes 300 MiB), and save again with resume=True"
+            )
     except (
         distributed.client.FutureCancelledError,
         distributed.client.FuturesCancelledError,

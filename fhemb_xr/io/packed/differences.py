@@ -266,7 +266,8 @@ def _covered(keys: tuple[Any, ...], shape: Sequence[int]) -> tuple[Region, tuple
         n = len(shape) - len(keys) + 1
         keys = (*keys[:at], *[slice(None)] * n, *keys[at + 1 :])
     keys = (*keys, *[slice(None)] * (len(shape) - len(keys)))
-    spans, rest = [], []
+    spans: list[slice] = []
+    rest: list[Any] = []
     for key, n in zip(keys, shape, strict=True):
         if not isinstance(key, slice):
             i = range(n)[int(key)]  # negative ones too; beyond the end: an IndexError
