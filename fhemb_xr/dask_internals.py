@@ -44,12 +44,13 @@ from xarray.core.indexing import (
 )
 
 wait_for = _chunk_functions.bind
+execute_subgraph = _execute_subgraph
 
 __all__ = [
     "Alias", "DataNode", "ExplicitIndexer", "GraphNode", "IndexingSupport",
     "LazilyIndexedArray", "List", "Task", "TaskRef", "clone_key", "convert_legacy_graph",
-    "explicit_indexing_adapter", "is_in_memory", "meta_of", "python_pipeline", "slices_read",
-    "sync", "taken_apart", "wait_for",
+    "execute_subgraph", "explicit_indexing_adapter", "is_in_memory", "meta_of",
+    "python_pipeline", "slices_read", "sync", "taken_apart", "wait_for",
 ]  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def taken_apart(nodes: Mapping[Any, Any]) -> dict[Any, Any]:
         elif node.func is _execute_subgraph:
             inside, last, given, *refs = node.args
             names = {k: ("inside", key, k) for k in inside}
-            known = names | {k: ref.key for k, ref in zip(given, refs, strict=True)}
+            known = names | {k: _given(ref) for k, ref in zip(given, refs, strict=True)}
             left |= {names[k]: n.substitute(known, key=names[k]) for k, n in inside.items()}
             out[key] = Alias(key, known[last])
         else:  # a fused task may be an argument, e.g. of a task that waits for another one
@@ -86,6 +87,13 @@ def taken_apart(nodes: Mapping[Any, Any]) -> dict[Any, Any]:
             args = (TaskRef(names[i]) if i in names else a for i, a in enumerate(node.args))
             out[key] = Task(key, node.func, *args, **node.kwargs) if fused else node
     return out
+
+
+def _given(value: Any) -> Any:
+    """What a fused task is given: the key of another task, or a value."""
+    if isinstance(value, TaskRef):
+        return value.key
+    return value if isinstance(value, GraphNode) else DataNode(None, value)
 
 
 def is_in_memory(variable: xr.Variable) -> bool:

@@ -49,10 +49,9 @@ _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, RENAME_SWAP of macOS
 def sync(fd: int) -> None:
     """Sync an open file to the disk."""
     if MACOS:
-        import fcntl
-
+        control: Any = importlib.import_module("fcntl")  # the call is unknown elsewhere
         with suppress(OSError):  # file systems of other operating systems lack it
-            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+            control.fcntl(fd, control.F_FULLFSYNC)
             return
     os.fsync(fd)
 

@@ -10,6 +10,7 @@ from typing import Any
 import dask.array as da
 import numpy as np
 
+from fhemb_xr.ops.blockwise import recipes
 from fhemb_xr.ops.blockwise.reductions import merge_states
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.typing import F64
@@ -33,22 +34,28 @@ def rounds(
 
 def summed(x: da.Array, state: da.Array, sums: Callable[..., F64], *, size: int) -> da.Array:
     """``sums`` added over all blocks of ``x``, which is read after ``state`` is there."""
-    source = again(x, state)
     axes, lead = tuple(range(x.ndim)), x.ndim - 3
-    parts = da.blockwise(
-        _of_block,
-        (*axes, x.ndim),
-        source,
-        axes,
-        state,
-        (*range(lead), x.ndim + 1),
-        kernel=sums,
-        new_axes={x.ndim: size},
-        adjust_chunks=dict.fromkeys(axes[lead:], 1),
-        dtype=np.float64,
-        meta=np.empty((0,) * (x.ndim + 1)),  # else dask runs the kernel now
-    )
-    return merge_states(parts, _added, _same, core=axes[lead:])
+
+    def of_blocks(source: da.Array) -> da.Array:
+        found: da.Array = da.blockwise(
+            _of_block,
+            (*axes, x.ndim),
+            source,
+            axes,
+            state,
+            (*range(lead), x.ndim + 1),
+            kernel=sums,
+            new_axes={x.ndim: size},
+            adjust_chunks=dict.fromkeys(axes[lead:], 1),
+            dtype=np.float64,
+            meta=np.empty((0,) * (x.ndim + 1)),  # else dask runs the kernel now
+        )
+        return found
+
+    parts = of_blocks(x)
+    if recipes.inlined(parts, axes[lead:]) is None:
+        parts = of_blocks(again(x, state))
+    return merge_states(parts, _added, _same, core=axes[lead:], apart=True)
 
 
 def each(kernel: Callable[..., F64], *vectors: da.Array, size: int) -> da.Array:

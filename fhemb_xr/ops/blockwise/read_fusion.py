@@ -5,25 +5,15 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-from dask.blockwise import Blockwise, optimize_blockwise
+from dask.blockwise import Blockwise
 from dask.highlevelgraph import HighLevelGraph
 from dask.sizeof import sizeof
 
-from fhemb_xr.dask_internals import DataNode, GraphNode, Task, convert_legacy_graph, meta_of
+from fhemb_xr.dask_internals import DataNode, GraphNode, Task, convert_legacy_graph
 from fhemb_xr.ops.blockwise.rereading import Tasks
 
 _SMALL = 2**16
 """Bytes up to which an object that many tasks read is copied into each of them."""
-
-
-def fused(x: da.Array) -> da.Array:
-    """``x`` with the layers of blocks that make it as one layer, reading included.
-
-    dask does the same before it computes, but cannot where two results share a layer. So this
-    is for a pass of its own: what it reads, other passes read again.
-    """
-    graph = optimize_blockwise(x.dask, keys=[x.name])
-    return da.Array(graph, x.name, x.chunks, meta=meta_of(x))
 
 
 class Sources:

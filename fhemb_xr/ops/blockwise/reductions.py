@@ -14,11 +14,15 @@ from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
 from fhemb_xr.dask_internals import List, Task, TaskRef
-from fhemb_xr.ops.blockwise.read_fusion import Sources, fused
+from fhemb_xr.ops.blockwise import recipes
+from fhemb_xr.ops.blockwise.read_fusion import Sources
+from fhemb_xr.ops.blockwise.recipes import Recipe
 
 Merge = Callable[[Any], Any]
 LINKS = 4
 """Links of a chain at most: while one is added, other threads already read the next blocks."""
+PARALLEL = 64
+"""Tasks of a pass that are left at least where a task makes several blocks."""
 
 
 def reduce_blocks(
@@ -61,8 +65,7 @@ def reduce_blocks(
         meta=np.empty((0,) * (x.ndim + len(width))),  # else dask runs the kernel now
     )
     last = tuple(range(x.ndim - n_core, x.ndim))
-    states = fused(states) if apart else states
-    return merge_states(states, merge, finish, core=last, split_every=split_every)
+    return merge_states(states, merge, finish, core=last, split_every=split_every, apart=apart)
 
 
 def merge_states(
@@ -72,33 +75,56 @@ def merge_states(
     *,
     core: tuple[int, ...],
     split_every: int = 8,
+    apart: bool = False,
 ) -> da.Array:
     """Merge the states of all blocks along the axes ``core``, in a tree.
 
     ``states`` has length 1 in each block along ``core``. Tasks: a seventh per block;
-    ``da.reduction`` would add one to each block, and merge in pairs.
+    ``da.reduction`` would add one to each block, and merge in pairs. ``apart``: nothing else
+    needs the blocks, so tasks read for themselves. If :data:`PARALLEL` tasks are left, each
+    makes and merges ``split_every`` states, one block after another. The result is the same to
+    the last bit.
     """
+    made = recipes.inlined(states, core) if apart else None
+    several = math.prod(states.numblocks) >= PARALLEL * split_every
     lead, rest = core[0], range(core[-1] + 1, states.ndim)
     name = f"merged-{tokenize(states.name, merge, finish, core, split_every)}"
     graph: dict[Any, Task] = {}
+
+    def add(key: Any, keys: list[Any], step: int, end: Any) -> None:
+        how = len(core), lead, merge, end
+        if made is not None and several and step == 0:
+            graph[key] = made.task(key, _made_and_merged, keys, *how)
+        else:
+            graph[key] = Task(key, _merged, List(*map(TaskRef, keys)), *how)
+
     for where in np.ndindex(states.numblocks[:lead]):
         inner = np.ndindex(*(states.numblocks[i] for i in core))
         keys: list[Any] = [(states.name, *where, *at, *(0 for _ in rest)) for at in inner]
-        end, n_steps = (name, *where, *(0 for _ in rest)), 0
+        if made is not None and not several:
+            graph |= {key: made.block_task(key) for key in keys}
+        step = 0
         while len(keys) > split_every:
             groups = [keys[i : i + split_every] for i in range(0, len(keys), split_every)]
-            keys = [(f"step-{name}", *where, n_steps, i) for i in range(len(groups))]
+            keys = [(f"step-{name}", *where, step, i) for i in range(len(groups))]
             for key, group in zip(keys, groups, strict=True):
-                graph[key] = _merging(key, group, len(core), lead, merge, None)
-            n_steps += 1
-        graph[end] = _merging(end, keys, len(core), lead, merge, finish)
-    layers = HighLevelGraph.from_collections(name, graph, dependencies=[states])
+                add(key, group, step, None)
+            step += 1
+        add((name, *where, *(0 for _ in rest)), keys, step, finish)
+    layers = (
+        HighLevelGraph.from_collections(name, graph, dependencies=[states])
+        if made is None
+        else made.graph(name, graph)
+    )
     chunks = (*states.chunks[:lead], *(states.chunks[i] for i in rest))
     return da.Array(layers, name, chunks, meta=np.empty((0,) * len(chunks)))
 
 
-def _merging(key: Any, keys: list[Any], n: int, lead: int, merge: Merge, finish: Any) -> Task:
-    return Task(key, _merged, List(*map(TaskRef, keys)), n, lead, merge, finish)
+def _made_and_merged(
+    recipe: Recipe, blocks: Any, inputs: Any, n_core: int, lead: int, merge: Merge, finish: Any
+) -> Any:
+    states = [recipe.block(values, inputs) for values in blocks]
+    return _merged(states, n_core, lead, merge, finish)
 
 
 def _block(
@@ -132,7 +158,8 @@ def fold_blocks(
 
     ``state(block, **options)`` is ``(..., *core) -> (..., *width)``. ``extend(state, block,
     **options)`` adds a block, ``merge(a, b)`` adds a state; neither changes its arguments.
-    ``apart``: the tasks read for themselves, as nothing else needs the chunks at that time.
+    ``apart``: the tasks read for themselves, as nothing else needs the chunks at that time;
+    a chain is one task.
 
     Notes
     -----
@@ -144,28 +171,39 @@ def fold_blocks(
     lead = x.ndim - n_core
     name = f"chains-{tokenize(x, state, extend, merge, n_core, width, options)}"
     graph: dict[Any, Any] = {}
-    sources = Sources(x)
+    made = recipes.inlined(x, range(lead, x.ndim)) if apart else None
+    sources = Sources(x) if made is None else None
     for where in np.ndindex(x.numblocks[:lead]):
         blocks = [(x.name, *where, *i) for i in np.ndindex(x.numblocks[lead:])]
         at = (*where, *(0,) * len(width))
-        for task in _stack(name, at, blocks, (state, extend, merge), options):
-            graph[task.key] = sources.inlined(task) if apart else task
+        for task in _stack(name, at, blocks, (state, extend, merge), options, made):
+            graph[task.key] = sources.inlined(task) if apart and sources else task
     chunks = (*x.chunks[:lead], *((n,) for n in width))
     meta = np.empty((0,) * len(chunks))
-    layers = sources.alone(name, graph) if apart else sources.graph(name, graph)
+    if made is not None:
+        layers = made.graph(name, graph)
+    else:
+        assert sources is not None
+        layers = sources.alone(name, graph) if apart else sources.graph(name, graph)
     return da.Array(layers, name, chunks, meta=meta)
 
 
 def _stack(
-    name: str, at: tuple[int, ...], blocks: list[Any], functions: Any, options: Any
-) -> Iterator[Task]:
+    name: str, at: tuple[int, ...], blocks: list[Any], functions: Any, options: Any,
+    made: recipes.Inlined | None,
+) -> Iterator[Task]:  # fmt: skip
     """The tasks of one stack; the last has the key ``(name, *at)``."""
     state, extend, merge = functions
     count = max(math.isqrt(len(blocks) - 1) + 1, math.ceil(len(blocks) / LINKS))
     found: list[Any] = []
     for c, chain in enumerate(np.array_split(np.arange(len(blocks)), count)):
         before: tuple[TaskRef, ...] = ()
-        for i in chain:
+        if made is not None:
+            key = (f"link-{name}", *at, c)
+            some = [blocks[i] for i in chain]
+            yield made.task(key, _made_and_added, some, state, extend, options)
+            before = (TaskRef(key),)
+        for i in chain if made is None else ():
             key = (f"link-{name}", *at, int(i))
             links = (*before, TaskRef(blocks[i]))
             yield Task(key, extend if before else state, *links, **options)
@@ -177,6 +215,15 @@ def _stack(
             found = [TaskRef(key)]
     if count == 1:
         yield Task((name, *at), _same, *found)
+
+
+def _made_and_added(
+    recipe: Recipe, blocks: Any, inputs: Any, state: Any, extend: Any, options: Any
+) -> Any:
+    out = state(recipe.block(blocks[0], inputs), **options)
+    for values in blocks[1:]:
+        out = extend(out, recipe.block(values, inputs), **options)
+    return out
 
 
 def _same(x: Any) -> Any:

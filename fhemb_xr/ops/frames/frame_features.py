@@ -1,9 +1,10 @@
 """Features of each frame: statistics, percentiles, histograms, grids, eigenface scores."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -11,6 +12,7 @@ from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError, UnknownNameError
 from fhemb_xr.ops import background, option_tables
+from fhemb_xr.ops.blockwise import recipes
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.checks import require_flag, require_whole_frames
 from fhemb_xr.ops.frames.entropy_options import entropy_options
@@ -24,7 +26,6 @@ from fhemb_xr.ops.frames.feature_names import (
 from fhemb_xr.ops.frames.histogram_edges import (
     Bins,
     _edges,
-    _no_edges,
     _with_edges,
     after,
 )
@@ -120,7 +121,7 @@ def features(
     ``entropy_range`` and ``"grassberger"``.
 
     Memory: the chunk, its features and 20 bytes per pixel of a frame for each running task.
-    Tasks: one per chunk beside its reading, three with ``pc``. Passes over the pixels: one; one
+    Tasks: one per chunk beside its reading; with ``bh`` or ``pc`` it reads too. Passes over the pixels: one; one
     before it for the range where ``bh`` is asked for without edges; one for ``pc``. Computes at
     call: none.
 
@@ -152,25 +153,39 @@ def features(
     _check_basis(wanted, pca)
     columns = [n for n in wanted if not n.startswith("pc")]
     heights = [n for n in columns if n.startswith("bh")]
-    edges = _edges(heat, threshold, bins) if heights else _no_edges(heat)
-    parts = []
+    edges = _edges(heat, threshold, bins) if heights else None
     scored = pca is not None and len(columns) < len(wanted)
-    bases = [pca["components"].data] if pca is not None and scored else []
-    heat = heat.copy(data=after(heat.data, edges.data, *bases))
-    if columns:
-        parts.append(_of_pixels(heat, columns, edges, threshold, density, entropy))
-    if pca is not None and scored:
-        visible = background.visible(heat, threshold)
-        numbers = [int(n[2:]) for n in wanted if n.startswith("pc")]
-        scores = projection.project(visible, pca.sel(component=numbers), threshold=None)
-        parts.append(_as_features(scores, numbers))
-    out = _in_order(parts, wanted, heat.dtype)
+    first = [pca["components"].data] if pca is not None and scored else []
+    first += [] if edges is None else [edges.data]
+    numbers = [int(n[2:]) for n in wanted if n.startswith("pc")]
+
+    def made(heat: xr.DataArray) -> xr.DataArray:
+        parts = []
+        if columns:
+            parts.append(_of_pixels(heat, columns, edges, threshold, density, entropy))
+        if pca is not None and scored:
+            visible = background.visible(heat, threshold)
+            basis = pca.sel(component=numbers)
+            parts.append(
+                _as_features(projection.project(visible, basis, threshold=None), numbers)
+            )
+        return _in_order(parts, wanted, heat.dtype)
+
+    out = made(heat)
+    if any(isinstance(x, da.Array) for x in first) and isinstance(heat.data, da.Array):
+        # a second pass: it must not keep the chunks of the first one
+        alone = recipes.in_one(out.data)
+        out = (
+            made(heat.copy(data=after(heat.data, *first)))
+            if alone is None
+            else out.copy(data=alone)
+        )
     out.attrs = {"long_name": "features of each frame"}
     if schema.TIME in heat.dims:
         out.attrs |= Clock.of(heat).attrs
     return (
         _with_edges(out, edges, wanted).rename(schema.EMBEDDING)
-        if heights
+        if edges is not None
         else out.rename(schema.EMBEDDING)
     )
 
@@ -212,18 +227,18 @@ def _column(name: str, heat: xr.DataArray) -> tuple[int, float]:
 def _of_pixels(
     heat: xr.DataArray,
     names: list[str],
-    edges: xr.DataArray,
+    edges: xr.DataArray | None,
     threshold: float | None,
     density: bool,
     entropy: dict[str, Any],
 ) -> xr.DataArray:
     x = heat if heat.dtype.kind == "f" else heat.astype(np.float64)
     kinds, arguments = zip(*(_column(n, heat) for n in names), strict=True)
+    core: list[list[Hashable]] = [[schema.Y, schema.X], ["edge"]]
     out = apply_kernel(
         _block,
-        x,
-        edges,
-        core=[[schema.Y, schema.X], ["edge"]],
+        *([x] if edges is None else [x, edges]),
+        core=core[: 1 if edges is None else 2],
         new={schema.FEATURE: len(names)},
         dtype=x.dtype,
         kinds=kinds,
@@ -235,13 +250,14 @@ def _of_pixels(
     return out.assign_coords({schema.FEATURE: names})
 
 
-def _block(x: Any, edges: Any, kinds: Any, arguments: Any, **options: Any) -> Any:
+def _block(x: Any, edges: Any = None, *, kinds: Any, arguments: Any, **options: Any) -> Any:
     """``(..., y, x), (..., edge) -> (..., feature)``: frames that share edges go together."""
     from fhemb_xr.kernels.frames import (
         frame_features as kernel,  # numba takes a second to import
     )
 
     columns = np.array(kinds, np.int64), np.array(arguments, np.float64)
+    edges = np.full(1, np.nan) if edges is None else edges
     lead = np.broadcast_shapes(x.shape[:-2], edges.shape[:-1])
     edges = np.broadcast_to(edges, (*(1,) * (len(lead) + 1 - edges.ndim), *edges.shape))
     out = np.empty((*lead, len(kinds)), x.dtype)

@@ -21,10 +21,6 @@ def _stack_dims(heat: xr.DataArray) -> list[Any]:
     return [d for d in (schema.TIME, schema.Y, schema.X) if d in heat.dims]
 
 
-def _no_edges(heat: xr.DataArray) -> xr.DataArray:
-    return xr.DataArray(np.full(1, np.nan), dims="edge")  # dask divides by its length
-
-
 def _edges(heat: xr.DataArray, threshold: float | None, bins: Bins) -> xr.DataArray:
     """Bin edges of each stack: ``(…, edge)``, lazy where they depend on values."""
     if not isinstance(bins, str) and np.ndim(bins) == 0:

@@ -97,7 +97,15 @@ def _stacked(heat: xr.DataArray, dims: tuple[Hashable, ...]) -> xr.DataArray:
     axes = tuple(int(heat.get_axis_num(d)) for d in dims)
     # the axes change places inside of the tasks: outside it would be a task a chunk
     whole = reductions.reduce_blocks(
-        x, _state, _merge, _finish, n_core=n, width=(5,), core=axes, n_flat=n
+        x,
+        _state,
+        _merge,
+        _finish,
+        n_core=n,
+        width=(5,),
+        core=axes,
+        n_flat=n,
+        split_every=32,
     )
     coords = {k: c for k, c in heat.coords.items() if not {*c.dims} & {*dims}}
     rest = [d for d in heat.dims if d not in dims]

@@ -10,7 +10,7 @@ import numpy as np
 from fhemb_xr.kernels.pca import pixel_statistics
 from fhemb_xr.kernels.pca import randomized as kernel
 from fhemb_xr.kernels.pca.fit_layout import FitLayout
-from fhemb_xr.ops.blockwise import frame_stacks, reductions
+from fhemb_xr.ops.blockwise import frame_stacks, recipes, reductions
 from fhemb_xr.ops.blockwise.rereading import again
 
 EXTRA = 14
@@ -60,12 +60,18 @@ def _product(x: Any, n: int, pixels: Any, iqr: Any, vectors: Any, scaler: str) -
     """Gram matrix of the pixels times vectors, ``(..., l, p)``, summed over the chunks."""
     if not isinstance(x, da.Array):
         return _block_product(x, pixels, vectors, iqr, n=n, scaler=scaler)
-    found = frame_stacks.per_block(
-        _block_product, again(x, vectors), n, pixels, np.float64, vectors, iqr,
-        reduced=True, scaler=scaler,
-    )  # fmt: skip
+
+    def products(x: Any) -> Any:
+        return frame_stacks.per_block(
+            _block_product, x, n, pixels, np.float64, vectors, iqr, reduced=True, scaler=scaler
+        )
+
+    found = products(x)
+    core = range(found.ndim - 2 - n, found.ndim - 2)
+    if recipes.inlined(found, core) is None:
+        found = products(again(x, vectors))
     axes = tuple(range(found.ndim - 2 - n, found.ndim - 2))
-    return reductions.merge_states(found, _summed, _same, core=axes)
+    return reductions.merge_states(found, _summed, _same, core=axes, apart=True)
 
 
 def _rows(function: Any, width: tuple[int, int], *arrays: Any, **options: Any) -> Any:
