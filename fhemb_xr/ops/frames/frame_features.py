@@ -121,9 +121,9 @@ def features(
     ``entropy_range`` and ``"grassberger"``.
 
     Memory: the chunk, its features and 20 bytes per pixel of a frame for each running task.
-    Tasks: one per chunk beside its reading; with ``bh`` or ``pc`` it reads too. Passes over the pixels: one; one
-    before it for the range where ``bh`` is asked for without edges; one for ``pc``. Computes at
-    call: none.
+    Tasks: one per chunk beside its reading; with ``bh`` or ``pc`` it reads too. Passes over the
+    pixels: one; one before it for the range where ``bh`` is asked for without edges; one for
+    ``pc``. Computes at call: none.
 
     References
     ----------
