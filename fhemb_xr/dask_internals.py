@@ -49,8 +49,8 @@ execute_subgraph = _execute_subgraph
 __all__ = [
     "Alias", "DataNode", "ExplicitIndexer", "GraphNode", "IndexingSupport",
     "LazilyIndexedArray", "List", "Task", "TaskRef", "clone_key", "convert_legacy_graph",
-    "execute_subgraph", "explicit_indexing_adapter", "is_in_memory", "meta_of",
-    "python_pipeline", "slices_read", "sync", "taken_apart", "wait_for",
+    "execute_subgraph", "explicit_indexing_adapter", "is_in_memory", "keep_slices",
+    "meta_of", "python_pipeline", "slices_read", "sync", "taken_apart", "wait_for",
 ]  # fmt: skip
 
 
@@ -113,6 +113,14 @@ def slices_read(layer: Any) -> Mapping[str, Any]:
     can be checked.
     """
     return getattr(layer, "io_deps", {})
+
+
+def keep_slices(layer: Any, slices: Mapping[str, Any]) -> None:
+    """Tell :func:`slices_read` what a layer of our own slices out of arrays.
+
+    Why, since and replacement: as for :func:`slices_read`.
+    """
+    layer.io_deps = dict(slices)
 
 
 def python_pipeline(pipeline: Any) -> Any:

@@ -26,7 +26,9 @@ from fhemb_xr.dask_internals import (
     Task,
     TaskRef,
     execute_subgraph,
+    keep_slices,
     meta_of,
+    slices_read,
 )
 from fhemb_xr.ops.blockwise.rereading import Tasks
 
@@ -62,7 +64,8 @@ class Reading(Tasks):
 
     def __init__(self, tasks: dict[Any, Any], output: str, slices: dict[str, Any]) -> None:
         super().__init__(tasks)
-        self.output, self.io_deps = output, slices
+        self.output = output
+        keep_slices(self, slices)
 
 
 class _UnfitError(Exception):
@@ -78,7 +81,6 @@ class Inlined:
         self._split = {axis for axis, n in enumerate(x.numblocks) if n > 1}
         self._tasks: dict[str, GraphNode] = {}
         self._open: dict[Any, str] = {}
-        self._deps: dict[str, Any] = {}
         last = self._node(x.name, tuple(range(x.ndim)))
         self.recipe = Recipe(self._tasks, last, tuple(self._open.values()))
         self.needs = {_layer(what) for kind, what in self._open if kind != "slice"}
@@ -99,7 +101,7 @@ class Inlined:
                 continue
             name, place = what
             at = tuple(0 if axis is None else block[axis] for axis in place)
-            out.append(self._deps[name][at] if kind == "slice" else TaskRef((name, *at)))
+            out.append(self.slices[name][at] if kind == "slice" else TaskRef((name, *at)))
         return out
 
     def block_task(self, key: tuple[Any, ...]) -> Task:
@@ -165,9 +167,8 @@ class Inlined:
         place = tuple(
             None if n == 1 else own.get(axis) for axis, n in zip(ind, counts, strict=True)
         )
-        if arg in layer.io_deps:
-            self._deps[arg] = layer.io_deps[arg]
-            self.slices[arg] = layer.io_deps[arg]
+        if arg in (read := slices_read(layer)):
+            self.slices[arg] = read[arg]
             return self._place("slice", (arg, place))
         found = (
             self._node(arg, place)
