@@ -1,6 +1,7 @@
 """``fhemb view``: hours of many people in a window of the browser."""
 
 import contextlib
+import signal
 import tempfile
 import webbrowser
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import typer
 from fhemb_cli import completion
 from fhemb_cli.console import reporting, tell
 from fhemb_cli.options import Json, Scheduler, workers_of
+from fhemb_cli.progress import progress
 
 
 def view(
@@ -37,6 +39,14 @@ def view(
     faces: Annotated[
         bool, typer.Option("--faces", help="Show faces; needs the people's consent.")
     ] = False,
+    proxy: Annotated[
+        bool,
+        typer.Option(
+            "--proxy",
+            help="First write small faces, one a second, to don_faces.zarr beside don.zarr: "
+            "all people at once.",
+        ),
+    ] = False,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port of this machine; 0: a free one.")
     ] = 0,
@@ -52,10 +62,17 @@ def view(
     """
     with reporting(as_json) as say, workers_of(0, "", scheduler):
         from fhemb_xr.view import viewing
-        from fhemb_xr.view.memory.material import Material
+        from fhemb_xr.view.memory import proxy as recordings
+        from fhemb_xr.view.memory.material import Material, local_recording
         from fhemb_xr.view.serving import HOST, Server
         from fhemb_xr.view.window import app
 
+        if proxy and not faces:
+            raise ValueError("--proxy is for faces: say --faces too")
+        if proxy:
+            place = recordings.require_local(local_recording(stores))
+            with progress("Small faces", scheduler):
+                recordings.make(place)
         material = Material(stores, spans=spans, faces=faces)
         shown = viewing.require_feature(material, feature)
         server = Server(partial(app.fill, material=material, feature=shown), port)
@@ -63,9 +80,11 @@ def view(
         if not as_json:
             there = f"ssh -L {server.port}:{HOST}:{server.port} this-machine"
             tell("note", f"from another machine: {there}, then the same address; Ctrl-C ends")
-        with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as places:
+        with contextlib.ExitStack() as places:
             # the address is a secret: an argument of the browser could be read by others
             page = places.enter_context(_redirection(server.url)) if browser else None
+            before = signal.signal(signal.SIGINT, lambda *_: server.stop())
+            places.callback(signal.signal, signal.SIGINT, before)
             server.run(lambda: page is not None and webbrowser.open(page.as_uri()))
         material.close()
 

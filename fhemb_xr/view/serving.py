@@ -97,7 +97,7 @@ class Server:
         self._ready.wait()
 
     def stop(self) -> None:
-        """End the server; from any thread."""
+        """End the server; from any thread, or from the handler of a signal."""
         if self._loop is not None:
             self._loop.add_callback(self._loop.stop)
 

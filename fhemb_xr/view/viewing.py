@@ -122,7 +122,7 @@ def view(
 
     Notes
     -----
-    Memory: of each feature that is looked at 5.2 bytes a sample, 640 MiB at most; 256 MiB of
+    Memory: of each feature that is looked at 5.2 bytes a sample, 640 MiB at most; 128 MiB of
     faces; the piece that is being read. Computes at call: none. Pieces are read by two
     threads, what is in view first, by whatever Dask is there.
 

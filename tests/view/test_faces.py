@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import fhemb_xr as fx
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import theme
+from fhemb_xr.view.memory import proxy
 from fhemb_xr.view.memory.faces import Faces, mosaic
 from fhemb_xr.view.memory.material import Material
 from fhemb_xr.view.window import app
@@ -26,6 +28,7 @@ def test_faces__are_shown_only_where_asked_for(window_of, recording, embedding):
 
 
 def test_frame__is_that_of_the_recording_and_its_chunk_is_kept(recording):
+    assert Faces(recording)._piece == 100
     faces = Faces(recording.chunk(time=300))
     assert faces.kept(41, "dg", 450) is None
     frame = faces.frame(41, "dg", 450)
@@ -76,3 +79,41 @@ def test_film__shows_the_frame_of_the_moment_whatever_was_late(window):
     now[0] = 200.0
     film.step()
     assert not film.play.active
+
+
+def test_film__turns_the_page_of_the_rows(window):
+    now = [0.0]
+    film = window.portraits
+    film._now = lambda: now[0]
+    film.play.active = True
+    now[0] = 10.5
+    film.step()
+    assert window.state.window == (10.5, 20.5)
+    now[0] = 38.0
+    film.step()
+    assert window.state.window == (30.0, 40.0)
+
+
+def test_small_faces__are_beside_the_recording_and_shown_of_many_people(tmp_path):
+    ds = fx.testing.audience(n_subjects=14, seconds=6, shape=(96, 60)).isel(time=slice(0, 150))
+    ds.fhemb.save(tmp_path / "don.zarr")
+    proxy.make(tmp_path / "don.zarr")
+    stored = fx.open_recording(tmp_path / "don_faces.zarr")
+    assert dict(stored.sizes) == {"subject": 14, "session": 1, "time": 6, "y": 32, "x": 20}
+    assert stored.attrs["fhemb_sensitivity"] == "face"
+    truth = fx.open_recording(tmp_path / "don.zarr").heatmap.isel(time=50)
+    mean = truth.coarsen(y=3, x=3).mean().values
+    np.testing.assert_allclose(stored.heatmap.isel(time=2).values, mean, atol=0.02)
+    before = (tmp_path / "don_faces.zarr").stat().st_ino
+    proxy.make(tmp_path / "don.zarr")  # it is there: nothing is written
+    assert (tmp_path / "don_faces.zarr").stat().st_ino == before
+    material = Material([tmp_path / "don.zarr"], faces=True)
+    material.readers.close()
+    window = app.Window(material)
+    assert window.portraits.faces.shape == (96, 60)
+    window.portraits.choice.value = [str(p) for p in material.people]
+    assert window.portraits.faces.shape == (32, 20)
+    assert len(window.portraits.names.data["text"]) == 14
+    fx.open_recording(tmp_path / "don.zarr").fhemb.save(tmp_path / "don.zarr", mode="w")
+    with pytest.warns(UserWarning, match="made of another version of the recording"):
+        assert proxy.found(tmp_path / "don.zarr") is None

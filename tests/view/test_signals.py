@@ -135,3 +135,12 @@ def test_material__refuses_what_has_no_time(recording):
         Material([])
     with pytest.raises(ValueError, match="no feature 'men' to view; the nearest are mean"):
         fx.view(recording, feature="men")
+
+
+def test_stores__elsewhere_are_read_like_folders(recording, embedding):
+    fx.save(embedding, "memory://view/emb.zarr")
+    material = Material(["memory://view/emb.zarr"])
+    signal = Signal(material.series["mean"]).read_all()
+    np.testing.assert_array_equal(signal.pyramid.values, embedding.values[..., 0])
+    assert material.marks.path is None
+    material.close()

@@ -14,7 +14,7 @@ from fhemb_xr.io import provenance
 from fhemb_xr.io import recording as stores
 from fhemb_xr.io.local.atomic_files import local_path
 from fhemb_xr.io.opening import opened
-from fhemb_xr.view.memory import series
+from fhemb_xr.view.memory import proxy, series
 from fhemb_xr.view.memory.faces import Faces
 from fhemb_xr.view.memory.marks import Marks, place_beside
 from fhemb_xr.view.memory.reading import Readers, Signal
@@ -31,6 +31,8 @@ class Material:
     ----------
     recording
         The recording, or None.
+    place
+        Folder of the recording, if it is a store on this machine.
     series
         Every feature by its name.
     results
@@ -41,6 +43,8 @@ class Material:
         First and last second of all.
     faces
         Faces of the recording, where they may be shown.
+    small_faces
+        Its small faces, one a second, if they have been made.
     marks
         Spans that readers have marked, and the file that keeps them.
     """
@@ -54,11 +58,15 @@ class Material:
         faces: bool = False,
     ) -> None:
         self.recording: xr.Dataset | None = None
+        self.place: Path | None = None
         self.results: dict[str, xr.DataArray] = {}
         found: list[Series] = []
         arrays: list[tuple[str, xr.DataArray]] = []
         for k, thing in enumerate(things):
-            self._take(_given(thing, storage_options), f"{k + 1}", arrays)
+            given = _given(thing, storage_options)
+            self._take(given, f"{k + 1}", arrays)
+            if given is self.recording and isinstance(thing, str | os.PathLike):
+                self.place = local_path(thing)
         for name, x in arrays:
             found += series.of_array(x, f"{name}: " if len(arrays) > 1 else "")
         if self.recording is not None and not found:
@@ -71,6 +79,8 @@ class Material:
         if faces and self.recording is None:
             raise SchemaError("faces are asked for, and there is no recording: give its store")
         self.faces = Faces(self.recording) if faces and self.recording is not None else None
+        small = proxy.found(self.place) if self.faces is not None else None
+        self.small_faces = None if small is None else Faces(small)
         path = _beside(things) if spans is None else Path(spans).expanduser()
         self.marks = Marks(path, self.uuid)
         self.readers = Readers()
@@ -165,6 +175,14 @@ def _beside(things: Sequence[Any]) -> Path | None:
     paths = (local_path(t) for t in things if isinstance(t, str | os.PathLike))
     found = next((p for p in paths if p is not None), None)
     return None if found is None else place_beside(found)
+
+
+def local_recording(things: Sequence[Any]) -> Path | None:
+    """The folder of the first recording among stores; None where none is on this machine."""
+    for path in (local_path(t) for t in things if isinstance(t, str | os.PathLike)):
+        if path is not None and schema.is_like_recording(opened(path, None)):
+            return path
+    return None
 
 
 def _has_client() -> bool:

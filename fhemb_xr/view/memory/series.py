@@ -87,7 +87,9 @@ def of_array(x: xr.DataArray, prefix: str = "") -> list[Series]:
             else None
         )
         held = max(1, x.size // (len(people) * seconds.size))
-        at_once = max(1, _BYTES_READ // (4 * held * seconds.size))
+        most = max(1, _BYTES_READ // (4 * held * seconds.size))
+        stored = x.chunksizes.get(schema.SUBJECT, (most,))
+        at_once = int(stored[0])
         out.append(
             Series(
                 name, unit_of(x, feature), people, seconds, _reader(x.isel(chosen)),

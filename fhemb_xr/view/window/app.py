@@ -42,7 +42,9 @@ class Window:
         self.overview = Overview(state, self.rows, self.controls.clock)
         self.status = models.Div(text="", sizing_mode="stretch_width", name="status")
         self.annotating = Annotating(state, self.rows, self.overview, material.marks)
-        self.portraits = Portraits(state, material.faces) if material.faces else None
+        self.portraits = (
+            Portraits(state, material.faces, self.rows.x_range) if material.faces else None
+        )
         self.seats = Seats(state, self.rows) if len(material.people) > 1 else None
         self.strips = (
             Strips(state, self.rows.x_range, self.controls.clock) if material.results else None

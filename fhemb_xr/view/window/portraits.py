@@ -14,6 +14,8 @@ from fhemb_xr.view.window.state import State
 MOST_FACES = 12
 FRAME_MS = 80
 """12.5 frames a second: a face of 25 Hz at every second frame."""
+_GUIDE_EVERY = 4
+"""Pictures from one place of the guide to the next: it makes the page draw all rows again."""
 _WIDTH, _HEIGHT = 380, 330
 KEYS = {"space": "play, or stop the film"}
 
@@ -22,16 +24,23 @@ class Portraits:
     """Faces in one image, their film, and the choice of the people."""
 
     def __init__(
-        self, state: State, faces: Faces, now: Callable[[], float] = time.monotonic
+        self,
+        state: State,
+        faces: Faces,
+        x_range: Any,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         models = theme.bokeh_models()
-        self.state, self.faces, self._now = state, faces, now
+        self.x_range = x_range
+        self.state, self._whole, self._now = state, faces, now
+        self._small = state.material.small_faces
         people = [p for p in state.material.people if p in faces.people]
         self._by_name = {str(p): p for p in people}
         state.chosen = [p for p in state.chosen if p in people]
+        most = MOST_FACES if self._small is None else len(people)
         self.choice = models.MultiChoice(
-            title=f"Faces of (up to {MOST_FACES})", value=[str(p) for p in state.chosen],
-            options=[*self._by_name], max_items=MOST_FACES, sizing_mode="stretch_width",
+            title=f"Faces of (up to {most})", value=[str(p) for p in state.chosen],
+            options=[*self._by_name], max_items=most, sizing_mode="stretch_width",
         )  # fmt: skip
         self.play = models.Toggle(label="Play", width=70, align="end")
         self.play.js_on_change(
@@ -42,14 +51,21 @@ class Portraits:
         self.names = models.ColumnDataSource({"x": [], "y": [], "text": []})
         self.figure = self._figure()
         self._limits: tuple[float, float] | None = None
-        self._asked = 0
+        self._fetching: set[tuple[Any, ...]] = set()
         self._wanted: tuple[tuple[Any, ...], int] | None = None
         self._timer: Any = None
         self._begun = (0.0, 0.0)
+        self._pictures = 0
         self.choice.on_change("value", self._chosen)
         self.play.on_change("active", self._toggled)
         state.on("cursor", self.show)
         state.on("signals", self.show)
+
+    @property
+    def faces(self) -> Faces:
+        """What the faces are taken from: of many people the small ones, one a second."""
+        many = len(self.state.chosen) > MOST_FACES
+        return self._small if many and self._small is not None else self._whole
 
     @property
     def layout(self) -> Any:
@@ -65,18 +81,11 @@ class Portraits:
         k, session = self.faces.at(self.state.cursor), self._session()
         if self._wanted == (people, k) and self.source.data["image"]:
             return
-        self._wanted, self._asked = (people, k), self._asked + 1
-        asked = self._asked
-        missing = [p for p in people if self.faces.kept(p, session, k) is None]
-        if not missing:
+        self._wanted = (people, k)
+        if any(self.faces.kept(p, session, k) is None for p in people):
+            self._fetch(k)
+        else:
             self._paint(people, session, k)
-            return
-        for half in (missing[::2], missing[1::2]):  # one for each of two threads
-            if half:
-                self.state.aside(
-                    lambda half=half: [self.faces.frame(p, session, k) for p in half],
-                    lambda _: self._paint(people, session, k) if asked == self._asked else None,
-                )
 
     def step(self) -> None:
         """One picture of the film: the frame of this moment, so that late ones are left out."""
@@ -85,30 +94,50 @@ class Portraits:
         if second >= self.state.material.extent[1] or second > self.faces.seconds[-1]:
             self.play.active = False
             return
-        k, session = self.faces.at(second), self._session()
-        people = tuple(self.state.chosen)
-        if any(
-            self.faces.kept(p, session, k) is None for p in people if p in self.faces.people
-        ):
-            self._prefetch(k)
-        elif self.faces.next_chunk(k) - k < 250:
-            self._prefetch(self.faces.next_chunk(k))
-        self.state.move_cursor(second)
+        self._fetch(self.faces.next_piece(self.faces.at(second)))
+        self._follow(second)
+        self._pictures += 1
+        if self._pictures % _GUIDE_EVERY == 1:
+            self.state.move_cursor(second)
+        else:
+            self.state.cursor = second
+            self.show()
 
-    def _prefetch(self, k: int) -> None:
-        session, key = self._session(), ("fetch", k, tuple(self.state.chosen))
-        if getattr(self, "_fetching", None) == key:
+    def _follow(self, second: float) -> None:
+        """Turn the page of the rows when the film has left it."""
+        start, stop = self.state.window
+        if not start <= second < stop:
+            last = self.state.material.extent[1]
+            begin = min(second, max(last - (stop - start), self.state.material.extent[0]))
+            self.x_range.update(start=begin, end=min(begin + stop - start, last))
+
+    def _fetch(self, k: int) -> None:
+        """Read the faces of a frame off the event loop, half of them by each of two threads."""
+        session, faces = self._session(), self.faces
+        key = (k, session, tuple(self.state.chosen))
+        if key in self._fetching or k >= faces.seconds.size:
             return
-        self._fetching = key
-        for half in (self.state.chosen[::2], self.state.chosen[1::2]):
+        self._fetching.add(key)
+        missing = [p for p in self.state.chosen if faces.kept(p, session, k) is None]
+        for half in filter(None, (missing[::2], missing[1::2])):
             self.state.aside(
-                lambda half=half: [self.faces.frame(p, session, k) for p in half],
-                lambda _: None,
+                lambda half=half: [faces.frame(p, session, k) for p in half],
+                lambda _: self._arrived(key),
             )
+        if not missing:
+            self._fetching.discard(key)
+
+    def _arrived(self, key: tuple[Any, ...]) -> None:
+        """Some faces have been read: show what is there of those at the guide."""
+        self._fetching.discard(key)
+        if self._wanted is not None:
+            self._paint(self._wanted[0], self._session(), self._wanted[1])
 
     def _paint(self, people: tuple[Any, ...], session: Any, k: int) -> None:
         frames: list[F16 | None] = [self.faces.kept(p, session, k) for p in people]
         there = [f for f in frames if f is not None]
+        if people and not there and self.source.data["image"]:
+            return  # the last picture stays until another one is there
         self._limits = self._limits or limits_of(there)
         columns = self._columns(len(people))
         image = mosaic(frames, self.faces.shape, columns, self._limits or (20.0, 40.0))
@@ -166,6 +195,7 @@ class Portraits:
 
     def _toggled(self, attr: str, old: bool, new: bool) -> None:
         document = self.state.document
+        self._pictures = 0
         if new:
             self._begun = (self._now(), self.state.cursor)
         if document is None:

@@ -36,7 +36,7 @@ class Seats:
                                               nan_color=theme.MISSING)  # fmt: skip
         self.figure = fig = look.figure(
             height=HEIGHT, x_range=models.DataRange1d(range_padding=0.12),
-            y_range=models.DataRange1d(range_padding=0.2, flipped=True),
+            y_range=models.DataRange1d(range_padding=0.4, flipped=True),
         )  # fmt: skip
         dots = fig.scatter(
             "x", "y", source=self.source, size=_size(len(people)), line_color="ring",

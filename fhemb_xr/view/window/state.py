@@ -94,8 +94,8 @@ class State:
         document = self.document
 
         def done(future: "Future[Any]") -> None:
-            if self.closed or future.cancelled():
-                return
+            if self.closed or future.cancelled() or future.exception() is not None:
+                return  # what cannot be read stays empty; series say why in the line above
             result = future.result()
             document.add_next_tick_callback(lambda: None if self.closed else publish(result))
 
