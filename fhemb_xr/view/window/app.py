@@ -87,7 +87,7 @@ class Window:
     def _let_tap(self) -> None:
         """A click puts the guide there: in the page at once, and here."""
         models = theme.bokeh_models()
-        parts = [self.rows, self.overview, *([self.strips] if self.strips else [])]
+        parts: list[Any] = [self.rows, self.overview, *([self.strips] if self.strips else [])]
         cursors = [part.cursor for part in parts]
         for fig in (part.figure for part in parts):
             fig.js_on_event("tap", models.CustomJS(args={"cursors": cursors}, code=_TAP))
