@@ -29,7 +29,8 @@ def course(
     """
     taken = [] if minus is None else listed(minus)
     is_recording = isinstance(x, xr.Dataset) and schema.HEATMAP in x
-    if is_recording or {schema.Y, schema.X} <= {*x.dims}:
+    is_heatmap = isinstance(x, xr.DataArray) and {schema.Y, schema.X} <= {*x.dims}
+    if is_recording or is_heatmap:
         known = regions(x, [*listed(roi), *taken], template=template)[schema.EMBEDDING]
         return _difference(known, roi, taken)
     if template is not None:

@@ -152,6 +152,8 @@ def test_respiration__of_turning_faces_is_that_of_the_simulation(breathing):
     assert with_face.rate.dims == ("subject", "session", "window")
     whole = fx.respiration(ds, step_s=12).compute(scheduler="synchronous")
     xr.testing.assert_allclose(whole, with_face, atol=1e-9)
+    pictures = regions.assign(reference=(("y", "x"), np.zeros((20, 16))))
+    xr.testing.assert_identical(fx.respiration(pictures, step_s=12), with_face)
     both = fx.respiration(regions, ["nose", "cheeks"], minus="forehead", step_s=12)
     assert both.rate.sizes["feature"] == 2
     nose = both.rate.sel(feature="nose_tip")
