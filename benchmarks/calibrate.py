@@ -320,7 +320,7 @@ def drawn(file):
         axis.set_xticks(np.sqrt([0, 0.05, 0.25, 1]), ["0", ".05", ".25", "1"], fontsize=7)
         axis.spines[["top", "right"]].set_visible(False)
     np.atleast_1d(axes)[0].set_yticks(list(rows.values()), list(rows), fontsize=7)
-    figure.supxlabel("Share of independent pairs that are called synchronous", fontsize=8)
+    figure.supxlabel("Share of independent data sets that are called coupled", fontsize=8)
     figure.savefig(file.with_suffix(".png"), dpi=160, bbox_inches="tight")
 
 

@@ -121,18 +121,21 @@ def scaled(x: Floats, mean: F64, scale: F64) -> tuple[F64, Bools]:
 def sums(x: Floats, state: F64, model: Model) -> F64:
     """Sums over a stretch of time: ``(n, t, d), (s) -> (q)``. Memory: 24 bytes per number."""
     mean, scale, weights = (model.state.part(state, n) for n in ("mean", "scale", "weights"))
-    z, there = scaled(x, mean, scale)
-    shared = together(z @ weights, there)
-    products = (there[:, None] * shared.T) @ shared  # (n, k, t) with (t, k)
-    return model.sums.pack(
-        a=z.transpose(0, 2, 1) @ shared, shared=products, total=(z * z).sum(axis=(1, 2))
-    )
+    return _sums(*scaled(x, mean, scale), weights, model)
 
 
-def together(courses: F64, there: Bools) -> F64:
-    """Mean over the people who are there: ``(n, t, k), (n, t) -> (t, k)``."""
-    count = there.sum(axis=0)
-    return np.asarray(courses.sum(axis=0) / np.maximum(count, 1)[:, None])
+def _sums(z: F64, there: Bools, weights: F64, model: Model) -> F64:
+    """The same of scaled features."""
+    shared = np.zeros((z.shape[1], model.k))
+    for person, own in zip(z, weights, strict=True):  # no courses of all at once
+        shared += person @ own
+    shared /= np.maximum(there.sum(axis=0), 1)[:, None]
+    if there.all():
+        products = np.broadcast_to(shared.T @ shared, (len(z), model.k, model.k))
+    else:
+        products = (there[:, None] * shared.T) @ shared  # (n, k, t) with (t, k)
+    a = np.stack([person.T @ shared for person in z])  # one by one: no copy of all
+    return model.sums.pack(a=a, shared=products, total=[np.vdot(p, p) for p in z])
 
 
 def advance(state: F64, found: F64, model: Model) -> F64:
@@ -189,10 +192,13 @@ def finish(state: F64, found: F64, model: Model) -> F64:
 
 def whole(x: Floats, model: Model) -> F64:
     """The fit of series that are all there: ``(n, t, d) -> (f)``."""
+    fields = model.state
     state = begin(moments(x, model), model)
+    data = scaled(x, fields.part(state, "mean"), fields.part(state, "scale"))
     for _ in range(model.n_iter):
-        state = advance(state, sums(x, state, model), model)
-    return finish(state, sums(x, state, model), model)
+        found = _sums(*data, fields.part(state, "weights"), model)
+        state = advance(state, found, model)
+    return finish(state, _sums(*data, fields.part(state, "weights"), model), model)
 
 
 def p_values(x: F64, model: Model, n: int, margin: int | None) -> F64:
