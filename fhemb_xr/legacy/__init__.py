@@ -13,7 +13,6 @@ from fhemb_xr.legacy.dbms.db import DatasourceResized as DatasourceResized
 from fhemb_xr.legacy.dvae.classifier import VAEClassifier as VAEClassifier
 from fhemb_xr.legacy.embedding import Embedding as Embedding
 from fhemb_xr.legacy.embedding import EmbeddingCollection as EmbeddingCollection
-from fhemb_xr.legacy.embedding import Wdecomposition as Wdecomposition
 from fhemb_xr.legacy.logs import set_log_levels as set_log_levels
 from fhemb_xr.legacy.logs import set_logger_level as set_logger_level
 from fhemb_xr.legacy.logs import setup_logging as setup_logging
@@ -25,3 +24,4 @@ from fhemb_xr.legacy.utils.factories import pca_factory as pca_factory
 from fhemb_xr.legacy.utils.factories import wfactories as wfactories
 from fhemb_xr.legacy.utils.factories import wfactory as wfactory
 from fhemb_xr.legacy.utils.tutils import makeVideo as makeVideo
+from fhemb_xr.legacy.wdecomp import Wdecomposition as Wdecomposition

@@ -51,6 +51,15 @@ class Embedding:
     table or a figure is asked for.
     """
 
+    percentile_intv: float | None
+    temperature_threshold: float | None
+    time_interval: tuple[int, int]
+    basis: xr.Dataset | None
+    _told: tuple[Any, Any]
+    _kind: str | None
+    _bands: str | None
+    _edges: Mapping[str, Any] | None
+
     def __init__(
         self,
         time_interval: tuple[int, int],
@@ -67,8 +76,8 @@ class Embedding:
         kept = people("all" if subjects is None else subjects, ordered(matrices))
         data = labelled({i: matrices[i] for i in kept}, features, int(time_interval[0]))
         self._set(Series(data))
-        self.time_interval = tuple(time_interval)
-        self.temperature_threshold: float | None = temperature_threshold
+        self.time_interval = (int(time_interval[0]), int(time_interval[1]))
+        self.temperature_threshold = temperature_threshold
         self.percentile_intv = percentile_intv
         self._told = (frequencies, periods)
         if binedges is not None:
@@ -103,12 +112,12 @@ class Embedding:
             if frames is not None and frames.size:
                 ends = (int(frames[0]), int(frames[-1]) + 1)
             self.time_interval, self.temperature_threshold = ends, None
-            self.percentile_intv: float | None = None
-            self._told: Any = (families.ALL, families.ALL)
-            self._kind: str | None = None
-            self._bands: str | None = None
-            self._edges: Mapping[str, Any] | None = None
-            self.basis: xr.Dataset | None = None
+            self.percentile_intv = None
+            self._told = (families.ALL, families.ALL)
+            self._kind = None
+            self._bands = None
+            self._edges = None
+            self.basis = None
 
     @functools.cached_property
     def _where(self) -> dict[str, int]:
@@ -246,7 +255,9 @@ class Embedding:
         if factory is None:
             figures.refuse_bands(fbands)
             return out
-        return out.create_wdecomposition(None, factory).create_wreconstruction("all", fbands)
+        bands = out.create_wdecomposition(None, factory)
+        filtered: Embedding = bands.create_wreconstruction("all", fbands)
+        return filtered
 
     def _names(self, features: Any) -> list[str]:
         if features is None:
@@ -285,11 +296,13 @@ class Embedding:
         ids = people("all" if subjs is None else subjs, self._ids)
         part = self.data.sel({schema.SUBJECT: ids})
         drawn = part if err_ts is None else err_ts.data.sel({schema.SUBJECT: ids})
-        size = {"level": max_level} if block_length is None else {"block_s": block_length}
+        size: dict[str, Any] = (
+            {"level": max_level} if block_length is None else {"block_s": block_length}
+        )
         seed = secrets.randbelow(2**31) if rseed is None else rseed
         _log.debug("bootstrap by %s, seed %s", size, seed)
-        bare = drawn.drop_vars([c for c in drawn.coords if c.startswith("bin_")])
-        out = surrogates(bare, 1, method="block", dim=None, seed=seed, **size)  # type: ignore[arg-type]
+        bare = drawn.drop_vars([c for c in drawn.coords if str(c).startswith("bin_")])
+        out = surrogates(bare, 1, method="block", dim=None, seed=seed, **size)
         out = out.isel({REPLICATE: 0}, drop=True)
         if err_ts is not None:
             out = (out.astype(part.dtype) + part.drop_vars(schema.FEATURE).data).assign_attrs(

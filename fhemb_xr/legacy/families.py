@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fhemb_xr.ops.time_frequency.band_spec import BANDS
+from fhemb_xr.ops.time_frequency.band_spec import BANDS as BANDS
 
 STATISTICS_TS, PERCENTILES_TS = "features_ts", "percentiles_ts"
 BINHEIGHTS_TS, PCOMPONENTS_TS = "binheights_ts", "pcomponents_ts"

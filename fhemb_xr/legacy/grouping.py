@@ -74,7 +74,7 @@ def dtw_clustering(
     """
     method = _method(metric)
     x = _people(ts, interval, normalize)
-    options = {"method": method, "seed": random_state, "max_iter": max_iter}
+    options: dict[str, Any] = {"method": method, "seed": random_state, "max_iter": max_iter}
     _log.debug("clusters of %s people: %s, %s", x.sizes[schema.SUBJECT], n_clusters, options)
     found = clusters(x, n_clusters, **options)
     labels = np.asarray(found.values, np.int64)
@@ -132,7 +132,7 @@ def compute_silhouette_vs_k(
     """
     method = _method(metric)
     x = _people(ts, interval, normalize)
-    options = {"method": method, "seed": random_state, "max_iter": max_iter}
+    options: dict[str, Any] = {"method": method, "seed": random_state, "max_iter": max_iter}
     tried = list(range(2, max_k + 1))
     _log.debug("silhouettes of %s people: %s, %s", x.sizes[schema.SUBJECT], tried, options)
     scores = np.asarray(silhouette(x, tried, **options).values, np.float64)

@@ -198,8 +198,8 @@ class Piece:
             "db_schema": sessions[0] if len(sessions) == 1 else sessions,
             "number_of_subjects": ds.sizes[schema.SUBJECT],
         }  # fmt: skip
-        names = list(found) if attributes == "all" else [attributes]
-        names = list(attributes) if not isinstance(attributes, str) else names
+        names = [attributes] if isinstance(attributes, str) else list(attributes)
+        names = list(found) if attributes == "all" else names
         if wrong := [n for n in names if n not in found]:
             raise UnknownNameError(f"no attribute {wrong[0]!r}{nearest(wrong[0], found)}")
         return {name: found[name] for name in names}

@@ -74,7 +74,8 @@ def calc_accuracies(
     """
     parts = [np.asarray(p, np.float64) for p in (X_train, X_test)]
     labels = [np.asarray(y) for y in (y_train, y_test)]
-    return one_split.accuracies(*parts, *labels, related=_is_relation(*parts))
+    related = _is_relation(*parts)
+    return one_split.accuracies(parts[0], parts[1], labels[0], labels[1], related=related)
 
 
 def _is_relation(train: F64, test: F64) -> bool:
@@ -107,7 +108,7 @@ def calc_and_save_pr_accuracy(
     kinds = POINT_METRICS if alignment_type == "fastdtw" else (alignment_type,)
     found = []
     for kind in kinds:
-        dist = {"dist": kind} if alignment_type == "fastdtw" else {}
+        dist: dict[str, Any] = {"dist": kind} if alignment_type == "fastdtw" else {}
         d = related(x, alignment_type, gamma=gamma, radius=radius, **dist)
         found.append(np.asarray(d.values, np.float64))
     dims = ("metric", f"{SAMPLE}_0", f"{SAMPLE}_1")

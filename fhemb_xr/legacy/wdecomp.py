@@ -94,7 +94,7 @@ class Wdecomposition:
             return self._given
         emb, bands = self.decomposed_embedding, self._bands
         n = len(emb.features)
-        bare = bands.drop_vars([c for c in bands.coords if c.startswith("bin_")])
+        bare = bands.drop_vars([c for c in bands.coords if str(c).startswith("bin_")])
         parts = [bare.isel({schema.BAND: b}, drop=True) for b in range(self.level + 1)]
         whole = xr.concat(parts, schema.FEATURE).assign_attrs(bands.attrs)
         series = Series(whole.assign_coords({schema.FEATURE: np.arange(n * len(parts))}))

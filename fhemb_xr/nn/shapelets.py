@@ -6,6 +6,8 @@ Grabocka, Schilling, Wistuba & Schmidt-Thieme (2014), Learning time-series shape
 392-401, doi:10.1145/2623330.2623613.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -35,10 +37,11 @@ def learned(
         pieces = nn.Parameter(torch.from_numpy(first / spread))
         judge = nn.Linear(len(first), classes.size).double()
         scale = squared(series, pieces.detach()).mean().clamp_min(1e-12)
-        optimizer = torch.optim.AdamW(
-            [{"params": [pieces], "weight_decay": 0.0}, {"params": [*judge.parameters()]}],
-            lr=learning_rate, weight_decay=WEIGHT,
-        )  # fmt: skip
+        groups: list[dict[str, Any]] = [
+            {"params": [pieces], "weight_decay": 0.0},
+            {"params": [*judge.parameters()], "weight_decay": WEIGHT},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=learning_rate)
         for _ in range(n_epochs):
             near = _softly_smallest(squared(series, pieces) / scale)
             loss = nn.functional.cross_entropy(judge(near), told)
@@ -59,4 +62,5 @@ def squared(x: Tensor, pieces: Tensor) -> Tensor:
 def _softly_smallest(d: Tensor) -> Tensor:
     """``(k, n, places) -> (k, n)``."""
     mean = torch.logsumexp(-SHARPNESS * d, dim=2) - np.log(d.shape[2])
-    return -mean / SHARPNESS
+    out: Tensor = -mean / SHARPNESS
+    return out

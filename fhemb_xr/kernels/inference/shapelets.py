@@ -17,5 +17,5 @@ def distances(x: F64, pieces: F64) -> F64:
     for k, piece in enumerate(pieces):  # centred, so that nothing is lost to large means
         gap = windows - piece[:, None]
         out[..., k] = np.einsum("...fpl,...fpl->...p", gap, gap).min(axis=-1)
-    whole = np.isfinite(x).all(axis=(-2, -1))
+    whole = np.asarray(np.isfinite(x).all(axis=(-2, -1)))
     return np.asarray(np.where(whole[..., None], out / pieces[0].size, np.nan))

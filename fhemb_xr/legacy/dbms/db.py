@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
@@ -63,7 +63,7 @@ class Datasource:
     @classmethod
     def from_recording(
         cls, ds: xr.Dataset, threshold: float | str | None, attributes: Mapping[str, Any]
-    ) -> "Datasource":
+    ) -> Self:
         """The faces of a recording of one session."""
         out = cls.__new__(cls)
         out._set(ds, threshold, dict(attributes))

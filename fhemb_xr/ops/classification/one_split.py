@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
 
 from fhemb_xr.errors import UnknownNameError, extra, nearest
 from fhemb_xr.ops.checks import require_choice, require_count, require_share
@@ -216,8 +215,9 @@ def repeated(
         for place, d in enumerate(np.asarray(distances.values, np.float64)):
             if not np.isfinite(d).all():
                 continue
-            rows: tuple[NDArray[Any], ...] = (d[np.ix_(train, train)], d[np.ix_(test, train)])
-            found = accuracies(*rows, y[train], y[test], names, related=True, seed=seed + k)
+            a, b = d[np.ix_(train, train)], d[np.ix_(test, train)]
+            how: dict[str, Any] = {"related": True, "seed": seed + k}
+            found = accuracies(a, b, y[train], y[test], names, **how)
             out[place, :, k] = [found[name] for name in names]
     return xr.DataArray(
         out,

@@ -103,7 +103,11 @@ def shapelets(
             f"a shapelet is no longer than the samples, found length_s={length_s!r} and "
             f"{samples.sizes[schema.TIME] / clock.rate_hz:g} s"
         )
-    options = {"n": n, "length": length, "n_epochs": require_count("n_epochs", n_epochs, 0)}
+    options: dict[str, Any] = {
+        "n": n,
+        "length": length,
+        "n_epochs": require_count("n_epochs", n_epochs, 0),
+    }
     options |= {"seed": seed}
     rate = require_positive("learning_rate", learning_rate)
     series, names = _series(samples, n)
@@ -193,7 +197,7 @@ def _learned(
         from fhemb_xr.nn import shapelets as network
     series = np.ascontiguousarray(x[use], np.float64)
     first = _first(series, y, n, length, np.random.default_rng(seed))
-    how = {"n_epochs": n_epochs, "learning_rate": learning_rate, "seed": seed}
+    how: dict[str, Any] = {"n_epochs": n_epochs, "learning_rate": learning_rate, "seed": seed}
     return network.learned(series, y, first, **how)
 
 

@@ -194,11 +194,11 @@ def _scene(face: xr.DataArray | None, curves: xr.DataArray, title: str | None) -
     seconds = signals.seconds_of(curves)
     width, height = SIZE_PX if face is not None else (SIZE_PX[0], SIZE_PX[1] // 2)
     figure = Figure(figsize=(width / 100, height / 100), dpi=100)
-    FigureCanvasAgg(figure)
+    agg: Any = FigureCanvasAgg(figure)
     shown = labels.name_of(curves if face is None else face)
     figure.suptitle(labels.capital_first(shown) if title is None else title, fontsize=11)
     clim = (0.0, 1.0)
-    places = [0.12, 0.12, 0.84, 0.76 if face is None else 0.22]
+    places = (0.12, 0.12, 0.84, 0.76 if face is None else 0.22)
     below = figure.add_axes(places)
     for values, name, colour in zip(
         curves.values, figure_data.ids(curves, schema.FEATURE), theme.CYCLE, strict=False
@@ -213,14 +213,14 @@ def _scene(face: xr.DataArray | None, curves: xr.DataArray, title: str | None) -
     if face is not None:
         both = xr.Dataset({"low": face.min(), "high": face.max()}).compute()
         clim = figure_data.limits(np.array([float(both["low"]), float(both["high"])]))
-        above = figure.add_axes([0.12, 0.42, 0.7, 0.5])
+        above = figure.add_axes((0.12, 0.42, 0.7, 0.5))
         blank = np.full([face.sizes[d] for d in (schema.Y, schema.X)], np.nan)
         image = above.imshow(blank, cmap=theme.TEMPERATURE, vmin=clim[0], vmax=clim[1])
         above.set_axis_off()
-        bar = figure.add_axes([0.85, 0.42, 0.03, 0.5])
+        bar = figure.add_axes((0.85, 0.42, 0.03, 0.5))
         figure.colorbar(image, cax=bar, label="Temperature [°C]")
-    figure.canvas.draw()
-    canvas = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    agg.draw()
+    canvas = np.asarray(agg.buffer_rgba())[..., :3].copy()
     boxes = [(0, 0, 0, 0) if a is None else _box(a, height) for a in (above, below)]
     return Scene(face, clim, canvas, boxes[0], boxes[1], seconds, clock.rate_hz)
 
@@ -311,9 +311,9 @@ def _heard(sound: Path, scene: Scene, offset_s: float) -> tuple[NDArray[np.float
     return out, rate
 
 
-def _laid(out: NDArray[np.float32], piece: NDArray[np.float32], place: int) -> int:
+def _laid(out: NDArray[np.float32], piece: NDArray[Any], place: int) -> int:
     """Lay a piece at its place, as far as it lies in the film; the next place."""
-    n = piece.shape[1]
+    n = int(piece.shape[1])
     a, b = max(place, 0), min(place + n, out.shape[1])
     if a < b:
         out[:, a:b] = piece[:, a - place : b - place]
