@@ -201,4 +201,5 @@ def boundaries(found: F64) -> F64:
     """
     later = found[..., ::-1].cumsum(axis=-1)[..., ::-1][..., 1:]
     first = np.argmax(later >= 0.5 - 1e-12, axis=-2).astype(np.float64)
-    return np.where(np.isfinite(found).all(axis=(-1, -2))[..., None], first, np.nan)
+    known = np.asarray(np.isfinite(found).all(axis=(-1, -2)))
+    return np.where(known[..., None], first, np.nan)

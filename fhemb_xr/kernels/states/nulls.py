@@ -41,9 +41,11 @@ def _mean(z: F64) -> F64:
 
 def alikeness(z: F64, lag: int) -> F64:
     """Correlation of the patterns of two moments: ``(t, d) -> (t - lag)``; NaN in gaps."""
-    there = np.isfinite(z).all(axis=-1)
+    there = np.asarray(np.isfinite(z).all(axis=-1))
     u = events.directions(np.where(there[:, None], z, 0.0))
-    known = (u != 0).any(axis=-1)  # a moment whose features are all equal has no pattern
+    known = np.asarray(
+        (u != 0).any(axis=-1)
+    )  # a moment whose features are all equal has no pattern
     out = (u[lag:] * u[:-lag]).sum(axis=-1)
     return np.where(known[lag:] & known[:-lag], out, np.nan)
 

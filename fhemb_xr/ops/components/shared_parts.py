@@ -22,8 +22,8 @@ def courses(
     scores = apply_kernel(
         _course,
         lines.transpose(..., dim, schema.TIME, feature),
-        *(fit[name].drop_vars(feature, errors="ignore") for name in ("mean", "scale")),
-        fit["weights"].drop_vars(feature, errors="ignore"),
+        *(fit[name].drop_vars([feature], errors="ignore") for name in ("mean", "scale")),
+        fit["weights"].drop_vars([feature], errors="ignore"),
         core=[[feature], [feature], [feature], [feature, COMPONENT]],
         new=[COMPONENT],
     )

@@ -151,8 +151,10 @@ def _strangers_of_each(f: F64, *, groups: tuple[int, ...], people: tuple[int, ..
     members = np.array(groups), np.array(people)
     out = np.empty(f.shape)
     for at in np.ndindex(f.shape[:-2]):
-        test = {"tail": "greater", "alpha": 0.05, "itself": False}
-        out[at] = strangers.tested(f[at], *members, *members, **test)[..., 0]
+        found = strangers.tested(
+            f[at], *members, *members, tail="greater", alpha=0.05, itself=False
+        )
+        out[at] = found[..., 0]
     return out
 
 
