@@ -11,7 +11,7 @@ Vaughan (2005), Astron. Astrophys. 431, 391-403, doi:10.1051/0004-6361:20041453.
 """
 
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -76,13 +76,13 @@ def rates(x: Floats, starts: Ints, band: Band, beside: Floats | None = None) -> 
 
 
 def _cut(x: Floats, starts: Ints, band: Band) -> F64:
-    return x[starts[:, None] + np.arange(band.width)].astype(np.float64)
+    return np.asarray(x[starts[:, None] + np.arange(band.width)], dtype=np.float64).copy()
 
 
-def _spectra(x: F64, band: Band) -> tuple[F64, Bools]:
+def _spectra(x: F64, band: Band) -> tuple[Any, Bools]:
     """Spectra of windows ``(n, width)``, in steps of a quarter; and which windows have one."""
     there = np.isfinite(x)
-    usable = there.mean(axis=1) >= 1 - LOST
+    usable = np.asarray(there.mean(axis=1) >= 1 - LOST)
     t = np.arange(band.width)
     for k in np.flatnonzero(usable & ~there.all(axis=1)):
         x[k] = np.interp(t, t[there[k]], x[k, there[k]])
@@ -95,15 +95,20 @@ def _spectra(x: F64, band: Band) -> tuple[F64, Bools]:
     return np.fft.rfft(x * taper, _FINER * band.width, axis=1), usable
 
 
-def _peaks(spectra: F64, band: Band) -> F64:
+def _peaks(spectra: Any, band: Band) -> F64:
     """``(n, frequency) -> (n, 4)``: frequency, quality, chance, and no delay."""
-    power = spectra.real**2 + spectra.imag**2
+    power = _power(spectra)
     at, height = _highest(power, band)
     null = null_heights(band)
     chance = (1 + null.size - np.searchsorted(null, height, side="left")) / (null.size + 1)
     step = band.rate_hz / band.width / _FINER
     quality = _share(power, at, band)
     return np.stack([_between(power, at) * step, quality, chance, np.full(at.size, np.nan)], -1)
+
+
+def _power(spectra: Any) -> F64:
+    """Never 0, so that it has a logarithm."""
+    return np.asarray(np.maximum(spectra.real**2 + spectra.imag**2, 1e-300))
 
 
 def _highest(power: F64, band: Band) -> tuple[Ints, F64]:
@@ -130,7 +135,7 @@ def _background(power: F64, at: Ints, band: Band) -> F64:
     products = np.einsum("nki,kj->nij", weighted, columns) + 1e-9 * np.eye(3)
     fitted = np.linalg.solve(products, np.einsum("nki,nk->ni", weighted, y)[..., None])
     fine = np.vander(np.log(band.fine / _FINER) - middle, 3)
-    return np.exp(fitted[..., 0] @ fine.T)
+    return np.asarray(np.exp(fitted[..., 0] @ fine.T))
 
 
 def _between(power: F64, at: Ints) -> F64:
@@ -139,17 +144,18 @@ def _between(power: F64, at: Ints) -> F64:
     left, top, right = (np.log(power[rows, at + d]) for d in (-1, 0, 1))
     bend = left - 2 * top + right
     shift = np.where(bend < 0, (left - right) / np.where(bend < 0, 2 * bend, 1), 0)
-    return at + np.clip(shift, -1, 1)
+    return np.asarray(at + np.clip(shift, -1, 1))
 
 
 def _share(power: F64, at: Ints, band: Band) -> F64:
     every = np.arange(band.fine[0], min(2 * band.fine[-1], power.shape[1] - 1) + 1)
     distance = np.minimum(np.abs(every - at[:, None]), np.abs(every - 2 * at[:, None]))
     some = power[:, every]
-    return (some * (distance <= _BESIDE * _FINER)).sum(axis=1) / some.sum(axis=1)
+    near = distance <= _BESIDE * _FINER
+    return np.asarray((some * near).sum(axis=1) / some.sum(axis=1))
 
 
-def _delay(x: F64, other: F64, hz: F64, band: Band) -> F64:
+def _delay(x: Any, other: Any, hz: F64, band: Band) -> F64:
     """Seconds by which ``x`` is behind ``other`` at a frequency, half a period at most."""
     known = np.isfinite(hz)
     at = np.rint(np.where(known, hz, 0) / band.rate_hz * band.width * _FINER).astype(int)
@@ -166,5 +172,5 @@ def null_heights(band: Band) -> F64:
     for first in range(0, DRAWS, _TOGETHER):
         noise = rng.standard_normal((min(_TOGETHER, DRAWS - first), band.width))
         spectra, _ = _spectra(noise, band)
-        parts.append(_highest(spectra.real**2 + spectra.imag**2, band)[1])
+        parts.append(_highest(_power(spectra), band)[1])
     return np.sort(np.concatenate(parts))

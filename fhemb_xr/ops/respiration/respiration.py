@@ -21,6 +21,8 @@ from fhemb_xr.ops.units import common_unit
 
 _PERIODS = 6
 """Periods of the lowest frequency in a window: below, the trend takes part of it away."""
+_FEWEST = 8
+"""Frequencies of a band, four for each that a window can tell apart."""
 _ORDER = 2
 _FOUND = "found"
 
@@ -220,7 +222,13 @@ def _band(
             f"a window holds {_PERIODS} periods of the lowest frequency, {_PERIODS / low:g} s "
             f"of {low:g} Hz, found window_s={window_s!r}: take longer windows or a higher hz[0]"
         )
-    return kernel.Band(low, high, clock.rate_hz, width), step
+    band = kernel.Band(low, high, clock.rate_hz, width)
+    if band.fine.size < _FEWEST:
+        raise ValueError(
+            f"hz spans {_FEWEST * clock.rate_hz / width / 4:.3g} Hz or more in windows of "
+            f"{window_s:g} s, found {hz!r}"
+        )
+    return band, step
 
 
 def _in_windows(x: Any, *beside: Any, band: kernel.Band, step: int) -> Any:

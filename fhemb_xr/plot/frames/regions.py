@@ -49,8 +49,9 @@ def regions(
     Examples
     --------
     >>> import fhemb_xr as fx
+    >>> from fhemb_xr import plot
     >>> ds = fx.testing.audience(2, 4, shape=(24, 18), turn_deg=5)
-    >>> figure = fx.regions(ds).fhemb.plot.regions()
+    >>> figure = plot.regions(fx.regions(ds))
     """
     needed = ["reference", "weight"] if faces else [schema.EMBEDDING, "drift", "residual"]
     if absent := {*needed} - {*map(str, result)}:

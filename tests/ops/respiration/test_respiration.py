@@ -188,6 +188,7 @@ def test_pulse__is_that_of_the_series():
         ({"window_s": 30}, ValueError, "six|6 periods of the lowest frequency, 60 s"),
         ({"hz": (0.1, 3)}, ValueError, "between 0 and 2.5 Hz"),
         ({"hz": (0.7, 0.1)}, ValueError, "hz is a pair"),
+        ({"hz": (0.1, 0.11)}, ValueError, "hz spans 0.0333 Hz or more"),
         ({"alpha": 1e-4}, ValueError, "alpha is 0.0005 or more"),
         ({"alpha": 2}, ValueError, "alpha is a share"),
         ({"template": xr.Dataset()}, ValueError, "template= belongs to frames"),
