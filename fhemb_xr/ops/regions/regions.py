@@ -169,7 +169,8 @@ def _measured(
     middle = np.tensordot(weights, grid.places(), 2) / weights.sum(axis=(1, 2))[:, None]
     middle = np.concatenate([middle, np.ones((len(middle), 1))], axis=1)
     out = np.full((*x.shape[:-2], fields.size), np.nan)
-    packed = np.broadcast_to(people[..., 0, :], (*x.shape[:-3], faces.size))
+    every = people[..., 0, :] if people.ndim > 1 else people  # of one stack: no axis for time
+    packed = np.broadcast_to(every, (*x.shape[:-3], faces.size))
     for where in np.ndindex(x.shape[:-3]):
         at = faces.part(packed[where], "map")
         to = kernel.reference(faces.part(packed[where], "face"), spots, motion)
