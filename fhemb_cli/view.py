@@ -85,7 +85,7 @@ def view(
             page = places.enter_context(_redirection(server.url)) if browser else None
             before = signal.signal(signal.SIGINT, lambda *_: server.stop())
             places.callback(signal.signal, signal.SIGINT, before)
-            server.run(lambda: page is not None and webbrowser.open(page.as_uri()))
+            server.run(partial(_open, page))
         material.close()
 
 
@@ -97,3 +97,8 @@ def _redirection(url: str) -> Iterator[Path]:
         page.touch(mode=0o600)
         page.write_text(f'<!DOCTYPE html><meta http-equiv="refresh" content="0;url={url}">')
         yield page
+
+
+def _open(page: Path | None) -> None:
+    if page is not None:
+        webbrowser.open(page.as_uri())

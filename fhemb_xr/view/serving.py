@@ -133,7 +133,7 @@ class Server:
 
         port, ancestors = self.port, self._ancestors
 
-        class Guarded(OutputTransform):  # type: ignore[misc]
+        class Guarded(OutputTransform):
             def __init__(self, request: Any) -> None:
                 self.host = request.host_name
 
@@ -162,9 +162,9 @@ def _application(*args: Any, **options: Any) -> Any:
     from bokeh.resources import Resources
     from bokeh.server.tornado import BokehTornado
 
-    class Local(BokehTornado):  # type: ignore[misc]
+    class Local(BokehTornado):
         def resources(self, absolute_url: Any = None) -> Any:
-            parts = ["bokeh", "bokeh-widgets", "bokeh-tables"]
+            parts: list[Any] = ["bokeh", "bokeh-widgets", "bokeh-tables"]
             return Resources(mode="server", root_url=f"{self.prefix}/", components=parts)
 
     return Local(*args, **options)

@@ -74,8 +74,8 @@ def drop_bad(x: Labelled, spans: Any) -> Labelled:
     if not bad:
         return x
     seconds = Clock.of(x).seconds
-    people = x[schema.SUBJECT].values.tolist() if schema.SUBJECT in x.coords else []
-    people = people if isinstance(people, list) else [people]
+    labels = x[schema.SUBJECT].values.reshape(-1) if schema.SUBJECT in x.coords else np.zeros(0)
+    people: list[Any] = labels.tolist()
     named = {s[tables.SUBJECT] for s in bad if tables.SUBJECT in s}
     if named and not named & {*people}:
         warn(

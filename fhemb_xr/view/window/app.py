@@ -64,7 +64,7 @@ class Window:
     def _arranged(self) -> Any:
         from bokeh.layouts import column, row
 
-        play = portraits.KEYS if self.portraits else {}
+        play: dict[str, str] = portraits.KEYS if self.portraits else {}
         self.controls.tell_keys({**annotating.KEYS, **play})
         below = [self.strips.choice, self.strips.figure] if self.strips else []
         left = column(

@@ -29,7 +29,7 @@ def figure(**options: Any) -> Any:
         "tools": "",
         "output_backend": "canvas",
     }
-    fig = of_bokeh(**{**defaults, **options})
+    fig: Any = of_bokeh(**{**defaults, **options})
     fig.outline_line_color = None
     fig.grid.grid_line_color = GRID
     fig.title.text_font_size = theme.PX["title"]

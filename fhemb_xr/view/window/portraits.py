@@ -1,5 +1,6 @@
 """The part with faces: of the chosen people at the guide, and as a film at true speed."""
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -121,7 +122,7 @@ class Portraits:
         missing = [p for p in self.state.chosen if faces.kept(p, session, k) is None]
         for half in filter(None, (missing[::2], missing[1::2])):
             self.state.aside(
-                lambda half=half: [faces.frame(p, session, k) for p in half],
+                functools.partial(_read, faces, half, session, k),
                 lambda _: self._arrived(key),
             )
         if not missing:
@@ -205,3 +206,8 @@ class Portraits:
             self._timer = None
         if new:
             self._timer = document.add_periodic_callback(self.step, FRAME_MS)
+
+
+def _read(faces: Faces, people: list[Any], session: Any, k: int) -> None:
+    for person in people:
+        faces.frame(person, session, k)
