@@ -99,7 +99,8 @@ class Page:
                   **{"button": "left", "clickCount": 1, **more})  # fmt: skip
 
     def click(self, x, y):
-        """A click of the left button."""
+        """A click of the left button; sooner after another it would be a double click."""
+        time.sleep(0.5)
         self.mouse("Moved", x, y, button="none")
         self.mouse("Pressed", x, y)
         self.mouse("Released", x, y)

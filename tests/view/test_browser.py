@@ -133,7 +133,6 @@ def test_name__clicked_marks_a_bad_person(page, served):
     spans = fx.read_spans(served[0] / "don_events.tsv")
     emb = fx.open_embedding(served[0] / "emb.zarr")
     assert fx.drop_bad(emb, spans).subject.values.tolist() == [40, 41, 43, 44]
-    time.sleep(0.5)  # sooner, it would be a double click
     page.click(x - 12, y)
     page.until(f"{model('marks')}.data.onset.length === 1")
 
