@@ -129,6 +129,7 @@ def band_energy(x: xr.DataArray, *, title: str | None = None) -> Any:
         xlim=(-0.6, shares.shape[1] - 0.4),
         ylim=(0, 1.05 * float(shares.max())),
         xticks=list(enumerate(_intervals(x))),
+        xrotation=25 if shares.shape[1] > 6 else 0,  # the intervals would touch
         show_legend=False,
     )
 
