@@ -2,6 +2,7 @@
 # make test   style, types, tests, doctests, README
 # make soak   the same with the long tests of faults; make bench  times beside the peers
 # make calibrate  false positives of every null
+# make docs   the site: tutorials, how-tos, reference, gallery
 # make audit  known vulnerabilities of the pinned dependencies, asked of the network
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
@@ -22,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PIP) -e '.[all]'
 	touch $(VENV)/.demo $@ # all has what the demo needs
 
-.PHONY: install demo test soak lint bench calibrate notebooks audit clean
+.PHONY: install demo test soak lint bench calibrate notebooks docs audit clean
 install: $(VENV)/.installed
 
 demo: $(VENV)/.demo
@@ -50,6 +51,10 @@ calibrate: install
 # the notebooks of examples/ with their outputs, figures as pictures
 notebooks: install
 	FHEMB_PLOTS=png PATH="$$PWD/$(BIN):$$PATH" $(BIN)/jupyter execute --inplace examples/*.ipynb
+
+# the site, in docs/_build/html
+docs: install
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
 # known vulnerabilities of what constraints.txt pins; asks the network, and fails if it cannot
 audit:

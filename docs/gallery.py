@@ -28,6 +28,7 @@ basis = fx.pca(one, 6, threshold=25).isel(subject=0, session=0)
 fx.plot.eigenfaces(basis, n=5)""",
         "scree": "fx.plot.scree(basis)",
         "pdf": "fx.plot.pdf(fx.mask(ds.heatmap.isel(subject=0, session=0), 25), [1, 60])",
+        "values": "fx.plot.values(skew.isel(subject=[0, 1]), interval=(0, 500))",
         "histogram": """
 shares = fx.features(ds.heatmap.isel(subject=0, session=0), [('bh0', 'bh31')], threshold=25)
 fx.plot.histogram(shares)""",
@@ -52,8 +53,8 @@ fx.plot.lagged(map_of_lags)""",
         "warping": "fx.plot.warping(first[:500], second[:500])",
     },
     "By more than chance": {
-        "isc": "fx.plot.isc(fx.isc(moves, window_s=30, step_s=5, null='linear'))",
-        "synchrony": "fx.plot.synchrony(fx.synchrony(moves, 'correlation', 99, seed=0))",
+        "isc": "fx.plot.isc(fx.isc(moves, window_s=60, step_s=30, null='linear'))",
+        "synchrony": "fx.plot.synchrony(fx.synchrony(moves, 'correlation', 599, seed=0))",
         "group_isc": """
 result = fx.group_isc(moves, n=199, seed=0)
 fx.plot.group_isc(result)""",
@@ -70,6 +71,9 @@ fx.plot.coherence(fx.wavelet_coherence(slow, periods_s=(2, 30)))""",
         "encoding": """
 music = moves.isel(subject=0, drop=True)
 fx.plot.encoding(fx.encode(moves.isel(subject=[3]), music, (0, 4)))""",
+        "states": """
+slowly = emb.coarsen(time=25).mean().assign_attrs(sampling_rate=1.0)
+fx.plot.states(fx.states(slowly, 4))""",
         "recurrence": """
 shown = fx.recurrence(first[:1500], second[:1500], rate=0.05, max_lag_s=5)
 fx.plot.recurrence(shown)""",
@@ -77,13 +81,18 @@ fx.plot.recurrence(shown)""",
     "Hearts, streams, classifiers": {
         "pair": """
 hearts = fx.testing.hearts(n_persons=3, clips=1, snr_db=0)
-fx.plot.pair(hearts.fhemb.pair(hearts.trace.sel(subject=1, drop=True), candidates=[0, 1, 2]))""",
+whose = hearts.trace.sel(subject=1, drop=True)
+fx.plot.pair(hearts.fhemb.pair(whose, candidates=[0, 1, 2]))""",
         "normalisation": "fx.plot.normalisation(fx.testing.streams(n_frames=500), 'head')",
+        "scores": """
+random = np.random.default_rng(0).normal(0.6, 0.05, (1, 2, 20))
+names = {"metric": ["accuracy"], "classifier": ["knn", "svm"]}
+fx.plot.scores(xr.DataArray(random, names, ("metric", "classifier", "split")))""",
         "accuracy": """
 scenes = moves.fhemb.prepare(
     {"calm": [(i, i + 5) for i in (0, 10, 20)], "storm": [(i, i + 5) for i in (60, 70, 80)]}
 )
-fx.plot.accuracy(scenes.fhemb.classify(["knn_euclidean", "svm_rbf"], seed=0))""",
+fx.plot.accuracy(scenes.fhemb.classify("knn_euclidean", n_permutations=39, seed=0))""",
     },
 }
 """By topic: the name of a figure, and the code whose last line draws it."""

@@ -1,6 +1,7 @@
 """Pages of the site that are made of the code: commands, accessor, gallery, notebooks."""
 
 import inspect
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,20 +20,19 @@ def write(docs: Path) -> None:
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir()
     for notebook in (ROOT / "examples").glob("*.ipynb"):
-        shutil.copy(notebook, made)  # a page must lie beside the others
+        (made / notebook.name).write_text(_moved(notebook.read_text()))
     (made / "commands.md").write_text("\n".join(_commands()))
     (made / "accessor.md").write_text("\n".join(_accessor()))
     (made / "gallery.md").write_text("\n".join(gallery.page(made)))
-    (made / "changelog.md").write_text((ROOT / "CHANGELOG.md").read_text())
-    (made / "contributing.md").write_text(_contributing())
+    for name in ("CHANGELOG", "CONTRIBUTING"):
+        (made / f"{name.lower()}.md").write_text(_moved((ROOT / f"{name}.md").read_text()))
 
 
-def _contributing() -> str:
-    """The page for contributors; its links to files of the repository are no links here."""
-    import re
-
-    text = (ROOT / "CONTRIBUTING.md").read_text()
-    return re.sub(r"\[([^]]+)\]\((?!http|#)[^)]+\)", r"`\1`", text)
+def _moved(text: str) -> str:
+    """Links to pages, as they are from ``_made/``; files of the code are no links."""
+    text = re.sub(r"\]\((?:\.\./)?docs/", "](../", text)
+    text = re.sub(r"\]\((?:\.\./)?README\.md[^)]*\)", "](../index.md)", text)
+    return re.sub(r"\[([^]]+)\]\((?!http|#|\.\./)[^)]+\)", r"`\1`", text)
 
 
 def _commands() -> Iterator[str]:
@@ -42,7 +42,7 @@ def _commands() -> Iterator[str]:
     from fhemb_cli.app import app
 
     yield "# The command\n"
-    yield "`fhemb --install-completion` makes TAB complete commands, stores, features, people.\n"
+    yield "`fhemb --install-completion` makes TAB complete stores, features and people.\n"
     yield from _of_command("fhemb", typer.main.get_command(app))
 
 
@@ -66,7 +66,7 @@ def _of_parameters(command: Any) -> Iterator[str]:
         is_option = one.param_type_name == "option"
         shown = ", ".join((*one.opts, *one.secondary_opts)) if is_option else one.name.upper()
         default = one.default if isinstance(one.default, str | int | float) else ""
-        usual = f" Default: `{default}`." if default not in ("", False, None) else ""
+        usual = f" Default: `{default}`." if default not in ("", False) else ""
         said = " ".join((getattr(one, "help", "") or "").split()).replace("|", "\\|")
         rows.append(f"| `{shown}` | {said}{usual} |")
     if rows:
@@ -81,9 +81,9 @@ def _accessor() -> Iterator[str]:
 
     yield "# The accessor\n"
     yield (
-        "`ds.fhemb` of a recording and `x.fhemb` of an embedding or a series have the functions "
-        "of the [reference](../reference/index.md) as methods; the first argument is the object "
-        "itself. `.fhemb.plot` has the figures.\n"
+        "`ds.fhemb` of a recording and `x.fhemb` of an embedding or a series have the "
+        "functions of the [reference](../reference/index.md) as methods; the first argument "
+        "is the object itself. `.fhemb.plot` has the figures.\n"
     )
     for owner, what in ((FhembDataset, "Of a Dataset"), (FhembDataArray, "Of a DataArray")):
         yield f"## {what}\n"

@@ -2,7 +2,12 @@
 
 import os
 import re
+import shutil
+import subprocess
+import sys
+from html import unescape
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -39,3 +44,54 @@ def test_reference__has_every_public_function():
     told = " ".join(p.read_text() for p in (DOCS / "reference").glob("*.md")).split()
     missing = [n for n in (*fx.__all__, *fx.plot.__all__) if n not in told and n != "files"]
     assert not missing
+
+
+LINK = re.compile(r"<(a|link|script|img|iframe)\b[^>]*?\b(?:href|src)=\"([^\"]+)\"")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built of a copy of its sources; a warning fails it."""
+    place = tmp_path_factory.mktemp("site")
+    made = shutil.ignore_patterns("_build", "_made", "api")
+    for name in ("docs", "examples"):
+        shutil.copytree(DOCS.parent / name, place / name, ignore=made)
+    for name in ("CHANGELOG.md", "CONTRIBUTING.md"):
+        shutil.copy(DOCS.parent / name, place)
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "docs", "html"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return place / "html"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # builds the site
+def test_site__asks_no_host_and_every_local_link_leads_somewhere(site):
+    pages = {p.resolve(): p.read_text() for p in site.rglob("*.html")}
+    ids = {p: {*re.findall(r"\bid=\"([^\"]+)\"", text)} for p, text in pages.items()}
+    wrong = []
+    for page, text in pages.items():
+        for kind, link in LINK.findall(text):
+            if link.startswith(("data:", "mailto:", "javascript:")):
+                continue
+            if "//" in link:  # a reader may follow a link; a page asks for nothing
+                wrong += [(page.name, link)] if kind != "a" else []
+                continue
+            path, _, anchor = unescape(link).partition("#")
+            target = (page.parent / unquote(path.split("?")[0])).resolve() if path else page
+            if not target.exists() or (anchor and anchor not in ids.get(target, {anchor})):
+                wrong.append((page.name, link))
+    assert not wrong
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)  # builds the site
+def test_site__has_a_page_of_every_function_and_a_picture_of_every_figure(site):
+    for name in fx.__all__:
+        assert (site / "reference" / "api" / f"fhemb_xr.{name}.html").exists(), name
+    shown = (site / "_made" / "gallery.html").read_text()
+    without = {"files", "player"}  # a module; a film, which the notebooks show
+    assert not [
+        n for n in {*fx.plot.__all__} - without if f'id="{n.replace("_", "-")}"' not in shown
+    ]
+    assert "searchindex.js" in {p.name for p in site.iterdir()}

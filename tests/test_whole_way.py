@@ -1,5 +1,6 @@
 """``fhemb demo`` from the database to the report, and this project's README on its results."""
 
+import functools
 import os
 import re
 import subprocess
@@ -122,12 +123,12 @@ def test_demo__leaves_results_a_report_and_figures(demo):
     assert not [p for p in out.iterdir() if "staging" in p.name]
 
 
-def test_readme__shell_commands_are_real():
-    """Each ``make`` target and each ``fhemb`` command with its options."""
+def test_pages__shell_commands_are_real():
+    """Each ``make`` target and each ``fhemb`` command with its options, help asked for once."""
     makefile = (ROOT / "Makefile").read_text()
-    lines = [
-        line.split("#")[0].split() for block in snippets("sh") for line in block.splitlines()
-    ]
+    pages = [README, *(p.read_text() for p in (ROOT / "docs").rglob("*.md"))]
+    blocks = [b for p in pages for b in re.findall(r"```sh\n(.*?)```", p, re.DOTALL)]
+    lines = [line.split("#")[0].split() for b in blocks for line in b.splitlines()]
     for program, *words in filter(None, lines):
         if program == "make":
             assert re.search(rf"^{words[0]}:", makefile, re.MULTILINE), words
@@ -138,14 +139,14 @@ def test_readme__shell_commands_are_real():
             assert asked <= set(extras["optional-dependencies"])
             continue
         assert program == "fhemb"
-        name = words[:2] if words[0] == "ingest" else words[:1]
-        done = subprocess.run(
-            [sys.executable, "-m", "fhemb_cli", *name, "--help"],
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "COLUMNS": "200", "TERM": "dumb"},
-        )
-        assert done.returncode == 0, done.stderr
-        for option in (w for w in words if w.startswith("--")):
-            assert option in done.stdout, (name, option)
+        name = words[:2] if words[0] in ("ingest", "pair") else words[:1]
+        told = help_of(*name)
+        for option in (w.split("=")[0] for w in words if w.startswith("--")):
+            assert option in told, (name, option)
+
+
+@functools.cache
+def help_of(*name):
+    env = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
+    command = [sys.executable, "-m", "fhemb_cli", *name, "--help"]
+    return subprocess.check_output(command, text=True, env=env)
