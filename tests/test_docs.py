@@ -1,5 +1,6 @@
 """The pages of docs/: their code runs, their commands are real, and no function is left out."""
 
+import inspect
 import os
 import re
 import shutil
@@ -95,3 +96,18 @@ def test_site__has_a_page_of_every_function_and_a_picture_of_every_figure(site):
         n for n in {*fx.plot.__all__} - without if f'id="{n.replace("_", "-")}"' not in shown
     ]
     assert "searchindex.js" in {p.name for p in site.iterdir()}
+
+
+PUBLIC = {f"fx.{n}": getattr(fx, n) for n in fx.__all__}
+PUBLIC |= {f"fx.plot.{n}": getattr(fx.plot, n) for n in fx.plot.__all__ if n != "files"}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_docstrings__are_what_a_site_can_show(name):
+    from numpydoc.docscrape import NumpyDocString
+
+    said = NumpyDocString(inspect.getdoc(PUBLIC[name]))
+    for returned in (*said["Returns"], *said["Yields"]):
+        assert returned.desc, f"a line of Returns is a type: {returned.type!r}"
+    text = "\n".join(said["References"])
+    assert not text or text.startswith(("- ", ".. ["))
