@@ -21,7 +21,7 @@ PEOPLE = "people"
 
 def prepare(
     x: xr.DataArray,
-    segments: Mapping[str, Segment | Sequence[Segment]] | xr.Dataset,
+    segments: Any,
     *,
     dim: str = "subject",
 ) -> xr.DataArray:
@@ -34,7 +34,8 @@ def prepare(
         ``feature`` is kept.
     segments
         A class for each name: one ``(start, stop)`` [s] on the clock of ``x``, half-open, or
-        several; all of one length. Or a table of :func:`read_spans`.
+        several; all of one length. Or spans in any form: a table of :func:`read_spans`, a
+        DataFrame, annotations of MNE, rows ``(onset, duration, label)``.
     dim
         The people.
 
@@ -76,13 +77,8 @@ def prepare(
     people = [d for d in (dim, schema.SESSION) if d in x.dims]
     if rest := set(x.dims) - {*kept, *people, schema.TIME}:
         raise SchemaError(f"cannot tell what {sorted(map(str, rest))} are: choose one of each")
-    if isinstance(segments, xr.Dataset):
+    if not isinstance(segments, Mapping) or isinstance(segments, xr.Dataset):
         segments = tables.segments(segments)
-    if not isinstance(segments, Mapping):
-        raise ValueError(
-            "segments are a class for each name, {'calm': [(0, 5), (5, 10)], …}, found "
-            f"{segments!r:.60}"
-        )
     spans = [(name, *s) for name, given in segments.items() for s in _spans(given)]
     if dim not in x.coords:
         x = x.assign_coords({dim: np.arange(x.sizes[dim])})
