@@ -68,7 +68,7 @@ fx.plot.shared_response(shared)""",
         "coherence": """
 slow = moves.isel(subject=[0, 3], time=slice(None, None, 5)).assign_attrs(sampling_rate=5.0)
 fx.plot.coherence(fx.wavelet_coherence(slow, periods_s=(2, 30)))""",
-        "phase_locking": "fx.plot.phase_locking(fx.phase_locking(slow, hz=(0.1, 0.4)))",
+        "phase_locking": "fx.plot.phase_locking(fx.phase_locking(slow, periods_s=(2, 20)))",
         "encoding": """
 music = moves.isel(subject=0, drop=True)
 fx.plot.encoding(fx.encode(moves.isel(subject=[3]), music, (0, 4)))""",

@@ -7,7 +7,7 @@ import xarray as xr
 
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.plot import figure_data, labels, theme
-from fhemb_xr.typing import F64
+from fhemb_xr.typing import F64, Bools
 
 STATISTICS = ("median", "mean", "std", "iqr")
 DIMS = ("classifier", "metric", "split")
@@ -65,20 +65,21 @@ def scores(
     table, rows = table[order], [rows[i] for i in order]
     n, m = table.shape
     limits = (0.0, 1.0) if statistic in ("median", "mean") else figure_data.limits(table)
-    image = hv.Image(
-        table[::-1], bounds=(-0.5, -0.5, m - 0.5, n - 0.5), kdims=["metric", "classifier"],
-        vdims=[hv.Dimension("accuracy")],
-    ).opts(**theme.coloured(theme.DISTANCE, limits, "Accuracy"))  # fmt: skip
-    words = [
-        (k, i, f"{table[i, k]:.2f}") for i in range(n) for k in range(m) if seen[order][i, k]
-    ]
-    text = theme.styled(
-        hv.Labels(words, ["metric", "classifier"], "text"),
-        bokeh={"text_color": "white", "text_font_size": "10px"},
-        mpl={"color": "white", "size": 6},
-    )
+    image = theme.styled(
+        hv.Image(
+            table[::-1], bounds=(-0.5, -0.5, m - 0.5, n - 0.5),
+            kdims=["metric", "classifier"], vdims=[hv.Dimension("accuracy")],
+        ),
+        bokeh={}, mpl={},
+        **{**theme.coloured(theme.DISTANCE, limits, ""), "colorbar": False},  # numbers do
+    )  # fmt: skip
+    is_light = table > limits[0] + 0.6 * (limits[1] - limits[0])
     return theme.figure(
-        [image, text],
+        [
+            image,
+            _words(table, seen[order] & ~is_light, "white"),
+            _words(table, seen[order] & is_light, "black"),
+        ],
         heading,
         ("Metric", "Classifier"),
         px=(max(160, 64 * m), 24 * n + 20),
@@ -88,6 +89,16 @@ def scores(
         yticks=list(enumerate(rows)),
         xrotation=60 if m > 4 else 0,
         show_legend=False,
+    )
+
+
+def _words(table: F64, shown: Bools, colour: str) -> Any:
+    """The numbers of some cells, in a colour that can be read there."""
+    rows = [(k, i, f"{table[i, k]:.2f}") for i, k in np.argwhere(shown).tolist()]
+    return theme.styled(
+        theme.backends().Labels(rows, ["metric", "classifier"], "text"),
+        bokeh={"text_color": colour, "text_font_size": "10px"},
+        mpl={"color": colour, "size": 6},
     )
 
 
