@@ -27,6 +27,8 @@ one = ds.heatmap.isel(subject=[0], time=slice(0, 1000)).chunk(time=-1)
 basis = fx.pca(one, 6, threshold=25).isel(subject=0, session=0)
 fx.plot.eigenfaces(basis, n=5)""",
         "scree": "fx.plot.scree(basis)",
+        "regions": "fx.plot.regions(fx.regions(ds.isel(subject=[0], time=slice(0, 500))))",
+        "respiration": "fx.plot.respiration(fx.respiration(skew.isel(subject=0)))",
         "pdf": "fx.plot.pdf(fx.mask(ds.heatmap.isel(subject=0, session=0), 25), [1, 60])",
         "values": "fx.plot.values(skew.isel(subject=[0, 1]), interval=(0, 500))",
         "histogram": """

@@ -74,7 +74,8 @@ def local_cluster(
 
     Yields
     ------
-    The client, which computes everything in the block.
+    Client
+        The client, which computes everything in the block.
 
     Raises
     ------
@@ -168,7 +169,8 @@ def connected(scheduler: str | None) -> Iterator[Any]:
 
     Yields
     ------
-    The client, or None.
+    object
+        The client, or None.
 
     Raises
     ------

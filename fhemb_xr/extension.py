@@ -66,7 +66,8 @@ def extend(
 
     Returns
     -------
-    The number of chunks that were computed and that were kept, as a pair with names.
+    Extension
+        The number of chunks that were computed and that were kept, as a pair with names.
 
     Raises
     ------

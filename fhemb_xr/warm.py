@@ -22,7 +22,8 @@ def warm() -> dict[str, float]:
 
     Returns
     -------
-    Seconds by analysis.
+    dict[str, float]
+        Seconds by analysis.
 
     Notes
     -----

@@ -162,7 +162,8 @@ def plan(
 
     Returns
     -------
-    The :class:`Plan`.
+    Plan
+        The :class:`Plan`.
 
     Raises
     ------

@@ -118,7 +118,8 @@ def ingest(
 
     Returns
     -------
-    A :class:`Summary`: counts of the rows read, missing frames, duration, doubts.
+    Summary
+        A :class:`Summary`: counts of the rows read, missing frames, duration, doubts.
 
     Raises
     ------

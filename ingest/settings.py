@@ -183,7 +183,8 @@ def create(folder: Path | None = None) -> list[Path]:
 
     Returns
     -------
-    Paths of the new files.
+    list[Path]
+        Paths of the new files.
 
     Raises
     ------

@@ -31,10 +31,11 @@ def open_video(path: Path | str, *, gray: bool = True, block_frames: int = 250) 
 
     Returns
     -------
-    Lazy DataArray ``video``. Its time is in seconds from 0 on. The dtype is uint8, or uint16
-    if a pixel has more than 8 bits (``attrs["bits"]``). Frames are turned as players show them
-    (``attrs["rotation"]``, degrees counterclockwise). Frames that an edit list hides are left
-    out. ``attrs["sampling_rate"]`` is the average rate [Hz].
+    DataArray
+        Lazy DataArray ``video``. Its time is in seconds from 0 on. The dtype is uint8, or
+        uint16 if a pixel has more than 8 bits (``attrs["bits"]``). Frames are turned as players
+        show them (``attrs["rotation"]``, degrees counterclockwise). Frames that an edit list
+        hides are left out. ``attrs["sampling_rate"]`` is the average rate [Hz].
 
     Raises
     ------

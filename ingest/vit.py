@@ -50,8 +50,9 @@ def embed_vit(
 
     Returns
     -------
-    DataArray ``vit(…, embedding)``, float32; NaN for frames without values. Embeddings must
-    not be normalised: ``attrs["normalization"]`` is ``"none"``.
+    DataArray
+        DataArray ``vit(…, embedding)``, float32; NaN for frames without values. Embeddings must
+        not be normalised: ``attrs["normalization"]`` is ``"none"``.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def embed_vit(
 
     References
     ----------
-    Dosovitskiy et al. (2021), ICLR, arXiv:2010.11929.
+    - Dosovitskiy et al. (2021), ICLR, arXiv:2010.11929.
     """
     about = described(model)
     if pooling not in ("cls", "mean"):
@@ -122,7 +123,8 @@ def extract(
 
     Returns
     -------
-    The stored streams, opened: ``vit(frame, embedding)``.
+    Dataset
+        The stored streams, opened: ``vit(frame, embedding)``.
 
     Raises
     ------

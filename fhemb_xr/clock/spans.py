@@ -26,9 +26,10 @@ def table(given: Any) -> xr.Dataset:
 
     Returns
     -------
-    Dataset along ``event``: ``onset`` [s], ``duration`` [s] (0: a moment), ``label``, and
-    ``subject`` if spans belong to one person (of everybody's: NaN, or an empty text); in the
-    order of time.
+    Dataset
+        Dataset along ``event``: ``onset`` [s], ``duration`` [s] (0: a moment), ``label``, and
+        ``subject`` if spans belong to one person (of everybody's: NaN, or an empty text); in
+        the order of time.
 
     Raises
     ------

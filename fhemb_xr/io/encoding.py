@@ -133,7 +133,8 @@ def create_recording(
 
     Returns
     -------
-    The :class:`zarr.Group`. The caller sets ``frame`` and ``time`` with :func:`set_axes`.
+    zarr.Group
+        The :class:`zarr.Group`. The caller sets ``frame`` and ``time`` with :func:`set_axes`.
     """
     import zarr
 

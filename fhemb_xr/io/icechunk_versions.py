@@ -59,9 +59,10 @@ def version(path: str | Path, message: str, *, branch: str = "main") -> Iterator
 
     Yields
     ------
-    An icechunk session: give it to :func:`save` with ``mode="w"``. At the end of the block it
-    is committed if anything changed, and dropped if anything failed. For a repository elsewhere
-    (S3, …) make the session with icechunk itself, and save with ``message=``.
+    icechunk.Session
+        An icechunk session: give it to :func:`save` with ``mode="w"``. At the end of the block
+        it is committed if anything changed, and dropped if anything failed. For a repository
+        elsewhere (S3, …) make the session with icechunk itself, and save with ``message=``.
 
     Raises
     ------
@@ -128,8 +129,9 @@ def open_version(
 
     Returns
     -------
-    An icechunk session for :func:`open_recording`, :func:`open_embedding` and
-    :func:`open_result`.
+    icechunk.Session
+        An icechunk session for :func:`open_recording`, :func:`open_embedding` and
+        :func:`open_result`.
 
     Raises
     ------

@@ -24,8 +24,9 @@ def state(store: Any) -> str | None:
 
     Returns
     -------
-    ``"up to date"``; ``"out of date: ..."`` with the name of the source; or None if the result
-    names no source or the folder does not hold the sources.
+    str | None
+        ``"up to date"``; ``"out of date: ..."`` with the name of the source; or None if the
+        result names no source or the folder does not hold the sources.
     """
     local = atomic_files.local_path(store)
     if local is None:

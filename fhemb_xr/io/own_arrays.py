@@ -57,8 +57,9 @@ def recording(
 
     Returns
     -------
-    Dataset with ``heatmap(subject, session, time, y, x)`` in °C, float32, in chunks of 8 MiB.
-    A dask array keeps its chunks. :func:`save` stores the Dataset.
+    Dataset
+        Dataset with ``heatmap(subject, session, time, y, x)`` in °C, float32, in chunks of 8
+        MiB. A dask array keeps its chunks. :func:`save` stores the Dataset.
 
     Raises
     ------

@@ -31,8 +31,9 @@ def open_recording(
 
     Returns
     -------
-    Dataset as :mod:`fhemb_xr.schema` describes it, with
-    ``heatmap(subject, session, time, y, x)`` in °C, float32; NaN means no face.
+    Dataset
+        Dataset as :mod:`fhemb_xr.schema` describes it, with
+        ``heatmap(subject, session, time, y, x)`` in °C, float32; NaN means no face.
 
     Raises
     ------

@@ -46,11 +46,12 @@ def open_streams(
 
     Returns
     -------
-    If all recordings have the same length, a Dataset with the dimensions ``session``,
-    ``person``, ``frame``. Otherwise a DataTree ``/session/person`` of Datasets. The variables
-    have the names in :data:`fhemb_xr.schema.STREAMS`: ``face(frame, landmark, xy)``,
-    ``aus(frame, au)``, ``head(frame, pose)``, ``vit(frame, embedding)``. Each has its
-    normalisation policy in ``attrs["normalization"]``. All share ``time(frame)`` [s].
+    Streams
+        If all recordings have the same length, a Dataset with the dimensions ``session``,
+        ``person``, ``frame``. Otherwise a DataTree ``/session/person`` of Datasets. The
+        variables have the names in :data:`fhemb_xr.schema.STREAMS`: ``face(frame, landmark,
+        xy)``, ``aus(frame, au)``, ``head(frame, pose)``, ``vit(frame, embedding)``. Each has
+        its normalisation policy in ``attrs["normalization"]``. All share ``time(frame)`` [s].
 
     Raises
     ------

@@ -2,8 +2,8 @@
 
 References
 ----------
-Snell, Swersky & Zemel (2017), Prototypical networks for few-shot learning, NIPS 30, 4077-4087,
-doi:10.48550/arXiv.1703.05175.
+- Snell, Swersky & Zemel (2017), Prototypical networks for few-shot learning, NIPS 30,
+  4077-4087, doi:10.48550/arXiv.1703.05175.
 """
 
 from typing import Any

@@ -2,8 +2,8 @@
 
 References
 ----------
-Grabocka, Schilling, Wistuba & Schmidt-Thieme (2014), Learning time-series shapelets, KDD 20,
-392-401, doi:10.1145/2623330.2623613.
+- Grabocka, Schilling, Wistuba & Schmidt-Thieme (2014), Learning time-series shapelets, KDD 20,
+  392-401, doi:10.1145/2623330.2623613.
 """
 
 from typing import Any

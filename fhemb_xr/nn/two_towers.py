@@ -6,7 +6,7 @@ no other face.
 
 References
 ----------
-Tran et al. (2018), CVPR, 6450-6459, doi:10.1109/CVPR.2018.00675.
+- Tran et al. (2018), CVPR, 6450-6459, doi:10.1109/CVPR.2018.00675.
 """
 
 import threading

@@ -2,9 +2,9 @@
 
 References
 ----------
-Kingma & Welling (2014), Auto-encoding variational Bayes, doi:10.48550/arXiv.1312.6114.
-Vincent, Larochelle, Bengio & Manzagol (2008), Denoising autoencoders, ICML 25, 1096-1103,
-doi:10.1145/1390156.1390294.
+- Kingma & Welling (2014), Auto-encoding variational Bayes, doi:10.48550/arXiv.1312.6114.
+- Vincent, Larochelle, Bengio & Manzagol (2008), Denoising autoencoders, ICML 25, 1096-1103,
+  doi:10.1145/1390156.1390294.
 """
 
 from dataclasses import dataclass

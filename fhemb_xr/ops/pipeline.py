@@ -72,8 +72,9 @@ def embed(
 
     Returns
     -------
-    ``embedding(…, time, feature)``, lazy where the heatmap is, with its specification as
-    JSON in ``attrs["fhemb_spec"]``: :func:`replay` makes the same array from it.
+    DataArray
+        ``embedding(…, time, feature)``, lazy where the heatmap is, with its specification as
+        JSON in ``attrs["fhemb_spec"]``: :func:`replay` makes the same array from it.
 
     Raises
     ------
@@ -162,7 +163,8 @@ def replay(
 
     Returns
     -------
-    What :func:`embed` returned when the specification was written.
+    DataArray
+        What :func:`embed` returned when the specification was written.
 
     Raises
     ------

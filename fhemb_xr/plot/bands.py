@@ -31,7 +31,8 @@ def bands(x: xr.DataArray, *, subject: object = None, title: str | None = None) 
 
     Returns
     -------
-    A HoloViews Layout: the signal, each detail on one scale, the approximation.
+    HoloViews object
+        A HoloViews Layout: the signal, each detail on one scale, the approximation.
 
     Raises
     ------
@@ -78,7 +79,8 @@ def band_energy(x: xr.DataArray, *, title: str | None = None) -> Any:
 
     Returns
     -------
-    HoloViews bars of the median share, and a dot for each signal.
+    HoloViews object
+        HoloViews bars of the median share, and a dot for each signal.
 
     Raises
     ------
@@ -148,7 +150,8 @@ def scalogram(x: xr.DataArray, *, subject: object = None, title: str | None = No
 
     Returns
     -------
-    A HoloViews QuadMesh; a long series is averaged to 1 500 columns, missing ones are grey.
+    HoloViews object
+        A HoloViews QuadMesh; a long series is averaged to 1 500 columns, missing ones are grey.
 
     Raises
     ------

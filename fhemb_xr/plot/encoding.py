@@ -30,10 +30,11 @@ def encoding(result: xr.Dataset, *, alpha: float = 0.05, title: str | None = Non
 
     Returns
     -------
-    A HoloViews Layout: a dot per person, in grey the held-out stretches; then a row per feature
-    of the stimulus with the weights by lag, in the colours of the people. Of more than six
-    features, those with the largest weights are drawn. Above eight people the curves are grey
-    under their median.
+    HoloViews object
+        A HoloViews Layout: a dot per person, in grey the held-out stretches; then a row per
+        feature of the stimulus with the weights by lag, in the colours of the people. Of more
+        than six features, those with the largest weights are drawn. Above eight people the
+        curves are grey under their median.
 
     Raises
     ------

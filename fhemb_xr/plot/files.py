@@ -50,7 +50,8 @@ def save_figure(
 
     Returns
     -------
-    The path.
+    Path
+        The path.
 
     Raises
     ------

@@ -32,7 +32,8 @@ def normalisation(streams: Streams, stream: str) -> Any:
 
     Returns
     -------
-    A HoloViews Layout of three panels.
+    HoloViews object
+        A HoloViews Layout of three panels.
 
     Raises
     ------

@@ -46,8 +46,9 @@ def recurrence(
 
     Returns
     -------
-    A HoloViews Overlay of the profiles, or a Layout with a row per measure. Above eight curves
-    they are grey under their median.
+    HoloViews object
+        A HoloViews Overlay of the profiles, or a Layout with a row per measure. Above eight
+        curves they are grey under their median.
 
     Raises
     ------

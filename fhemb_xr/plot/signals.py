@@ -41,7 +41,8 @@ def signal(x: xr.DataArray, *, spans: Any = None, title: str | None = None) -> A
 
     Returns
     -------
-    A HoloViews Layout of Curves or Overlays; above eight rows one Overlay.
+    HoloViews object
+        A HoloViews Layout of Curves or Overlays; above eight rows one Overlay.
 
     Raises
     ------

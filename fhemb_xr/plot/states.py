@@ -26,9 +26,10 @@ def states(result: xr.Dataset, *, title: str | None = None) -> Any:
 
     Returns
     -------
-    A HoloViews Overlay: a bar from the begin of each state to the next, with its number where
-    there is room. With a null, the names of people in whom the boundaries of the others hold
-    (p of .05 or less) have a star.
+    HoloViews object
+        A HoloViews Overlay: a bar from the begin of each state to the next, with its number
+        where there is room. With a null, the names of people in whom the boundaries of the
+        others hold (p of .05 or less) have a star.
 
     Raises
     ------

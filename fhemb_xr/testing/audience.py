@@ -99,11 +99,12 @@ def audience(
 
     Returns
     -------
-    A lazy recording as :mod:`fhemb_xr.schema` describes it. The coordinates ``group(subject)``
-    and ``true_lag(subject)`` hold the true groups and the true delay behind the first member
-    of the group [s], ``breath_hz(subject)`` the rate of breathing [Hz]. Where heads move,
-    ``true_landmark(subject, session, time, feature, axis)`` says where parts of the face are on
-    the grid [pixel].
+    Dataset
+        A lazy recording as :mod:`fhemb_xr.schema` describes it. The coordinates
+        ``group(subject)`` and ``true_lag(subject)`` hold the true groups and the true delay
+        behind the first member of the group [s], ``breath_hz(subject)`` the rate of breathing
+        [Hz]. Where heads move, ``true_landmark(subject, session, time, feature, axis)`` says
+        where parts of the face are on the grid [pixel].
 
     Notes
     -----

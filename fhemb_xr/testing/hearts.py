@@ -59,9 +59,10 @@ def hearts(
 
     Returns
     -------
-    A lazy recording as :mod:`fhemb_xr.schema` describes it, with ``heart_rate(subject,
-    session)`` [1/min] and ``trace(subject, session, time)``. The trace is the cosine of the
-    cardiac phase, as :func:`fhemb_xr.cardiac_wave` gives it.
+    Dataset
+        A lazy recording as :mod:`fhemb_xr.schema` describes it, with ``heart_rate(subject,
+        session)`` [1/min] and ``trace(subject, session, time)``. The trace is the cosine of the
+        cardiac phase, as :func:`fhemb_xr.cardiac_wave` gives it.
 
     Notes
     -----

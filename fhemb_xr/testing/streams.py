@@ -40,7 +40,8 @@ def streams(
 
     Returns
     -------
-    A Dataset, or a DataTree if lengths differ, as :func:`fhemb_xr.open_streams` returns it.
+    Dataset | DataTree
+        A Dataset, or a DataTree if lengths differ, as :func:`fhemb_xr.open_streams` returns it.
 
     Notes
     -----

@@ -79,7 +79,8 @@ def cell(
 
     Returns
     -------
-    The conversion, and a doubt about the unit or an empty text.
+    tuple[Cell, str]
+        The conversion, and a doubt about the unit or an empty text.
 
     Raises
     ------

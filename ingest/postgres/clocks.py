@@ -63,7 +63,8 @@ def median_phase(frames: Any) -> float:
 
     Returns
     -------
-    The median around the circular mean; 0.0 if the phases are spread over the frame.
+    float
+        The median around the circular mean; 0.0 if the phases are spread over the frame.
 
     Examples
     --------

@@ -87,7 +87,8 @@ def tunnel(
 
     Yields
     ------
-    A tunnel, whose ``address`` is ``127.0.0.1`` and a free port; or None.
+    Tunnel | None
+        A tunnel, whose ``address`` is ``127.0.0.1`` and a free port; or None.
 
     Raises
     ------

@@ -146,7 +146,8 @@ def begin(path: Path, sessions: Sequence[Session]) -> Target:
 
     Returns
     -------
-    The successor; :meth:`Target.missing` lists the shards to fill.
+    Target
+        The successor; :meth:`Target.missing` lists the shards to fill.
     """
     aside = successor(path)
     if not aside.exists():

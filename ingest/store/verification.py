@@ -45,7 +45,8 @@ def verify(store: str | Path, source: Source | None = None) -> Verdict:
 
     Returns
     -------
-    The number of shards that agree, and the first difference.
+    Verdict
+        The number of shards that agree, and the first difference.
 
     Raises
     ------

@@ -62,10 +62,11 @@ def open_openface(
 
     Returns
     -------
-    Dataset of ``face(frame, landmark, xy)`` [pixel], ``aus(frame, au)`` [0 to 5],
-    ``head(frame, pose)`` [mm, rad], float32, with ``success`` and ``confidence`` along
-    ``frame``, and ``face_id`` if it changes. A frame that the table lacks is NaN. ``frame``
-    counts from 0 at 0 s; ``time`` [s] is the clock of the table.
+    Dataset
+        Dataset of ``face(frame, landmark, xy)`` [pixel], ``aus(frame, au)`` [0 to 5],
+        ``head(frame, pose)`` [mm, rad], float32, with ``success`` and ``confidence`` along
+        ``frame``, and ``face_id`` if it changes. A frame that the table lacks is NaN. ``frame``
+        counts from 0 at 0 s; ``time`` [s] is the clock of the table.
 
     Raises
     ------
@@ -88,7 +89,7 @@ def open_openface(
 
     References
     ----------
-    Baltrusaitis, Zadeh, Lim & Morency (2018), IEEE FG, 59-66, doi:10.1109/FG.2018.00019.
+    - Baltrusaitis, Zadeh, Lim & Morency (2018), IEEE FG, 59-66, doi:10.1109/FG.2018.00019.
     """
     import dask.array as da
 
@@ -133,9 +134,10 @@ def open_people(path: Path | str, **how: Any) -> streams.Streams:
 
     Returns
     -------
-    Streams as :func:`fhemb_xr.open_streams` returns them. The session has the name of the
-    file; the persons are ``"0"``, ``"1"``, ... If a face is not there for the whole file, the
-    result is a DataTree.
+    streams.Streams
+        Streams as :func:`fhemb_xr.open_streams` returns them. The session has the name of the
+        file; the persons are ``"0"``, ``"1"``, ... If a face is not there for the whole file,
+        the result is a DataTree.
 
     Raises
     ------

@@ -97,8 +97,9 @@ def open_table(
 
     Returns
     -------
-    Lazy Dataset along ``frame``, float32. A variable that OpenFace lacks has the dimension
-    ``<name>_column``, labelled by the names of its columns.
+    Dataset
+        Lazy Dataset along ``frame``, float32. A variable that OpenFace lacks has the dimension
+        ``<name>_column``, labelled by the names of its columns.
 
     Raises
     ------

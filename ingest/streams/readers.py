@@ -36,7 +36,8 @@ def open_npy(
 
     Returns
     -------
-    Dataset with one variable.
+    Dataset
+        Dataset with one variable.
 
     Raises
     ------
@@ -87,7 +88,8 @@ def open_skeleton(
 
     Returns
     -------
-    Dataset with ``skeleton``.
+    Dataset
+        Dataset with ``skeleton``.
 
     Raises
     ------
@@ -102,8 +104,8 @@ def open_skeleton(
 
     References
     ----------
-    Wagner, Lingenfelser, Baur et al. (2013), ACM Multimedia, 831-834,
-    doi:10.1145/2502081.2502223.
+    - Wagner, Lingenfelser, Baur et al. (2013), ACM Multimedia, 831-834,
+      doi:10.1145/2502081.2502223.
     """
     name = str(path).removesuffix("~")
     numbers, header = Path(f"{name}~"), Path(name)
@@ -164,8 +166,9 @@ def open_folder(
 
     Returns
     -------
-    Streams as :func:`fhemb_xr.open_streams` returns them: a Dataset, or a DataTree if lengths
-    differ.
+    streams.Streams
+        Streams as :func:`fhemb_xr.open_streams` returns them: a Dataset, or a DataTree if
+        lengths differ.
 
     Raises
     ------

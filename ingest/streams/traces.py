@@ -67,9 +67,10 @@ def open_trace(
 
     Returns
     -------
-    ``trace(channel, time)``, or ``trace(time)`` if ``channels`` is one label. The values are
-    float64 in the units of the file (coordinate ``units``); ``time`` is in s. An even clock
-    gives ``attrs["sampling_rate"]``.
+    DataArray
+        ``trace(channel, time)``, or ``trace(time)`` if ``channels`` is one label. The values
+        are float64 in the units of the file (coordinate ``units``); ``time`` is in s. An even
+        clock gives ``attrs["sampling_rate"]``.
 
     Raises
     ------
@@ -126,8 +127,9 @@ def open_events(file: str | Path) -> xr.Dataset:
 
     Returns
     -------
-    Dataset along ``event``: ``onset`` [s] from the start of the record, ``duration`` [s] (NaN
-    if the file has none), ``text``.
+    Dataset
+        Dataset along ``event``: ``onset`` [s] from the start of the record, ``duration`` [s]
+        (NaN if the file has none), ``text``.
 
     Raises
     ------

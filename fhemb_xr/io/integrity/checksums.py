@@ -6,7 +6,7 @@ whether a file holds the bytes that were written.
 
 References
 ----------
-Zarr v3 sharding codec, https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed
+- Zarr v3 sharding codec, https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed
 """
 
 import math

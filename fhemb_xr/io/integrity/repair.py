@@ -65,7 +65,8 @@ def repair(store: Any) -> Repair:
 
     Returns
     -------
-    A :class:`Repair`: the damage found, the repairs done, and the work left.
+    Repair
+        A :class:`Repair`: the damage found, the repairs done, and the work left.
 
     Raises
     ------

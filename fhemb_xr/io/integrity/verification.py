@@ -42,8 +42,9 @@ def verify(
 
     Returns
     -------
-    A list of :class:`Damage`, each with array, person, session and seconds; empty if the store
-    is sound. ``str`` of each is a sentence.
+    list[Damage]
+        A list of :class:`Damage`, each with array, person, session and seconds; empty if the
+        store is sound. ``str`` of each is a sentence.
 
     Raises
     ------

@@ -56,7 +56,8 @@ def to_bids(
 
     Returns
     -------
-    The paths of the tables.
+    list[Path]
+        The paths of the tables.
 
     Raises
     ------
@@ -73,8 +74,8 @@ def to_bids(
 
     References
     ----------
-    Gorgolewski et al. 2016, The brain imaging data structure.
-    https://doi.org/10.1038/sdata.2016.44
+    - Gorgolewski et al. 2016, The brain imaging data structure.
+      https://doi.org/10.1038/sdata.2016.44
     """
     schema.require_dims(x, schema.SUBJECT, schema.TIME)
     curves = next((d for d in _CURVES if d in x.dims), None)

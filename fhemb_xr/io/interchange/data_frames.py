@@ -29,8 +29,9 @@ def to_dataframe(x: xr.DataArray, *, columns: str | None = None, dropna: bool = 
 
     Returns
     -------
-    A pandas DataFrame with a column for each other dimension, in the order of ``x``, and then
-    those of the values.
+    pandas.DataFrame
+        A pandas DataFrame with a column for each other dimension, in the order of ``x``, and
+        then those of the values.
 
     Raises
     ------

@@ -35,8 +35,10 @@ def to_mne(x: xr.DataArray, *, spans: Any = None) -> Any:
 
     Returns
     -------
-    :class:`mne.io.RawArray` in float64: channels such as ``"65 mean"``, of type ``temperature``
-    where the unit is °C, else ``misc``. Its first sample is that of ``x``, to half a sample.
+    mne.io.RawArray
+        :class:`mne.io.RawArray` in float64: channels such as ``"65 mean"``, of type
+        ``temperature`` where the unit is °C, else ``misc``. Its first sample is that of ``x``,
+        to half a sample.
 
     Raises
     ------
@@ -53,8 +55,8 @@ def to_mne(x: xr.DataArray, *, spans: Any = None) -> Any:
 
     References
     ----------
-    Gramfort et al. 2013, MEG and EEG data analysis with MNE-Python.
-    https://doi.org/10.3389/fnins.2013.00267
+    - Gramfort et al. 2013, MEG and EEG data analysis with MNE-Python.
+      https://doi.org/10.3389/fnins.2013.00267
     """
     with extra("mne"):
         import mne
@@ -83,9 +85,10 @@ def from_mne(raw: Any) -> xr.DataArray:
 
     Returns
     -------
-    ``trace(channel, time)`` in the units of MNE (V for electrodes), float64, in chunks of a
-    minute; of a Raw of :func:`to_mne`: ``(subject, feature, time)`` and whatever it had.
-    ``fx.prepare(…, raw.annotations)`` and the figures take its annotations.
+    DataArray
+        ``trace(channel, time)`` in the units of MNE (V for electrodes), float64, in chunks of a
+        minute; of a Raw of :func:`to_mne`: ``(subject, feature, time)`` and whatever it had.
+        ``fx.prepare(…, raw.annotations)`` and the figures take its annotations.
 
     Raises
     ------

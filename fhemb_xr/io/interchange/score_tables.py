@@ -27,7 +27,8 @@ def write_scores(scores: xr.DataArray, path: str | os.PathLike[str]) -> Path:
 
     Returns
     -------
-    The workbook, or the store where openpyxl is not installed.
+    Path
+        The workbook, or the store where openpyxl is not installed.
 
     Notes
     -----

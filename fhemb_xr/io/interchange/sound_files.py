@@ -58,7 +58,8 @@ def audio_features(
 
     Returns
     -------
-    ``(time, stimulus)``, float64, lazy. NaN where a window leaves the sound.
+    DataArray
+        ``(time, stimulus)``, float64, lazy. NaN where a window leaves the sound.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def audio_features(
 
     References
     ----------
-    Sethares (1993), J. Acoust. Soc. Am. 94, 1218-1228, doi:10.1121/1.408175.
+    - Sethares (1993), J. Acoust. Soc. Am. 94, 1218-1228, doi:10.1121/1.408175.
 
     Examples
     --------

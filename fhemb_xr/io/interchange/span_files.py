@@ -28,11 +28,12 @@ def read_spans(path: str | os.PathLike[str]) -> xr.Dataset:
 
     Returns
     -------
-    Dataset along ``event``: ``onset`` [s], ``duration`` [s] (0 where the table has none),
-    ``label``, and ``subject`` if the table has it (of spans of everybody among those of single
-    people: NaN, or an empty text); in the order of time. The figures
-    ``signal``, ``lagged`` and ``player`` draw it (``spans=``), :func:`prepare` takes it for its
-    segments, :func:`to_mne` and :func:`to_bids` keep it.
+    Dataset
+        Dataset along ``event``: ``onset`` [s], ``duration`` [s] (0 where the table has none),
+        ``label``, and ``subject`` if the table has it (of spans of everybody among those of
+        single people: NaN, or an empty text); in the order of time. The figures ``signal``,
+        ``lagged`` and ``player`` draw it (``spans=``), :func:`prepare` takes it for its
+        segments, :func:`to_mne` and :func:`to_bids` keep it.
 
     Raises
     ------

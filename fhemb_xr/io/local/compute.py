@@ -34,7 +34,8 @@ def compute(work: list[Any], folder: Path | None = None) -> list[Any]:
 
     Returns
     -------
-    Values of the collections, in the same order.
+    list[Any]
+        Values of the collections, in the same order.
 
     Raises
     ------

@@ -82,7 +82,8 @@ def forget(subject: int | str, *stores: Any) -> list[Erasure]:
 
     Returns
     -------
-    One :class:`Erasure` for each store. A store without the person is not changed.
+    list[Erasure]
+        One :class:`Erasure` for each store. A store without the person is not changed.
 
     Raises
     ------

@@ -78,7 +78,8 @@ def anonymize(
 
     Returns
     -------
-    An object with the same values; lazy if ``obj`` is lazy.
+    DataArray or Dataset
+        An object with the same values; lazy if ``obj`` is lazy.
 
     Raises
     ------
@@ -98,7 +99,7 @@ def anonymize(
 
     References
     ----------
-    Krawczyk, Bellare & Canetti (1997), HMAC, RFC 2104, doi:10.17487/RFC2104.
+    - Krawczyk, Bellare & Canetti (1997), HMAC, RFC 2104, doi:10.17487/RFC2104.
 
     Examples
     --------

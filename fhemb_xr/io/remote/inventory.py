@@ -38,7 +38,8 @@ def seal(store: Any, path: str, changes: dict[str, Any]) -> dict[str, NDArray[np
 
     Returns
     -------
-    Map of the existing chunks of each array.
+    dict[str, NDArray[bool_]]
+        Map of the existing chunks of each array.
     """
     keys = objects.keys(store, path)
     start = f"{path}/" if path else ""

@@ -5,7 +5,7 @@ white: 0.7 to 3 Hz of a window of 10 s are 47 numbers.
 
 References
 ----------
-Ahmed, Natarajan & Rao (1974), IEEE Trans. Comput. C-23, 90-93, doi:10.1109/T-C.1974.223784.
+- Ahmed, Natarajan & Rao (1974), IEEE Trans. Comput. C-23, 90-93, doi:10.1109/T-C.1974.223784.
 """
 
 import numpy as np

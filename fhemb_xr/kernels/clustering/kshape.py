@@ -5,7 +5,7 @@ cross-correlation over all shifts, of all features together, over the norms of t
 
 References
 ----------
-Paparrizos & Gravano (2015), k-Shape, SIGMOD, 1855-1870, doi:10.1145/2723372.2737793.
+- Paparrizos & Gravano (2015), k-Shape, SIGMOD, 1855-1870, doi:10.1145/2723372.2737793.
 """
 
 import numpy as np

@@ -5,11 +5,11 @@ their principal axes, in which a relation is drawn by classical scaling.
 
 References
 ----------
-Tibshirani, Walther & Hastie (2001), J. R. Stat. Soc. B 63, 411-423,
-doi:10.1111/1467-9868.00293 (the gap, and the rule "first").
-Dudoit & Fridlyand (2002), Genome Biol. 3, research0036.1, doi:10.1186/gb-2002-3-7-research0036
-(the rule "global").
-Gower (1966), Biometrika 53, 325-338, doi:10.1093/biomet/53.3-4.325 (classical scaling).
+- Tibshirani, Walther & Hastie (2001), J. R. Stat. Soc. B 63, 411-423,
+  doi:10.1111/1467-9868.00293 (the gap, and the rule "first").
+- Dudoit & Fridlyand (2002), Genome Biol. 3, research0036.1,
+  doi:10.1186/gb-2002-3-7-research0036 (the rule "global").
+- Gower (1966), Biometrika 53, 325-338, doi:10.1093/biomet/53.3-4.325 (classical scaling).
 """
 
 from collections.abc import Callable

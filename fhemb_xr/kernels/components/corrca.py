@@ -18,10 +18,10 @@ A *state* is a vector that holds, about provisional means ``c`` of each person::
 
 References
 ----------
-Dmochowski, Sajda, Dias & Parra (2012), Front. Hum. Neurosci. 6, 112,
-doi:10.3389/fnhum.2012.00112.
-Parra, Haufe & Dmochowski (2019), Neurons, Behavior, Data Analysis, and Theory,
-doi:10.51628/001c.7125.
+- Dmochowski, Sajda, Dias & Parra (2012), Front. Hum. Neurosci. 6, 112,
+  doi:10.3389/fnhum.2012.00112.
+- Parra, Haufe & Dmochowski (2019), Neurons, Behavior, Data Analysis, and Theory,
+  doi:10.51628/001c.7125.
 """
 
 from typing import NamedTuple

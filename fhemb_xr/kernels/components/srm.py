@@ -10,8 +10,8 @@ D x k. The first ``W_i`` are random, of a seed.
 
 References
 ----------
-Chen, Chen, Yeshurun, Hasson, Haxby & Ramadge (2015), A reduced-dimension fMRI shared response
-model, Advances in Neural Information Processing Systems 28, 460-468.
+- Chen, Chen, Yeshurun, Hasson, Haxby & Ramadge (2015), A reduced-dimension fMRI shared response
+  model, Advances in Neural Information Processing Systems 28, 460-468.
 """
 
 from typing import NamedTuple

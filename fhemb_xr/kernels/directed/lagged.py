@@ -6,8 +6,8 @@ group where all its columns are there. Columns are ordered by channel, then by l
 
 References
 ----------
-Geweke (1984), J. Am. Stat. Assoc. 79, 907-915, doi:10.1080/01621459.1984.10477110.
-Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247 (merging of covariances).
+- Geweke (1984), J. Am. Stat. Assoc. 79, 907-915, doi:10.1080/01621459.1984.10477110.
+- Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247 (merging of covariances).
 """
 
 import itertools

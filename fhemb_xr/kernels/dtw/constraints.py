@@ -2,8 +2,8 @@
 
 References
 ----------
-Sakoe & Chiba (1978), IEEE Trans. ASSP 26, 43-49, doi:10.1109/TASSP.1978.1163055.
-Itakura (1975), IEEE Trans. ASSP 23, 67-72, doi:10.1109/TASSP.1975.1162641.
+- Sakoe & Chiba (1978), IEEE Trans. ASSP 26, 43-49, doi:10.1109/TASSP.1978.1163055.
+- Itakura (1975), IEEE Trans. ASSP 23, 67-72, doi:10.1109/TASSP.1975.1162641.
 """
 
 import numpy as np

@@ -7,9 +7,9 @@ found. The table of a candidate is abandoned as soon as all its cells exceed tha
 
 References
 ----------
-Kim, Park & Chu (2001), ICDE, 607-614, doi:10.1109/ICDE.2001.914875.
-Keogh & Ratanamahatana (2005), Knowl. Inf. Syst. 7, 358-386, doi:10.1007/s10115-004-0154-9.
-Rakthanmanon et al. (2012), KDD, 262-270, doi:10.1145/2339530.2339576.
+- Kim, Park & Chu (2001), ICDE, 607-614, doi:10.1109/ICDE.2001.914875.
+- Keogh & Ratanamahatana (2005), Knowl. Inf. Syst. 7, 358-386, doi:10.1007/s10115-004-0154-9.
+- Rakthanmanon et al. (2012), KDD, 262-270, doi:10.1145/2339530.2339576.
 """
 
 from typing import Any

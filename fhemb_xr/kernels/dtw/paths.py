@@ -6,7 +6,7 @@ cells. Costs are squared differences, summed along the path (the recurrence is d
 
 References
 ----------
-Salvador & Chan (2007), Intell. Data Anal. 11, 561-580, doi:10.3233/IDA-2007-11508.
+- Salvador & Chan (2007), Intell. Data Anal. 11, 561-580, doi:10.3233/IDA-2007-11508.
 """
 
 from collections.abc import Iterator

@@ -2,7 +2,7 @@
 
 References
 ----------
-Sethares (1993), J. Acoust. Soc. Am. 94, 1218-1228, doi:10.1121/1.408175.
+- Sethares (1993), J. Acoust. Soc. Am. 94, 1218-1228, doi:10.1121/1.408175.
 """
 
 from typing import NamedTuple

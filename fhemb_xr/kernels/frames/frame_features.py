@@ -7,9 +7,9 @@ sorted, and for histograms and entropy only the buckets with an edge are looked 
 
 References
 ----------
-Miller (1955), Note on the bias of information estimates, in Information Theory in Psychology.
-Grassberger (2003), Entropy estimates from insufficient samplings,
-doi:10.48550/arXiv.physics/0307138.
+- Miller (1955), Note on the bias of information estimates, in Information Theory in Psychology.
+- Grassberger (2003), Entropy estimates from insufficient samplings,
+  doi:10.48550/arXiv.physics/0307138.
 """
 
 from typing import Any

@@ -7,8 +7,8 @@ bounded memory.
 
 References
 ----------
-Pébay, Terriberry, Kolla & Bennett (2016), Comput. Stat. 31, 1305-1325,
-doi:10.1007/s00180-015-0637-z.
+- Pébay, Terriberry, Kolla & Bennett (2016), Comput. Stat. 31, 1305-1325,
+  doi:10.1007/s00180-015-0637-z.
 """
 
 import math

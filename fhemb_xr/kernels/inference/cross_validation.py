@@ -2,9 +2,9 @@
 
 References
 ----------
-Wilson (1927), J. Am. Stat. Assoc. 22, 209-212, doi:10.1080/01621459.1927.10502953.
-Korn & Graubard (1998), Surv. Methodol. 24, 193-201: samples worth of independent ones.
-Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39, doi:10.2202/1544-6115.1585.
+- Wilson (1927), J. Am. Stat. Assoc. 22, 209-212, doi:10.1080/01621459.1927.10502953.
+- Korn & Graubard (1998), Surv. Methodol. 24, 193-201: samples worth of independent ones.
+- Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39, doi:10.2202/1544-6115.1585.
 """
 
 import numpy as np

@@ -2,8 +2,8 @@
 
 References
 ----------
-Wilson (1927), J. Am. Stat. Assoc. 22, 209-212, doi:10.1080/01621459.1927.10502953.
-Owen (2007), Ann. Appl. Stat. 1, 386-411, doi:10.1214/07-AOAS122 (persons of two roles).
+- Wilson (1927), J. Am. Stat. Assoc. 22, 209-212, doi:10.1080/01621459.1927.10502953.
+- Owen (2007), Ann. Appl. Stat. 1, 386-411, doi:10.1214/07-AOAS122 (persons of two roles).
 """
 
 import itertools

@@ -5,7 +5,7 @@ are drawn, exchanged or turned over, and all their pairs follow.
 
 References
 ----------
-Chen et al. (2016), NeuroImage 142, 248-259, doi:10.1016/j.neuroimage.2016.05.023.
+- Chen et al. (2016), NeuroImage 142, 248-259, doi:10.1016/j.neuroimage.2016.05.023.
 """
 
 from collections.abc import Callable

@@ -8,8 +8,8 @@ is that of those who are there.
 
 References
 ----------
-Hasson et al. (2004), Science 303, 1634-1640, doi:10.1126/science.1089506.
-Nastase et al. (2019), Soc. Cogn. Affect. Neurosci. 14, 667-685, doi:10.1093/scan/nsz037.
+- Hasson et al. (2004), Science 303, 1634-1640, doi:10.1126/science.1089506.
+- Nastase et al. (2019), Soc. Cogn. Affect. Neurosci. 14, 667-685, doi:10.1093/scan/nsz037.
 """
 
 from collections.abc import Iterator

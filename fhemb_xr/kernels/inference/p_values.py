@@ -2,10 +2,10 @@
 
 References
 ----------
-Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39, doi:10.2202/1544-6115.1585.
-Benjamini & Hochberg (1995), J. R. Stat. Soc. B 57, 289-300,
-doi:10.1111/j.2517-6161.1995.tb02031.x.
-Westfall & Young (1993), Resampling-based multiple testing, Wiley (largest statistic).
+- Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39, doi:10.2202/1544-6115.1585.
+- Benjamini & Hochberg (1995), J. R. Stat. Soc. B 57, 289-300,
+  doi:10.1111/j.2517-6161.1995.tb02031.x.
+- Westfall & Young (1993), Resampling-based multiple testing, Wiley (largest statistic).
 """
 
 from typing import Any
@@ -78,8 +78,9 @@ def extrapolated(observed: F64, null: F64, *, tail: str) -> F64:
 
     References
     ----------
-    Knijnenburg et al. (2009), Bioinformatics 25, i161-i168, doi:10.1093/bioinformatics/btp211.
-    Hosking & Wallis (1987), Technometrics 29, 339-349, doi:10.1080/00401706.1987.10488243.
+    - Knijnenburg et al. (2009), Bioinformatics 25, i161-i168,
+      doi:10.1093/bioinformatics/btp211.
+    - Hosking & Wallis (1987), Technometrics 29, 339-349, doi:10.1080/00401706.1987.10488243.
     """
     p = p_value(observed, null, tail=tail, exact=False)
     n = null.shape[-1]

@@ -11,7 +11,7 @@ Pairs of samples of which one is missing are left out, at every shift.
 
 References
 ----------
-Harris (2020), Nonsense correlations in neuroscience, bioRxiv, doi:10.1101/2020.11.29.402719.
+- Harris (2020), Nonsense correlations in neuroscience, bioRxiv, doi:10.1101/2020.11.29.402719.
 """
 
 from typing import Any

@@ -5,8 +5,8 @@ same first member and every stranger: another person of another group.
 
 References
 ----------
-Bernieri, Reznick & Rosenthal (1988), J. Pers. Soc. Psychol. 54, 243-253,
-doi:10.1037/0022-3514.54.2.243 (pseudosynchrony).
+- Bernieri, Reznick & Rosenthal (1988), J. Pers. Soc. Psychol. 54, 243-253,
+  doi:10.1037/0022-3514.54.2.243 (pseudosynchrony).
 """
 
 import numpy as np

@@ -5,11 +5,11 @@ within the group stays.
 
 References
 ----------
-Künsch (1989), Ann. Stat. 17, 1217-1241, doi:10.1214/aos/1176347265 (blocks).
-Theiler et al. (1992), Physica D 58, 77-94, doi:10.1016/0167-2789(92)90102-S (phases).
-Prichard & Theiler (1994), Phys. Rev. Lett. 73, 951-954, doi:10.1103/PhysRevLett.73.951.
-Schreiber & Schmitz (2000), Physica D 142, 346-382, doi:10.1016/S0167-2789(00)00043-9 (IAAFT).
-Harris (2020), Nonsense correlations in neuroscience, bioRxiv, doi:10.1101/2020.11.29.402719.
+- Künsch (1989), Ann. Stat. 17, 1217-1241, doi:10.1214/aos/1176347265 (blocks).
+- Theiler et al. (1992), Physica D 58, 77-94, doi:10.1016/0167-2789(92)90102-S (phases).
+- Prichard & Theiler (1994), Phys. Rev. Lett. 73, 951-954, doi:10.1103/PhysRevLett.73.951.
+- Schreiber & Schmitz (2000), Physica D 142, 346-382, doi:10.1016/S0167-2789(00)00043-9 (IAAFT).
+- Harris (2020), Nonsense correlations in neuroscience, bioRxiv, doi:10.1101/2020.11.29.402719.
 """
 
 from collections.abc import Callable

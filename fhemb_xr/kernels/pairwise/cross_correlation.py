@@ -9,8 +9,8 @@ again on its own.
 
 References
 ----------
-van Herk (1992), Pattern Recognit. Lett. 13, 517-521, doi:10.1016/0167-8655(92)90069-C.
-Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247, doi:10.1080/00031305.1983.10483115.
+- van Herk (1992), Pattern Recognit. Lett. 13, 517-521, doi:10.1016/0167-8655(92)90069-C.
+- Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247, doi:10.1080/00031305.1983.10483115.
 """
 
 from math import gcd

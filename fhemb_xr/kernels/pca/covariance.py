@@ -16,7 +16,7 @@ Measured on 140 000 frames of 64 x 80 pixels (``benchmarks/bench_pca.py``), vari
 
 References
 ----------
-Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247, doi:10.1080/00031305.1983.10483115.
+- Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247, doi:10.1080/00031305.1983.10483115.
 """
 
 import numpy as np

@@ -7,8 +7,8 @@ is the identity minus the products over the gaps; one matrix product finds these
 
 References
 ----------
-Tipping & Bishop (1999), J. R. Stat. Soc. B 61, 611-622, doi:10.1111/1467-9868.00196.
-Josse & Husson (2012), J. Soc. Fr. Stat. 153(2), 79-99.
+- Tipping & Bishop (1999), J. R. Stat. Soc. B 61, 611-622, doi:10.1111/1467-9868.00196.
+- Josse & Husson (2012), J. Soc. Fr. Stat. 153(2), 79-99.
 """
 
 from typing import Any

@@ -18,10 +18,10 @@ because rounding is random, it is about ``2**-24 * sd(pixel) * sqrt(total varian
 
 References
 ----------
-Musco & Musco (2015), Adv. Neural Inf. Process. Syst. 28, 1396-1404,
-doi:10.48550/arXiv.1504.05477.
-Tropp, Yurtsever, Udell & Cevher (2017), Adv. Neural Inf. Process. Syst. 30, 1225-1234,
-doi:10.48550/arXiv.1706.05736.
+- Musco & Musco (2015), Adv. Neural Inf. Process. Syst. 28, 1396-1404,
+  doi:10.48550/arXiv.1504.05477.
+- Tropp, Yurtsever, Udell & Cevher (2017), Adv. Neural Inf. Process. Syst. 30, 1225-1234,
+  doi:10.48550/arXiv.1706.05736.
 """
 
 from typing import Any

@@ -2,8 +2,8 @@
 
 References
 ----------
-Marwan, Romano, Thiel & Kurths (2007), Phys. Rep. 438, 237-329,
-doi:10.1016/j.physrep.2006.11.001.
+- Marwan, Romano, Thiel & Kurths (2007), Phys. Rep. 438, 237-329,
+  doi:10.1016/j.physrep.2006.11.001.
 """
 
 from typing import Any

@@ -8,8 +8,8 @@ lacks. So a step costs one product per pixel and column.
 
 References
 ----------
-Baker & Matthews (2004), Int. J. Comput. Vis. 56, 221-255,
-doi:10.1023/B:VISI.0000011205.11775.fd.
+- Baker & Matthews (2004), Int. J. Comput. Vis. 56, 221-255,
+  doi:10.1023/B:VISI.0000011205.11775.fd.
 """
 
 from typing import Any, NamedTuple

@@ -5,7 +5,7 @@ the inner corners of the eyes, the forehead and the mouth; cool are the nose and
 
 References
 ----------
-Ioannou, Gallese & Merla (2014), Psychophysiology 51, 951-963, doi:10.1111/psyp.12243.
+- Ioannou, Gallese & Merla (2014), Psychophysiology 51, 951-963, doi:10.1111/psyp.12243.
 """
 
 from collections.abc import Sequence

@@ -7,7 +7,7 @@ is found by drawing it; noise of another such spectrum gives the same.
 
 References
 ----------
-Vaughan (2005), Astron. Astrophys. 431, 391-403, doi:10.1051/0004-6361:20041453.
+- Vaughan (2005), Astron. Astrophys. 431, 391-403, doi:10.1051/0004-6361:20041453.
 """
 
 from functools import lru_cache

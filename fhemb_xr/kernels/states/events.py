@@ -10,8 +10,8 @@ With N people and D features, ``z`` is a person's series, each feature with mean
 
 References
 ----------
-Baldassano, Chen, Zadbood, Pillow, Hasson & Norman (2017), Neuron 95, 709-721,
-doi:10.1016/j.neuron.2017.06.041.
+- Baldassano, Chen, Zadbood, Pillow, Hasson & Norman (2017), Neuron 95, 709-721,
+  doi:10.1016/j.neuron.2017.06.041.
 """
 
 from typing import NamedTuple

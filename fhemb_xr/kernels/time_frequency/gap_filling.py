@@ -2,9 +2,9 @@
 
 References
 ----------
-Burg (1975), Maximum Entropy Spectral Analysis, PhD thesis, Stanford University.
-Janssen, Veldhuis & Vries (1986), IEEE Trans. Acoust. Speech Signal Process. 34, 317-330,
-doi:10.1109/TASSP.1986.1164824.
+- Burg (1975), Maximum Entropy Spectral Analysis, PhD thesis, Stanford University.
+- Janssen, Veldhuis & Vries (1986), IEEE Trans. Acoust. Speech Signal Process. 34, 317-330,
+  doi:10.1109/TASSP.1986.1164824.
 """
 
 from collections.abc import Callable

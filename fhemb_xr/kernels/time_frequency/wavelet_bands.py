@@ -5,9 +5,9 @@ level L, band b ≥ 1 the detail D_{L+1-b}. Nothing here is compiled until a tra
 
 References
 ----------
-Mallat (1989), IEEE Trans. Pattern Anal. Mach. Intell. 11, 674-693, doi:10.1109/34.192463.
-Percival & Walden (2000), Wavelet Methods for Time Series Analysis,
-doi:10.1017/CBO9780511841040.
+- Mallat (1989), IEEE Trans. Pattern Anal. Mach. Intell. 11, 674-693, doi:10.1109/34.192463.
+- Percival & Walden (2000), Wavelet Methods for Time Series Analysis,
+  doi:10.1017/CBO9780511841040.
 """
 
 from collections.abc import Sequence

@@ -48,7 +48,8 @@ def makeVideo(  # noqa: N802  (the original's name)
 
     Returns
     -------
-    The path, in the current folder. Only its owner may read the file.
+    Path
+        The path, in the current folder. Only its owner may read the file.
     """
     faces = [t for t in timeseries if hasattr(t, "create_pca_embedding")]
     embeddings = [t for t in timeseries if hasattr(t, "chosen")]

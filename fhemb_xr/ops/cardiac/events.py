@@ -34,9 +34,10 @@ def events(
 
     Returns
     -------
-    Dataset along ``event``: ``onset`` [s], ``duration`` [s] and ``code`` (int64), in the order
-    of time. A code that changes into another without the baseline between them begins a new
-    event.
+    Dataset
+        Dataset along ``event``: ``onset`` [s], ``duration`` [s] and ``code`` (int64), in the
+        order of time. A code that changes into another without the baseline between them begins
+        a new event.
 
     Raises
     ------
@@ -116,8 +117,9 @@ def beats_at(times_s: Sequence[float] | xr.DataArray) -> xr.DataArray:
 
     Returns
     -------
-    ``beat(time)``, True throughout, with those times as its coordinate: :func:`rr`,
-    :func:`instantaneous_rate` and :func:`cardiac_wave` take it.
+    DataArray
+        ``beat(time)``, True throughout, with those times as its coordinate: :func:`rr`,
+        :func:`instantaneous_rate` and :func:`cardiac_wave` take it.
 
     Raises
     ------

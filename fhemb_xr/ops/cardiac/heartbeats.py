@@ -38,10 +38,11 @@ def beats(trace: xr.DataArray, *, kind: str = "ecg") -> xr.DataArray:
 
     Returns
     -------
-    Truth value of each sample, ``(…, time)``: a beat is known to half a sample. Where the
-    trace may have gaps (floats, lazy or with missing samples), the coordinate ``gap`` is True
-    in those of more than 0.27 s: :func:`rr` and the functions after it count no interval over
-    them.
+    DataArray
+        Truth value of each sample, ``(…, time)``: a beat is known to half a sample. Where the
+        trace may have gaps (floats, lazy or with missing samples), the coordinate ``gap`` is
+        True in those of more than 0.27 s: :func:`rr` and the functions after it count no
+        interval over them.
 
     Raises
     ------
@@ -59,8 +60,8 @@ def beats(trace: xr.DataArray, *, kind: str = "ecg") -> xr.DataArray:
 
     References
     ----------
-    Pan & Tompkins (1985), IEEE Trans. Biomed. Eng. 32, 230-236, doi:10.1109/TBME.1985.325532.
-    Brunner & Hofer (2023), J. Open Source Softw. 8, 5411, doi:10.21105/joss.05411 (sleepecg).
+    - Pan & Tompkins (1985), IEEE Trans. Biomed. Eng. 32, 230-236, doi:10.1109/TBME.1985.325532.
+    - Brunner & Hofer (2023), J. Open Source Softw. 8, 5411, doi:10.21105/joss.05411 (sleepecg).
 
     Examples
     --------
@@ -162,8 +163,10 @@ def rr(beats: xr.DataArray | Sequence[float]) -> xr.DataArray:
 
     Returns
     -------
-    ``(…, time)`` [s], float64, lazy where ``beats`` is. ``.dropna("time")`` of one person is
-    the series of RR intervals. An interval over a gap, of the trace or of the clock, is NaN.
+    DataArray
+        ``(…, time)`` [s], float64, lazy where ``beats`` is. ``.dropna("time")`` of one person
+        is the series of RR intervals. An interval over a gap, of the trace or of the clock, is
+        NaN.
 
     Raises
     ------
@@ -206,7 +209,8 @@ def instantaneous_rate(beats: xr.DataArray | Sequence[float], clock: Clocked) ->
 
     Returns
     -------
-    ``(…, time)`` on ``clock`` [1/min], float64, lazy where ``beats`` is.
+    DataArray
+        ``(…, time)`` on ``clock`` [1/min], float64, lazy where ``beats`` is.
 
     Raises
     ------
@@ -246,7 +250,8 @@ def cardiac_wave(beats: xr.DataArray | Sequence[float], clock: Clocked) -> xr.Da
 
     Returns
     -------
-    ``(…, time)`` on ``clock``, from -1 to 1, float64, lazy where ``beats`` is.
+    DataArray
+        ``(…, time)`` on ``clock``, from -1 to 1, float64, lazy where ``beats`` is.
 
     Raises
     ------

@@ -67,12 +67,13 @@ def pair(
 
     Returns
     -------
-    Dataset, float64, lazy: ``score(…, window, candidate)``, a log likelihood ratio up to a
-    constant, so scores of several windows can be added; and ``probability`` of each candidate
-    among all. Probabilities of ``"blind"`` are too close to 0 and 1: use their order only. NaN
-    where the face or the trace is missing in more than a fifth of the window.
-    ``attrs["trained_people"]`` lists the candidates who have the label of somebody that the
-    model was trained on.
+    Dataset
+        Dataset, float64, lazy: ``score(…, window, candidate)``, a log likelihood ratio up to a
+        constant, so scores of several windows can be added; and ``probability`` of each
+        candidate among all. Probabilities of ``"blind"`` are too close to 0 and 1: use their
+        order only. NaN where the face or the trace is missing in more than a fifth of the
+        window. ``attrs["trained_people"]`` lists the candidates who have the label of somebody
+        that the model was trained on.
 
     Raises
     ------
@@ -94,8 +95,8 @@ def pair(
 
     References
     ----------
-    Galvez-Pol et al. (2022), Cortex 151, 176-187, doi:10.1016/j.cortex.2022.03.003.
-    Tran et al. (2018), CVPR, 6450-6459, doi:10.1109/CVPR.2018.00675 ((2+1)D).
+    - Galvez-Pol et al. (2022), Cortex 151, 176-187, doi:10.1016/j.cortex.2022.03.003.
+    - Tran et al. (2018), CVPR, 6450-6459, doi:10.1109/CVPR.2018.00675 ((2+1)D).
 
     Examples
     --------

@@ -59,10 +59,12 @@ def pairing_accuracy(
 
     Returns
     -------
-    Dataset along ``difference`` (``"all"``, and with ``rate`` each interval): ``accuracy``; how
-    many ``trials`` had scores; ``wilson_low`` and ``_high``, as if trials were independent;
-    ``person_low`` and ``_high``, of a bootstrap that draws people, because those of one person
-    succeed or fail together: report this one. Float64, lazy where ``scores`` or ``rate`` is.
+    Dataset
+        Dataset along ``difference`` (``"all"``, and with ``rate`` each interval): ``accuracy``;
+        how many ``trials`` had scores; ``wilson_low`` and ``_high``, as if trials were
+        independent; ``person_low`` and ``_high``, of a bootstrap that draws people, because
+        those of one person succeed or fail together: report this one. Float64, lazy where
+        ``scores`` or ``rate`` is.
 
     Raises
     ------
@@ -85,8 +87,8 @@ def pairing_accuracy(
 
     References
     ----------
-    Wilson (1927), J. Am. Stat. Assoc. 22, 209-212, doi:10.1080/01621459.1927.10502953.
-    Owen (2007), Ann. Appl. Stat. 1, 386-411, doi:10.1214/07-AOAS122.
+    - Wilson (1927), J. Am. Stat. Assoc. 22, 209-212, doi:10.1080/01621459.1927.10502953.
+    - Owen (2007), Ann. Appl. Stat. 1, 386-411, doi:10.1214/07-AOAS122.
 
     Examples
     --------

@@ -70,8 +70,9 @@ def train_pairing(
 
     Returns
     -------
-    Dataset of the model's arrays, for :func:`pair`; it is saved like any result. With
-    ``"r2plus1d"`` it also has the history along ``epoch``.
+    Dataset
+        Dataset of the model's arrays, for :func:`pair`; it is saved like any result. With
+        ``"r2plus1d"`` it also has the history along ``epoch``.
 
     Raises
     ------

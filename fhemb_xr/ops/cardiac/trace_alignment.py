@@ -38,7 +38,9 @@ def align(
 
     Returns
     -------
-    ``(…, time)`` on the clock of ``ds``, float64, lazy where ``trace`` is, with its attributes.
+    DataArray
+        ``(…, time)`` on the clock of ``ds``, float64, lazy where ``trace`` is, with its
+        attributes.
 
     Raises
     ------

@@ -84,13 +84,14 @@ def classify(
 
     Returns
     -------
-    Dataset, float64, always lazy, by ``classifier``: ``accuracy``; its interval ``wilson_low``
-    to ``wilson_high``, as if samples were independent, and ``subject_low`` to ``subject_high``,
-    which lets the samples of a person be alike; ``chance``, the share of the commonest label;
-    ``null(classifier, permutation)``; ``p``, and ``p_fwer`` against the best classifier of
-    every permutation; ``null_low`` to ``null_high``, which holds ``1 - alpha`` of the null;
-    ``by_repeat(classifier, repeat)``; ``right(classifier, sample)``, NaN for
-    samples left out; ``n_used`` and ``n_subjects``.
+    Dataset
+        Dataset, float64, always lazy, by ``classifier``: ``accuracy``; its interval
+        ``wilson_low`` to ``wilson_high``, as if samples were independent, and ``subject_low``
+        to ``subject_high``, which lets the samples of a person be alike; ``chance``, the share
+        of the commonest label; ``null(classifier, permutation)``; ``p``, and ``p_fwer`` against
+        the best classifier of every permutation; ``null_low`` to ``null_high``, which holds ``1
+        - alpha`` of the null; ``by_repeat(classifier, repeat)``; ``right(classifier, sample)``,
+        NaN for samples left out; ``n_used`` and ``n_subjects``.
 
     Raises
     ------
@@ -121,11 +122,11 @@ def classify(
 
     References
     ----------
-    Wilson (1927), J. Am. Stat. Assoc. 22, 209-212, doi:10.1080/01621459.1927.10502953.
-    Korn & Graubard (1998), Surv. Methodol. 24, 193-201.
-    Snell, Swersky & Zemel (2017), NIPS 30, 4077-4087, doi:10.48550/arXiv.1703.05175.
-    Ojala & Garriga (2010), Permutation tests for studying classifier performance, J. Mach.
-    Learn. Res. 11, 1833-1863.
+    - Wilson (1927), J. Am. Stat. Assoc. 22, 209-212, doi:10.1080/01621459.1927.10502953.
+    - Korn & Graubard (1998), Surv. Methodol. 24, 193-201.
+    - Snell, Swersky & Zemel (2017), NIPS 30, 4077-4087, doi:10.48550/arXiv.1703.05175.
+    - Ojala & Garriga (2010), Permutation tests for studying classifier performance, J. Mach.
+      Learn. Res. 11, 1833-1863.
 
     Examples
     --------

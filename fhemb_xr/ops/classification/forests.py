@@ -4,10 +4,10 @@ scikit-learn has their parts, trees and components, but not the whole.
 
 References
 ----------
-Rodríguez, Kuncheva & Alonso (2006), Rotation forest, IEEE TPAMI 28, 1619-1630,
-doi:10.1109/TPAMI.2006.211.
-Hills, Lines, Baranauskas, Mapp & Bagnall (2014), Data Min. Knowl. Discov. 28, 851-881,
-doi:10.1007/s10618-013-0322-1.
+- Rodríguez, Kuncheva & Alonso (2006), Rotation forest, IEEE TPAMI 28, 1619-1630,
+  doi:10.1109/TPAMI.2006.211.
+- Hills, Lines, Baranauskas, Mapp & Bagnall (2014), Data Min. Knowl. Discov. 28, 851-881,
+  doi:10.1007/s10618-013-0322-1.
 """
 
 from dataclasses import dataclass, field

@@ -41,9 +41,10 @@ def prepare(
 
     Returns
     -------
-    ``(sample, [feature], time)`` in the units of ``x``, lazy where it is, in the order of the
-    people, with ``label``, ``start`` [s] and the people's own coordinates along ``sample``;
-    ``time`` [s] runs from the start of the segment.
+    DataArray
+        ``(sample, [feature], time)`` in the units of ``x``, lazy where it is, in the order of
+        the people, with ``label``, ``start`` [s] and the people's own coordinates along
+        ``sample``; ``time`` [s] runs from the start of the segment.
 
     Raises
     ------

@@ -53,10 +53,11 @@ def shapelets(
 
     Returns
     -------
-    Dataset, float64, always lazy: ``shapelets(shapelet, [feature], place)`` in the units of the
-    samples, with ``place`` [s] from its beginning; and ``distance(sample, shapelet)``, the
-    smallest mean squared difference over all places. NaN for samples that miss a frame; they
-    are not learnt from.
+    Dataset
+        Dataset, float64, always lazy: ``shapelets(shapelet, [feature], place)`` in the units of
+        the samples, with ``place`` [s] from its beginning; and ``distance(sample, shapelet)``,
+        the smallest mean squared difference over all places. NaN for samples that miss a frame;
+        they are not learnt from.
 
     Raises
     ------
@@ -76,8 +77,8 @@ def shapelets(
 
     References
     ----------
-    Grabocka, Schilling, Wistuba & Schmidt-Thieme (2014), KDD 20, 392-401,
-    doi:10.1145/2623330.2623613.
+    - Grabocka, Schilling, Wistuba & Schmidt-Thieme (2014), KDD 20, 392-401,
+      doi:10.1145/2623330.2623613.
 
     Examples
     --------

@@ -62,8 +62,9 @@ def barycentre(
 
     Returns
     -------
-    ``(…, [cluster], [feature], time)``, float64, in the units of ``x``; lazy where ``x`` is.
-    Series with a missing sample are left out; NaN where none is left.
+    DataArray
+        ``(…, [cluster], [feature], time)``, float64, in the units of ``x``; lazy where ``x``
+        is. Series with a missing sample are left out; NaN where none is left.
 
     Raises
     ------
@@ -84,9 +85,9 @@ def barycentre(
 
     References
     ----------
-    Petitjean, Ketterlin & Gançarski (2011), Pattern Recognit. 44, 678-693,
-    doi:10.1016/j.patcog.2010.09.013.
-    Cuturi & Blondel (2017), Soft-DTW, ICML 70, 894-903, doi:10.48550/arXiv.1703.01541.
+    - Petitjean, Ketterlin & Gançarski (2011), Pattern Recognit. 44, 678-693,
+      doi:10.1016/j.patcog.2010.09.013.
+    - Cuturi & Blondel (2017), Soft-DTW, ICML 70, 894-903, doi:10.48550/arXiv.1703.01541.
 
     Examples
     --------

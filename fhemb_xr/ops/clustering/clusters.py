@@ -59,8 +59,9 @@ def clusters(
 
     Returns
     -------
-    Labels ``cluster(…, subject)``, int64, from 0 on, -1 for people without data, in the order
-    of the input; lazy where it is.
+    DataArray
+        Labels ``cluster(…, subject)``, int64, from 0 on, -1 for people without data, in the
+        order of the input; lazy where it is.
 
     Raises
     ------
@@ -77,9 +78,9 @@ def clusters(
 
     References
     ----------
-    Müllner (2011), Modern hierarchical, agglomerative clustering algorithms,
-    doi:10.48550/arXiv.1109.2378.
-    Ng, Jordan & Weiss (2001), On spectral clustering, NIPS 14, 849-856.
+    - Müllner (2011), Modern hierarchical, agglomerative clustering algorithms,
+      doi:10.48550/arXiv.1109.2378.
+    - Ng, Jordan & Weiss (2001), On spectral clustering, NIPS 14, 849-856.
 
     Examples
     --------
@@ -139,10 +140,12 @@ def silhouette(
 
     Returns
     -------
-    Scores ``(…, [window,] n_clusters)`` from -1 to 1, float64, lazy where the input is; NaN for
-    one group, or for as many groups as people. The best is ``score.idxmax("n_clusters")``. With
-    ``null`` a Dataset of ``silhouette``, ``p``, ``p_fwer`` (against the largest of any
-    number of groups tried), ``null_low`` and ``null_high``.
+    DataArray | Dataset
+        Scores ``(…, [window,] n_clusters)`` from -1 to 1, float64, lazy where the input is; NaN
+        for one group, or for as many groups as people. The best is
+        ``score.idxmax("n_clusters")``. With ``null`` a Dataset of ``silhouette``, ``p``,
+        ``p_fwer`` (against the largest of any number of groups tried), ``null_low`` and
+        ``null_high``.
 
     Raises
     ------
@@ -159,7 +162,7 @@ def silhouette(
 
     References
     ----------
-    Rousseeuw (1987), J. Comput. Appl. Math. 20, 53-65, doi:10.1016/0377-0427(87)90125-7.
+    - Rousseeuw (1987), J. Comput. Appl. Math. 20, 53-65, doi:10.1016/0377-0427(87)90125-7.
 
     Examples
     --------

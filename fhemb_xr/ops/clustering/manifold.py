@@ -51,8 +51,9 @@ def embed_relation(
 
     Returns
     -------
-    Coordinates ``(…, subject, component)``, float64, lazy where ``d`` is; NaN for people
-    without data. Of mds and pca the largest coordinate of each axis is positive.
+    DataArray
+        Coordinates ``(…, subject, component)``, float64, lazy where ``d`` is; NaN for people
+        without data. Of mds and pca the largest coordinate of each axis is positive.
 
     Raises
     ------
@@ -68,7 +69,7 @@ def embed_relation(
 
     References
     ----------
-    Torgerson (1952), Psychometrika 17, 401-419, doi:10.1007/BF02288916.
+    - Torgerson (1952), Psychometrika 17, 401-419, doi:10.1007/BF02288916.
 
     Examples
     --------

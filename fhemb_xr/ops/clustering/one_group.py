@@ -59,10 +59,11 @@ def gap_statistic(
 
     Returns
     -------
-    Dataset, float64, lazy where the input is, by ``n_clusters``: ``gap``, its standard error
-    ``gap_error``, ``log_dispersion``; and ``n_groups``, the number of groups by the rule, NaN
-    where there is none. ``k`` groups are not found where
-    there are not so many people, or where a group has no dispersion: NaN.
+    Dataset
+        Dataset, float64, lazy where the input is, by ``n_clusters``: ``gap``, its standard
+        error ``gap_error``, ``log_dispersion``; and ``n_groups``, the number of groups by the
+        rule, NaN where there is none. ``k`` groups are not found where there are not so many
+        people, or where a group has no dispersion: NaN.
 
     Raises
     ------
@@ -81,10 +82,10 @@ def gap_statistic(
 
     References
     ----------
-    Tibshirani, Walther & Hastie (2001), J. R. Stat. Soc. B 63, 411-423,
-    doi:10.1111/1467-9868.00293 (the gap, and the rule "first").
-    Dudoit & Fridlyand (2002), Genome Biol. 3, research0036.1,
-    doi:10.1186/gb-2002-3-7-research0036 (the rule "global").
+    - Tibshirani, Walther & Hastie (2001), J. R. Stat. Soc. B 63, 411-423,
+      doi:10.1111/1467-9868.00293 (the gap, and the rule "first").
+    - Dudoit & Fridlyand (2002), Genome Biol. 3, research0036.1,
+      doi:10.1186/gb-2002-3-7-research0036 (the rule "global").
 
     Examples
     --------

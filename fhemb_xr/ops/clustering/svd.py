@@ -23,11 +23,12 @@ def svd_relation(d: xr.DataArray) -> xr.Dataset:
 
     Returns
     -------
-    Dataset, float64, lazy where ``d`` is: ``left(…, subject, component)``,
-    ``singular_value(…, component)`` from the largest to the smallest, and
-    ``right(…, subject, component)``. ``left * singular_value @ right`` is ``d``. The largest
-    entry of each left vector is positive. People without data have NaN in the vectors, and for
-    each of them one singular value is 0.
+    Dataset
+        Dataset, float64, lazy where ``d`` is: ``left(…, subject, component)``,
+        ``singular_value(…, component)`` from the largest to the smallest, and ``right(…,
+        subject, component)``. ``left * singular_value @ right`` is ``d``. The largest entry of
+        each left vector is positive. People without data have NaN in the vectors, and for each
+        of them one singular value is 0.
 
     Raises
     ------
@@ -43,7 +44,7 @@ def svd_relation(d: xr.DataArray) -> xr.Dataset:
 
     References
     ----------
-    Golub & Reinsch (1970), Numer. Math. 14, 403-420, doi:10.1007/BF02163027.
+    - Golub & Reinsch (1970), Numer. Math. 14, 403-420, doi:10.1007/BF02163027.
 
     Examples
     --------

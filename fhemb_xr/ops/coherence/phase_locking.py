@@ -58,14 +58,15 @@ def phase_locking(
 
     Returns
     -------
-    Dataset ``(…, pair, period)``, float64, lazy where ``x`` is. ``plv``, the phase locking
-    value, length of the mean of ``exp(i phase)``; ``wpli``, the weighted phase lag index, mean
-    of the imaginary part of the cross-spectrum over the mean of its size, to which a common
-    source without a delay adds nothing (NaN if there is no delay at all); ``coherence``,
-    squared, of the whole time; all from 0 to 1. ``phase`` of the mean cross-spectrum [rad],
-    positive where the first of the pair leads. ``pair`` and ``period`` as in
-    :func:`wavelet_coherence`. With a null ``p_plv`` and ``p_wpli``, the share of shifts with as
-    much, ``(1 + number) / (n + 1)``.
+    Dataset
+        Dataset ``(…, pair, period)``, float64, lazy where ``x`` is. ``plv``, the phase locking
+        value, length of the mean of ``exp(i phase)``; ``wpli``, the weighted phase lag index,
+        mean of the imaginary part of the cross-spectrum over the mean of its size, to which a
+        common source without a delay adds nothing (NaN if there is no delay at all);
+        ``coherence``, squared, of the whole time; all from 0 to 1. ``phase`` of the mean
+        cross-spectrum [rad], positive where the first of the pair leads. ``pair`` and
+        ``period`` as in :func:`wavelet_coherence`. With a null ``p_plv`` and ``p_wpli``, the
+        share of shifts with as much, ``(1 + number) / (n + 1)``.
 
     Raises
     ------
@@ -88,10 +89,10 @@ def phase_locking(
 
     References
     ----------
-    Lachaux, Rodriguez, Martinerie & Varela (1999), Hum. Brain Mapp. 8, 194-208,
-    doi:10.1002/(SICI)1097-0193(1999)8:4<194::AID-HBM4>3.0.CO;2-C.
-    Vinck, Oostenveld, van Wingerden, Battaglia & Pennartz (2011), NeuroImage 55, 1548-1565,
-    doi:10.1016/j.neuroimage.2011.01.055.
+    - Lachaux, Rodriguez, Martinerie & Varela (1999), Hum. Brain Mapp. 8, 194-208,
+    - doi:10.1002/(SICI)1097-0193(1999)8:4<194::AID-HBM4>3.0.CO;2-C.
+    - Vinck, Oostenveld, van Wingerden, Battaglia & Pennartz (2011), NeuroImage 55, 1548-1565,
+      doi:10.1016/j.neuroimage.2011.01.055.
 
     Examples
     --------

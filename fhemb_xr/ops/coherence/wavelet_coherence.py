@@ -70,16 +70,17 @@ def wavelet_coherence(
 
     Returns
     -------
-    Dataset, float64, lazy where ``x`` is: ``coherence(…, pair, period, time)``, squared, from 0
-    to 1, and ``phase(…, pair, period, time)`` of the smoothed cross-spectrum [rad]. A positive
-    phase means that the first of the pair leads, by ``phase * period / (2 pi)`` seconds. Both
-    are NaN in the cone of an end or a gap, √2 scales wide. ``pair`` has the coordinates
-    ``<dim>_0`` and ``<dim>_1``, ``period`` is in seconds. With ``"noise"`` also
-    ``threshold(period)``; with a shift ``p(…, pair, period)``, ``(1 + number of shifts with as
-    much or more) / (n + 1)``, and with ``cluster`` ``p_cluster(…, pair, period, time)`` of the
-    cluster that a moment is in: how often the largest cluster of a shift has as much coherence
-    above ``cluster`` in all (corrected for the moments of a period, not for periods or pairs).
-    With ``"swap"`` the ``p`` of pairs of one group.
+    Dataset
+        Dataset, float64, lazy where ``x`` is: ``coherence(…, pair, period, time)``, squared,
+        from 0 to 1, and ``phase(…, pair, period, time)`` of the smoothed cross-spectrum [rad].
+        A positive phase means that the first of the pair leads, by ``phase * period / (2 pi)``
+        seconds. Both are NaN in the cone of an end or a gap, √2 scales wide. ``pair`` has the
+        coordinates ``<dim>_0`` and ``<dim>_1``, ``period`` is in seconds. With ``"noise"`` also
+        ``threshold(period)``; with a shift ``p(…, pair, period)``, ``(1 + number of shifts with
+        as much or more) / (n + 1)``, and with ``cluster`` ``p_cluster(…, pair, period, time)``
+        of the cluster that a moment is in: how often the largest cluster of a shift has as much
+        coherence above ``cluster`` in all (corrected for the moments of a period, not for
+        periods or pairs). With ``"swap"`` the ``p`` of pairs of one group.
 
     Raises
     ------
@@ -109,12 +110,12 @@ def wavelet_coherence(
 
     References
     ----------
-    Grinsted, Moore & Jevrejeva (2004), Nonlinear Process. Geophys. 11, 561-566,
-    doi:10.5194/npg-11-561-2004.
-    Torrence & Compo (1998), Bull. Am. Meteorol. Soc. 79, 61-78,
-    doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
-    Maris & Oostenveld (2007), J. Neurosci. Methods 164, 177-190,
-    doi:10.1016/j.jneumeth.2007.03.024 (clusters).
+    - Grinsted, Moore & Jevrejeva (2004), Nonlinear Process. Geophys. 11, 561-566,
+      doi:10.5194/npg-11-561-2004.
+    - Torrence & Compo (1998), Bull. Am. Meteorol. Soc. 79, 61-78,
+    - doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
+    - Maris & Oostenveld (2007), J. Neurosci. Methods 164, 177-190,
+      doi:10.1016/j.jneumeth.2007.03.024 (clusters).
 
     Examples
     --------

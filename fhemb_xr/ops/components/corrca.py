@@ -76,12 +76,13 @@ def corrca(
 
     Returns
     -------
-    Dataset, float64, lazy where ``x`` is: ``weights`` and ``patterns`` of ``(component,
-    feature)``, ``strength(component)``, the inter-subject correlation from -1 / (N - 1) to 1,
-    ``strength_of(dim, component)`` of each person with the others, ``mean(dim, feature)`` and
-    ``scores(dim, time, component)``, the courses; their variance within people is 1.
-    With windows also ``window_strength(window, component)``, with a null ``p(component)``.
-    The sign makes the largest absolute value of each pattern positive.
+    Dataset
+        Dataset, float64, lazy where ``x`` is: ``weights`` and ``patterns`` of ``(component,
+        feature)``, ``strength(component)``, the inter-subject correlation from -1 / (N - 1) to
+        1, ``strength_of(dim, component)`` of each person with the others, ``mean(dim,
+        feature)`` and ``scores(dim, time, component)``, the courses; their variance within
+        people is 1. With windows also ``window_strength(window, component)``, with a null
+        ``p(component)``. The sign makes the largest absolute value of each pattern positive.
 
     Raises
     ------
@@ -105,10 +106,10 @@ def corrca(
 
     References
     ----------
-    Dmochowski, Sajda, Dias & Parra (2012), Front. Hum. Neurosci. 6, 112,
-    doi:10.3389/fnhum.2012.00112.
-    Parra, Haufe & Dmochowski (2019), Neurons, Behavior, Data Analysis, and Theory,
-    doi:10.51628/001c.7125.
+    - Dmochowski, Sajda, Dias & Parra (2012), Front. Hum. Neurosci. 6, 112,
+      doi:10.3389/fnhum.2012.00112.
+    - Parra, Haufe & Dmochowski (2019), Neurons, Behavior, Data Analysis, and Theory,
+      doi:10.51628/001c.7125.
 
     Examples
     --------

@@ -32,8 +32,9 @@ def shared_scores(x: xr.DataArray, fit: xr.Dataset) -> xr.DataArray:
 
     Returns
     -------
-    ``scores(..., dim, time, component)``, float64, lazy where ``x`` or ``fit`` is. Features are
-    scaled by the means and divisors of the fit. NaN where a feature is missing.
+    DataArray
+        ``scores(..., dim, time, component)``, float64, lazy where ``x`` or ``fit`` is. Features
+        are scaled by the means and divisors of the fit. NaN where a feature is missing.
 
     Raises
     ------
@@ -77,9 +78,10 @@ def shared_weights(x: xr.DataArray, fit: xr.Dataset) -> xr.Dataset:
 
     Returns
     -------
-    Dataset for :func:`shared_scores`, float64, lazy where ``x`` or ``fit`` is:
-    ``weights(dim, feature, component)``, ``mean``, ``scale`` and ``explained_of(dim,
-    component)`` as in ``fit``, which stays as it is.
+    Dataset
+        Dataset for :func:`shared_scores`, float64, lazy where ``x`` or ``fit`` is:
+        ``weights(dim, feature, component)``, ``mean``, ``scale`` and ``explained_of(dim,
+        component)`` as in ``fit``, which stays as it is.
 
     Raises
     ------

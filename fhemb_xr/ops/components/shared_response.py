@@ -78,15 +78,16 @@ def shared_response(
 
     Returns
     -------
-    Dataset, float64, lazy where ``x`` is: ``weights(dim, feature, component)``,
-    ``shared(time, component)``, the mean of the people's courses; ``scores(dim, time,
-    component)``, the course of each person; ``mean(dim, feature)`` and ``scale(dim, feature)``
-    that features were scaled by; ``explained(component)``, the share of the variance of all
-    people that the component explains; ``explained_of(dim, component)`` the same of each
-    person, below 0 for who does not follow the others; ``explained_by(iteration)`` of all
-    components, before each round and after the last. With a null ``p(component)``. Components
-    are ordered by ``explained``, their shared courses do not correlate, and the largest sum of
-    weights of each is positive.
+    Dataset
+        Dataset, float64, lazy where ``x`` is: ``weights(dim, feature, component)``,
+        ``shared(time, component)``, the mean of the people's courses; ``scores(dim, time,
+        component)``, the course of each person; ``mean(dim, feature)`` and ``scale(dim,
+        feature)`` that features were scaled by; ``explained(component)``, the share of the
+        variance of all people that the component explains; ``explained_of(dim, component)`` the
+        same of each person, below 0 for who does not follow the others;
+        ``explained_by(iteration)`` of all components, before each round and after the last.
+        With a null ``p(component)``. Components are ordered by ``explained``, their shared
+        courses do not correlate, and the largest sum of weights of each is positive.
 
     Raises
     ------
@@ -113,8 +114,8 @@ def shared_response(
 
     References
     ----------
-    Chen, Chen, Yeshurun, Hasson, Haxby & Ramadge (2015), A reduced-dimension fMRI shared
-    response model, Adv. Neural Inf. Process. Syst. 28, 460-468.
+    - Chen, Chen, Yeshurun, Hasson, Haxby & Ramadge (2015), A reduced-dimension fMRI shared
+      response model, Adv. Neural Inf. Process. Syst. 28, 460-468.
 
     Examples
     --------

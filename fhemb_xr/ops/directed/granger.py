@@ -57,13 +57,14 @@ def granger(
 
     Returns
     -------
-    Dataset ``(…, <dim>_0, <dim>_1)``, float64, lazy where an argument is. The person along
-    ``<dim>_0`` is the source, the one along ``<dim>_1`` the target; a person with himself is
-    NaN. ``granger``, from 0 on; ``f``, the F statistic of the same two forecasts, and ``p_f``
-    by the F distribution, for stationary series whose forecasts leave nothing but noise;
-    ``n_moments`` that count. With a null ``p``, the share of shifts or strangers with as much,
-    ``(1 + number) / (n + 1)``. A target that its own past foretells wholly, or a series that
-    never moves, gives NaN.
+    Dataset
+        Dataset ``(…, <dim>_0, <dim>_1)``, float64, lazy where an argument is. The person along
+        ``<dim>_0`` is the source, the one along ``<dim>_1`` the target; a person with himself
+        is NaN. ``granger``, from 0 on; ``f``, the F statistic of the same two forecasts, and
+        ``p_f`` by the F distribution, for stationary series whose forecasts leave nothing but
+        noise; ``n_moments`` that count. With a null ``p``, the share of shifts or strangers
+        with as much, ``(1 + number) / (n + 1)``. A target that its own past foretells wholly,
+        or a series that never moves, gives NaN.
 
     Raises
     ------
@@ -89,9 +90,10 @@ def granger(
 
     References
     ----------
-    Geweke (1984), J. Am. Stat. Assoc. 79, 907-915, doi:10.1080/01621459.1984.10477110.
-    Barnett & Seth (2014), J. Neurosci. Methods 223, 50-68, doi:10.1016/j.jneumeth.2013.10.018.
-    Harris (2020), bioRxiv, doi:10.1101/2020.11.29.402719 (linear shift).
+    - Geweke (1984), J. Am. Stat. Assoc. 79, 907-915, doi:10.1080/01621459.1984.10477110.
+    - Barnett & Seth (2014), J. Neurosci. Methods 223, 50-68,
+      doi:10.1016/j.jneumeth.2013.10.018.
+    - Harris (2020), bioRxiv, doi:10.1101/2020.11.29.402719 (linear shift).
 
     Examples
     --------

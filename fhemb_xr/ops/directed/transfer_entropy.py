@@ -48,9 +48,10 @@ def transfer_entropy(
 
     Returns
     -------
-    Dataset ``(…, <dim>_0, <dim>_1)``, float64, lazy where an argument is, from the source along
-    ``<dim>_0`` to the target along ``<dim>_1``: ``transfer_entropy`` [nat], ``n_moments`` that
-    count, and with a null ``p``.
+    Dataset
+        Dataset ``(…, <dim>_0, <dim>_1)``, float64, lazy where an argument is, from the source
+        along ``<dim>_0`` to the target along ``<dim>_1``: ``transfer_entropy`` [nat],
+        ``n_moments`` that count, and with a null ``p``.
 
     Raises
     ------
@@ -66,10 +67,10 @@ def transfer_entropy(
 
     References
     ----------
-    Schreiber (2000), Phys. Rev. Lett. 85, 461-464, doi:10.1103/PhysRevLett.85.461.
-    Barnett, Barrett & Seth (2009), Phys. Rev. Lett. 103, 238701,
-    doi:10.1103/PhysRevLett.103.238701.
-    Ince et al. (2017), Hum. Brain Mapp. 38, 1541-1573, doi:10.1002/hbm.23471.
+    - Schreiber (2000), Phys. Rev. Lett. 85, 461-464, doi:10.1103/PhysRevLett.85.461.
+    - Barnett, Barrett & Seth (2009), Phys. Rev. Lett. 103, 238701,
+      doi:10.1103/PhysRevLett.103.238701.
+    - Ince et al. (2017), Hum. Brain Mapp. 38, 1541-1573, doi:10.1002/hbm.23471.
 
     Examples
     --------

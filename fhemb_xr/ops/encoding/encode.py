@@ -89,12 +89,13 @@ def encode(
 
     Returns
     -------
-    Dataset, float64, lazy where an argument is: ``r(…)``, the mean correlation of prediction
-    and series in held-out stretches, ``r_fold(…, fold)``, ``alpha_fold(…, fold)``,
-    ``r_alpha(…, penalty)`` of every penalty; and of the model of the whole series, with the
-    penalty that is best in ``r_alpha``: ``alpha(…)``, ``weights(…, lag, stimulus)`` [unit of
-    the series per unit of the stimulus] and ``intercept(…)``. With a null ``p(…)``: how often a
-    shift gives as much or more, ``(1 + number) / (n + 1)``.
+    Dataset
+        Dataset, float64, lazy where an argument is: ``r(…)``, the mean correlation of
+        prediction and series in held-out stretches, ``r_fold(…, fold)``, ``alpha_fold(…,
+        fold)``, ``r_alpha(…, penalty)`` of every penalty; and of the model of the whole series,
+        with the penalty that is best in ``r_alpha``: ``alpha(…)``, ``weights(…, lag,
+        stimulus)`` [unit of the series per unit of the stimulus] and ``intercept(…)``. With a
+        null ``p(…)``: how often a shift gives as much or more, ``(1 + number) / (n + 1)``.
 
     Raises
     ------
@@ -117,8 +118,8 @@ def encode(
 
     References
     ----------
-    Crosse, Di Liberto, Bednar & Lalor (2016), Front. Hum. Neurosci. 10, 604,
-    doi:10.3389/fnhum.2016.00604.
+    - Crosse, Di Liberto, Bednar & Lalor (2016), Front. Hum. Neurosci. 10, 604,
+      doi:10.3389/fnhum.2016.00604.
 
     Examples
     --------

@@ -32,9 +32,10 @@ def drop_bad(x: Labelled, spans: Any) -> Labelled:
 
     Returns
     -------
-    The same kind of object, lazy where it was, with the same labels and attributes. Whole
-    numbers along time (``height``, ``width`` of a recording) become 0; variables that are no
-    numbers stay.
+    DataArray or Dataset
+        The same kind of object, lazy where it was, with the same labels and attributes. Whole
+        numbers along time (``height``, ``width`` of a recording) become 0; variables that are
+        no numbers stay.
 
     Raises
     ------

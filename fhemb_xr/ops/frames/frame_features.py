@@ -88,12 +88,12 @@ def features(
 
     Returns
     -------
-    ``embedding(…, time, feature)``, float32 for a float32 ``heat``, otherwise float64; lazy
-    where it is. Variance, skew
-    and kurtosis are biased, kurtosis is Fisher's; percentiles interpolate linearly; entropy
-    is in nats. A frame without a visible pixel is NaN, so is a bin beyond a stack's number of
-    bins. Coordinates ``bin_edges`` and ``bin_upper`` ``(…, feature)`` are the lower and upper
-    edges of the bins [°C].
+    DataArray
+        ``embedding(…, time, feature)``, float32 for a float32 ``heat``, otherwise float64; lazy
+        where it is. Variance, skew and kurtosis are biased, kurtosis is Fisher's; percentiles
+        interpolate linearly; entropy is in nats. A frame without a visible pixel is NaN, so is
+        a bin beyond a stack's number of bins. Coordinates ``bin_edges`` and ``bin_upper`` ``(…,
+        feature)`` are the lower and upper edges of the bins [°C].
 
     Raises
     ------
@@ -127,11 +127,11 @@ def features(
 
     References
     ----------
-    Sturges (1926), J. Am. Stat. Assoc. 21, 65-66, doi:10.1080/01621459.1926.10502161.
-    Paninski (2003), Neural Comput. 15, 1191-1253, doi:10.1162/089976603321780272 (bias, Miller
-    and Madow).
-    Grassberger (2003), Entropy estimates from insufficient samplings,
-    doi:10.48550/arXiv.physics/0307138.
+    - Sturges (1926), J. Am. Stat. Assoc. 21, 65-66, doi:10.1080/01621459.1926.10502161.
+    - Paninski (2003), Neural Comput. 15, 1191-1253, doi:10.1162/089976603321780272 (bias,
+      Miller and Madow).
+    - Grassberger (2003), Entropy estimates from insufficient samplings,
+      doi:10.48550/arXiv.physics/0307138.
 
     Examples
     --------

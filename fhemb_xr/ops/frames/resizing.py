@@ -33,8 +33,9 @@ def resize(
 
     Returns
     -------
-    ``heatmap(…, y, x)`` of the new shape [°C], lazy where it was; float32 and float64 stay,
-    whole numbers become float64. NaN pixels weigh nothing; a frame without a face is NaN.
+    DataArray
+        ``heatmap(…, y, x)`` of the new shape [°C], lazy where it was; float32 and float64 stay,
+        whole numbers become float64. NaN pixels weigh nothing; a frame without a face is NaN.
 
     Raises
     ------

@@ -44,7 +44,8 @@ def select(
 
     Returns
     -------
-    The same kind of object, lazy where it was, with coordinates unchanged.
+    DataArray or Dataset
+        The same kind of object, lazy where it was, with coordinates unchanged.
 
     Raises
     ------
@@ -198,8 +199,9 @@ def mask(heat: xr.DataArray, threshold: float | str) -> xr.DataArray:
 
     Returns
     -------
-    The heatmap with the same shape and attributes, lazy where it was; float32 and float64
-    stay, whole numbers become float64.
+    DataArray
+        The heatmap with the same shape and attributes, lazy where it was; float32 and float64
+        stay, whole numbers become float64.
 
     Raises
     ------

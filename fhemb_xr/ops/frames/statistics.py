@@ -41,11 +41,12 @@ def moments(
 
     Returns
     -------
-    Dataset with ``mean``, ``variance``, ``skewness`` and ``kurtosis``, each with the
-    dimensions of ``heat`` without ``dim``, float64, lazy where ``heat`` is. Units: those of
-    ``heat``, their square, 1 and 1. All moments are biased (``ddof=0``), the kurtosis is
-    Fisher's (0 for a normal distribution). No finite sample: NaN; a constant one: NaN
-    skewness and kurtosis, as :func:`scipy.stats.skew`.
+    Dataset
+        Dataset with ``mean``, ``variance``, ``skewness`` and ``kurtosis``, each with the
+        dimensions of ``heat`` without ``dim``, float64, lazy where ``heat`` is. Units: those of
+        ``heat``, their square, 1 and 1. All moments are biased (``ddof=0``), the kurtosis is
+        Fisher's (0 for a normal distribution). No finite sample: NaN; a constant one: NaN
+        skewness and kurtosis, as :func:`scipy.stats.skew`.
 
     Raises
     ------
@@ -62,8 +63,8 @@ def moments(
 
     References
     ----------
-    Pébay, Terriberry, Kolla & Bennett (2016), Comput. Stat. 31, 1305-1325,
-    doi:10.1007/s00180-015-0637-z.
+    - Pébay, Terriberry, Kolla & Bennett (2016), Comput. Stat. 31, 1305-1325,
+      doi:10.1007/s00180-015-0637-z.
 
     Examples
     --------

@@ -56,11 +56,13 @@ def group_isc(
 
     Returns
     -------
-    Dataset, float64, lazy where ``x`` is, by ``summary`` (``mean``, ``median``) and, with
-    ``by``, ``group``: ``isc`` and its bootstrap interval ``low`` to ``high``; ``difference``
-    (first minus second group; of one group ``isc`` itself) and its interval
-    ``difference_low`` to ``difference_high``; ``p``; ``null(summary, permutation)``. The mean
-    is by Fisher's z. The difference of the same people twice is that of each pair first.
+    Dataset
+        Dataset, float64, lazy where ``x`` is, by ``summary`` (``mean``, ``median``) and, with
+        ``by``, ``group``: ``isc`` and its bootstrap interval ``low`` to ``high``;
+        ``difference`` (first minus second group; of one group ``isc`` itself) and its interval
+        ``difference_low`` to ``difference_high``; ``p``; ``null(summary, permutation)``. The
+        mean is by Fisher's z. The difference of the same people twice is that of each pair
+        first.
 
     Raises
     ------
@@ -91,7 +93,7 @@ def group_isc(
 
     References
     ----------
-    Chen et al. (2016), NeuroImage 142, 248-259, doi:10.1016/j.neuroimage.2016.05.023.
+    - Chen et al. (2016), NeuroImage 142, 248-259, doi:10.1016/j.neuroimage.2016.05.023.
 
     Examples
     --------

@@ -86,11 +86,13 @@ def isc(
 
     Returns
     -------
-    Dataset, float64, lazy where ``x`` is, of ``isc(…, [window,] dim)`` or ``isc(…, [window,]
-    dim_0, dim_1)``. With a null also ``p``, ``p_fdr`` and ``p_fwer`` over the whole result,
-    ``null_low`` and ``null_high``. The smallest p is one over the number of shifts, or
-    ``1 / (n + 1)`` for ``n`` surrogates or strangers. For ``p_fwer`` all series are shifted
-    alike, and the largest value counts; of ``"swap"`` it is ``p`` times the number of tests.
+    Dataset
+        Dataset, float64, lazy where ``x`` is, of ``isc(…, [window,] dim)`` or ``isc(…,
+        [window,] dim_0, dim_1)``. With a null also ``p``, ``p_fdr`` and ``p_fwer`` over the
+        whole result, ``null_low`` and ``null_high``. The smallest p is one over the number of
+        shifts, or ``1 / (n + 1)`` for ``n`` surrogates or strangers. For ``p_fwer`` all series
+        are shifted alike, and the largest value counts; of ``"swap"`` it is ``p`` times the
+        number of tests.
 
     Raises
     ------
@@ -121,12 +123,12 @@ def isc(
 
     References
     ----------
-    Nastase, Gazzola, Hasson & Keysers (2019), Soc. Cogn. Affect. Neurosci. 14, 667-685,
-    doi:10.1093/scan/nsz037.
-    Harris (2020), bioRxiv, doi:10.1101/2020.11.29.402719 (linear shift).
-    Bernieri, Reznick & Rosenthal (1988), J. Pers. Soc. Psychol. 54, 243-253,
-    doi:10.1037/0022-3514.54.2.243 (pseudo-dyads).
-    Westfall & Young (1993), Resampling-based multiple testing, Wiley.
+    - Nastase, Gazzola, Hasson & Keysers (2019), Soc. Cogn. Affect. Neurosci. 14, 667-685,
+      doi:10.1093/scan/nsz037.
+    - Harris (2020), bioRxiv, doi:10.1101/2020.11.29.402719 (linear shift).
+    - Bernieri, Reznick & Rosenthal (1988), J. Pers. Soc. Psychol. 54, 243-253,
+      doi:10.1037/0022-3514.54.2.243 (pseudo-dyads).
+    - Westfall & Young (1993), Resampling-based multiple testing, Wiley.
 
     Examples
     --------

@@ -60,8 +60,9 @@ def surrogates(
 
     Returns
     -------
-    ``(replicate, …)`` with the dimensions, coordinates and dtype of ``x``, lazy where it is.
-    ``"linear"`` has only the middle of ``time``, without the two margins.
+    DataArray
+        ``(replicate, …)`` with the dimensions, coordinates and dtype of ``x``, lazy where it
+        is. ``"linear"`` has only the middle of ``time``, without the two margins.
 
     Raises
     ------
@@ -95,10 +96,10 @@ def surrogates(
 
     References
     ----------
-    Künsch (1989), Ann. Stat. 17, 1217-1241, doi:10.1214/aos/1176347265.
-    Prichard & Theiler (1994), Phys. Rev. Lett. 73, 951-954, doi:10.1103/PhysRevLett.73.951.
-    Schreiber & Schmitz (2000), Physica D 142, 346-382, doi:10.1016/S0167-2789(00)00043-9.
-    Harris (2020), bioRxiv, doi:10.1101/2020.11.29.402719.
+    - Künsch (1989), Ann. Stat. 17, 1217-1241, doi:10.1214/aos/1176347265.
+    - Prichard & Theiler (1994), Phys. Rev. Lett. 73, 951-954, doi:10.1103/PhysRevLett.73.951.
+    - Schreiber & Schmitz (2000), Physica D 142, 346-382, doi:10.1016/S0167-2789(00)00043-9.
+    - Harris (2020), bioRxiv, doi:10.1101/2020.11.29.402719.
 
     Examples
     --------

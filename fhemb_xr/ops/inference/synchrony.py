@@ -93,10 +93,11 @@ def synchrony(
 
     Returns
     -------
-    Dataset, float64, lazy where ``x`` is, of ``observed``, ``p``, ``p_fdr`` (Benjamini and
-    Hochberg, over the whole result), ``p_fwer`` (largest statistic, over the whole result; of
-    ``"swap"`` p times the number of tests), ``null_low`` and ``null_high``. The smallest p is
-    ``1 / (n + 1)``. A pair of one with itself is not tested: NaN.
+    Dataset
+        Dataset, float64, lazy where ``x`` is, of ``observed``, ``p``, ``p_fdr`` (Benjamini and
+        Hochberg, over the whole result), ``p_fwer`` (largest statistic, over the whole result;
+        of ``"swap"`` p times the number of tests), ``null_low`` and ``null_high``. The smallest
+        p is ``1 / (n + 1)``. A pair of one with itself is not tested: NaN.
 
     Raises
     ------
@@ -122,11 +123,12 @@ def synchrony(
 
     References
     ----------
-    Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39, doi:10.2202/1544-6115.1585.
-    Benjamini & Hochberg (1995), J. R. Stat. Soc. B 57, 289-300,
-    doi:10.1111/j.2517-6161.1995.tb02031.x.
-    Knijnenburg et al. (2009), Bioinformatics 25, i161-i168, doi:10.1093/bioinformatics/btp211.
-    Harris (2020), bioRxiv, doi:10.1101/2020.11.29.402719.
+    - Phipson & Smyth (2010), Stat. Appl. Genet. Mol. Biol. 9, 39, doi:10.2202/1544-6115.1585.
+    - Benjamini & Hochberg (1995), J. R. Stat. Soc. B 57, 289-300,
+      doi:10.1111/j.2517-6161.1995.tb02031.x.
+    - Knijnenburg et al. (2009), Bioinformatics 25, i161-i168,
+      doi:10.1093/bioinformatics/btp211.
+    - Harris (2020), bioRxiv, doi:10.1101/2020.11.29.402719.
 
     Examples
     --------

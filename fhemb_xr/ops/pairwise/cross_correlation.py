@@ -47,9 +47,10 @@ def lagged_correlation(
 
     Returns
     -------
-    Correlations ``(…, window, lag)``, float64, lazy where the series are. Coordinates:
-    ``window``, the start of the window of ``a`` since the first sample given [s]; ``lag`` [s];
-    ``time``, the start of the window on the clock of ``a`` [s], where it has one.
+    DataArray
+        Correlations ``(…, window, lag)``, float64, lazy where the series are. Coordinates:
+        ``window``, the start of the window of ``a`` since the first sample given [s]; ``lag``
+        [s]; ``time``, the start of the window on the clock of ``a`` [s], where it has one.
 
     Raises
     ------
@@ -73,8 +74,8 @@ def lagged_correlation(
 
     References
     ----------
-    Boker, Xu, Rotondo & King (2002), Psychol. Methods 7, 338-355,
-    doi:10.1037/1082-989X.7.3.338.
+    - Boker, Xu, Rotondo & King (2002), Psychol. Methods 7, 338-355,
+      doi:10.1037/1082-989X.7.3.338.
 
     Examples
     --------

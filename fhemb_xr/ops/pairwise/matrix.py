@@ -100,8 +100,9 @@ def pairwise(
 
     Returns
     -------
-    Matrix ``(…, dim_0, dim_1)``, float64, lazy where ``x`` is, with the labels of ``dim`` on
-    both sides and the metric and its parameters in ``attrs``.
+    DataArray
+        Matrix ``(…, dim_0, dim_1)``, float64, lazy where ``x`` is, with the labels of ``dim``
+        on both sides and the metric and its parameters in ``attrs``.
 
     Raises
     ------
@@ -131,8 +132,8 @@ def pairwise(
 
     References
     ----------
-    Sakoe & Chiba (1978), IEEE Trans. ASSP 26, 43-49, doi:10.1109/TASSP.1978.1163055.
-    Székely, Rizzo & Bakirov (2007), Ann. Stat. 35, 2769-2794, doi:10.1214/009053607000000505.
+    - Sakoe & Chiba (1978), IEEE Trans. ASSP 26, 43-49, doi:10.1109/TASSP.1978.1163055.
+    - Székely, Rizzo & Bakirov (2007), Ann. Stat. 35, 2769-2794, doi:10.1214/009053607000000505.
 
     Examples
     --------

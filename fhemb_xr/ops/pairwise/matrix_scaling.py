@@ -27,9 +27,10 @@ def normalize_relation(d: xr.DataArray, how: str) -> xr.DataArray:
 
     Returns
     -------
-    Matrix of the same shape, float64, lazy where ``d`` is. NaN are left out of every sum and
-    stay NaN; where a scale would be 0, the result is 0. ``attrs["kind"]`` says whether the
-    values are a ``"distance"`` or a ``"similarity"``.
+    DataArray
+        Matrix of the same shape, float64, lazy where ``d`` is. NaN are left out of every sum
+        and stay NaN; where a scale would be 0, the result is 0. ``attrs["kind"]`` says whether
+        the values are a ``"distance"`` or a ``"similarity"``.
 
     Raises
     ------

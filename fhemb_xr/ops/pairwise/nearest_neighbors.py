@@ -52,10 +52,12 @@ def nearest(
 
     Returns
     -------
-    Dataset ``(…, dim, rank)``, lazy where the series are, with the labels of the queries along
-    ``dim``, nearest first: ``distance``, float64; ``position`` in ``x``, int64; and ``match``,
-    its label, where ``x`` has labels. Of equal distances the first in ``x`` counts. Where there
-    are fewer series, or the query has no data: NaN, -1, and -1 or an empty text.
+    Dataset
+        Dataset ``(…, dim, rank)``, lazy where the series are, with the labels of the queries
+        along ``dim``, nearest first: ``distance``, float64; ``position`` in ``x``, int64; and
+        ``match``, its label, where ``x`` has labels. Of equal distances the first in ``x``
+        counts. Where there are fewer series, or the query has no data: NaN, -1, and -1 or an
+        empty text.
 
     Raises
     ------
@@ -74,7 +76,8 @@ def nearest(
 
     References
     ----------
-    Keogh & Ratanamahatana (2005), Knowl. Inf. Syst. 7, 358-386, doi:10.1007/s10115-004-0154-9.
+    - Keogh & Ratanamahatana (2005), Knowl. Inf. Syst. 7, 358-386,
+      doi:10.1007/s10115-004-0154-9.
 
     Examples
     --------

@@ -42,10 +42,11 @@ def warping_path(
 
     Returns
     -------
-    Dataset of ``first(…, time)`` and ``last(…, time)``, int64, positions along ``time`` of
-    ``b``, lazy where the series are; -1 where a sample of ``a`` is missing, and throughout
-    where no path is allowed. The root of the squared differences summed along the path is the
-    distance of ``pairwise(…, "dtw")``.
+    Dataset
+        Dataset of ``first(…, time)`` and ``last(…, time)``, int64, positions along ``time`` of
+        ``b``, lazy where the series are; -1 where a sample of ``a`` is missing, and throughout
+        where no path is allowed. The root of the squared differences summed along the path is
+        the distance of ``pairwise(…, "dtw")``.
 
     Raises
     ------
@@ -64,7 +65,7 @@ def warping_path(
 
     References
     ----------
-    Hirschberg (1975), Commun. ACM 18, 341-343, doi:10.1145/360825.360861.
+    - Hirschberg (1975), Commun. ACM 18, 341-343, doi:10.1145/360825.360861.
 
     Examples
     --------

@@ -92,14 +92,15 @@ def pca(
 
     Returns
     -------
-    Dataset, lazy where ``heat`` is: ``mean``, ``scale`` and ``mask`` ``(…, y, x)``,
-    ``components(…, component, y, x)`` of unit length inside of the mask and NaN outside,
-    ``explained_variance`` (ddof = 1) and ``explained_variance_ratio`` ``(…, component)``. The
-    largest absolute loading of a component is positive. Components beyond the number of frames
-    or of pixels in the mask are NaN. ``"kernel"`` adds ``samples``, ``dual``, ``offset`` and
-    ``origin`` for :func:`project`; its components are the pixels' regression on the scores,
-    the best linear inverse for :func:`reconstruct`. ``"sparse"`` adds ``projection``, because
-    its components are not orthogonal.
+    Dataset
+        Dataset, lazy where ``heat`` is: ``mean``, ``scale`` and ``mask`` ``(…, y, x)``,
+        ``components(…, component, y, x)`` of unit length inside of the mask and NaN outside,
+        ``explained_variance`` (ddof = 1) and ``explained_variance_ratio`` ``(…, component)``.
+        The largest absolute loading of a component is positive. Components beyond the number of
+        frames or of pixels in the mask are NaN. ``"kernel"`` adds ``samples``, ``dual``,
+        ``offset`` and ``origin`` for :func:`project`; its components are the pixels' regression
+        on the scores, the best linear inverse for :func:`reconstruct`. ``"sparse"`` adds
+        ``projection``, because its components are not orthogonal.
 
     Raises
     ------
@@ -144,16 +145,16 @@ def pca(
 
     References
     ----------
-    Turk & Pentland (1991), J. Cogn. Neurosci. 3, 71-86, doi:10.1162/jocn.1991.3.1.71.
-    Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247, doi:10.1080/00031305.1983.10483115.
-    Halko, Martinsson & Tropp (2011), SIAM Rev. 53, 217-288, doi:10.1137/090771806.
-    Musco & Musco (2015), Adv. Neural Inf. Process. Syst. 28, 1396-1404,
-    doi:10.48550/arXiv.1504.05477.
-    Ross et al. (2008), Int. J. Comput. Vis. 77, 125-141, doi:10.1007/s11263-007-0075-7.
-    Schölkopf, Smola & Müller (1998), Neural Comput. 10, 1299-1319,
-    doi:10.1162/089976698300017467.
-    Candès, Li, Ma & Wright (2011), J. ACM 58(3), 11, doi:10.1145/1970392.1970395.
-    Tipping & Bishop (1999), J. R. Stat. Soc. B 61, 611-622, doi:10.1111/1467-9868.00196.
+    - Turk & Pentland (1991), J. Cogn. Neurosci. 3, 71-86, doi:10.1162/jocn.1991.3.1.71.
+    - Chan, Golub & LeVeque (1983), Am. Stat. 37, 242-247, doi:10.1080/00031305.1983.10483115.
+    - Halko, Martinsson & Tropp (2011), SIAM Rev. 53, 217-288, doi:10.1137/090771806.
+    - Musco & Musco (2015), Adv. Neural Inf. Process. Syst. 28, 1396-1404,
+      doi:10.48550/arXiv.1504.05477.
+    - Ross et al. (2008), Int. J. Comput. Vis. 77, 125-141, doi:10.1007/s11263-007-0075-7.
+    - Schölkopf, Smola & Müller (1998), Neural Comput. 10, 1299-1319,
+      doi:10.1162/089976698300017467.
+    - Candès, Li, Ma & Wright (2011), J. ACM 58(3), 11, doi:10.1145/1970392.1970395.
+    - Tipping & Bishop (1999), J. R. Stat. Soc. B 61, 611-622, doi:10.1111/1467-9868.00196.
 
     Examples
     --------

@@ -36,16 +36,17 @@ def project(
 
     Returns
     -------
-    ``scores(…, component)``, float64, lazy where ``heat`` or ``basis`` is. The scores of a
-    frame with a gap (NaN inside the basis's mask) depend on the basis:
+    DataArray
+        ``scores(…, component)``, float64, lazy where ``heat`` or ``basis`` is. The scores of a
+        frame with a gap (NaN inside the basis's mask) depend on the basis:
 
-    =======================================  =================================================
-    basis                                    scores of a frame with gaps
-    =======================================  =================================================
-    ``mask="intersection"``                  NaN
-    ``mask="impute"``                        those that fit the visible pixels best
-    ``mask="impute"``, kernel or sparse      those of the frame with the pixels' means in gaps
-    =======================================  =================================================
+        ====================================  =================================================
+        basis                                 scores of a frame with gaps
+        ====================================  =================================================
+        ``mask="intersection"``               NaN
+        ``mask="impute"``                     those that fit the visible pixels best
+        ``mask="impute"``, kernel or sparse   those of the frame with the pixels' means in gaps
+        ====================================  =================================================
 
     Raises
     ------
@@ -95,8 +96,9 @@ def reconstruct(scores: xr.DataArray, basis: xr.Dataset) -> xr.DataArray:
 
     Returns
     -------
-    ``heatmap(…, y, x)`` [°C], float64, NaN outside the mask, lazy where ``scores`` or
-    ``basis`` is.
+    DataArray
+        ``heatmap(…, y, x)`` [°C], float64, NaN outside the mask, lazy where ``scores`` or
+        ``basis`` is.
 
     Raises
     ------

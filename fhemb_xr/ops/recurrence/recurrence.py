@@ -111,14 +111,15 @@ def recurrence(
 
     Returns
     -------
-    Dataset, float64, lazy where ``x`` is, each of ``(…, window)`` or ``(…)``: ``RR``, ``DET``,
-    ``L`` [s], ``Lmax`` [s], ``ENTR`` [nat], ``LAM``, ``TT`` [s] and ``radius``; of joint plots
-    also ``radius_other``. With ``max_lag_s`` ``profile(…, lag)``: the share of recurrences at
-    each lag. A positive lag of its peak means that ``other`` follows ``x``. With a null, of a
-    joint plot ``p(…, measure)``: how often a shift gives as much or more,
-    ``(1 + number) / (n + 1)``. Of a cross plot ``p_profile(…, lag)``: the same of the highest
-    value of a shifted profile, so it holds for all lags together; such a shift is longer than
-    twice the largest lag.
+    Dataset
+        Dataset, float64, lazy where ``x`` is, each of ``(…, window)`` or ``(…)``: ``RR``,
+        ``DET``, ``L`` [s], ``Lmax`` [s], ``ENTR`` [nat], ``LAM``, ``TT`` [s] and ``radius``; of
+        joint plots also ``radius_other``. With ``max_lag_s`` ``profile(…, lag)``: the share of
+        recurrences at each lag. A positive lag of its peak means that ``other`` follows ``x``.
+        With a null, of a joint plot ``p(…, measure)``: how often a shift gives as much or more,
+        ``(1 + number) / (n + 1)``. Of a cross plot ``p_profile(…, lag)``: the same of the
+        highest value of a shifted profile, so it holds for all lags together; such a shift is
+        longer than twice the largest lag.
 
     Raises
     ------
@@ -143,10 +144,10 @@ def recurrence(
 
     References
     ----------
-    Marwan, Romano, Thiel & Kurths (2007), Phys. Rep. 438, 237-329,
-    doi:10.1016/j.physrep.2006.11.001.
-    Wallot, Roepstorff & Mønster (2016), Front. Psychol. 7, 1835,
-    doi:10.3389/fpsyg.2016.01835.
+    - Marwan, Romano, Thiel & Kurths (2007), Phys. Rep. 438, 237-329,
+      doi:10.1016/j.physrep.2006.11.001.
+    - Wallot, Roepstorff & Mønster (2016), Front. Psychol. 7, 1835,
+      doi:10.3389/fpsyg.2016.01835.
 
     Examples
     --------

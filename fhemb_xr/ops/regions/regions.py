@@ -85,14 +85,15 @@ def regions(
 
     Returns
     -------
-    Dataset, float64, lazy where ``heat`` is: ``embedding(…, time, feature)``, the mean
-    temperature of each region [°C], a series like any other embedding; and how far it can be
-    trusted: ``coverage(…, time, feature)``, the share of a region that is seen;
-    ``landmark(…, time, feature, axis)``, the middle of the region on the grid, and
-    ``drift(…, time, feature)``, its distance from that in the mean face [pixel];
-    ``residual(…, time)``, what the mean face does not explain of a frame [K];
-    ``match(…)``, the correlation of the mean face with the template. NaN: a frame that could
-    not be registered, a region of which less than half is seen.
+    Dataset
+        Dataset, float64, lazy where ``heat`` is: ``embedding(…, time, feature)``, the mean
+        temperature of each region [°C], a series like any other embedding; and how far it can
+        be trusted: ``coverage(…, time, feature)``, the share of a region that is seen;
+        ``landmark(…, time, feature, axis)``, the middle of the region on the grid, and
+        ``drift(…, time, feature)``, its distance from that in the mean face [pixel];
+        ``residual(…, time)``, what the mean face does not explain of a frame [K]; ``match(…)``,
+        the correlation of the mean face with the template. NaN: a frame that could not be
+        registered, a region of which less than half is seen.
 
     Raises
     ------
@@ -115,9 +116,9 @@ def regions(
 
     References
     ----------
-    Baker & Matthews (2004), Int. J. Comput. Vis. 56, 221-255,
-    doi:10.1023/B:VISI.0000011205.11775.fd.
-    Ioannou, Gallese & Merla (2014), Psychophysiology 51, 951-963, doi:10.1111/psyp.12243.
+    - Baker & Matthews (2004), Int. J. Comput. Vis. 56, 221-255,
+      doi:10.1023/B:VISI.0000011205.11775.fd.
+    - Ioannou, Gallese & Merla (2014), Psychophysiology 51, 951-963, doi:10.1111/psyp.12243.
 
     Examples
     --------

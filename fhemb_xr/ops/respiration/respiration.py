@@ -69,13 +69,14 @@ def respiration(
 
     Returns
     -------
-    Dataset, float64, lazy where ``x`` is: ``wave(…, time)``, the band [unit of the series],
-    for which gaps of up to a second are filled;
-    ``rate(…, window)`` [1/min], NaN where ``p > alpha``; ``quality(…, window)``, the share of
-    the power of the band that the rate and its harmonic have; ``p(…, window)``, how often noise
-    has as high a peak; with a reference ``lag(…, window)`` [s], positive where the face is
-    late, half a period at most. Several regions stand along ``feature``. A window that lacks
-    more than a fifth of its samples is NaN.
+    Dataset
+        Dataset, float64, lazy where ``x`` is: ``wave(…, time)``, the band [unit of the series],
+        for which gaps of up to a second are filled; ``rate(…, window)`` [1/min], NaN where ``p
+        > alpha``; ``quality(…, window)``, the share of the power of the band that the rate and
+        its harmonic have; ``p(…, window)``, how often noise has as high a peak; with a
+        reference ``lag(…, window)`` [s], positive where the face is late, half a period at
+        most. Several regions stand along ``feature``. A window that lacks more than a fifth of
+        its samples is NaN.
 
     Raises
     ------
@@ -98,9 +99,9 @@ def respiration(
 
     References
     ----------
-    Cho, Julier, Marquardt & Bianchi-Berthouze (2017), Biomed. Opt. Express 8, 4480-4503,
-    doi:10.1364/BOE.8.004480.
-    Vaughan (2005), Astron. Astrophys. 431, 391-403, doi:10.1051/0004-6361:20041453.
+    - Cho, Julier, Marquardt & Bianchi-Berthouze (2017), Biomed. Opt. Express 8, 4480-4503,
+      doi:10.1364/BOE.8.004480.
+    - Vaughan (2005), Astron. Astrophys. 431, 391-403, doi:10.1051/0004-6361:20041453.
 
     Examples
     --------
@@ -137,7 +138,8 @@ def pulse(
 
     Returns
     -------
-    As :func:`respiration`; ``rate`` in beats a minute.
+    Dataset
+        As :func:`respiration`; ``rate`` in beats a minute.
 
     Raises
     ------
@@ -151,8 +153,8 @@ def pulse(
 
     References
     ----------
-    Garbey, Sun, Merla & Pavlidis (2007), IEEE Trans. Biomed. Eng. 54, 1418-1426,
-    doi:10.1109/TBME.2007.891930.
+    - Garbey, Sun, Merla & Pavlidis (2007), IEEE Trans. Biomed. Eng. 54, 1418-1426,
+      doi:10.1109/TBME.2007.891930.
 
     Examples
     --------

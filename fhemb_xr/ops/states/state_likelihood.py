@@ -50,9 +50,11 @@ def state_likelihood(
 
     Returns
     -------
-    Dataset, float64, lazy where ``x`` is: ``log_likelihood(n_states, dim)`` per moment and
-    feature [nat] of each person, with the patterns and the variance of people of other folds.
-    With the null ``p(n_states, dim)``, ``(1 + orders that are as likely) / (n + 1)``.
+    Dataset
+        Dataset, float64, lazy where ``x`` is: ``log_likelihood(n_states, dim)`` per moment and
+        feature [nat] of each person, with the patterns and the variance of people of other
+        folds. With the null ``p(n_states, dim)``, ``(1 + orders that are as likely) / (n +
+        1)``.
 
     Raises
     ------
@@ -73,8 +75,8 @@ def state_likelihood(
 
     References
     ----------
-    Baldassano, Chen, Zadbood, Pillow, Hasson & Norman (2017), Neuron 95, 709-721,
-    doi:10.1016/j.neuron.2017.06.041.
+    - Baldassano, Chen, Zadbood, Pillow, Hasson & Norman (2017), Neuron 95, 709-721,
+      doi:10.1016/j.neuron.2017.06.041.
 
     Examples
     --------

@@ -75,11 +75,13 @@ def states(
 
     Returns
     -------
-    Dataset, float64, lazy where ``x`` is: ``pattern(state, feature)``, the mean of the scaled
-    features; ``probability(dim, time, state)``; ``state_at(dim, time)``, the number of the
-    state, from 0 on; ``begin(dim, state)`` [s on the clock of ``x``], both as the median of the
-    probabilities, so that begins never run back; ``log_likelihood(dim)``; ``variance`` and
-    ``rounds`` of the fit. With a null ``p(dim)``. NaN of who has no sample.
+    Dataset
+        Dataset, float64, lazy where ``x`` is: ``pattern(state, feature)``, the mean of the
+        scaled features; ``probability(dim, time, state)``; ``state_at(dim, time)``, the number
+        of the state, from 0 on; ``begin(dim, state)`` [s on the clock of ``x``], both as the
+        median of the probabilities, so that begins never run back; ``log_likelihood(dim)``;
+        ``variance`` and ``rounds`` of the fit. With a null ``p(dim)``. NaN of who has no
+        sample.
 
     Raises
     ------
@@ -107,8 +109,8 @@ def states(
 
     References
     ----------
-    Baldassano, Chen, Zadbood, Pillow, Hasson & Norman (2017), Neuron 95, 709-721,
-    doi:10.1016/j.neuron.2017.06.041.
+    - Baldassano, Chen, Zadbood, Pillow, Hasson & Norman (2017), Neuron 95, 709-721,
+      doi:10.1016/j.neuron.2017.06.041.
 
     Examples
     --------

@@ -31,11 +31,12 @@ def inspect(
 
     Returns
     -------
-    Dataset, lazy where the streams are. For each quantity ``mean``, ``std`` (ddof 0), ``min``,
-    ``max``, ``missing`` (share of NaN), ``outside`` (share beyond the range of the policy: 0 to
-    1 for ``minmax``, ±5 for ``standard``, NaN for ``none``); and ``likeness``, the mean cosine
-    of neighbouring frames, with ``likeness_min``: 1 where nothing moves. ``attrs`` has the
-    policy and its dimensions.
+    Dataset
+        Dataset, lazy where the streams are. For each quantity ``mean``, ``std`` (ddof 0),
+        ``min``, ``max``, ``missing`` (share of NaN), ``outside`` (share beyond the range of the
+        policy: 0 to 1 for ``minmax``, ±5 for ``standard``, NaN for ``none``); and ``likeness``,
+        the mean cosine of neighbouring frames, with ``likeness_min``: 1 where nothing moves.
+        ``attrs`` has the policy and its dimensions.
 
     Raises
     ------

@@ -67,12 +67,13 @@ def normalise(
 
     Returns
     -------
-    The same with float32 streams, lazy where they were, and their offsets and scales (but
-    those of single frames). A stream
-    of policy ``none`` is left untouched, bit for bit. Values of other parts may lie outside
-    0 and 1. A quantity that never changes becomes 0; NaN stay NaN. ``attrs["normalization"]``
-    and ``["normalization_dims"]`` say what was done, ``["normalization_part"]`` from what: the
-    part, ``"all"``, ``"own"``, ``"given"`` or ``"range"``.
+    AnyStreams
+        The same with float32 streams, lazy where they were, and their offsets and scales (but
+        those of single frames). A stream of policy ``none`` is left untouched, bit for bit.
+        Values of other parts may lie outside 0 and 1. A quantity that never changes becomes 0;
+        NaN stay NaN. ``attrs["normalization"]`` and ``["normalization_dims"]`` say what was
+        done, ``["normalization_part"]`` from what: the part, ``"all"``, ``"own"``, ``"given"``
+        or ``"range"``.
 
     Raises
     ------

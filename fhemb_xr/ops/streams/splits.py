@@ -58,7 +58,8 @@ def split(
 
     Returns
     -------
-    The same, with ``split`` along the dimensions of ``by``; in a tree, in each recording.
+    AnyStreams
+        The same, with ``split`` along the dimensions of ``by``; in a tree, in each recording.
 
     Raises
     ------

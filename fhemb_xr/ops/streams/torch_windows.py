@@ -61,10 +61,11 @@ def to_torch(
 
     Returns
     -------
-    :class:`fhemb_xr.nn.windows.Windows`, map-style; or :class:`~fhemb_xr.nn.windows
-    .ShuffledBlocks`. Each window is a dict of tensors ``(length, …)`` by variable, in the dtype
-    of the stream. Both are made for :class:`torch.utils.data.DataLoader` with any number of
-    workers; ``multiprocessing_context="forkserver"`` lets them use ``zarrs``.
+    object
+        :class:`fhemb_xr.nn.windows.Windows`, map-style; or :class:`~fhemb_xr.nn.windows
+        .ShuffledBlocks`. Each window is a dict of tensors ``(length, …)`` by variable, in the
+        dtype of the stream. Both are made for :class:`torch.utils.data.DataLoader` with any
+        number of workers; ``multiprocessing_context="forkserver"`` lets them use ``zarrs``.
 
     Raises
     ------

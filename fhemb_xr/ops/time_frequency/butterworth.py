@@ -42,7 +42,8 @@ def bandpass(
 
     Returns
     -------
-    Like ``x``, in its chunks; float32 stays float32.
+    DataArray
+        Like ``x``, in its chunks; float32 stays float32.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def bandpass(
 
     References
     ----------
-    Gustafsson (1996), IEEE Trans. Signal Process. 44, 988-992, doi:10.1109/78.492552.
+    - Gustafsson (1996), IEEE Trans. Signal Process. 44, 988-992, doi:10.1109/78.492552.
 
     Examples
     --------
@@ -114,9 +115,10 @@ def band_power(
 
     Returns
     -------
-    Like ``x``: the mean square of the filtered signal [unit²]; missing where the sample in the
-    middle of the window is missing. The sum over bands that cover all frequencies is nearly the
-    power of the signal.
+    DataArray
+        Like ``x``: the mean square of the filtered signal [unit²]; missing where the sample in
+        the middle of the window is missing. The sum over bands that cover all frequencies is
+        nearly the power of the signal.
 
     Raises
     ------

@@ -31,7 +31,8 @@ def detrend(
 
     Returns
     -------
-    Like ``x``, in its chunks; float32 stays float32, whole numbers become float64.
+    DataArray
+        Like ``x``, in its chunks; float32 stays float32, whole numbers become float64.
 
     Raises
     ------
@@ -52,8 +53,8 @@ def detrend(
 
     References
     ----------
-    Harris (2020), Nonsense correlations in neuroscience, bioRxiv,
-    doi:10.1101/2020.11.29.402719.
+    - Harris (2020), Nonsense correlations in neuroscience, bioRxiv,
+      doi:10.1101/2020.11.29.402719.
 
     Examples
     --------

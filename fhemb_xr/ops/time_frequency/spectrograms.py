@@ -41,9 +41,10 @@ def spectrogram(
 
     Returns
     -------
-    ``(…, window, frequency)`` [unit²/Hz], one-sided. The mean of each window is subtracted.
-    ``window`` is its start [s from the first sample], as in :func:`lagged_correlation`. There
-    are only whole windows; a window with a missing sample is NaN.
+    DataArray
+        ``(…, window, frequency)`` [unit²/Hz], one-sided. The mean of each window is subtracted.
+        ``window`` is its start [s from the first sample], as in :func:`lagged_correlation`.
+        There are only whole windows; a window with a missing sample is NaN.
 
     Raises
     ------
@@ -59,7 +60,7 @@ def spectrogram(
 
     References
     ----------
-    Welch (1967), IEEE Trans. Audio Electroacoust. 15, 70-73, doi:10.1109/TAU.1967.1161901.
+    - Welch (1967), IEEE Trans. Audio Electroacoust. 15, 70-73, doi:10.1109/TAU.1967.1161901.
 
     Examples
     --------
@@ -118,9 +119,10 @@ def scalogram(
 
     Returns
     -------
-    ``(…, time, frequency)``: |coefficient|², with the dtype and the chunks of ``x``. Every run
-    of samples is transformed on its own. Its ends are mirrored, because zeros would turn the
-    mean into a step. A missing sample is missing at all frequencies.
+    DataArray
+        ``(…, time, frequency)``: |coefficient|², with the dtype and the chunks of ``x``. Every
+        run of samples is transformed on its own. Its ends are mirrored, because zeros would
+        turn the mean into a step. A missing sample is missing at all frequencies.
 
     Raises
     ------
@@ -139,8 +141,8 @@ def scalogram(
 
     References
     ----------
-    Torrence & Compo (1998), Bull. Am. Meteorol. Soc. 79, 61-78,
-    doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
+    - Torrence & Compo (1998), Bull. Am. Meteorol. Soc. 79, 61-78,
+    - doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
 
     Examples
     --------

@@ -60,11 +60,12 @@ def wavelet_bands(
 
     Returns
     -------
-    ``x`` with a last dimension ``band``, 0 to L in PyWavelets' order: 0 is the approximation
-    A_L, band b ≥ 1 the detail D_{L+1-b}. Coordinates ``frequency_low`` and ``frequency_high``
-    [Hz], ``period_low`` and ``period_high`` [s], if the sampling rate is known. Bands sum to
-    ``x``. float32 and float64 are kept, integers of up to 16 bits become float32, longer ones
-    float64. Chunks are those of ``x``.
+    DataArray
+        ``x`` with a last dimension ``band``, 0 to L in PyWavelets' order: 0 is the
+        approximation A_L, band b ≥ 1 the detail D_{L+1-b}. Coordinates ``frequency_low`` and
+        ``frequency_high`` [Hz], ``period_low`` and ``period_high`` [s], if the sampling rate is
+        known. Bands sum to ``x``. float32 and float64 are kept, integers of up to 16 bits
+        become float32, longer ones float64. Chunks are those of ``x``.
 
     Raises
     ------
@@ -105,11 +106,11 @@ def wavelet_bands(
 
     References
     ----------
-    Mallat (1989), IEEE Trans. Pattern Anal. Mach. Intell. 11, 674-693, doi:10.1109/34.192463.
-    Percival & Walden (2000), Wavelet Methods for Time Series Analysis,
-    doi:10.1017/CBO9780511841040.
-    Janssen, Veldhuis & Vries (1986), IEEE Trans. Acoust. Speech Signal Process. 34, 317-330,
-    doi:10.1109/TASSP.1986.1164824 (filling).
+    - Mallat (1989), IEEE Trans. Pattern Anal. Mach. Intell. 11, 674-693, doi:10.1109/34.192463.
+    - Percival & Walden (2000), Wavelet Methods for Time Series Analysis,
+      doi:10.1017/CBO9780511841040.
+    - Janssen, Veldhuis & Vries (1986), IEEE Trans. Acoust. Speech Signal Process. 34, 317-330,
+      doi:10.1109/TASSP.1986.1164824 (filling).
 
     Examples
     --------
@@ -171,9 +172,10 @@ def wavelet_filter(
 
     Returns
     -------
-    Like ``x``, lazy where it is, in its chunks. ``attrs["fhemb_bands"]`` describes the result
-    as JSON: wavelet, level, mode, transform, bands, and the intervals in Hz and seconds, with
-    adjacent bands merged.
+    DataArray
+        Like ``x``, lazy where it is, in its chunks. ``attrs["fhemb_bands"]`` describes the
+        result as JSON: wavelet, level, mode, transform, bands, and the intervals in Hz and
+        seconds, with adjacent bands merged.
 
     Raises
     ------
@@ -191,7 +193,7 @@ def wavelet_filter(
 
     References
     ----------
-    As :func:`wavelet_bands`.
+    - As :func:`wavelet_bands`.
 
     Examples
     --------
@@ -231,9 +233,10 @@ def coverage(
 
     Returns
     -------
-    Like ``x``, float32 from 0 to 1: the share of the filter's energy that lies on samples of
-    ``x``, and not on missing samples or beyond the ends. Above 0.99, gaps and ends change the
-    filtered sample little, whatever their treatment.
+    DataArray
+        Like ``x``, float32 from 0 to 1: the share of the filter's energy that lies on samples
+        of ``x``, and not on missing samples or beyond the ends. Above 0.99, gaps and ends
+        change the filtered sample little, whatever their treatment.
 
     Raises
     ------

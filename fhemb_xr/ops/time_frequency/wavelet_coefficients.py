@@ -46,12 +46,13 @@ def wavelet_coefficients(
 
     Returns
     -------
-    Dataset with ``detail_1`` … ``detail_L`` and ``approximation``, lazy where ``x`` is. Every
-    level has a length and a dimension of its own: level j has
-    ``n_j = floor((n_{j-1} + F - 1) / 2)`` coefficients along ``time_<j>``, where F is the
-    length of the filter. The coordinate of ``time_<j>`` is the middle of the samples that a
-    coefficient depends on [s]. The coordinates of ``x`` are kept for
-    :func:`from_coefficients`. A coefficient is NaN if a sample that it depends on is missing.
+    Dataset
+        Dataset with ``detail_1`` … ``detail_L`` and ``approximation``, lazy where ``x`` is.
+        Every level has a length and a dimension of its own: level j has ``n_j = floor((n_{j-1}
+        + F - 1) / 2)`` coefficients along ``time_<j>``, where F is the length of the filter.
+        The coordinate of ``time_<j>`` is the middle of the samples that a coefficient depends
+        on [s]. The coordinates of ``x`` are kept for :func:`from_coefficients`. A coefficient
+        is NaN if a sample that it depends on is missing.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def wavelet_coefficients(
 
     References
     ----------
-    Mallat (1989), IEEE Trans. Pattern Anal. Mach. Intell. 11, 674-693, doi:10.1109/34.192463.
+    - Mallat (1989), IEEE Trans. Pattern Anal. Mach. Intell. 11, 674-693, doi:10.1109/34.192463.
 
     Examples
     --------
@@ -135,8 +136,9 @@ def from_coefficients(
 
     Returns
     -------
-    Signal with its coordinates, lazy where the coefficients are. Its chunks are twice as long
-    as those of ``detail_1``.
+    DataArray
+        Signal with its coordinates, lazy where the coefficients are. Its chunks are twice as
+        long as those of ``detail_1``.
 
     Raises
     ------

@@ -26,8 +26,9 @@ def pair(result: xr.Dataset, heart: object = None, *, title: str | None = None) 
 
     Returns
     -------
-    A HoloViews Overlay of an Image and Points: windows from left to right, a row per candidate.
-    Grey: the face or the trace is missing.
+    HoloViews object
+        A HoloViews Overlay of an Image and Points: windows from left to right, a row per
+        candidate. Grey: the face or the trace is missing.
 
     Raises
     ------

@@ -26,8 +26,9 @@ def respiration(result: xr.Dataset, subject: object = None, *, title: str | None
 
     Returns
     -------
-    A HoloViews Layout of three rows: the wave, the rate at the middle of each window, which is
-    left out where noise would do, and the quality.
+    HoloViews object
+        A HoloViews Layout of three rows: the wave, the rate at the middle of each window, which
+        is left out where noise would do, and the quality.
 
     Raises
     ------

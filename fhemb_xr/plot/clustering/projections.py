@@ -43,7 +43,8 @@ def projection(
 
     Returns
     -------
-    A HoloViews Overlay of Scatters and Labels, on axes of one scale.
+    HoloViews object
+        A HoloViews Overlay of Scatters and Labels, on axes of one scale.
 
     Raises
     ------
@@ -136,8 +137,9 @@ def clusters_at(
 
     Returns
     -------
-    A HoloViews Overlay of Scatters and Labels, y downward, square pixels. People without a
-    position in that frame are counted in the title.
+    HoloViews object
+        A HoloViews Overlay of Scatters and Labels, y downward, square pixels. People without a
+        position in that frame are counted in the title.
 
     Raises
     ------

@@ -29,7 +29,9 @@ def scores(
 
     Returns
     -------
-    A HoloViews Overlay of an Image and Labels, the best classifier on top; missing ones grey.
+    HoloViews object
+        A HoloViews Overlay of an Image and Labels, the best classifier on top; missing ones
+        grey.
 
     Raises
     ------

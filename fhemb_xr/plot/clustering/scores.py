@@ -27,7 +27,8 @@ def silhouette(score: xr.DataArray | xr.Dataset, *, title: str | None = None) ->
 
     Returns
     -------
-    A HoloViews Overlay of Curves and Scatters.
+    HoloViews object
+        A HoloViews Overlay of Curves and Scatters.
 
     Raises
     ------
@@ -163,8 +164,10 @@ def accuracy(result: xr.Dataset, *, title: str | None = None) -> Any:
 
     Returns
     -------
-    A HoloViews Overlay, a row per classifier, the best on top: a dot, a thick line for Wilson's
-    interval, a thin one for that by subjects, grey for the null; a dashed line at chance.
+    HoloViews object
+        A HoloViews Overlay, a row per classifier, the best on top: a dot, a thick line for
+        Wilson's interval, a thin one for that by subjects, grey for the null; a dashed line at
+        chance.
 
     Raises
     ------

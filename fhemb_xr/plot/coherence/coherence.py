@@ -31,11 +31,12 @@ def coherence(
 
     Returns
     -------
-    A HoloViews Overlay of an Image and a line, if the result has clusters round those with a p
-    of .05 or less, or if it has the threshold of noise round what exceeds it. Grey: the cone of
-    an end or a gap. The title says who leads, and by which share of a period, where the mean
-    over time is highest; periods of which the cones leave less than half of the moments do not
-    count.
+    HoloViews object
+        A HoloViews Overlay of an Image and a line, if the result has clusters round those with
+        a p of .05 or less, or if it has the threshold of noise round what exceeds it. Grey: the
+        cone of an end or a gap. The title says who leads, and by which share of a period, where
+        the mean over time is highest; periods of which the cones leave less than half of the
+        moments do not count.
 
     Raises
     ------

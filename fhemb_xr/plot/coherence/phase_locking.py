@@ -27,8 +27,9 @@ def phase_locking(result: xr.Dataset, *, alpha: float = 0.05, title: str | None 
 
     Returns
     -------
-    A HoloViews Layout of two frames, a curve for each pair; many pairs are grey under their
-    median.
+    HoloViews object
+        A HoloViews Layout of two frames, a curve for each pair; many pairs are grey under their
+        median.
 
     Raises
     ------

@@ -32,8 +32,9 @@ def corrca(
 
     Returns
     -------
-    A HoloViews Layout, a row per component: the mean course of the people, in grey one standard
-    deviation of the people to either side. With a basis an Overlay of Images.
+    HoloViews object
+        A HoloViews Layout, a row per component: the mean course of the people, in grey one
+        standard deviation of the people to either side. With a basis an Overlay of Images.
 
     Raises
     ------

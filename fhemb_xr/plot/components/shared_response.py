@@ -24,8 +24,10 @@ def shared_response(result: xr.Dataset, *, title: str | None = None) -> Any:
 
     Returns
     -------
-    A HoloViews Layout, a row per component: the mean course of the people, in grey one standard
-    deviation of the people to either side, and the share of variance that it explains.
+    HoloViews object
+        A HoloViews Layout, a row per component: the mean course of the people, in grey one
+        standard deviation of the people to either side, and the share of variance that it
+        explains.
 
     Raises
     ------

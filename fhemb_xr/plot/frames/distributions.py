@@ -23,7 +23,8 @@ def scree(basis: xr.Dataset, subject: object = None) -> Any:
 
     Returns
     -------
-    A HoloViews Overlay of two Curves with markers.
+    HoloViews object
+        A HoloViews Overlay of two Curves with markers.
 
     Notes
     -----
@@ -96,7 +97,8 @@ def pdf(
 
     Returns
     -------
-    A HoloViews Overlay of Histograms and Curves.
+    HoloViews object
+        A HoloViews Overlay of Histograms and Curves.
 
     Raises
     ------

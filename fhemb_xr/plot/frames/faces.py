@@ -42,7 +42,8 @@ def eigenfaces(
 
     Returns
     -------
-    A HoloViews Overlay of Images, six in a row, y downward, square pixels.
+    HoloViews object
+        A HoloViews Overlay of Images, six in a row, y downward, square pixels.
 
     Raises
     ------
@@ -135,7 +136,8 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
 
     Returns
     -------
-    A HoloViews Overlay of Images.
+    HoloViews object
+        A HoloViews Overlay of Images.
 
     Notes
     -----

@@ -67,7 +67,8 @@ def make_video(
 
     Returns
     -------
-    The path.
+    Path
+        The path.
 
     Raises
     ------

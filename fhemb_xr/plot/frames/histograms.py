@@ -41,8 +41,9 @@ def histogram(
 
     Returns
     -------
-    A HoloViews Image of density over time and temperature (or number of the bin); with
-    ``frames`` a Layout of Histograms.
+    HoloViews object
+        A HoloViews Image of density over time and temperature (or number of the bin); with
+        ``frames`` a Layout of Histograms.
 
     Raises
     ------

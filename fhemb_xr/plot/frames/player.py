@@ -76,9 +76,10 @@ def player(
 
     Returns
     -------
-    A film: the last value of a cell shows it, ``.save(path, faces=True)`` writes it as one
-    page that needs no network, ``.layout`` is its bokeh layout. A notebook carries films of up
-    to 8 MiB of pixels; of a longer one it shows six frames, and says what to do.
+    Film
+        A film: the last value of a cell shows it, ``.save(path, faces=True)`` writes it as one
+        page that needs no network, ``.layout`` is its bokeh layout. A notebook carries films of
+        up to 8 MiB of pixels; of a longer one it shows six frames, and says what to do.
 
     Raises
     ------

@@ -31,9 +31,10 @@ def regions(
 
     Returns
     -------
-    A HoloViews Layout of three rows: the temperature of each region, how far its middle is from
-    its place in the mean face, and what the mean face does not explain of each frame. With
-    ``faces`` an Overlay.
+    HoloViews object
+        A HoloViews Layout of three rows: the temperature of each region, how far its middle is
+        from its place in the mean face, and what the mean face does not explain of each frame.
+        With ``faces`` an Overlay.
 
     Raises
     ------

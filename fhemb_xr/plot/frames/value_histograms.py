@@ -47,7 +47,8 @@ def values(
 
     Returns
     -------
-    A HoloViews Layout of Histograms on shared axes.
+    HoloViews object
+        A HoloViews Layout of Histograms on shared axes.
 
     Raises
     ------

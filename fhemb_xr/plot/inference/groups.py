@@ -27,8 +27,9 @@ def group_isc(result: xr.Dataset, *, summary: str = "mean", title: str | None = 
 
     Returns
     -------
-    A HoloViews Overlay, a row per group, the difference at the bottom: a dot, a line for the
-    bootstrap interval, grey for the null of the difference.
+    HoloViews object
+        A HoloViews Overlay, a row per group, the difference at the bottom: a dot, a line for
+        the bootstrap interval, grey for the null of the difference.
 
     Raises
     ------

@@ -39,8 +39,9 @@ def isc(
 
     Returns
     -------
-    A HoloViews Overlay. Above eight curves they are grey under their median, and the band is
-    the median of their bands.
+    HoloViews object
+        A HoloViews Overlay. Above eight curves they are grey under their median, and the band
+        is the median of their bands.
 
     Raises
     ------

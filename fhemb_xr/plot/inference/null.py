@@ -30,8 +30,9 @@ def null_histogram(result: xr.Dataset, *, bins: int = 30, title: str | None = No
 
     Returns
     -------
-    A HoloViews Overlay: grey bars of the null, dashed lines at the ends of its band, a blue
-    line at the observed value.
+    HoloViews object
+        A HoloViews Overlay: grey bars of the null, dashed lines at the ends of its band, a blue
+        line at the observed value.
 
     Raises
     ------

@@ -42,7 +42,8 @@ def synchrony(
 
     Returns
     -------
-    A HoloViews Overlay of an Image and Points, or an Image.
+    HoloViews object
+        A HoloViews Overlay of an Image and Points, or an Image.
 
     Raises
     ------

@@ -52,7 +52,8 @@ class Film:
 
         Returns
         -------
-        The path.
+        Path
+            The path.
 
         Raises
         ------

@@ -43,8 +43,9 @@ def lagged(
 
     Returns
     -------
-    A HoloViews Overlay: an Image of Pearson's r, a line at lag zero, and Segments round what
-    is outside the null. A map without any value is a frame that says so.
+    HoloViews object
+        A HoloViews Overlay: an Image of Pearson's r, a line at lag zero, and Segments round
+        what is outside the null. A map without any value is a frame that says so.
 
     Raises
     ------
@@ -142,7 +143,8 @@ def lagged_at(
 
     Returns
     -------
-    A HoloViews Overlay of Curves, over an Area where there is a null.
+    HoloViews object
+        A HoloViews Overlay of Curves, over an Area where there is a null.
 
     Raises
     ------

@@ -45,10 +45,11 @@ def relation(
 
     Returns
     -------
-    A HoloViews Image, the first row on top; with ``clusters`` an Overlay. Distances run in
-    viridis from the smallest to the largest between two, so that their differences show (the
-    diagonal takes the darkest colour), signed correlations symmetric round zero; missing pairs
-    are grey.
+    HoloViews object
+        A HoloViews Image, the first row on top; with ``clusters`` an Overlay. Distances run in
+        viridis from the smallest to the largest between two, so that their differences show
+        (the diagonal takes the darkest colour), signed correlations symmetric round zero;
+        missing pairs are grey.
 
     Raises
     ------
@@ -184,7 +185,8 @@ def dendrogram(
 
     Returns
     -------
-    A HoloViews Overlay of Paths, a leaf per subject.
+    HoloViews object
+        A HoloViews Overlay of Paths, a leaf per subject.
 
     Raises
     ------

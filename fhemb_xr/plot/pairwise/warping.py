@@ -50,8 +50,9 @@ def warping(
 
     Returns
     -------
-    A HoloViews Overlay of two Curves, each about its own median, and Segments: at most 120 of
-    the links, at even steps along the path.
+    HoloViews object
+        A HoloViews Overlay of two Curves, each about its own median, and Segments: at most 120
+        of the links, at even steps along the path.
 
     Raises
     ------
@@ -71,8 +72,8 @@ def warping(
 
     References
     ----------
-    Hirschberg (1975), Commun. ACM 18, 341-343, doi:10.1145/360825.360861.
-    Sakoe & Chiba (1978), IEEE Trans. ASSP 26, 43-49, doi:10.1109/TASSP.1978.1163055.
+    - Hirschberg (1975), Commun. ACM 18, 341-343, doi:10.1145/360825.360861.
+    - Sakoe & Chiba (1978), IEEE Trans. ASSP 26, 43-49, doi:10.1109/TASSP.1978.1163055.
 
     Examples
     --------

@@ -59,7 +59,8 @@ def report(
 
     Returns
     -------
-    The path.
+    Path
+        The path.
 
     Raises
     ------
