@@ -132,7 +132,15 @@ def audience(
     ]  # fmt: skip
     lost = tuple(gap) if gap else None
     scene = _Scene(
-        tuple(shape), rate_hz, noise_k, breath_k, turn_deg, shift_px, lost, dropout, seed
+        (shape[0], shape[1]),
+        rate_hz,
+        noise_k,
+        breath_k,
+        turn_deg,
+        shift_px,
+        lost,
+        dropout,
+        seed,
     )
 
     def pieces(function: Any, axes: str, dtype: str, **new_axes: int) -> da.Array:
@@ -193,7 +201,7 @@ def _truth(ids: Sequence[int], group: Ints, people: F64) -> dict[str, Any]:
 class _Scene(NamedTuple):
     """What all people share."""
 
-    grid: tuple[int, ...]
+    grid: tuple[int, int]
     rate_hz: float
     noise_k: float
     breath_k: float

@@ -82,7 +82,7 @@ class Registered(NamedTuple):
     """(t): what the contrasts do not explain, root mean square."""
     total: F64
     """(p): sum of the registered frames, each about its mean."""
-    count: F64
+    seen: F64
     """(p): number of frames in that sum."""
     sums: F64
     """(t, region, 2): weighted sum of the temperatures, and of the weights that are seen."""
@@ -109,7 +109,7 @@ def register(x: Floats, to: Reference, start: F64, motion: str, weights: F64) ->
             part = slice(first, first + _TOGETHER)
             frames = np.ascontiguousarray(x[part], dtype=np.float64)
             cut: Any = [v[part] for v in (out.maps, out.contrast, out.residual, out.sums)]
-            sweep(frames, *design, start.ravel(), weights, (*cut, out.total, out.count))
+            sweep(frames, *design, start.ravel(), weights, (*cut, out.total, out.seen))
     return out._replace(maps=out.maps.reshape(n, 2, 3))
 
 
@@ -136,7 +136,7 @@ def place(mean: F64, seen: F64, template: F64, spots: F64) -> tuple[F64, F64, fl
             break
         at = out.maps[0]
         fitted = to.columns[:, MOTIONS[motion] :] @ out.contrast[0]
-        pixels = np.where(out.count > 0, out.total, np.nan)
+        pixels = np.where(out.seen > 0, out.total, np.nan)
         both = np.isfinite(pixels)
         best = float(np.corrcoef(pixels[both], fitted[both])[0, 1])
         shape, found = np.full_like(template, np.nan), np.full_like(template, np.nan)

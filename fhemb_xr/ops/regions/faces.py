@@ -188,7 +188,7 @@ def _registered_sums(
         to = kernel.reference(face, spots, "similarity")
         none = np.zeros((0, len(to.values)))
         found = kernel.register(x[where], to, at, "similarity", none)
-        out[where][:, to.seen.ravel()] = found.total, found.count
+        out[where][:, to.seen.ravel()] = found.total, found.seen
     return out[..., None, :, :] if keep_time else out
 
 
