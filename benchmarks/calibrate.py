@@ -232,7 +232,7 @@ NULLS = {  # what is asked, and for which families it is said to hold
     "corrca": (_of_people(_corrca), DRIFTING),
     "shared_response": (_of_people(_shared_response), DRIFTING),
     "states": (_of_people(_states), DRIFTING),
-    "encode": (_each(_encode), DRIFTING),
+    "encode": (_each(_encode), DRIFTING - {"random walk", "own drifts"}),
     "recurrence": (_each(_recurrence), DRIFTING),
     "wavelet_coherence": (_each(_coherence), DRIFTING - {"breathing, one rate"}),
     "phase_locking": (_each(_locking), DRIFTING),

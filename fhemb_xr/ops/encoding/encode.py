@@ -81,8 +81,9 @@ def encode(
     null
         ``"linear"`` or ``"circular"``: series are shifted in time at random by more than the
         range of lags, and everything, the choice of a penalty too, is done again. The
-        linear shift holds for series that drift, the circular one does not. With the linear
-        shift only the middle of the series is modelled, without its margins.
+        linear shift holds for series that drift, if they are about a hundred times as long
+        as the lags; the circular one does not. With the linear shift only the middle of the
+        series is modelled, without its margins.
     n, margin_s, seed
         Number of shifts; seconds that series slide to either side (default: an eighth of
         the series); random seed. A null needs a seed.
