@@ -131,17 +131,8 @@ def audience(
         frames, "t",
     ]  # fmt: skip
     lost = tuple(gap) if gap else None
-    scene = _Scene(
-        (shape[0], shape[1]),
-        rate_hz,
-        noise_k,
-        breath_k,
-        turn_deg,
-        shift_px,
-        lost,
-        dropout,
-        seed,
-    )
+    grid = shape[0], shape[1]  # a tuple, whatever was given
+    scene = _Scene(grid, rate_hz, noise_k, breath_k, turn_deg, shift_px, lost, dropout, seed)
 
     def pieces(function: Any, axes: str, dtype: str, **new_axes: int) -> da.Array:
         return da.blockwise(
