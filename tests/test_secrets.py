@@ -160,6 +160,7 @@ def test_canary__has_met_every_command():
         "export",
         "anonymize",
         "pair",
+        "view",
     }  # read stores, not settings
     assert {name for (name,) in commands(cli.app)} - {"ingest", "demo"} <= met | harmless
     met = {args[0] for app, args, _ in STEPS if app is ingest_cli.app}

@@ -123,16 +123,18 @@ def _columns(given: Any) -> dict[str, Any]:
 
 
 def _people(given: Any) -> Any:
-    """Whose each span is: numbers with NaN, or texts, for everybody; None if all are so."""
+    """Whose each span is; everybody's: NaN beside numbers, else ""; None if all are so."""
     values = [v.item() if isinstance(v, np.generic) else v for v in given]
     known = [v for v in values if not _is_nobody(v)]
     if not known:
         return None
-    if len(known) == len(values):
-        return np.asarray(values)
     if all(isinstance(v, int | float) for v in known):
+        if len(known) == len(values):
+            return np.asarray(values)
         return np.asarray([np.nan if _is_nobody(v) else v for v in values], dtype=np.float64)
-    return np.asarray(["" if _is_nobody(v) else str(v) for v in values], dtype=str)
+    is_text = all(isinstance(v, str) for v in known)  # else numbers stay numbers beside names
+    labels = ["" if _is_nobody(v) else v for v in values]
+    return np.asarray(labels, dtype=str if is_text else object)
 
 
 def _is_nobody(value: Any) -> bool:

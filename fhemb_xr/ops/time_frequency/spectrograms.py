@@ -120,8 +120,8 @@ def scalogram(
     Returns
     -------
     DataArray
-        ``(…, time, frequency)``: |coefficient|², with the dtype and the chunks of ``x``. Every
-        run of samples is transformed on its own. Its ends are mirrored, because zeros would
+        ``(…, time, frequency)``: ``|coefficient|²`` in the dtype and chunks of ``x``. Every run
+        of samples is transformed on its own. Its ends are mirrored, because zeros would
         turn the mean into a step. A missing sample is missing at all frequencies.
 
     Raises
