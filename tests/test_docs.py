@@ -65,7 +65,7 @@ def site(tmp_path_factory):
     return place / "html"
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(900)  # builds the site
 def test_site__asks_no_host_and_every_local_link_leads_somewhere(site):
     pages = {p.resolve(): p.read_text() for p in site.rglob("*.html")}
@@ -85,7 +85,7 @@ def test_site__asks_no_host_and_every_local_link_leads_somewhere(site):
     assert not wrong
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(900)  # builds the site
 def test_site__has_a_page_of_every_function_and_a_picture_of_every_figure(site):
     for name in fx.__all__:

@@ -84,7 +84,7 @@ def test_audience__comes_back_from_the_database_as_it_went_in(postgres, tmp_path
     [
         ("ingest run", 0.5, signal.SIGKILL),
         ("fhemb embed", 3.0, signal.SIGINT),
-        ("fhemb similarity", 2.0, signal.SIGTERM),
+        pytest.param("fhemb similarity", 2.0, signal.SIGTERM, marks=pytest.mark.soak),
     ],
 )
 def test_demo__killed_leaves_no_server_and_no_half_store(tmp_path, stage, wait_s, how):
