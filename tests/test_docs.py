@@ -111,3 +111,4 @@ def test_docstrings__are_what_a_site_can_show(name):
         assert returned.desc, f"a line of Returns is a type: {returned.type!r}"
     text = "\n".join(said["References"])
     assert not text or text.startswith(("- ", ".. ["))
+    assert "- doi:" not in text  # it belongs to the line above

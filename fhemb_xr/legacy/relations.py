@@ -1,7 +1,7 @@
 """How alike samples are: the original's functions of pairwise relations."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -92,25 +92,15 @@ def related(
     return d if how in (None, "none", False) else normalize_relation(d, str(how))
 
 
-def _drawn(
-    ts: Any, normalize: Any, labels: Any, title: Any, options: dict[str, Any], method: Any
-) -> Any:
-    from fhemb_xr import plot
-
-    d = related(ts, normalize=normalize, labels=labels, **_relation_options(options))
-    return plot.relation(d, method=method, title=title)
-
-
 _IDLE = ("n_jobs", "njobs", "color_continuous_scale", "base_size", "show", "cmap", "verbose")
 
 
-def _relation_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Options of a relation, without those that change nothing here."""
+def _refuse_unknown(idle: Mapping[str, Any]) -> None:
+    """Refuse options that the original does not have; those of its figures change nothing."""
     known = ("alignment_type", "gamma", "dist", "p", "radius")
-    for name in options:
-        if name not in (*known, *_IDLE):
+    for name in idle:
+        if name not in _IDLE:
             raise TypeError(f"no option {name!r}{nearest(name, (*known, *_IDLE))}")
-    return {k: v for k, v in options.items() if k in known}
 
 
 def plot_pr_heatmap(
@@ -129,9 +119,20 @@ def plot_pr_heatmap(
     **idle: Any,
 ) -> Any:
     """The matrix of relations in the order of the samples."""
-    options = {"gamma": gamma, "dist": dist, "p": p, "radius": radius, **idle}
-    options["alignment_type"] = alignment_type
-    return _drawn(ts, normalize, labels, title, options, None)
+    from fhemb_xr import plot
+
+    _refuse_unknown(idle)
+    d = related(
+        ts,
+        alignment_type,
+        gamma=gamma,
+        dist=dist,
+        p=p,
+        radius=radius,
+        normalize=normalize,
+        labels=labels,
+    )
+    return plot.relation(d, method=None, title=title)
 
 
 def plot_clustered_pr_heatmap(
@@ -149,9 +150,20 @@ def plot_clustered_pr_heatmap(
     **idle: Any,
 ) -> Any:
     """The matrix of relations in the order of its tree."""
-    options = {"gamma": gamma, "dist": dist, "p": p, "radius": radius, **idle}
-    options["alignment_type"] = alignment_type
-    return _drawn(ts, normalize, labels, title, options, method)
+    from fhemb_xr import plot
+
+    _refuse_unknown(idle)
+    d = related(
+        ts,
+        alignment_type,
+        gamma=gamma,
+        dist=dist,
+        p=p,
+        radius=radius,
+        normalize=normalize,
+        labels=labels,
+    )
+    return plot.relation(d, method=method, title=title)
 
 
 def plot_pr_dendrogram(
@@ -171,9 +183,17 @@ def plot_pr_dendrogram(
     """The tree of the relations."""
     from fhemb_xr import plot
 
-    options = {"gamma": gamma, "dist": dist, "p": p, "radius": radius, **idle}
-    options["alignment_type"] = alignment_type
-    d = related(ts, normalize=normalize, labels=labels, **_relation_options(options))
+    _refuse_unknown(idle)
+    d = related(
+        ts,
+        alignment_type,
+        gamma=gamma,
+        dist=dist,
+        p=p,
+        radius=radius,
+        normalize=normalize,
+        labels=labels,
+    )
     return plot.dendrogram(d, method=method, title=title)
 
 
@@ -200,11 +220,19 @@ def plot_pr_projection(
     """
     from fhemb_xr import plot
 
-    options = {"gamma": gamma, "dist": dist, "p": p, "radius": radius, **idle}
-    options["alignment_type"] = alignment_type
+    _refuse_unknown(idle)
     parts = [samples(g) for g in groups]
     whole = np.concatenate([part.values for part in parts])
-    d = related(whole, normalize=normalize, labels=labels, **_relation_options(options))
+    d = related(
+        whole,
+        alignment_type,
+        gamma=gamma,
+        dist=dist,
+        p=p,
+        radius=radius,
+        normalize=normalize,
+        labels=labels,
+    )
     if projection == "pca":
         points = embed_relation(
             d, "pca", n_dims=dimensions, similarity=TRANSFORMATIONS[transformation]
@@ -231,9 +259,10 @@ def svd_pr(
     **idle: Any,
 ) -> tuple[F64, F64, F64]:
     """``(U, S, Vt)`` of the similarity; of ``"gauss"`` σ is the median distance."""
-    options = {"gamma": gamma, "dist": dist, "p": p, "radius": radius, **idle}
-    options["alignment_type"] = alignment_type
-    d = related(ts, normalize=normalize, **_relation_options(options))
+    _refuse_unknown(idle)
+    d = related(
+        ts, alignment_type, gamma=gamma, dist=dist, p=p, radius=radius, normalize=normalize
+    )
     if transformation not in TRANSFORMATIONS:
         near = nearest(transformation, TRANSFORMATIONS)
         raise UnknownNameError(f"no transformation {transformation!r}{near}")

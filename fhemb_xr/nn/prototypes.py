@@ -33,7 +33,7 @@ class PrototypeClassifier:
     channels
         Width of the space; 0: no network, the samples as they are (a nearest centroid).
     seed
-        Of the first weights and of the episodes.
+        Random seed of the first weights and of the episodes.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ measures are of sums over time, which are added over stretches.
 References
 ----------
 - Lachaux, Rodriguez, Martinerie & Varela (1999), Hum. Brain Mapp. 8, 194-208,
-- doi:10.1002/(SICI)1097-0193(1999)8:4<194::AID-HBM4>3.0.CO;2-C.
+  doi:10.1002/(SICI)1097-0193(1999)8:4<194::AID-HBM4>3.0.CO;2-C.
 - Vinck, Oostenveld, van Wingerden, Battaglia & Pennartz (2011), NeuroImage 55, 1548-1565,
   doi:10.1016/j.neuroimage.2011.01.055.
 """

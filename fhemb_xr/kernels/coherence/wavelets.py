@@ -6,7 +6,7 @@ Gaussian envelopes are below 2e-8. Scales are in samples.
 References
 ----------
 - Torrence & Compo (1998), Bull. Am. Meteorol. Soc. 79, 61-78,
-- doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
+  doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
 - Grinsted, Moore & Jevrejeva (2004), Nonlinear Process. Geophys. 11, 561-566,
   doi:10.5194/npg-11-561-2004.
 """

@@ -113,7 +113,7 @@ def wavelet_coherence(
     - Grinsted, Moore & Jevrejeva (2004), Nonlinear Process. Geophys. 11, 561-566,
       doi:10.5194/npg-11-561-2004.
     - Torrence & Compo (1998), Bull. Am. Meteorol. Soc. 79, 61-78,
-    - doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
+      doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
     - Maris & Oostenveld (2007), J. Neurosci. Methods 164, 177-190,
       doi:10.1016/j.jneumeth.2007.03.024 (clusters).
 

@@ -142,7 +142,7 @@ def scalogram(
     References
     ----------
     - Torrence & Compo (1998), Bull. Am. Meteorol. Soc. 79, 61-78,
-    - doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
+      doi:10.1175/1520-0477(1998)079<0061:APGTWA>2.0.CO;2.
 
     Examples
     --------
