@@ -64,6 +64,7 @@ class Server:
                 "another, or 0 for a free one"
             ) from None
         self._loop: Any = None
+        self._ended = False
         self._ready = threading.Event()
 
     @property
@@ -80,10 +81,14 @@ class Server:
 
         asyncio.set_event_loop(asyncio.new_event_loop())
         loop = IOLoop.current()
-        served, http = self._start(loop)
-        self._loop = loop
-        self._ready.set()
+        try:
+            served, http = self._start(loop)
+            self._loop = loop
+        finally:
+            self._ready.set()  # also of a server that did not begin: nobody waits for ever
         loop.add_callback(ready)
+        if self._ended:  # before it began
+            loop.add_callback(loop.stop)
         try:
             loop.start()
         finally:
@@ -95,9 +100,12 @@ class Server:
         """Serve in a thread of this process, until :meth:`stop` or its end."""
         threading.Thread(target=self.run, name="fhemb-view-server", daemon=True).start()
         self._ready.wait()
+        if self._loop is None:
+            raise StoreError("the viewer's server did not begin: try again, with another port")
 
     def stop(self) -> None:
         """End the server; from any thread, or from the handler of a signal."""
+        self._ended = True
         if self._loop is not None:
             self._loop.add_callback(self._loop.stop)
 

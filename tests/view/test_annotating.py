@@ -88,3 +88,65 @@ def test_windows__show_what_another_one_marked(window):
     drag(window, (4, 9))
     other.tick()
     assert other.annotating.source.data["onset"] == [4.0]
+
+
+class Waiting:
+    """A document whose timers run when they are told to."""
+
+    def __init__(self):
+        self.calls = []
+
+    def add_timeout_callback(self, call, wait_ms):
+        self.calls.append(call)
+        return call
+
+    def remove_timeout_callback(self, call):
+        self.calls.remove(call)
+
+    def run(self):
+        while self.calls:
+            self.calls.pop(0)()
+
+
+def written(tmp_path, embedding, text):
+    """A window onto a file of marks, its timers waiting."""
+    path = tmp_path / "marks.tsv"
+    path.write_text("onset\tduration\ttrial_type\n" + text)
+    material = Material([embedding], spans=path)
+    material.readers.close()
+    window = app.Window(material)
+    window.state.document = Waiting()
+    return window, material.marks
+
+
+def test_choice__of_a_span_changes_nothing(embedding, tmp_path):
+    window, marks = written(tmp_path, embedding, "1.123456\t1\ta\n2\t9999\tb\n")
+    before = marks.path.read_bytes()
+    for place in (0, 1):
+        window.annotating.source.selected.indices = [place]
+        window.state.document.run()
+    assert marks.path.read_bytes() == before
+    assert marks.version == 0
+
+
+def test_edit__of_one_row_keeps_what_another_has(embedding, tmp_path):
+    window, marks = written(tmp_path, embedding, "0.123456\t1.111111\ta\n2\t1\tb\n")
+    window.annotating.source.patch({"trial_type": [(1, "new")]})
+    assert [(r["onset"], r["trial_type"]) for r in marks.rows] == [(0.123456, "a"), (2, "new")]
+
+
+def test_choice__is_let_go_when_places_move(embedding, tmp_path):
+    window, marks = written(tmp_path, embedding, "1\t1\tx\n2\t1\ty\n")
+    window.annotating.source.selected.indices = [1]
+    marks.add(0, 0.5, "first")
+    window.annotating.refresh()
+    window.annotating.presses.value += 1
+    assert marks.labels() == ["first", "x", "y"]
+
+
+def test_edit__of_a_window_that_is_behind_takes_nothing_back(embedding, tmp_path):
+    window, marks = written(tmp_path, embedding, "1\t1\tx\n2\t1\ty\n")
+    marks.change(0, trial_type="other")  # by another window
+    window.annotating.source.patch({"trial_type": [(1, "mine")]})
+    assert marks.labels() == ["other", "y"]
+    assert window.annotating.source.data["trial_type"] == ["other", "y"]

@@ -64,6 +64,23 @@ def test_columns__of_others_are_kept(tmp_path):
     assert text[1:] == ["0\t1\tcalm\tn/a", "3\t1\tn/a\tn/a", "7\t2\taria\tsound"]
 
 
+def test_columns__that_name_a_span_otherwise_are_kept_or_refused(tmp_path):
+    path = tmp_path / "a.tsv"
+    path.write_text("onset\tduration\ttrial_type\tcode\n7\t2\taria\t11\n")
+    Marks(path).add(0, 1, "calm")
+    assert path.read_text().splitlines()[2] == "7\t2\taria\t11"
+    path.write_text("onset\tduration\ttrial_type\tlabel\n7\t2\taria\tsung\n")
+    with pytest.raises(SourceError, match="has both 'label' and 'trial_type'"):
+        Marks(path)
+
+
+def test_marks__of_another_recording_are_told_of(kept):
+    kept.add(1, 2, "aria")
+    with pytest.warns(UserWarning, match="made in another recording"):
+        Marks(kept.path, "uuid-2")
+    Marks(kept.path, "uuid-1")
+
+
 def test_file__that_another_program_changed_is_not_overwritten(kept):
     kept.add(1, 2, "aria")
     kept.path.write_text("onset\tduration\ttrial_type\n5\t5\tmine\n")

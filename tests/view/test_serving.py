@@ -2,6 +2,7 @@
 
 import http.client
 import re
+import time
 
 import pytest
 
@@ -68,5 +69,15 @@ def test_viewer__says_its_address_only_when_asked(viewer):
 
 def test_viewer__is_gone_after_it_was_closed(embedding):
     viewer = fx.view(embedding)
+    path = path_of(viewer)
     viewer.close()
     assert "closed" in viewer._repr_html_()
+    with pytest.raises(OSError):  # noqa: PT011 (refused, or cut off)
+        asked_for_seconds(viewer, path)
+
+
+def asked_for_seconds(viewer, path):
+    """Ask again and again: the server ends in its own thread."""
+    for _ in range(100):
+        answer(viewer, path)
+        time.sleep(0.05)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.typing import F64
+from fhemb_xr.view.memory.series import nearest_place
 
 F16 = NDArray[np.float16]
 MOST_BYTES = 2**27
@@ -42,21 +43,27 @@ class Faces:
 
     def at(self, second: float) -> int:
         """The frame nearest to a moment."""
-        k = int(np.clip(np.searchsorted(self.seconds, second), 1, self.seconds.size - 1))
-        return k - int(second - self.seconds[k - 1] <= self.seconds[k] - second)
+        return nearest_place(self.seconds, second)
 
     def kept(self, person: Any, session: Any, k: int) -> F16 | None:
         """A frame that has been read, or None."""
         with self._lock:
-            block = self._kept.get((person, session, k // self._piece))
-            return None if block is None else block[k % self._piece]
+            key = (person, session, k // self._piece)
+            block = self._kept.get(key)
+            if block is None:
+                return None
+            self._kept.move_to_end(key)  # what was seen last is dropped last
+            return block[k % self._piece]
 
     def frame(self, person: Any, session: Any, k: int) -> F16 | None:
         """A frame, read if it must be.
 
         None for a person who is not there, and while another thread reads it.
         """
-        if person not in self.people or not 0 <= k < self.seconds.size:
+        is_there = person in self.people and (
+            session in self.sessions or len(self.sessions) == 1  # an embedding may lack it
+        )
+        if not is_there or not 0 <= k < self.seconds.size:
             return None
         found = self.kept(person, session, k)
         if found is not None:

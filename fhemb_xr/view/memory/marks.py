@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from fhemb_xr.clock import spans
-from fhemb_xr.errors import SourceError, StoreError
+from fhemb_xr.errors import SourceError, StoreError, warn
 from fhemb_xr.io.interchange.span_files import read_spans
 from fhemb_xr.io.local import durable_files
 
@@ -106,7 +106,13 @@ class Marks:
         frame.columns = [str(c).strip() for c in frame.columns]
         lower = {str(c).casefold(): c for c in frame.columns}
         order = pd.to_numeric(frame[lower[spans.ONSET]]).argsort(kind="stable")
-        mine = {spans.ONSET, spans.DURATION, spans.SUBJECT, "participant_id", *spans.LABELS}
+        named = next(n for n in spans.LABELS if n in lower)  # the one that read_spans takes
+        if named != TYPE and TYPE in lower:
+            raise SourceError(
+                f"{path.name!r} has both {named!r} and {TYPE!r}, and the viewer keeps one name "
+                "of a span: leave one of these columns out"
+            )
+        mine = {spans.ONSET, spans.DURATION, spans.SUBJECT, "participant_id", named}
         extra = [c for c in frame.columns if str(c).casefold() not in mine]
         for place, span in zip(order, known, strict=True):
             more = {c: frame[c].iloc[int(place)] for c in extra}
@@ -120,6 +126,21 @@ class Marks:
                 }
             )
         self._seen = hashlib.sha256(raw).digest()
+        self._warn_of_another(path.with_suffix(".json"))
+
+    def _warn_of_another(self, about: Path) -> None:
+        """Say it if the marks were made in another recording."""
+        if not (self.uuid and about.exists()):
+            return
+        try:
+            known = json.loads(about.read_text()).get("fhemb_uuid", self.uuid)
+        except (ValueError, AttributeError):  # of another program
+            return
+        if known != self.uuid:
+            warn(
+                "the marks were made in another recording, or before this one was saved anew: "
+                "look whether they fit, or give another file with spans="
+            )
 
     def _keep(self) -> None:
         self._past = [*self._past[1 - _MOST_UNDONE :], [dict(row) for row in self.rows]]
@@ -133,7 +154,7 @@ class Marks:
             self._write(self.path)
             self.problem = ""
         except OSError as error:
-            self.problem = f"not saved: {error}"
+            self.problem = f"not saved: {error.strerror or error}"  # str has the whole path
 
     def _write(self, path: Path) -> None:
         if path.exists():

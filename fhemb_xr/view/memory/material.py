@@ -98,8 +98,9 @@ class Material:
         return signal
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and let go of the series that were read."""
         self.readers.close()
+        self._signals.clear()
 
     @property
     def uuid(self) -> str:
@@ -133,7 +134,9 @@ class Material:
         for kind, x in zip(taken, parts, strict=True):
             title = str(x.name or name)
             if kind == "series":
-                arrays.append((title if title != schema.EMBEDDING else name, x))
+                shown = title if title != schema.EMBEDDING else name
+                known = {n for n, _ in arrays}
+                arrays.append((shown if shown not in known else f"{shown} {name}", x))
             elif kind == "result" and title not in ("p", "p_fdr", "p_fwer"):
                 shown = title if title not in self.results else f"{title} {name}"
                 self.results[shown] = x.assign_attrs({**about, **x.attrs})

@@ -54,9 +54,14 @@ class Series:
 
     def at(self, second: float) -> int:
         """The sample nearest to a moment."""
-        k = int(np.searchsorted(self.seconds, second))
-        near = [i for i in (k - 1, k) if 0 <= i < self.seconds.size]
-        return min(near, key=lambda i: abs(self.seconds[i] - second))
+        return nearest_place(self.seconds, second)
+
+
+def nearest_place(seconds: F64, second: float) -> int:
+    """The place in rising seconds that is nearest to a moment."""
+    k = int(np.searchsorted(seconds, second))
+    near = [i for i in (k - 1, k) if 0 <= i < seconds.size]
+    return min(near, key=lambda i: abs(seconds[i] - second))
 
 
 def of_array(x: xr.DataArray, prefix: str = "") -> list[Series]:

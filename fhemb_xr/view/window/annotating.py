@@ -1,5 +1,6 @@
 """The part with marks: drag a span, name it, change it, delete it; bad people."""
 
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ _COLUMNS = (spans.ONSET, spans.DURATION, "end", TYPE, spans.SUBJECT)
 _BAD_COLOUR = "#888888"
 _DRAG = "pan.active = !cb_obj.active; box.active = cb_obj.active;"
 _HEIGHT = 190
+_CELL_S = 5e-5
+"""Cells of the table are rounded to 0.0001 s; the marks themselves are not."""
 
 
 class Annotating:
@@ -74,11 +77,13 @@ class Annotating:
         if self._drawn == self.marks.version:
             return
         self._drawn = self.marks.version
+        self.source.selected.indices = []  # places have moved; the caller chooses again
         self._fill()
         self.name.completions = [*dict.fromkeys([*self.marks.labels(), BAD])]
         path = self.marks.path
         kept = f"kept in {path.name}" if path else "not kept: give a file with --spans"
-        self.status.text = self.marks.problem or f"{len(self.marks.rows)} spans, {kept}"
+        text = self.marks.problem or f"{len(self.marks.rows)} spans, {kept}"
+        self.status.text = escape(text)
         self._boxes()
         self.state.changed("people")
 
@@ -137,15 +142,20 @@ class Annotating:
             self.refresh()
 
     def _delete(self) -> None:
-        if self.source.selected.indices:
+        if self.source.selected.indices and not self._is_behind():
             self.marks.remove([*self.source.selected.indices])
-            self.source.selected.indices = []
             self.refresh()
 
     def _undo(self) -> None:
         self.marks.undo()
-        self.source.selected.indices = []
         self.refresh()
+
+    def _is_behind(self) -> bool:
+        """Whether another window has changed the marks since; they are shown then."""
+        behind = self._drawn != self.marks.version
+        if behind:
+            self.refresh()
+        return behind
 
     def _bad(self) -> set[Any]:
         return self.marks.bad_people(self.state.material.extent)
@@ -167,7 +177,7 @@ class Annotating:
 
     def _edited(self, attr: str, old: Any, new: Any) -> None:
         """A cell of the table was changed by hand."""
-        if self._filling or len(new[TYPE]) != len(self.marks.rows):
+        if self._filling or self._is_behind():
             return
         for k, row in enumerate(self.marks.rows):
             change = self._change_of(row, {n: new[n][k] for n in _COLUMNS})
@@ -188,11 +198,11 @@ class Annotating:
             people = {str(p): p for p in self.state.material.people}
             return {spans.SUBJECT: people.get(who)} if who in people or not who else {}
         start, length, end = (_number(typed[n]) for n in (spans.ONSET, spans.DURATION, "end"))
-        if start is not None and start != onset and low <= start <= high:
+        if start is not None and abs(start - onset) > _CELL_S and low <= start <= high:
             return {spans.ONSET: start}
-        if length is not None and length != duration and length >= 0:
+        if length is not None and abs(length - duration) > _CELL_S and length >= 0:
             return {spans.DURATION: length}
-        if end is not None and abs(end - onset - duration) > 5e-5 and end >= onset:
+        if end is not None and abs(end - onset - duration) > _CELL_S and end >= onset:
             return {spans.DURATION: round(end - onset, 4)}
         return {}
 
@@ -210,7 +220,12 @@ class Annotating:
         chosen = self.source.selected.indices
         if not self.edges.visible or len(chosen) != 1:
             return
+        if self._is_behind():
+            return
         row, (low, high) = self.marks.rows[chosen[0]], self.state.material.extent
+        stop = row[spans.ONSET] + row[spans.DURATION]
+        if (self.edges.left, self.edges.right) == (row[spans.ONSET], stop):
+            return  # as _edge has put it: nobody pulled
         ends = sorted(round(min(max(float(e), low), high), 4)
                       for e in (self.edges.left, self.edges.right))  # fmt: skip
         length = round(ends[1] - ends[0], 4)

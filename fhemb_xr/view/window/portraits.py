@@ -53,7 +53,9 @@ class Portraits:
         self.figure = self._figure()
         self._limits: tuple[float, float] | None = None
         self._fetching: set[tuple[Any, ...]] = set()
-        self._wanted: tuple[tuple[Any, ...], int] | None = None
+        self._wanted: tuple[tuple[Any, ...], Any, int] | None = None
+        self._painted: Any = None
+        """Session of the faces that are seen."""
         self._timer: Any = None
         self._begun = (0.0, 0.0)
         self._pictures = 0
@@ -80,9 +82,9 @@ class Portraits:
         """Show the faces at the guide; those that must be decoded come when they are there."""
         people = tuple(self.state.chosen)
         k, session = self.faces.at(self.state.cursor), self._session()
-        if self._wanted == (people, k) and self.source.data["image"]:
+        if self._wanted == (people, session, k) and self.source.data["image"]:
             return
-        self._wanted = (people, k)
+        self._wanted = (people, session, k)
         if any(self.faces.kept(p, session, k) is None for p in people):
             self._fetch(k)
         else:
@@ -132,13 +134,14 @@ class Portraits:
         """Some faces have been read: show what is there of those at the guide."""
         self._fetching.discard(key)
         if self._wanted is not None:
-            self._paint(self._wanted[0], self._session(), self._wanted[1])
+            self._paint(*self._wanted)
 
     def _paint(self, people: tuple[Any, ...], session: Any, k: int) -> None:
         frames: list[F16 | None] = [self.faces.kept(p, session, k) for p in people]
         there = [f for f in frames if f is not None]
-        if people and not there and self.source.data["image"]:
+        if people and not there and self.source.data["image"] and session == self._painted:
             return  # the last picture stays until another one is there
+        self._painted = session
         self._limits = self._limits or limits_of(there)
         columns = self._columns(len(people))
         image = mosaic(frames, self.faces.shape, columns, self._limits or (20.0, 40.0))

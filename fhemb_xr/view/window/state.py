@@ -16,7 +16,7 @@ class State:
     """Choices of one window; a part asks to be called when one of them changes.
 
     Topics: ``"signals"`` (features, band, scale), ``"rows"`` (which people), ``"window"``
-    (which seconds), ``"cursor"``, ``"data"`` (more has been read), ``"spans"``, ``"people"``
+    (which seconds), ``"cursor"``, ``"data"`` (more has been read), ``"people"``
     (which are marked or chosen).
     """
 

@@ -53,7 +53,12 @@ class Strips:
         self._loaded = wanted
         result = self.state.material.results[self.choice.value]
         self.figure.title.text = "…"
-        self.state.aside(lambda: _read(result, feature), self._ready)
+
+        def ready(found: Strip | str) -> None:
+            if wanted == self._loaded:  # else another one was chosen meanwhile
+                self._ready(found)
+
+        self.state.aside(lambda: _read(result, feature), ready)
 
     def _ready(self, found: Strip | str) -> None:
         if isinstance(found, str):
