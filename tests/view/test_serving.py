@@ -19,11 +19,12 @@ def viewer(embedding):
 def answer(viewer, path, host=None):
     port = int(re.search(r":(\d+)/", viewer.url)[1])
     asked = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    asked.request("GET", path, headers={"Host": host or f"127.0.0.1:{port}"})
-    found = asked.getresponse()
-    out = found.status, dict(found.getheaders()), found.read().decode()
-    asked.close()
-    return out
+    try:
+        asked.request("GET", path, headers={"Host": host or f"127.0.0.1:{port}"})
+        found = asked.getresponse()
+        return found.status, dict(found.getheaders()), found.read().decode()
+    finally:
+        asked.close()  # also where the server is gone
 
 
 def path_of(viewer):
