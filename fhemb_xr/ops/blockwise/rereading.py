@@ -18,16 +18,28 @@ from fhemb_xr.dask_internals import (
 )
 
 
-def again(x: da.Array, after: da.Array) -> da.Array:
-    """``x``, read again after ``after``; otherwise all its chunks would wait in memory."""
+def again(x: da.Array, *after: da.Array) -> da.Array:
+    """``x``, read again after ``after``; otherwise all its chunks would wait in memory.
+
+    Whatever else a task needs with a chunk is named too: threads run what is ready last first,
+    so that all chunks would be read before a constant that is still to be made.
+    """
     layers = {
         name: layer if _is_copied_whole(layer) else Tasks(dict(layer))
         for name, layer in x.dask.layers.items()
     }
     graph = HighLevelGraph(layers, x.dask.dependencies)
     same = da.Array(graph, x.name, x.chunks, meta=meta_of(x))
-    bound: da.Array = bind(same, after, seed=after.name)
+    bound: da.Array = bind(same, [*after], seed="-".join(a.name for a in after))
     return bound
+
+
+def after(x: Any, *others: Any) -> Any:
+    """``x``, read again once others are known (edges, a basis): no stack waits in memory."""
+    for other in others:
+        lazy = isinstance(x, da.Array) and isinstance(other, da.Array)
+        x = again(x, other) if lazy else x
+    return x
 
 
 def _is_copied_whole(layer: Any) -> bool:

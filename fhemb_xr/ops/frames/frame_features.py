@@ -14,6 +14,7 @@ from fhemb_xr.errors import SchemaError, UnknownNameError
 from fhemb_xr.ops import background, option_tables
 from fhemb_xr.ops.blockwise import recipes
 from fhemb_xr.ops.blockwise.apply import apply_kernel
+from fhemb_xr.ops.blockwise.rereading import after
 from fhemb_xr.ops.checks import require_flag, require_whole_frames
 from fhemb_xr.ops.frames.entropy_options import entropy_options
 from fhemb_xr.ops.frames.feature_names import (
@@ -23,12 +24,7 @@ from fhemb_xr.ops.frames.feature_names import (
     expand,
     families,
 )
-from fhemb_xr.ops.frames.histogram_edges import (
-    Bins,
-    _edges,
-    _with_edges,
-    after,
-)
+from fhemb_xr.ops.frames.histogram_edges import Bins, _edges, _with_edges
 from fhemb_xr.ops.pca import projection
 
 CELL = 5

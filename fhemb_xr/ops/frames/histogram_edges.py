@@ -11,7 +11,6 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.ops.blockwise import reductions
 from fhemb_xr.ops.blockwise.apply import apply_kernel
-from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.checks import require_choice, require_count
 
 Bins = str | int | Sequence[float]
@@ -65,14 +64,6 @@ def _edges_of(x: Any, threshold: float, n_stack: int, bins: int | None, width: i
         dtype=np.float64,
         meta=np.empty((0,) * extents.ndim),
     )
-
-
-def after(x: Any, *others: Any) -> Any:
-    """``x``, read again once others are known (edges, a basis): no stack waits in memory."""
-    for other in others:
-        lazy = isinstance(x, da.Array) and isinstance(other, da.Array)
-        x = again(x, other) if lazy else x
-    return x
 
 
 def _extent(x: Any, threshold: float, n_stack: int) -> Any:

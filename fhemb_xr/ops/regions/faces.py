@@ -16,6 +16,7 @@ from fhemb_xr.kernels.regions import template as built_in
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.blockwise import reductions
 from fhemb_xr.ops.blockwise.apply import apply_kernel
+from fhemb_xr.ops.blockwise.rereading import after
 from fhemb_xr.ops.checks import listed, require_choice
 
 ROW, COLUMN, SPOT, PACKED = "template_y", "template_x", "spot", "packed"
@@ -105,6 +106,8 @@ def mean_faces(heat: xr.DataArray, template: Template, refine: int) -> xr.DataAr
 
     ``heat (…, time, y, x)``. One pass over the pixels, and one more for each of ``refine``.
     """
+    if heat.chunks is None and (template.face.chunks or template.spots.chunks):
+        heat = heat.chunk()  # a template of a store is lazy
     lead = list(heat.dims[:-3])
     sums = _labelled(_first_pass(heat.data), heat, lead)
     core = [[ROW, COLUMN], [SPOT, ROW, COLUMN]]
@@ -113,9 +116,10 @@ def mean_faces(heat: xr.DataArray, template: Template, refine: int) -> xr.DataAr
         new={PACKED: template.fields.size}, shape=heat.shape[-2:], fields=template.fields,
     )  # fmt: skip
     for _ in range(refine):
-        again = _labelled(_next_pass(heat.data, faces.data, template), heat, lead)
+        pixels = after(heat.data, faces.data)
+        more = _labelled(_next_pass(pixels, faces.data, template), heat, lead)
         faces = apply_kernel(
-            _renewed, faces, again, core=[[PACKED], ["sum", "pixel"]],
+            _renewed, faces, more, core=[[PACKED], ["sum", "pixel"]],
             new={"new": template.fields.size}, fields=template.fields,
         ).rename(new=PACKED)  # fmt: skip
     return faces
@@ -147,7 +151,7 @@ def _next_pass(x: Any, faces: Any, template: Template) -> Any:
         new_axes={100: 2, 101: template.face.size}, adjust_chunks={n: 1},
         meta=np.empty((0,) * (n + 3)), keep_time=True,
     )  # fmt: skip
-    return reductions.merge_states(states, _added, _same, core=(n,))
+    return reductions.merge_states(states, _added, _same, core=(n,), apart=True)
 
 
 def _sums(x: Any) -> Any:

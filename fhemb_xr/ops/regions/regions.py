@@ -1,8 +1,10 @@
 """Temperatures of parts of the face that are followed as it moves."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import xarray as xr
 
@@ -13,7 +15,8 @@ from fhemb_xr.kernels.regions import registration as kernel
 from fhemb_xr.kernels.regions.template import Grid
 from fhemb_xr.ops import background
 from fhemb_xr.ops.attributes import describe
-from fhemb_xr.ops.blockwise.apply import apply_kernel
+from fhemb_xr.ops.blockwise import recipes
+from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.checks import (
     require_choice,
     require_count,
@@ -22,10 +25,6 @@ from fhemb_xr.ops.checks import (
 )
 from fhemb_xr.ops.pipeline import heatmap
 from fhemb_xr.ops.regions.faces import (
-    COLUMN,
-    PACKED,
-    ROW,
-    SPOT,
     Template,
     mean_faces,
     template_of,
@@ -145,15 +144,17 @@ def regions(
     clock = Clock.of(heat)
     x = background.visible(x, threshold).transpose(..., schema.TIME, schema.Y, schema.X)
     x = x.drop_vars([d for d in (schema.Y, schema.X) if d in x.coords])
+    if isinstance(x.data, da.Array):  # every pass reads, with one task a chunk
+        alone = recipes.in_one(x.data)
+        x = x if alone is None else x.copy(data=alone)
     packed = mean_faces(x, face, refine)
     n = face.weights.sizes[schema.FEATURE]
     fields = Fields(embedding=(n,), coverage=(n,), drift=(n,), landmark=(n, 2), residual=())
-    measured = apply_kernel(
-        _measured, x, packed, face.spots, face.weights.drop_vars(schema.FEATURE),
-        core=[[schema.Y, schema.X], [PACKED], [SPOT, ROW, COLUMN],
-              [schema.FEATURE, ROW, COLUMN]],
-        new={"field": fields.size}, motion=motion, faces=face.fields, fields=fields,
-    )  # fmt: skip
+    work = partial(_measured, motion=motion, faces=face.fields, fields=fields)
+    constants = face.spots.data, face.weights.data
+    values = _per_chunk(work, x.data, packed.data, constants, fields.size)
+    frames = x.isel({schema.Y: 0, schema.X: 0}, drop=True)
+    measured = xr.DataArray(values, dims=[*frames.dims, "field"], coords=frames.coords)
     out = _unpacked(measured, packed, fields, face, faces)
     describe(out, _TEXTS)
     about = {"long_name": "mean temperature of the region", "units": "degC"}
@@ -161,20 +162,31 @@ def regions(
     return out.assign_attrs(motion=motion, **clock.attrs)
 
 
+def _per_chunk(work: Any, x: Any, packed: Any, constants: tuple[Any, Any], n: int) -> Any:
+    """``(…, t, n)``; the pixels are read again, chunk by chunk, once the faces are there."""
+    if not any(isinstance(a, da.Array) for a in (x, packed, *constants)):
+        return work(x, packed, *constants)
+    packed, spots, weights = (da.asarray(a) for a in (packed, *constants))
+    pixels = again(da.asarray(x), packed, spots, weights)
+    *axes, time, _, _ = range(pixels.ndim)
+    return da.blockwise(
+        work, (*axes, time, 100), pixels, tuple(range(pixels.ndim)), packed, (*axes, 200),
+        spots, (300, 301, 302), weights, (303, 304, 305), concatenate=True,
+        new_axes={100: n}, dtype=np.float64, meta=np.empty((0,) * (time + 2)),
+    )  # fmt: skip
+
+
 def _measured(
     x: Any, people: Any, spots: Any, weights: Any, motion: str, faces: Fields, fields: Fields
 ) -> Any:
-    """``(..., t, y, x), (..., 1, packed), … -> (..., t, field)``."""
-    spots, weights = (a.reshape(a.shape[-3:]) for a in (spots, weights))
+    """``(..., t, y, x), (..., packed), … -> (..., t, field)``."""
     grid = Grid(*faces.shapes["face"])
     middle = np.tensordot(weights, grid.places(), 2) / weights.sum(axis=(1, 2))[:, None]
     middle = np.concatenate([middle, np.ones((len(middle), 1))], axis=1)
     out = np.full((*x.shape[:-2], fields.size), np.nan)
-    every = people[..., 0, :] if people.ndim > 1 else people  # of one stack: no axis for time
-    packed = np.broadcast_to(every, (*x.shape[:-3], faces.size))
     for where in np.ndindex(x.shape[:-3]):
-        at = faces.part(packed[where], "map")
-        to = kernel.reference(faces.part(packed[where], "face"), spots, motion)
+        at = faces.part(people[where], "map")
+        to = kernel.reference(faces.part(people[where], "face"), spots, motion)
         inside = np.ascontiguousarray(weights[:, to.seen])
         found = kernel.register(x[where], to, at, motion, inside)
         known = np.isfinite(found.residual)

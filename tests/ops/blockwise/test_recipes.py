@@ -1,11 +1,11 @@
 """One task for all that makes a block, and for several blocks one after another."""
 
 import pickle
-import weakref
 
 import dask.array as da
 import numpy as np
 import pytest
+from counting_store import CountingStore
 
 from fhemb_xr.dask_internals import convert_legacy_graph, slices_read, taken_apart
 from fhemb_xr.ops.blockwise import recipes, reductions
@@ -15,32 +15,9 @@ PEOPLE, CHUNKS = 3, 20
 FRAMES = np.random.default_rng(0).normal(size=(PEOPLE, 4 * CHUNKS, 2, 3))
 
 
-class Store:
-    """An array that counts what is read of it, and the most blocks that are held at once."""
-
-    shape, dtype, ndim = FRAMES.shape, FRAMES.dtype, FRAMES.ndim
-
-    def __init__(self):
-        self.reads = self.held = self.most = 0
-
-    def __getitem__(self, where):
-        self.reads += 1
-        self.held += 1
-        self.most = max(self.most, self.held)
-        out = FRAMES[where].copy()
-        weakref.finalize(out, self._release)
-        return out
-
-    def _release(self):
-        self.held -= 1
-
-    def __dask_tokenize__(self):
-        return "store"
-
-
 def opened():
     """Frames that are read lazily and changed, as those of a recording are."""
-    store = Store()
+    store = CountingStore(FRAMES)
     x = da.from_array(store, chunks=(1, 4, 2, 3), asarray=False)
     return store, da.blockwise(np.negative, "styx", x, "styx", dtype=float)
 

@@ -4,9 +4,13 @@ import itertools
 import tracemalloc
 from pathlib import Path
 
+import dask
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from counting_store import CountingStore
+from dask._task_spec import Alias
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
@@ -145,14 +149,40 @@ def test_regions__do_not_depend_on_chunks(moving, found, cuts, people):
     xr.testing.assert_allclose(lazy.compute(scheduler="synchronous"), found, rtol=0, atol=1e-9)
 
 
+def tasks_that_run(x):
+    graph = dask.optimize(x)[0].__dask_graph__()
+    return sum(not isinstance(task, Alias) for task in graph.values())
+
+
 def test_regions__compute_nothing_and_have_few_tasks_a_chunk(moving, computes):
     heat = moving.heatmap.isel(subject=[0]).assign_attrs(temperature_threshold=25.0)
     with computes(0):
         few, many = (fx.regions(heat.chunk(time=n)).embedding.data for n in (15, 5))
     assert few.dtype == "f8"
-    tasks = [len(x.__dask_graph__()) for x in (few, many)]
+    tasks = [tasks_that_run(x) for x in (few, many)]
     reading = 2  # a chunk of an array in memory, and its mask
     assert (tasks[1] - tasks[0]) / (30 - 10) < 5 + reading, tasks
+
+
+@pytest.mark.parametrize("threshold", [None, 25.0])
+def test_regions__read_a_chunk_in_each_pass_and_keep_none(moving, threshold):
+    frames = moving.heatmap.values
+    store = CountingStore(frames)
+    chunks = (1, 1, 15, *frames.shape[-2:])
+    none = np.empty((0,) * frames.ndim)  # else dask asks the store for nothing
+    pixels = da.from_array(store, chunks=chunks, asarray=False, meta=none)
+    heat = moving.heatmap.copy(data=pixels)
+    out = fx.regions(heat, refine=2, threshold=threshold)
+    with dask.config.set(scheduler="synchronous"):
+        out.embedding.compute()
+    assert store.reads == 4 * pixels.npartitions  # of the first face, of two better ones, last
+    assert store.most <= 2
+
+
+def test_regions__of_a_lazy_template_are_the_same(moving, found):
+    expected = fx.regions(moving, template=found)
+    out = fx.regions(moving, template=found.chunk())
+    xr.testing.assert_allclose(out.compute(scheduler="synchronous"), expected)
 
 
 def test_regions__of_one_stack_are_those_of_all(moving, found):
