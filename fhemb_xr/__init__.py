@@ -12,7 +12,7 @@ the whole way           embed, replay, extend
 frequency bands         wavelet_bands, wavelet_filter, wavelet_coefficients, from_coefficients,
                         coverage, bandpass, band_power, detrend, spectrogram, scalogram
 pairs of people         pairwise, normalize_relation, nearest, warping_path, lagged_correlation,
-                        recurrence, wavelet_coherence, phase_locking, granger,
+                        soft_lag, recurrence, wavelet_coherence, phase_locking, granger,
                         transfer_entropy
 more than chance        isc, group_isc, synchrony, surrogates, corrca, shared_response,
                         shared_scores, shared_weights

@@ -60,6 +60,7 @@ from .ops.inference.synchrony import synchrony
 from .ops.pairwise.cross_correlation import lagged_correlation
 from .ops.pairwise.matrix import normalize_relation, pairwise
 from .ops.pairwise.nearest_neighbors import nearest
+from .ops.pairwise.soft_lag import soft_lag
 from .ops.pairwise.warping_paths import warping_path
 from .ops.pca.eigenfaces import pca
 from .ops.pca.projection import project, reconstruct
@@ -156,6 +157,7 @@ __all__ = [
     "shared_weights",
     "show_versions",
     "silhouette",
+    "soft_lag",
     "spectrogram",
     "split",
     "state_likelihood",

@@ -34,6 +34,7 @@ from fhemb_xr.ops.inference import group_isc, isc
 from fhemb_xr.ops.inference import surrogates as nulls
 from fhemb_xr.ops.inference import synchrony as significance
 from fhemb_xr.ops.pairwise import cross_correlation, matrix, nearest_neighbors, warping_paths
+from fhemb_xr.ops.pairwise import soft_lag as soft
 from fhemb_xr.ops.pca import eigenfaces, projection
 from fhemb_xr.ops.recurrence import recurrence
 from fhemb_xr.ops.regions import regions
@@ -199,6 +200,7 @@ class FhembDataArray(_Accessor):
     scalogram = _method(spectrograms.scalogram)
     lagged_correlation = _method(cross_correlation.lagged_correlation)
     pairwise = _method(matrix.pairwise)
+    soft_lag = _method(soft.soft_lag)
     nearest = _method(nearest_neighbors.nearest)
     warping_path = _method(warping_paths.warping_path)
     normalize_relation = _method(matrix.normalize_relation)

@@ -31,10 +31,11 @@ def relation(a: Floats, b: Floats, metric: str, *, upper: bool, **options: Any) 
     out = _KERNELS[metric](*left, *right, upper=upper, **options)
     parts = np.asarray(out, dtype=np.float64)
     parts = parts if parts.ndim == 3 else parts[None]
-    return _mirrored(parts) if upper else parts
+    return mirrored(parts) if upper else parts
 
 
-def _mirrored(parts: F64) -> F64:
+def mirrored(parts: F64) -> F64:
+    """The upper half on the lower one, in place; a lag, the second part, changes its sign."""
     low = np.tri(parts.shape[-1], k=-1, dtype=bool)
     for part, sign in zip(parts, (1, -1), strict=False):
         part[low] = sign * part.T[low]
@@ -144,19 +145,22 @@ def _dcor(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool) -> F64:
 
 def _max_lagged(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool, max_lag: int) -> F64:
     """Largest correlation over the lags, and its lag in samples; the nearest to 0 of equals."""
-    from fhemb_xr.kernels.pairwise import cross_correlation
-
     out = np.full((2, len(a), len(b)), np.nan)
     order = np.argsort(np.abs(np.arange(-max_lag, max_lag + 1) - 0.25), kind="stable")
-    for i, j in _pairs(len(a), len(b), upper):
-        each = [
-            cross_correlation.overlap(x, y, max_lag) for x, y in zip(a[i], b[j], strict=True)
-        ]
-        r = np.mean(each, axis=0)[order]
+    for i, j in pairs(len(a), len(b), upper):
+        r = correlations_at_lags(a[i], b[j], max_lag)[order]
         if np.isfinite(r).any():
             best = int(np.nanargmax(r))
             out[:, i, j] = r[best], order[best] - max_lag
     return out
+
+
+def correlations_at_lags(a: F64, b: F64, max_lag: int) -> F64:
+    """Correlation of ``a[t]`` and ``b[t + lag]``, mean over features: ``(f, t) -> (lag)``."""
+    from fhemb_xr.kernels.pairwise import cross_correlation
+
+    each = [cross_correlation.overlap(x, y, max_lag) for x, y in zip(a, b, strict=True)]
+    return np.asarray(np.mean(each, axis=0))
 
 
 def _correlation(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool) -> F64:
@@ -191,7 +195,7 @@ def _centred(x: F64) -> F64:
 def _euclidean(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool) -> F64:
     """Root of the summed squares over the samples that both have."""
     out = np.full((len(a), len(b)), np.nan)
-    for i, j in _pairs(len(a), len(b), upper):
+    for i, j in pairs(len(a), len(b), upper):
         square = ((a[i] - b[j]) ** 2).sum(axis=0)
         seen = np.isfinite(square)
         if seen.any():
@@ -199,7 +203,8 @@ def _euclidean(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool) -> F64:
     return out
 
 
-def _pairs(n: int, m: int, upper: bool) -> list[tuple[int, int]]:
+def pairs(n: int, m: int, upper: bool) -> list[tuple[int, int]]:
+    """Positions of two series; with ``upper`` each pair once, and everybody with himself."""
     return [(i, j) for i in range(n) for j in range(i if upper else 0, m)]
 
 

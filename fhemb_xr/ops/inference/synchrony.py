@@ -31,7 +31,9 @@ from fhemb_xr.ops.inference.p_values import (
 from fhemb_xr.ops.inference.surrogates import REPLICATE, surrogates
 from fhemb_xr.ops.pairwise.cross_correlation import lagged_correlation
 from fhemb_xr.ops.pairwise.matrix import pairwise
+from fhemb_xr.ops.pairwise.soft_lag import SOFT_LAG, soft_lag
 
+_OF_LAGS = ("lagged_correlation", SOFT_LAG)
 Statistic = str | Callable[[xr.DataArray], xr.DataArray]
 
 
@@ -62,8 +64,8 @@ def synchrony(
         Series along ``time``, of the members of ``dim``, chunked in any way.
     statistic
         A metric of :func:`pairwise`; ``"isc"`` for :func:`isc`; ``"lagged_correlation"``, the
-        map of every pair; or a function of ``x`` that keeps every dimension it does not know,
-        such as ``replicate``.
+        map of every pair; ``"soft_lag"`` for :func:`soft_lag`; or a function of ``x`` that
+        keeps every dimension it does not know, such as ``replicate``.
     n
         Number of :func:`surrogates` that make the null; by default 200. ``"swap"`` has none.
     null
@@ -88,8 +90,8 @@ def synchrony(
     keep_null
         Give the values of the null too, ``null(…, replicate)``, for ``plot.null_histogram``.
     **parameters
-        Parameters of :func:`pairwise`, :func:`isc` or :func:`lagged_correlation`, such as
-        ``window=0.1``.
+        Parameters of :func:`pairwise`, :func:`isc`, :func:`lagged_correlation` or
+        :func:`soft_lag`, such as ``window=0.1``.
 
     Returns
     -------
@@ -205,7 +207,7 @@ def _no_null(x: xr.DataArray, block_s: float | None, level: int | None) -> str:
 def _meant(statistic: Statistic) -> Statistic:
     if callable(statistic):
         return statistic
-    known = (*metrics.METRICS, "isc", "lagged_correlation")
+    known = (*metrics.METRICS, "isc", *_OF_LAGS)
     return require_choice("statistic", statistic, known, synonyms.METRICS)
 
 
@@ -214,7 +216,7 @@ def _usual_tail(statistic: Statistic) -> str:
         return "greater"
     if statistic == "lagged_correlation":
         return "both"
-    return "greater" if statistic in ("isc", *metrics.SIMILARITIES) else "less"
+    return "greater" if statistic in ("isc", SOFT_LAG, *metrics.SIMILARITIES) else "less"
 
 
 def _statistic(
@@ -236,6 +238,9 @@ def _statistic(
     elif statistic == "lagged_correlation":
         _check_parameters(lagged_correlation, parameters)
         function = partial(_maps, dim=dim, parameters=parameters)
+    elif statistic == SOFT_LAG:
+        _check_parameters(soft_lag, parameters)
+        function = partial(soft_lag, dim=dim, **parameters)
     else:
         _check_parameters(pairwise, parameters)
         function = partial(pairwise, metric=statistic, dim=dim, **parameters)
@@ -254,6 +259,11 @@ def _check_parameters(function: Callable[..., Any], parameters: dict[str, Any]) 
     known = [
         p.name for p in signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY
     ]
+    if function in (lagged_correlation, soft_lag) and "max_lag_s" not in parameters:
+        raise ValueError(
+            f"statistic {function.__name__!r} needs the largest lag, found no max_lag_s: give "
+            "max_lag_s in seconds"
+        )
     for name in parameters:
         if name not in known:
             raise unknown_name(f"parameter of {function.__name__!r} in synchrony", name, known)
@@ -271,7 +281,7 @@ def _tests(observed: xr.DataArray, statistic: Statistic, dim: Hashable) -> int:
     if f"{dim}_0" not in observed.dims:
         return tests
     tests -= tests // max(observed.sizes[f"{dim}_0"], 1)
-    mirrored = isinstance(statistic, str) and statistic in metrics.METRICS
+    mirrored = isinstance(statistic, str) and statistic in (*metrics.METRICS, SOFT_LAG)
     return tests // 2 if mirrored else tests
 
 
@@ -283,7 +293,7 @@ def _exchanged(
     if callable(statistic):
         raise ValueError(
             "null 'swap' needs a statistic of pairs, found a function: name a metric of "
-            "fx.pairwise, 'isc' or 'lagged_correlation'"
+            "fx.pairwise, 'isc', 'soft_lag' or 'lagged_correlation'"
         )
     if statistic == "isc":
         _check_isc(parameters)

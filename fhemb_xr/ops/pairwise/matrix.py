@@ -9,6 +9,7 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
+from fhemb_xr.clock import require_same as require_same_clock
 from fhemb_xr.errors import warn
 from fhemb_xr.kernels.pairwise import metrics
 from fhemb_xr.ops import synonyms
@@ -20,8 +21,8 @@ from fhemb_xr.ops.pairwise.metric_options import (
     _LAGGED,
     SCALE_FREE,
     SCALED,
-    _in_samples,
     _of_metric,
+    lag_in_samples,
     require_normalization,
 )
 from fhemb_xr.ops.pairwise.series_blocks import arranged, check_partner
@@ -155,7 +156,7 @@ def pairwise(
         precision=precision, max_lag_s=max_lag_s,
     )  # fmt: skip
     if metric == _LAGGED:
-        options["max_lag"] = _in_samples(options.pop("max_lag_s"), x, metric)
+        options["max_lag"] = lag_in_samples(options.pop("max_lag_s"), x)
     if metric == _LAGGED and max_lag_s and any(map(is_decimated, (x, other))):
         warn(SHIFTY)
     if normalize == "none":
@@ -164,9 +165,11 @@ def pairwise(
     right = left if other is None else arranged(other, dim)
     if other is not None:
         check_partner(left, right, dim)
+        if metric == _LAGGED:  # samples of both are counted
+            require_same_clock(Clock.of(x), Clock.of(other))
     function = partial(_relation, metric=metric, **options)
     parts = related(left, right, other is None, function, 2 if metric == _LAGGED else 1)
-    out = _labelled(parts[0], left, right, dim, metric, options)
+    out = labelled(parts[0], left, right, dim, metric, options)
     if metric == _LAGGED:
         lag = (
             out.dims,
@@ -202,7 +205,7 @@ def _relation(a: F64, b: F64, *, metric: str, upper: bool, **options: Any) -> F6
 _SAME_UNITS = {"dtw", "fastdtw", "euclidean"}
 
 
-def _labelled(
+def labelled(
     data: Any,
     a: xr.DataArray,
     b: xr.DataArray,
@@ -210,6 +213,7 @@ def _labelled(
     metric: str,
     options: dict[str, Any],
 ) -> xr.DataArray:
+    """A matrix with its labels, and how it was made as attributes."""
     lead = a.dims[:-3]
     coords: dict[Hashable, Any] = {
         k: v for k, v in a.coords.items() if set(v.dims) <= set(lead)

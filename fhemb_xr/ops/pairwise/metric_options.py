@@ -123,9 +123,16 @@ def _require_slope(itakura: Any) -> None:
         raise ValueError(f"itakura is the largest slope, 1 or more, found {itakura!r}")
 
 
-def _in_samples(max_lag_s: float | None, x: xr.DataArray, metric: str) -> int:
-    if metric != _LAGGED:
-        return 0
+def lag_in_samples(max_lag_s: float | None, x: xr.DataArray) -> int:
+    """The largest lag, if it is one and shorter than the series.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    SchemaError
+        If the clock is uneven, or its rate not known.
+    """
     schema.require_dims(x, schema.TIME)
     clock = Clock.of(x).require_regular()
     lag = None if max_lag_s is None else number_of_seconds("max_lag_s", max_lag_s)

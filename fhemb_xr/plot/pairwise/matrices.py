@@ -18,6 +18,7 @@ _NAMES = {
     "dcor": "Distance correlation",
     "correlation": "Pearson r",
     "max_lagged_correlation": "Largest lagged r",
+    "soft_lag": "Soft maximum of lagged r",
     "euclidean": "Euclidean distance",
 }
 
