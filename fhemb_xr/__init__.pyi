@@ -27,7 +27,8 @@ from .io.recording import open_embedding, open_recording, open_result
 from .io.store import save
 from .io.streams import open_streams
 from .ops.cardiac.events import beats_at, events
-from .ops.cardiac.heartbeats import beats, cardiac_wave, instantaneous_rate, rr
+from .ops.cardiac.heart_rate import cardiac_wave, instantaneous_rate, rr
+from .ops.cardiac.heartbeats import beats
 from .ops.cardiac.pairing import pair
 from .ops.cardiac.pairing_accuracy import pairing_accuracy
 from .ops.cardiac.pairing_training import train_pairing

@@ -15,6 +15,7 @@ from fhemb_xr.io.privacy import pseudonyms
 from fhemb_xr.ops import doors, pipeline
 from fhemb_xr.ops.cardiac import (
     events,
+    heart_rate,
     heartbeats,
     pairing,
     pairing_accuracy,
@@ -231,9 +232,9 @@ class FhembDataArray(_Accessor):
     encode = _method(encode.encode)
     beats = _method(heartbeats.beats)
     events = _method(events.events)
-    rr = _method(heartbeats.rr)
-    instantaneous_rate = _method(heartbeats.instantaneous_rate)
-    cardiac_wave = _method(heartbeats.cardiac_wave)
+    rr = _method(heart_rate.rr)
+    instantaneous_rate = _method(heart_rate.instantaneous_rate)
+    cardiac_wave = _method(heart_rate.cardiac_wave)
     to_bids = _method(bids.to_bids)
     to_dataframe = _method(data_frames.to_dataframe)
     to_mne = _method(mne_raw.to_mne)

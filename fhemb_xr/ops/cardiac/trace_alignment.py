@@ -70,7 +70,7 @@ def align(
         raise ValueError(f"max_gap_s is a number of seconds, found {max_gap_s!r}: above 0")
     schema.require_dims(trace, schema.TIME)
     new, times = times_on(ds, trace)
-    out = _whole(
+    out = apply_whole(
         kernel.resampled, trace, np.float64, ds, times=times + offset, clock=new,
         max_gap=max_gap,
     )  # fmt: skip
@@ -94,7 +94,7 @@ def _clock(x: Clocked) -> Clock:
     return Clock.of(x).require_forward()
 
 
-def _whole(
+def apply_whole(
     function: Callable[..., Any],
     x: xr.DataArray,
     dtype: Any,
