@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fhemb_xr.kernels.coherence.wavelets import CONE, Scales, coefficients
+from fhemb_xr.kernels.inference.p_values import p_value
 from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.typing import F64, Floats
 
@@ -68,22 +69,26 @@ def measures(found: F64) -> F64:
 def p_values(x: Floats, y: Floats, scales: Scales, shifts: RandomShifts) -> F64:
     """Share of shifts with as much phase locking, and wPLI: ``(t), (t) -> (2, p)``.
 
+    A shift without a moment that both series have is left out.
     Memory: ``100 * periods`` bytes per sample.
     """
     length = x.size
     a, b = (waves(s, scales, 0, length) for s in (x, y))
-    observed = _of_shift(a, b, shifts.margin, 0)
-    reached = np.zeros(observed.shape)
-    for by in shifts.drawn(length):
-        reached += _of_shift(a, b, shifts.margin, by) >= observed
-    return np.where(np.isfinite(observed), (1 + reached) / (1 + shifts.n), np.nan)
+    moves = [0, *shifts.drawn(length)]
+    found = np.stack([_of_shift(a, b, shifts.margin, by) for by in moves], axis=-1)
+    return p_value(found[..., 0], found[..., 1:])
 
 
 def _of_shift(a: Any, b: Any, margin: int | None, by: int) -> F64:
-    """Phase locking and wPLI, ``b`` taken ``by`` samples later: ``(2, p)``."""
+    """Phase locking and wPLI, ``b`` taken ``by`` samples later: ``(2, p)``.
+
+    Times the root of the number of moments: with gaps, shifts differ in it, and fewer moments
+    lock more by chance, as one over that root.
+    """
     if margin is None:
         moved = np.roll(b, -by, axis=-1)
     else:
         length = a.shape[-1]
         a, moved = a[:, margin : length - margin], b[:, margin + by : length - margin + by]
-    return measures(sums(a, moved)[..., 0])[:2]
+    found = sums(a, moved)[..., 0]
+    return np.asarray(measures(found)[:2] * np.sqrt(found[0]))

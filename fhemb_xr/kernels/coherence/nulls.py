@@ -44,29 +44,45 @@ def p_values(
     """How many shifts reach the mean coherence, and the clusters: ``(t), (t) -> (r, p)``.
 
     Row 0 has the p-values of the mean over time. With a ``level``, one row for each moment
-    follows, with the p-value of the cluster that it is in, NaN outside of clusters.
+    follows, with the p-value of the cluster that it is in, NaN outside of clusters. A shift
+    without a moment that both series have is left out.
     Memory: ``120 * periods`` bytes per sample, and 24 more with a level.
     """
     length, n_periods = x.size, len(scales.of_periods)
     a, b = (transform(s, scales, 0, length) for s in (x, y))
     moments = _shifted(a, b, scales, shifts.margin, 0)
-    observed, reached = _mean(moments), np.zeros(n_periods)
-    largest = np.zeros((shifts.n, n_periods))
-    for i, by in enumerate(shifts.drawn(length)):
+    moves = shifts.drawn(length)
+    means, counts = np.empty((2, n_periods, 1 + len(moves)))
+    means[:, 0], counts[:, 0] = _mean(moments), np.isfinite(moments).sum(axis=-1)
+    largest = np.full((n_periods, len(moves)), np.nan)
+    for i, by in enumerate(moves):
         moved = _shifted(a, b, scales, shifts.margin, by)
-        reached += _mean(moved) >= observed
+        means[:, 1 + i], counts[:, 1 + i] = _mean(moved), np.isfinite(moved).sum(axis=-1)
         if level is not None:
-            largest[i] = [_largest(row, level) for row in moved]
-    p = np.where(np.isfinite(observed), (1 + reached) / (1 + shifts.n), np.nan)
+            largest[:, i] = [_largest(row, level) for row in moved]
+    beyond = _beyond_chance(means, counts)
+    p = p_value(beyond[:, 0], beyond[:, 1:])
     if level is None:
         return p[None]
     out = np.full((1 + length, n_periods), np.nan)
     out[0], before = p, 1 + (shifts.margin or 0)
+    share = np.minimum(counts[:, 1:] / np.maximum(counts[:, :1], 1), 1.0)
     for k, row in enumerate(moments):
         for start, stop, mass in clusters(row, level):
-            more = (largest[:, k] >= mass).sum()
-            out[before + start : before + stop, k] = (1 + more) / (1 + shifts.n)
+            found = p_value(np.asarray(mass), largest[k], weight=share[k])
+            out[before + start : before + stop, k] = found
     return out
+
+
+def _beyond_chance(means: F64, counts: F64) -> F64:
+    """Means about that of all shifts, by their standard errors but for a factor: ``(p, n)``.
+
+    With gaps, shifts differ in how many moments their means are of. Without, the order of the
+    means stays.
+    """
+    total = np.where(counts > 0, means * counts, 0.0).sum(axis=-1, keepdims=True)
+    centre = total / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
+    return np.asarray((means - centre) * np.sqrt(counts))
 
 
 def clusters(r2: F64, level: float) -> list[tuple[int, int, float]]:
@@ -77,6 +93,9 @@ def clusters(r2: F64, level: float) -> list[tuple[int, int, float]]:
 
 
 def _largest(r2: F64, level: float) -> float:
+    """Mass of the largest cluster, 0 without one; NaN without a moment."""
+    if not np.isfinite(r2).any():
+        return np.nan
     return max((mass for *_, mass in clusters(r2, level)), default=0.0)
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fhemb_xr.kernels.fields import Fields
+from fhemb_xr.kernels.inference.p_values import p_value
 from fhemb_xr.kernels.inference.random_shifts import people_apart
 from fhemb_xr.typing import F64, Bools, Floats
 
@@ -214,8 +215,7 @@ def p_values(x: F64, model: Model, n: int, margin: int | None) -> F64:
         for moved in people_apart(x, rng, n, margin)
     ]
     observed, null = shares[0], np.array([s[0] for s in shares[1:]])
-    reached = (null[:, None] >= observed).sum(axis=0)
-    return np.where(np.isfinite(observed), (1 + reached) / (1 + n), np.nan)
+    return p_value(observed, null)
 
 
 def against(x: F64, shared: F64, zscore: bool) -> tuple[F64, F64, F64, F64]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from fhemb_xr.kernels.encoding.ridge import Machine, Model, stretches
+from fhemb_xr.kernels.inference.p_values import p_value
 from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.typing import F64, Bools, Floats
 
@@ -66,8 +67,7 @@ def _of_one_stimulus(
     out[:, fields["weights"]] = weights.reshape(len(y), -1)
     out[:, fields["intercept"]] += means - (weights @ mean).sum(axis=1)
     if shifts is not None:
-        p = (1 + (r[1:] >= r[0]).sum(axis=0)) / len(by)
-        out[:, fields["p"]] = np.where(np.isfinite(r[0]), p, np.nan)
+        out[:, fields["p"]] = p_value(r[0], r[1:].T)
     return out
 
 

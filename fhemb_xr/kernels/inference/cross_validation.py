@@ -10,6 +10,7 @@ References
 import numpy as np
 
 from fhemb_xr.kernels.inference.binomial import wilson
+from fhemb_xr.kernels.inference.p_values import p_value
 from fhemb_xr.typing import F64, Bools, Ints
 
 
@@ -146,13 +147,6 @@ def summary(right: F64, labels: Ints, groups: Ints, alpha: float) -> F64:
         scores[0],
         *wilson(float(scores[0]), n, float(stats.norm.ppf(1 - alpha / 2))),
         *clustered(own, groups[used], alpha),
-        reached(scores[0], scores[1:]),
+        p_value(scores[0], scores[1:]),
         chance, n, np.unique(groups[used]).size,
     ])  # fmt: skip
-
-
-def reached(score: float, null: F64) -> float:
-    """Share of the null, and the score itself, that is as high; NaN without a null."""
-    if not null.size:
-        return float("nan")
-    return float((1 + (null >= score - 1e-12).sum()) / (1 + null.size))

@@ -38,17 +38,23 @@ def reached(null: F64, observed: F64) -> F64:
     return np.asarray((null >= limit[..., None]).sum(axis=-1), dtype=np.float64)
 
 
-def p_value(observed: F64, null: F64, *, tail: str, exact: bool) -> F64:
+def p_value(
+    observed: F64, null: F64, *, tail: str = "greater", exact: bool = False,
+    weight: F64 | None = None,
+) -> F64:  # fmt: skip
     """Share of the null that reaches the observed: ``(...), (..., n) -> (...)``.
 
-    Values that are missing are left out. ``exact``: the null is complete and holds the
-    observed value; else that is added to it, so that p is never 0. NaN without either.
+    Values that are missing are left out: they are no values that do not reach it. ``exact``:
+    the null is complete and holds the observed value; else that is added to it, so that p is
+    never 0. NaN without an observed value, or without a null. A value of the null counts as
+    ``weight (..., n)`` values, at most 1: how much of the observed moments it is of.
     """
-    n = np.isfinite(null).sum(axis=-1)
+    known = ~np.isnan(null)
+    n = (known if weight is None else np.where(known, weight, 0.0)).sum(axis=-1)
     more = 0 if exact else 1
     count = reached(score(null, tail), score(observed, tail)) + more
     some = np.isfinite(observed) & (n > 0)
-    return np.where(some, count / np.maximum(n + more, 1), np.nan)
+    return np.where(some, np.minimum(count / np.maximum(n + more, 1), 1.0), np.nan)
 
 
 def band(null: F64, *, alpha: float) -> F64:

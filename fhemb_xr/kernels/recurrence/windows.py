@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fhemb_xr.kernels.inference.p_values import p_value
 from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.kernels.recurrence.plots import Cut, Plot
 from fhemb_xr.typing import F64, Floats
@@ -33,11 +34,13 @@ def p_values(x: Floats, y: Floats, *, plot: Plot, cut: Cut, shifts: RandomShifts
     out = np.empty((*lead, _count(length, cut), part.stop - part.start))
     for at, a, b in _pairs(x, y, lead, cut):
         observed = _in_windows(a, b, plot, cut, 0)[:, part]
-        reached = np.zeros(observed.shape)
-        for moved, late in _shifted(np.asarray(b), shifts):
-            null = _in_windows(a, moved, plot, cut, late)[:, part]
-            reached += (null if plot.joint else _highest(null)) >= observed
-        out[at] = np.where(np.isfinite(observed), (1 + reached) / (1 + shifts.n), np.nan)
+        null = np.empty(
+            (*observed.shape[:-1], observed.shape[-1] if plot.joint else 1, shifts.n)
+        )
+        for i, (moved, late) in enumerate(_shifted(np.asarray(b), shifts)):
+            found = _in_windows(a, moved, plot, cut, late)[:, part]
+            null[..., i] = found if plot.joint else _highest(found)
+        out[at] = p_value(observed, null)
     return out
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fhemb_xr.kernels.inference.p_values import p_value
 from fhemb_xr.kernels.states import events
 from fhemb_xr.kernels.states.events import Chain
 from fhemb_xr.typing import F64, Floats, Ints
@@ -66,8 +67,7 @@ def _p_value(alike: F64, lengths: Ints, lag: int, n: int, rng: np.random.Generat
     if not np.isfinite(observed):
         return np.nan
     null = [within_less_across(alike, rng.permutation(lengths), lag) for _ in range(n)]
-    reached = sum(not value < observed for value in null)
-    return (1 + reached) / (1 + n)
+    return float(p_value(np.asarray(observed), np.array(null)))
 
 
 def held_out(x: Floats, model: Chain, folds: Ints, n: int, seed: int) -> F64:
@@ -85,8 +85,7 @@ def held_out(x: Floats, model: Chain, folds: Ints, n: int, seed: int) -> F64:
         for i in np.flatnonzero(folds == fold):
             out[0, i] = events.passed(x[i], pattern, variance, model.zscore)[1]
             null = [events.passed(x[i], pattern[o], variance, model.zscore)[1] for o in orders]
-            if null and np.isfinite(out[0, i]):
-                out[1, i] = (1 + sum(v >= out[0, i] for v in null)) / (1 + n)
+            out[1, i] = p_value(out[0, i], np.array(null))
     there = np.isfinite(x).all(axis=-1).sum(axis=-1)
     out[0] /= np.maximum(there, 1)
     return out

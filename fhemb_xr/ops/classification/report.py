@@ -47,11 +47,10 @@ def _band(null: xr.DataArray, alpha: float) -> list[xr.DataArray]:
 
 
 def _against_the_best(accuracy: xr.DataArray, null: xr.DataArray) -> xr.DataArray:
-    n = null.sizes["permutation"]
-    if not n:
+    if not null.sizes["permutation"]:
         return xr.full_like(accuracy, np.nan)
-    reached = null.max("classifier") >= accuracy - 1e-12
-    return ((1 + reached.sum("permutation")) / (1 + n)).where(accuracy.notnull())
+    best = null.max("classifier")
+    return apply_kernel(p_values.p_value, accuracy, best, core=[[], ["permutation"]])
 
 
 def _summaries(right: F64, labels: Ints, groups: Ints, *, alpha: float) -> F64:

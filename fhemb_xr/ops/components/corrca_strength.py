@@ -8,6 +8,7 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.components import corrca as kernel
+from fhemb_xr.kernels.inference.p_values import p_value
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.sliding_windows import samples_of
@@ -69,6 +70,5 @@ def _p_value(x: F64, *, k: int, gamma: float, n: int, margin: int | None, seed: 
     for at in np.ndindex(x.shape[:-3]):
         rng = np.random.default_rng(seed)
         strength = kernel.strengths_of_shifted(x[at], k, gamma, rng, n=n, margin=margin)
-        reached = (strength[1:, :1] >= strength[:1]).sum(axis=0)
-        out[at] = np.where(np.isfinite(strength[0]), (1 + reached) / (1 + n), np.nan)
+        out[at] = p_value(strength[0], strength[1:, 0])
     return out
