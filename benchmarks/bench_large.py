@@ -84,7 +84,7 @@ def step(name: str, memory: Memory, work: Callable[[], Any]) -> Any:
         result = work()
     wall, cpu = time.perf_counter() - start, cpu_s() - before
     print(
-        f"{name:>8}{wall:>9.1f}{cpu:>9.1f}{memory.worker:>9.0f}{memory.client:>9.0f}",
+        f"{name:>18}{wall:>9.1f}{cpu:>9.1f}{memory.worker:>9.0f}{memory.client:>9.0f}",
         flush=True,
     )
     return result
@@ -109,7 +109,7 @@ def run(folder: Path, gigabytes: float, encoding: str) -> None:
     memory = Memory()
     size = f"{simulated.heatmap.nbytes / 1e9:.1f} GB of float32"
     print(f"{dict(simulated.heatmap.sizes)}: {size}, load {os.getloadavg()[0]:.1f}")
-    print(f"{'':>8}{'s':>9}{'cpu s':>9}{'worker':>9}{'client':>9}", flush=True)
+    print(f"{'':>18}{'s':>9}{'cpu s':>9}{'worker':>9}{'client':>9}", flush=True)
     with fx.local_cluster(2, memory_limit="1GiB"):
         step("save", memory, lambda: fx.save(simulated, faces, encoding=encoding))
         ds = fx.open_recording(faces)

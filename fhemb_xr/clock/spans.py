@@ -62,9 +62,9 @@ def table(given: Any) -> xr.Dataset:
 
 
 def is_bad(label: object) -> bool:
-    """Whether a span marks what is to be left out: ``BAD``, ``BAD_motion``, ``bad blink``."""
-    word = str(label)
-    return word == "BAD" or word.casefold().startswith(("bad_", "bad "))
+    """Whether a span marks what is to be left out: ``BAD``, ``Bad_motion``, ``bad blink``."""
+    word = str(label).strip().casefold()
+    return word == "bad" or word.startswith(("bad_", "bad "))
 
 
 def rows(given: Any) -> list[dict[str, Any]]:
@@ -140,7 +140,7 @@ def _people(given: Any) -> Any:
 def _is_nobody(value: Any) -> bool:
     """Whether a span is everybody's."""
     missing = value is None or (isinstance(value, float) and np.isnan(value))
-    return missing or str(value) in ("", "nan", "n/a")
+    return missing or str(value) in ("", "nan", "n/a", "<NA>", "NaN", "NaT", "None")
 
 
 def _is_rows(given: Any) -> bool:

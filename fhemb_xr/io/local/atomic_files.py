@@ -184,7 +184,10 @@ def _exchange(a: Path, b: Path) -> None:
     except OSError:
         systems.rename(old, b)
         raise
-    systems.rename(old, a)
+    try:
+        systems.rename(old, a)
+    except OSError:  # the new folder is in its place: `sweep` removes what is left of the old
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def require_room(target: Path, n_bytes: int) -> None:

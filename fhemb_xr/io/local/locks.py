@@ -85,7 +85,10 @@ _PLACES = {
     errno.EACCES: "its folder may not be written; change its mode or owner, or save elsewhere",
     errno.EPERM: "its folder may not be written; change its mode or owner, or save elsewhere",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-    **dict.fromkeys((errno.EINVAL, errno.ENOENT), _NAMES),
+    errno.EINVAL: _NAMES,
+    errno.ENOENT: _NAMES
+    if systems.WINDOWS
+    else "its folder was removed meanwhile; save again, or save elsewhere",
 }
 _LONGEST = len("..00000000.staging.00000000.staging")
 """Characters that stagings add to a name."""

@@ -106,6 +106,11 @@ def write(array: Any, region: Any, values: Any) -> None:
     """``array[region] = values`` for any Zarr array; a region of differences is whole chunks.
 
     Peak memory: 2 bytes per sample of a shard beyond those of zarr.
+
+    Raises
+    ------
+    ValueError
+        A region of differences begins or ends inside a chunk.
     """
     time = axis(array)
     if time is None:
@@ -115,7 +120,12 @@ def write(array: Any, region: Any, values: Any) -> None:
     whole = tuple(
         slice(s.start, -(-s.stop // c) * c) for s, c in zip(spans, array.chunks, strict=True)
     )
-    assert all(s.start % c == 0 for s, c in zip(spans, array.chunks, strict=True))
+    ends = zip(spans, array.shape, array.chunks, strict=True)
+    if not all(s.start % c == 0 and (s.stop % c == 0 or s.stop == n) for s, n, c in ends):
+        raise ValueError(
+            f"differences are written in whole chunks of {array.chunks}, found the region "
+            f"{[(s.start, s.stop) for s in spans]}: the rest of a chunk would be lost"
+        )
     coded = np.full([s.stop - s.start for s in whole], array.fill_value, np.int16)
     within = tuple(slice(0, s.stop - s.start) for s in spans)
     coded[within] = np.reshape(values, [s.stop - s.start for s in spans])

@@ -20,6 +20,8 @@ _SHORTEST = 6.0
 """Samples of the shortest scale in a simulation."""
 _LENGTH = 8
 """Length of a simulated series, in scales of the longest."""
+_WHOLE = 0.9
+"""Share of the observed moments from which on a shift counts as a whole one."""
 
 
 def threshold(scales: Scales, n: int, alpha: float, seed: int) -> F64:
@@ -66,7 +68,7 @@ def p_values(
         return p[None]
     out = np.full((1 + length, n_periods), np.nan)
     out[0], before = p, 1 + (shifts.margin or 0)
-    share = np.minimum(counts[:, 1:] / np.maximum(counts[:, :1], 1), 1.0)
+    share = np.minimum(counts[:, 1:] / np.maximum(_WHOLE * counts[:, :1], 1), 1.0)
     for k, row in enumerate(moments):
         for start, stop, mass in clusters(row, level):
             found = p_value(np.asarray(mass), largest[k], weight=share[k])

@@ -23,6 +23,8 @@ from fhemb_xr.kernels.inference.p_values import p_value
 from fhemb_xr.kernels.inference.random_shifts import people_apart
 from fhemb_xr.typing import F64, Bools, Floats
 
+_TOGETHER = 2**17
+"""Numbers of all people that are swept twice at a time: they stay in the cache."""
 _FLAT = 1e-13
 """Standard deviation of a feature that does not move, as a share of its mean."""
 
@@ -48,15 +50,15 @@ class Model(NamedTuple):
         """What goes from one round to the next."""
         n, d = self.n_people, self.n_features
         return Fields(
-            round=(), course=(self.n_iter + 1,), count=(n,), mean=(n, d), scale=(n, d),
-            weights=(n, d, self.k),
+            round=(), course=(self.n_iter + 1,), count=(n,), total=(n,), mean=(n, d),
+            scale=(n, d), weights=(n, d, self.k),
         )  # fmt: skip
 
     @property
     def sums(self) -> Fields:
-        """Sums over time: ``A_i``, products of the shared courses, and squares of all data."""
+        """Sums over time: ``A_i``, and products of the shared courses."""
         n, d, k = self.n_people, self.n_features, self.k
-        return Fields(a=(n, d, k), shared=(n, k, k), total=(n,))
+        return Fields(a=(n, d, k), shared=(n, k, k))
 
     @property
     def fit(self) -> Fields:
@@ -74,14 +76,22 @@ def present(x: Floats) -> Bools:
 
 
 def moments(x: Floats, model: Model) -> F64:
-    """Moments of a stretch of time: ``(n, t, d) -> (m)``. Memory: 24 bytes per number."""
-    there = present(x)[..., None]
-    count = there.sum(axis=1)
-    mean = np.where(there, x, 0.0).sum(axis=1) / np.maximum(count, 1)
-    d = np.where(there, x - mean[:, None], 0.0)
-    more = d.sum(axis=1) / np.maximum(count, 1)  # what rounding left
-    m2 = (d * d).sum(axis=1) - count * more**2
-    return model.moments.pack(count=count[:, 0], mean=mean + more, m2=m2)
+    """Moments of a stretch of time: ``(n, t, d) -> (m)``.
+
+    Memory: 24 bytes per number of one person.
+    """
+    out = np.zeros(model.moments.size)
+    counts, means, squares = (model.moments.part(out, n) for n in ("count", "mean", "m2"))
+    for i, person in enumerate(x):
+        there = present(person)
+        count = int(there.sum())
+        y = np.asarray(person if count == len(person) else person[there], np.float64)
+        mean = y.sum(axis=0) / max(count, 1)
+        d = y - mean
+        more = d.sum(axis=0) / max(count, 1)  # what rounding left
+        counts[i], means[i] = count, mean + more
+        squares[i] = np.einsum("td,td->d", d, d) - count * more**2
+    return out
 
 
 def merged(parts: F64, model: Model) -> F64:
@@ -99,24 +109,33 @@ def begin(of_time: F64, model: Model) -> F64:
     count, mean, m2 = (model.moments.part(of_time, n) for n in ("count", "mean", "m2"))
     scale = np.sqrt(m2 / np.maximum(count, 1)[:, None])
     scale = np.where(scale > _FLAT * np.abs(mean), scale if model.zscore else 1.0, 0.0)
+    total = (m2 * _inverse(scale) ** 2).sum(axis=1)
     rng = np.random.default_rng(model.seed)
     drawn = rng.normal(size=(model.n_people, model.n_features, model.k))
     return model.state.pack(
-        round=0.0, course=np.full(model.n_iter + 1, np.nan), count=count, mean=mean,
-        scale=scale, weights=np.linalg.qr(drawn)[0],
+        round=0.0, course=np.full(model.n_iter + 1, np.nan), count=count, total=total,
+        mean=mean, scale=scale, weights=np.linalg.qr(drawn)[0],
     )  # fmt: skip
 
 
 def scaled(x: Floats, mean: F64, scale: F64) -> tuple[F64, Bools]:
     """Features about their means, 0 where a sample is missing; and which samples there are.
 
-    ``(n, t, d), (n, d), (n, d) -> (n, t, d), (n, t)``; a scale of 0 leaves a feature out.
+    ``(n, t, d), (n, d), (n, d) -> (t, n, d), (n, t)``; a scale of 0 leaves a feature out. All
+    people of a moment lie together, so that one product serves them.
     """
-    there = present(x)
-    inverse = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
-    z = np.where(there[..., None], x - mean[:, None], 0.0)
-    z *= inverse[:, None]
+    there, inverse = present(x), _inverse(scale)
+    z = np.empty((x.shape[1], len(x), x.shape[2]))
+    for i, person in enumerate(x):  # one by one: in the cache
+        own = (person - mean[i]) * inverse[i]
+        own[~there[i]] = 0.0
+        z[:, i] = own
     return z, there
+
+
+def _inverse(scale: F64) -> F64:
+    """By what features are multiplied; 0 leaves one out."""
+    return np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
 
 
 def sums(x: Floats, state: F64, model: Model) -> F64:
@@ -127,31 +146,32 @@ def sums(x: Floats, state: F64, model: Model) -> F64:
 
 def _sums(z: F64, there: Bools, weights: F64, model: Model) -> F64:
     """The same of scaled features."""
-    shared = np.zeros((z.shape[1], model.k))
-    for person, own in zip(z, weights, strict=True):  # no courses of all at once
-        shared += person @ own
-    shared /= np.maximum(there.sum(axis=0), 1)[:, None]
-    if there.all():
-        products = np.broadcast_to(shared.T @ shared, (len(z), model.k, model.k))
-    else:
-        products = (there[:, None] * shared.T) @ shared  # (n, k, t) with (t, k)
-    a = np.stack([person.T @ shared for person in z])  # one by one: no copy of all
-    return model.sums.pack(a=a, shared=products, total=[np.vdot(p, p) for p in z])
+    n, d, k = model.n_people, model.n_features, model.k
+    flat, by = z.reshape(len(z), n * d), weights.reshape(n * d, k)
+    a, products = np.zeros((k, n * d)), np.zeros((n, k, k))
+    rows = max(_TOGETHER // (n * d), 16)
+    for begin in range(0, len(z), rows):
+        part, known = flat[begin : begin + rows], there[:, begin : begin + rows]
+        shared = part @ by / np.maximum(known.sum(axis=0), 1)[:, None]
+        a += shared.T @ part
+        of_them = shared.T if known.all() else known[:, None] * shared.T
+        products += of_them @ shared
+    return model.sums.pack(a=a.T.reshape(n, d, k), shared=products)
 
 
 def advance(state: F64, found: F64, model: Model) -> F64:
     """The state after a round: ``(s), (q) -> (s)``."""
     fields, out = model.state, state.copy()
     number = int(out[fields["round"]])
-    fields.part(out, "course")[number] = _explained(found, model)
+    fields.part(out, "course")[number] = _explained(state, found, model)
     fields.part(out, "weights")[:] = polar(model.sums.part(found, "a"))
     out[fields["round"]] = number + 1
     return out
 
 
-def _explained(found: F64, model: Model) -> float:
+def _explained(state: F64, found: F64, model: Model) -> float:
     """Share of the variance of all people that the shared courses explain."""
-    total = model.sums.part(found, "total").sum()
+    total = model.state.part(state, "total").sum()
     shared = model.sums.part(found, "shared").trace(axis1=1, axis2=2).sum()
     return float(shared / total) if total > 0 else np.nan
 
@@ -172,8 +192,9 @@ def finish(state: F64, found: F64, model: Model) -> F64:
     weights, mean, scale, course = (
         fields.part(state, n).copy() for n in ("weights", "mean", "scale", "course")
     )
-    course[model.n_iter] = _explained(found, model)
-    a, shared, total = (model.sums.part(found, n) for n in model.sums.shapes)
+    course[model.n_iter] = _explained(state, found, model)
+    a, shared = (model.sums.part(found, n) for n in model.sums.shapes)
+    total = fields.part(state, "total")
     absent = fields.part(state, "count") == 0
     turn = np.linalg.eigh(shared.sum(axis=0))[1][:, ::-1]
     pattern = (weights[~absent] @ turn).sum(axis=0)  # (d, k)
@@ -230,7 +251,7 @@ def against(x: F64, shared: F64, zscore: bool) -> tuple[F64, F64, F64, F64]:
     mean, scale = (model.state.part(state, n)[0] for n in ("mean", "scale"))
     z, there = scaled(x[None], mean[None], scale[None])
     both = there[0] & np.isfinite(shared).all(axis=-1)
-    z, s = z[0][both], shared[both]
+    z, s = z[both, 0], shared[both]
     if not both.any():
         return np.full((d, k), np.nan), mean * np.nan, scale * np.nan, np.full(k, np.nan)
     a = z.T @ s

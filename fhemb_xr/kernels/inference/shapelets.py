@@ -14,7 +14,7 @@ def distances(x: F64, pieces: F64) -> F64:
     length = pieces.shape[-1]
     windows = np.lib.stride_tricks.sliding_window_view(x, length, axis=-1)
     out = np.empty((*x.shape[:-2], len(pieces)))
-    for k, piece in enumerate(pieces):  # centred, so that nothing is lost to large means
+    for k, piece in enumerate(pieces):  # products would lose small differences of large means
         gap = windows - piece[:, None]
         out[..., k] = np.einsum("...fpl,...fpl->...p", gap, gap).min(axis=-1)
     whole = np.asarray(np.isfinite(x).all(axis=(-2, -1)))

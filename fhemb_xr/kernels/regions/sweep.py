@@ -3,7 +3,7 @@
 import numpy as np
 
 from fhemb_xr.kernels._jit import kernel
-from fhemb_xr.kernels.time_frequency.gap_filling import _solve
+from fhemb_xr.kernels.time_frequency.gap_filling import solve
 
 _STEPS = 30
 _STILL, _SLOW = 0.01, 0.1
@@ -60,7 +60,7 @@ def _refine(frame, places, columns, products, at, room, k):
         if found < _FEWEST * n or found <= q:
             return -1.0
         squares = _equations(pixels, seen, columns, products, left, right)
-        if not _solve(left, right[0]):
+        if not solve(left, right[0]):
             return -1.0
         gain = 0.0
         for j in range(k, q):

@@ -21,7 +21,7 @@ LOST = 0.2
 """Share of a window that may be missing; it is bridged by lines."""
 DRAWS = 1999
 """Windows of noise: the smallest chance that is told is 1 / 2000."""
-_FINER = 4
+FINER = 4
 """Frequencies for each that a window can tell apart."""
 _BESIDE = 2
 """Half width of a peak under a Hann window, in frequencies that a window can tell apart."""
@@ -48,7 +48,7 @@ class Band(NamedTuple):
     @property
     def fine(self) -> Ints:
         """Frequencies of the band, in steps of a quarter of those of the window."""
-        step = self.rate_hz / self.width / _FINER
+        step = self.rate_hz / self.width / FINER
         return np.arange(int(np.ceil(self.low_hz / step)), int(self.high_hz / step) + 1)
 
 
@@ -92,7 +92,7 @@ def _spectra(x: F64, band: Band) -> tuple[Any, Bools]:
     x = x - (x @ parabola) @ parabola.T
     usable &= np.abs(x).max(axis=1) > 1e-9 * level
     taper = np.hanning(band.width + 1)[:-1]
-    return np.fft.rfft(x * taper, _FINER * band.width, axis=1), usable
+    return np.fft.rfft(x * taper, FINER * band.width, axis=1), usable
 
 
 def _peaks(spectra: Any, band: Band) -> F64:
@@ -101,7 +101,7 @@ def _peaks(spectra: Any, band: Band) -> F64:
     at, height = _highest(power, band)
     null = null_heights(band)
     chance = (1 + null.size - np.searchsorted(null, height, side="left")) / (null.size + 1)
-    step = band.rate_hz / band.width / _FINER
+    step = band.rate_hz / band.width / FINER
     quality = _share(power, at, band)
     return np.stack([_between(power, at) * step, quality, chance, np.full(at.size, np.nan)], -1)
 
@@ -128,13 +128,13 @@ def _background(power: F64, at: Ints, band: Band) -> F64:
     k = band.coarse
     middle = np.log(k).mean()
     columns = np.vander(np.log(k) - middle, 3)
-    peak = at[:, None] / _FINER
+    peak = at[:, None] / FINER
     use = (np.abs(k - peak) > _BESIDE) & (np.abs(k - 2 * peak) > _BESIDE)
     weighted = use[:, :, None] * columns
-    y = np.log(power[:, _FINER * k])
+    y = np.log(power[:, FINER * k])
     products = np.einsum("nki,kj->nij", weighted, columns) + 1e-9 * np.eye(3)
     fitted = np.linalg.solve(products, np.einsum("nki,nk->ni", weighted, y)[..., None])
-    fine = np.vander(np.log(band.fine / _FINER) - middle, 3)
+    fine = np.vander(np.log(band.fine / FINER) - middle, 3)
     return np.asarray(np.exp(fitted[..., 0] @ fine.T))
 
 
@@ -151,14 +151,14 @@ def _share(power: F64, at: Ints, band: Band) -> F64:
     every = np.arange(band.fine[0], min(2 * band.fine[-1], power.shape[1] - 1) + 1)
     distance = np.minimum(np.abs(every - at[:, None]), np.abs(every - 2 * at[:, None]))
     some = power[:, every]
-    near = distance <= _BESIDE * _FINER
+    near = distance <= _BESIDE * FINER
     return np.asarray((some * near).sum(axis=1) / some.sum(axis=1))
 
 
 def _delay(x: Any, other: Any, hz: F64, band: Band) -> F64:
     """Seconds by which ``x`` is behind ``other`` at a frequency, half a period at most."""
     known = np.isfinite(hz)
-    at = np.rint(np.where(known, hz, 0) / band.rate_hz * band.width * _FINER).astype(int)
+    at = np.rint(np.where(known, hz, 0) / band.rate_hz * band.width * FINER).astype(int)
     rows = np.arange(len(at))
     phase = np.angle(x[rows, at] * np.conj(other[rows, at]))
     return np.where(known, -phase / (2 * np.pi * np.where(known, hz, 1)), np.nan)

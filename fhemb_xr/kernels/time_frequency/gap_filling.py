@@ -80,7 +80,7 @@ def _expected(sides, before, after, order, out):
                 wanted[i] -= b[k] * left[before + i - k]
             if i + k >= n:
                 wanted[i] -= b[k] * right[i + k - n]
-    if _solve(matrix, wanted):
+    if solve(matrix, wanted):
         for i in range(n):
             out[i] = wanted[i] + mean
 
@@ -116,7 +116,7 @@ def _burg(left, right, order):
 
 
 @kernel
-def _solve(matrix, x):
+def solve(matrix, x):
     """Solve a symmetric positive system by Cholesky, in place; False if it is not positive."""
     n = len(x)
     for j in range(n):

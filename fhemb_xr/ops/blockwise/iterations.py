@@ -11,7 +11,7 @@ import dask.array as da
 import numpy as np
 
 from fhemb_xr.ops.blockwise import recipes
-from fhemb_xr.ops.blockwise.reductions import merge_states
+from fhemb_xr.ops.blockwise.reductions import merge_states, unchanged
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.typing import F64
 
@@ -55,7 +55,7 @@ def summed(x: da.Array, state: da.Array, sums: Callable[..., F64], *, size: int)
     parts = of_blocks(x)
     if recipes.inlined(parts, axes[lead:]) is None:
         parts = of_blocks(again(x, state))
-    return merge_states(parts, _added, _same, core=axes[lead:], apart=True)
+    return merge_states(parts, _added, unchanged, core=axes[lead:], apart=True)
 
 
 def each(kernel: Callable[..., F64], *vectors: da.Array, size: int) -> da.Array:
@@ -125,7 +125,3 @@ def _alone(block: Any) -> Any:
 
 def _added(parts: Any) -> Any:
     return parts.sum(axis=-2)
-
-
-def _same(x: Any) -> Any:
-    return x

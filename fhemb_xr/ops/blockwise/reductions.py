@@ -214,7 +214,7 @@ def _stack(
             yield Task(key, merge, *found)
             found = [TaskRef(key)]
     if count == 1:
-        yield Task((name, *at), _same, *found)
+        yield Task((name, *at), unchanged, *found)
 
 
 def _made_and_added(
@@ -226,5 +226,6 @@ def _made_and_added(
     return out
 
 
-def _same(x: Any) -> Any:
+def unchanged(x: Any) -> Any:
+    """A state that needs no last step."""
     return x

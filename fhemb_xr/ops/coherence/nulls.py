@@ -17,9 +17,8 @@ from fhemb_xr.kernels.coherence.wavelets import CONE, PERIOD_OF_SCALE, Scales
 from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import require_share
-from fhemb_xr.ops.coherence.pairs import over_pairs, pairs
+from fhemb_xr.ops.coherence.pairs import over_pairs, pairs, whole
 from fhemb_xr.ops.inference.nulls import MEMBER, across_groups, require_seed, shifts_of
-from fhemb_xr.typing import F64
 
 _INDEPENDENT = 20
 """Coherence times that shifts span, for a p of .05."""
@@ -71,7 +70,7 @@ def _shifted(lines: xr.DataArray, scales: Scales, request: Request) -> dict[str,
     )
     rows = 1 if level is None else 1 + length
     found = over_pairs(
-        lines.data, _whole, partial(kernel.p_values, scales=scales, shifts=shifts, level=level),
+        lines.data, whole, partial(kernel.p_values, scales=scales, shifts=shifts, level=level),
         [(0, periods)], (rows,), ("p", scales, shifts, level),
     )  # fmt: skip
     dims = (*lines.dims[:-2], "pair")
@@ -95,14 +94,10 @@ def warn_of_few(lines: xr.DataArray, scales: Scales, shifts: RandomShifts) -> No
     rate = Clock.of(lines).rate_hz
     warn(
         f"shifts span {span / rate:.3g} s: periods above "
-        f"{longest * PERIOD_OF_SCALE / rate:.2g} s cohere for more than a {_INDEPENDENT}th of "
+        f"{longest * PERIOD_OF_SCALE / rate:.3g} s cohere for more than a {_INDEPENDENT}th of "
         "that, so that their p can hardly be .05: "
         "take a longer series, a larger margin_s, or shorter periods"
     )
-
-
-def _whole(x: F64, begin: int, end: int) -> F64:
-    return x
 
 
 def _of_strangers(
@@ -116,7 +111,7 @@ def _of_strangers(
         members = members.transpose(..., MEMBER, schema.TIME)
         members = rechunked(members, dict.fromkeys(members.dims, 1) | {schema.TIME: -1})
         mean = over_pairs(
-            members.data, _whole, partial(kernel.mean_coherence, scales=scales),
+            members.data, whole, partial(kernel.mean_coherence, scales=scales),
             [(0, len(scales.of_periods))], (), ("mean", scales),
         )  # fmt: skip
         lead = members.dims[:-2]
@@ -132,8 +127,8 @@ def _of_strangers(
         pairs=tuple(pairs(n)),
     )  # fmt: skip
     if isinstance(mean, da.Array):
-        whole = mean.rechunk((*mean.chunks[:-2], -1, -1))
-        p = da.map_blocks(work, whole, dtype=np.float64, meta=np.empty((0,) * mean.ndim))
+        together = mean.rechunk((*mean.chunks[:-2], -1, -1))
+        p = da.map_blocks(work, together, dtype=np.float64, meta=np.empty((0,) * mean.ndim))
     else:
         p = work(mean)
     if across not in lines.dims:

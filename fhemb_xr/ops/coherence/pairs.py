@@ -23,6 +23,11 @@ def pairs(n: int) -> list[tuple[int, int]]:
     return [*itertools.combinations(range(n), 2)]
 
 
+def whole(x: F64, begin: int, end: int) -> F64:
+    """A series as it is, whatever the stretch."""
+    return x
+
+
 def over_pairs(
     data: Any, one: One, two: Two, spans: Spans, shape: tuple[int, ...], token: Any,
     length: int | None = None,

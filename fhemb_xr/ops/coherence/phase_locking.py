@@ -14,7 +14,7 @@ from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.coherence.nulls import warn_of_few
-from fhemb_xr.ops.coherence.pairs import over_pairs
+from fhemb_xr.ops.coherence.pairs import over_pairs, whole
 from fhemb_xr.ops.coherence.request import labelled, ordered, periods_of, spans_of
 from fhemb_xr.ops.inference.nulls import shifts_of
 from fhemb_xr.ops.option_tables import SHIFTS
@@ -141,16 +141,12 @@ def _p_values(
         "test series at a lower rate, fewer periods or less time",
     )
     found = over_pairs(
-        lines.data, _whole, partial(kernel.p_values, scales=scales, shifts=shifts),
+        lines.data, whole, partial(kernel.p_values, scales=scales, shifts=shifts),
         [(0, lines.sizes[schema.TIME])], (2,), ("p", scales, shifts), len(scales.of_periods),
     )  # fmt: skip
     dims = (*lines.dims[:-2], "pair", "period")
     names = ("p_plv", "p_wpli")
     return {name: xr.Variable(dims, found[..., k, :]) for k, name in enumerate(names)}
-
-
-def _whole(x: F64, begin: int, end: int) -> F64:
-    return x
 
 
 def _described(out: xr.Dataset) -> xr.Dataset:

@@ -52,12 +52,12 @@ def wavelet_coherence(
         is shifted in time at random, and the mean coherence over time is compared. The linear
         shift holds for series that drift, the circular one does not. Neither holds for two
         people who follow the same periodic stimulus, or who breathe at one steady rate.
-        ``"swap"``: both are compared with
-        strangers, who followed the same stimulus without them.
+        ``"swap"``: both are compared with strangers, who followed the same stimulus without
+        them.
     n, seed
         Number of simulations or shifts, and random seed. These nulls need a seed.
     alpha
-        Share of moments of ``"noise"``.
+        Share of moments that noise exceeds by chance, for ``"noise"``.
     margin_s
         Seconds that series slide to either side in a linear shift (default: an eighth of the
         series).
@@ -65,8 +65,8 @@ def wavelet_coherence(
         Coherence above which consecutive moments are a cluster, e.g. 0.8: a shift then tests
         moments too.
     across
-        Of ``"swap"``: the dimension, as ``"session"``, or the coordinate of the people, as
-        ``"row"``, whose groups are strangers to each other.
+        Groups of ``"swap"``: a dimension of ``x`` such as ``session``, or a coordinate of the
+        people such as a row of seats. Strangers are other people of other groups.
 
     Returns
     -------

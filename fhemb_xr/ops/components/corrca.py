@@ -15,7 +15,7 @@ from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.blockwise.reductions import reduce_blocks
+from fhemb_xr.ops.blockwise.reductions import reduce_blocks, unchanged
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.checks import require_choice, require_count, require_number
 from fhemb_xr.ops.components.corrca_strength import in_windows, p_values
@@ -175,7 +175,7 @@ def _fits(data: Any, k: int, gamma: float) -> Any:
     merge = partial(kernel.merge, n_people=people, n_features=width)
     if isinstance(data, da.Array):
         size = (kernel.size(people, width),)
-        states = reduce_blocks(data, kernel.state, merge, _same, n_core=3, width=size)
+        states = reduce_blocks(data, kernel.state, merge, unchanged, n_core=3, width=size)
         return da.map_blocks(
             _fitted,
             states,
@@ -188,10 +188,6 @@ def _fits(data: Any, k: int, gamma: float) -> Any:
             meta=np.empty((0,) * states.ndim),
         )
     return _fitted(kernel.state(data), people, width, k, gamma)
-
-
-def _same(x: Any) -> Any:
-    return x
 
 
 def _fitted(states: F64, people: int, width: int, k: int, gamma: float) -> F64:

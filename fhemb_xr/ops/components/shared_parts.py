@@ -34,7 +34,10 @@ def _course(x: F64, mean: F64, scale: F64, weights: F64) -> F64:
     inverse = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
     there = kernel.present(x)[..., None]
     z = np.where(there, (x - mean) * inverse, 0.0)
-    out: F64 = np.matmul(z[..., None, :], weights)[..., 0, :]
+    if weights.ndim > 2 and weights.shape[-3] == 1:  # alike at all times: one product a person
+        out: F64 = np.matmul(z, weights[..., 0, :, :])
+    else:
+        out = np.matmul(z[..., None, :], weights)[..., 0, :]
     return np.where(there, out, np.nan)
 
 

@@ -16,7 +16,7 @@ from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.blockwise import iterations
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.blockwise.reductions import reduce_blocks
+from fhemb_xr.ops.blockwise.reductions import reduce_blocks, unchanged
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.checks import require_choice, require_count, require_seed
 from fhemb_xr.ops.components.shared_parts import COMPONENT, courses, described
@@ -203,7 +203,7 @@ def _fits(data: Any, model: Model) -> Any:
     if not isinstance(data, da.Array) or data.numblocks[-2] == 1:
         return iterations.of_whole(partial(kernel.whole, model=model), data, size=size)
     moments = reduce_blocks(
-        data, _moments, partial(_merged, model=model), _same, n_core=3,
+        data, _moments, partial(_merged, model=model), unchanged, n_core=3,
         width=(model.moments.size,), model=model,
     )  # fmt: skip
     state = iterations.each(partial(kernel.begin, model=model), moments, size=model.state.size)
@@ -227,10 +227,6 @@ def _merged(states: F64, model: Model) -> F64:
     for at in np.ndindex(states.shape[:-2]):
         out[at] = kernel.merged(states[at], model)
     return out
-
-
-def _same(x: Any) -> Any:
-    return x
 
 
 def _shared(scores: xr.DataArray, dim: Hashable) -> xr.DataArray:

@@ -21,7 +21,7 @@ from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.grid import Block, blocks
 from fhemb_xr.ops.blockwise.overlap import Plan, columns
 from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.blockwise.reductions import merge_states
+from fhemb_xr.ops.blockwise.reductions import merge_states, unchanged
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.encoding.request import STIMULUS, one_stimulus
 from fhemb_xr.ops.inference.isc_nulls import regrouped
@@ -200,17 +200,13 @@ def _states(data: Any, design: Design) -> Any:
     chunks = (*made.chunks[:-3], (1,), *made.chunks[-2:])  # a block joins all channels
     states = da.Array(made.dask, made.name, chunks, meta=np.empty((0,) * made.ndim))
     merge = partial(kernel.merge, design=design)
-    return merge_states(states, merge, _same, core=(axis - 1, axis), split_every=_TOGETHER)
+    return merge_states(states, merge, unchanged, core=(axis - 1, axis), split_every=_TOGETHER)
 
 
 def _work(parts: list[Any], _: Any, axis: int, block: Block, *, design: Design) -> F64:
     x, others = columns(parts, axis)
     state = kernel.state(np.ascontiguousarray(x.T), design)
     return state.reshape((1,) * (len(others) + 1) + state.shape)
-
-
-def _same(x: Any) -> Any:
-    return x
 
 
 def _measured(states: Any, design: Design, n_people: int, fields: Fields) -> Any:

@@ -52,8 +52,8 @@ def granger(
         Number of shifts; seconds that a series slides to either side (default: an eighth of
         the series); random seed. A shift needs a seed.
     across
-        Of ``"swap"``: the dimension, as ``"session"``, or the coordinate of the people, as
-        ``"row"``, whose groups are strangers to each other.
+        Groups of ``"swap"``: a dimension of ``x`` such as ``session``, or a coordinate of the
+        people such as a row of seats. Strangers are other people of other groups.
 
     Returns
     -------

@@ -18,7 +18,13 @@ def pixels_of(x: Any, n: int) -> Any:
         return kernel.pixel_state(frame_stacks.flat(x, n))
     p = math.prod(x.shape[-2:])
     return reductions.reduce_blocks(
-        x, _pixel_state, kernel.merge_pixels, _same, n_core=n + 2, width=(kernel.ROWS, p), n=n
+        x,
+        _pixel_state,
+        kernel.merge_pixels,
+        reductions.unchanged,
+        n_core=n + 2,
+        width=(kernel.ROWS, p),
+        n=n,
     )
 
 
@@ -96,7 +102,3 @@ def covariance_state(x: Any, n_samples: int) -> Any:
 
 def _extended(before: Any, x: Any, n_samples: int) -> Any:
     return covariance.extended(before, frame_stacks.flat(x, n_samples))
-
-
-def _same(x: Any) -> Any:
-    return x

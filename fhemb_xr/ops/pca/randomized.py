@@ -50,7 +50,7 @@ def _sketch(x: Any, n: int, seed: int, width: int) -> Any:
     if not isinstance(x, da.Array):
         return _sketched(x, n=n, **drawn)
     return reductions.reduce_blocks(
-        x, _sketched, partial(_merged, **drawn), _same,
+        x, _sketched, partial(_merged, **drawn), reductions.unchanged,
         n_core=n + 2, width=(pixel_statistics.ROWS + width, p), apart=True,
         n=n, **drawn,
     )  # fmt: skip
@@ -71,7 +71,7 @@ def _product(x: Any, n: int, pixels: Any, iqr: Any, vectors: Any, scaler: str) -
     if recipes.inlined(found, core) is None:
         found = products(again(x, vectors))
     axes = tuple(range(found.ndim - 2 - n, found.ndim - 2))
-    return reductions.merge_states(found, _summed, _same, core=axes, apart=True)
+    return reductions.merge_states(found, _summed, reductions.unchanged, core=axes, apart=True)
 
 
 def _rows(function: Any, width: tuple[int, int], *arrays: Any, **options: Any) -> Any:
@@ -100,7 +100,3 @@ def _block_product(x: Any, pixels: Any, vectors: Any, iqr: Any, n: int, scaler: 
 
 def _summed(products: Any) -> Any:
     return products.sum(axis=-3)
-
-
-def _same(x: Any) -> Any:
-    return x

@@ -41,7 +41,7 @@ def course(
                 "need a recording, a result of fx.regions or a series, found a Dataset of "
                 f"{sorted(map(str, x.data_vars))}: choose a variable, ds['name']"
             )
-        x = x[schema.EMBEDDING].assign_attrs(x[schema.EMBEDDING].attrs)
+        x = x[schema.EMBEDDING]
     schema.require_dims(x, schema.TIME)
     schema.require_real(x)
     return _difference(x, roi, taken) if schema.FEATURE in x.dims else x

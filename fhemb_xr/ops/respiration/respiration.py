@@ -75,8 +75,8 @@ def respiration(
         > alpha``; ``quality(…, window)``, the share of the power of the band that the rate and
         its harmonic have; ``p(…, window)``, how often noise has as high a peak; with a
         reference ``lag(…, window)`` [s], positive where the face is late, half a period at
-        most. Several regions stand along ``feature``. A window that lacks more than a fifth of
-        its samples is NaN.
+        most. Several regions stand along ``feature``. ``window`` is the start of each window
+        [s after the first sample]. A window that lacks more than a fifth of its samples is NaN.
 
     Raises
     ------

@@ -108,3 +108,18 @@ def test_prepare__takes_spans_for_segments():
     found = fx.prepare(x, table)
     assert sorted(found.label.values) == sorted(expected.label.values)
     xr.testing.assert_identical(found.sortby("start"), expected.sortby("start"))
+
+
+@pytest.mark.parametrize("label", ["BAD", "Bad", "bad", "Bad_motion", "bad blink", "BAD blink"])
+def test_spans__that_are_bad_are_so_in_any_case(label):
+    assert spans.is_bad(label)
+    assert not spans.is_bad(f"not {label}")
+    assert not spans.is_bad("badinage")
+
+
+@pytest.mark.parametrize("nobody", ["", "n/a", "<NA>", "NaN", "NaT", None, np.nan])
+def test_spans__of_nobody_are_everybodys_whatever_the_table_calls_it(nobody):
+    one = pd.DataFrame({"onset": [0.0, 1.0], "duration": [1.0, 1.0], "label": ["a", "b"]})
+    first, second = spans.rows(one.assign(subject=pd.Series([nobody, "40"], dtype=object)))
+    assert "subject" not in first
+    assert second["subject"] == "40"

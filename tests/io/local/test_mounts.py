@@ -179,7 +179,7 @@ REFUSALS = {
     errno.EACCES: "its folder may not be written; change its mode or owner",
     errno.EPERM: "its folder may not be written; change its mode or owner",
     errno.EINVAL: "this disk has no such names; leave out",
-    errno.ENOENT: "this disk has no such names; leave out",
+    errno.ENOENT: "its folder was removed meanwhile",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
 

@@ -169,3 +169,20 @@ def test_macos__exchanges_in_one_step(tmp_path, on_macos, monkeypatch):
     atomic_files.publish(tmp_path / "a", tmp_path / "b")
     assert (tmp_path / "b/a").exists()
     assert (tmp_path / "a/b").exists()
+
+
+def test_save__succeeds_where_the_old_folder_cannot_be_moved_back(tmp_path, monkeypatch):
+    path, real = tmp_path / "a.zarr", systems.rename
+    fx.save(one(), path)
+
+    def rename(source, target):
+        if source.suffix == ".old":
+            raise PermissionError(errno.EACCES, "a reader has a file of the folder open")
+        real(source, target)
+
+    with monkeypatch.context() as patch:  # a disk that cannot exchange
+        patch.setattr(systems, "exchanged", lambda a, b: False)
+        patch.setattr(systems, "rename", rename)
+        fx.save(one(2.0), path, mode="w")
+    assert float(fx.open_result(path).max()) == 2
+    assert atomic_files.leavings(path) == []

@@ -252,3 +252,19 @@ def test_ingest__keeps_its_encoding_and_refuses_another(source, tmp_path):
     refused = CliRunner().invoke(cli.app, [*run, "tiny"])
     assert refused.exit_code == 1
     assert "encoding is one of" in refused.output
+
+
+@pytest.mark.parametrize("span", [(5, 20), (0, 15), (10, 24)])
+def test_write__of_a_part_of_a_chunk_is_refused(span):
+    chain = differences.filters(5, 2)
+    how = {"shape": (1, 1, 25, 4, 3), "dtype": "i2", "fill_value": packing.MISSING}
+    array = zarr.create_group({}).create_array(
+        "dense", filters=chain, chunks=(1, 1, 10, 4, 3), **how
+    )
+    before = packing.pack(faces(1, 25, (4, 3)))
+    differences.write(array, ..., before)
+    region = (slice(None), slice(None), slice(*span))
+    with pytest.raises(ValueError, match=r"whole chunks .* the rest of a chunk would be lost"):
+        differences.write(array, region, before[region])
+    differences.write(array, (slice(None), slice(None), slice(20, 25)), before[:, :, 20:])
+    np.testing.assert_array_equal(array[:], before)
