@@ -64,6 +64,7 @@ fx.plot.group_isc(result)""",
     },
     "What faces share": {
         "corrca": "fx.plot.corrca(fx.corrca(emb, 2))",
+        "components": "fx.plot.components(fx.components(emb, 2, method='sobi'))",
         "shared_response": """
 shared = fx.shared_response(emb, 2)
 fx.plot.shared_response(shared)""",

@@ -16,6 +16,7 @@ pairs of people         pairwise, normalize_relation, nearest, warping_path, lag
                         transfer_entropy
 more than chance        isc, group_isc, synchrony, surrogates, corrca, shared_response,
                         shared_scores, shared_weights
+sources                 components
 music and faces         audio_features, encode
 states in time          states, state_likelihood
 groups of people        clusters, silhouette, gap_statistic, barycentre, embed_relation,

@@ -43,6 +43,7 @@ from .ops.clustering.one_group import gap_statistic
 from .ops.clustering.svd import svd_relation
 from .ops.coherence.phase_locking import phase_locking
 from .ops.coherence.wavelet_coherence import wavelet_coherence
+from .ops.components.components import components
 from .ops.components.corrca import corrca
 from .ops.components.held_out import shared_scores, shared_weights
 from .ops.components.shared_response import shared_response
@@ -98,6 +99,7 @@ __all__ = [
     "cardiac_wave",
     "classify",
     "clusters",
+    "components",
     "corrca",
     "coverage",
     "detrend",

@@ -27,6 +27,7 @@ from fhemb_xr.ops.classification import shapelets as pieces
 from fhemb_xr.ops.clustering import barycenters, manifold, one_group, svd
 from fhemb_xr.ops.clustering import clusters as grouping
 from fhemb_xr.ops.coherence import phase_locking, wavelet_coherence
+from fhemb_xr.ops.components import components as unmixed
 from fhemb_xr.ops.components import corrca, held_out, shared_response
 from fhemb_xr.ops.directed import granger, transfer_entropy
 from fhemb_xr.ops.encoding import encode
@@ -108,6 +109,7 @@ class Plots:
     group_isc = _method(plot.group_isc)
     null_histogram = _method(plot.null_histogram)
     normalisation = _method(plot.normalisation)
+    components = _method(plot.components)
     corrca = _method(plot.corrca)
     shared_response = _method(plot.shared_response)
     coherence = _method(plot.coherence)
@@ -218,6 +220,7 @@ class FhembDataArray(_Accessor):
     synchrony = _method(significance.synchrony)  # type: ignore[arg-type]  # **parameters
     isc = _method(isc.isc)
     group_isc = _method(group_isc.group_isc)
+    components = _method(unmixed.components)
     corrca = _method(corrca.corrca)
     shared_response = _method(shared_response.shared_response)
     shared_scores = _method(held_out.shared_scores)

@@ -178,6 +178,13 @@ COHERENCE = OptionTable(
         "across": None,
     },
 )  # fmt: skip
+COMPONENTS = OptionTable(
+    "the method",
+    {
+        "fastica": ("contrast", "n_iter", "tol"), "sobi": ("lags_s",), "own": ("own",),
+    },
+    {"contrast": "logcosh", "n_iter": 200, "tol": 1e-4, "lags_s": None, "own": None},
+)  # fmt: skip
 STATES = OptionTable(
     "the null",
     {"lengths": ("n", "lag_s", "seed")},
@@ -247,6 +254,7 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "synchrony": (SURROGATE, SYNCHRONY),
     "corrca": (CORRCA,),
     "shared_response": (SHARED,),
+    "components": (COMPONENTS,),
     "states": (STATES,),
     "state_likelihood": (ORDERS,),
     "recurrence": (SHIFTS,),

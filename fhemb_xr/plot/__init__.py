@@ -13,6 +13,7 @@ from fhemb_xr.plot.clustering.score_grid import scores
 from fhemb_xr.plot.clustering.scores import accuracy, silhouette
 from fhemb_xr.plot.coherence.coherence import coherence
 from fhemb_xr.plot.coherence.phase_locking import phase_locking
+from fhemb_xr.plot.components.components import components
 from fhemb_xr.plot.components.corrca import corrca
 from fhemb_xr.plot.components.shared_response import shared_response
 from fhemb_xr.plot.encoding import encoding
@@ -41,6 +42,7 @@ __all__ = [
     "bands",
     "clusters_at",
     "coherence",
+    "components",
     "corrca",
     "dendrogram",
     "eigenfaces",

@@ -203,6 +203,9 @@ SEVERAL: dict[str, Callable[[], Call]] = {
         lambda x: fx.shared_scores(x, _shared()), (embedding(),)),
     "shared_weights": lambda: Call(
         lambda x: fx.shared_weights(x, _shared()), (embedding(),)),
+    "components": lambda: Call(fx.components, (embedding(), 2), {"n_iter": 2}),
+    "components by lags": lambda: Call(
+        fx.components, (embedding(), 3), {"method": "sobi", "lags_s": [0.1, 0.2]}),
     "states": lambda: Call(
         fx.states, (embedding(), 3), {"n_iter": 5, "null": "lengths", "n": 3, "seed": 0}),
     "state_likelihood": lambda: Call(
@@ -416,6 +419,8 @@ FIGURES: dict[str, Callable[[], Call]] = {
         fx.plot.recurrence, (fx.recurrence(_drifting(), rate=0.2, max_lag_s=0.4),)),
     "corrca": lambda: Call(
         fx.plot.corrca, (fx.corrca(_drifting().expand_dims(feature=["pc0"]), 1),)),
+    "components": lambda: Call(
+        fx.plot.components, (fx.components(embedding(), 2, n_iter=2),)),
     "shared_response": lambda: Call(
         fx.plot.shared_response,
         (fx.shared_response(_drifting().expand_dims(feature=["pc0"]), 1),)),

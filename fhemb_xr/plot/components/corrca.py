@@ -1,16 +1,14 @@
 """Correlated components: their courses, and their patterns on the face."""
 
-import re
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
-from fhemb_xr.plot import figure_data, theme
+from fhemb_xr.ops.components.face_maps import on_face
+from fhemb_xr.plot import figure_data
 from fhemb_xr.plot.components import courses
-from fhemb_xr.plot.frames import faces
 
 NEEDED = ("scores", "patterns", "strength")
 
@@ -84,38 +82,6 @@ def _courses(found: xr.Dataset, title: str | None) -> Any:
 def _faces(found: xr.Dataset, basis: xr.Dataset, title: str | None) -> Any:
     figure_data.require_basis(basis, "components")
     (feature,) = [d for d in found["patterns"].dims if d != schema.COMPONENT]
-    names = figure_data.ids(found["patterns"], str(feature))
-    own = figure_data.one(basis["components"], schema.SESSION)
-    if own.sizes.get(schema.SUBJECT, 1) > 1:
-        raise SchemaError(
-            "the people have bases of their own, and a pattern that they share is on none of "
-            "them: take scores of a pooled basis, fx.pca(heat, per='pooled')"
-        )
-    own = figure_data.one(own, schema.SUBJECT)
-    numbers = [int(n[2:]) if re.fullmatch(r"pc\d+", n) else int(n) if n.isdigit() else -1
-               for n in names]  # fmt: skip
-    absent = [n for n, k in zip(names, numbers, strict=True)
-              if not 0 <= k < own.sizes[schema.COMPONENT]]  # fmt: skip
-    if absent:
-        raise SchemaError(
-            f"the feature {absent[0]!r} is no score of a basis with "
-            f"{own.sizes[schema.COMPONENT]} components: the features are pc0, pc1, …"
-        )
-    pixels = figure_data.loaded(own, "eigenfaces").transpose(
-        schema.COMPONENT, schema.Y, schema.X
-    )
-    weights = found["patterns"].transpose(schema.COMPONENT, feature).values
-    drawn = [np.tensordot(w, pixels.values[numbers], axes=1) for w in weights]
-    pictures = [
-        faces.Picture(
-            face / figure_data.symmetric(face)[1],
-            f"CC {n}\n{text}",
-            theme.DIVERGING,
-            (-1.0, 1.0),
-        )
-        for face, n, text in zip(
-            drawn, figure_data.ids(found, schema.COMPONENT), _strengths(found), strict=True
-        )
-    ]
+    maps = figure_data.loaded(on_face(found["patterns"], basis, feature), "eigenfaces")
     heading = title if title is not None else "Patterns of correlated components"
-    return faces.montage(pictures, heading, "Pattern, share of largest")
+    return courses.on_faces(maps, "CC", _strengths(found), heading)

@@ -9,6 +9,7 @@ from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.plot import figure_data, labels, signals, theme
+from fhemb_xr.plot.frames import faces
 from fhemb_xr.typing import F64
 
 
@@ -53,6 +54,23 @@ def rows(found: xr.Dataset, said: list[str], what: str, title: str | None) -> An
         title=heading,
         shared_axes=True,
     )
+
+
+def on_faces(maps: xr.DataArray, name: str, said: list[str], heading: str) -> Any:
+    """The maps ``(component, y, x)`` side by side, each as a share of its largest pixel."""
+    maps = maps.transpose(schema.COMPONENT, schema.Y, schema.X)
+    pictures = [
+        faces.Picture(
+            face / figure_data.symmetric(face)[1],
+            f"{name} {n}\n{text}",
+            theme.DIVERGING,
+            (-1, 1),
+        )
+        for face, n, text in zip(
+            maps.values, figure_data.ids(maps, schema.COMPONENT), said, strict=True
+        )
+    ]
+    return faces.montage(pictures, heading, "Pattern, share of largest")
 
 
 def _mean_and_spread(values: F64) -> tuple[F64, F64]:
