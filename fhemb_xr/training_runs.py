@@ -15,9 +15,10 @@ import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fhemb_xr import schema
-from fhemb_xr.errors import ConfigError, UnknownNameError, nearest
+from fhemb_xr.errors import ConfigError
 from fhemb_xr.io import provenance, recording, store
 from fhemb_xr.ops.cardiac import pairing_training, pairing_windows
+from fhemb_xr.ops.checks import unknown_name
 
 CONFIG = "pairing_config"
 TRAINED_ON, FAMILY = "trained_on", "trained_on_family"
@@ -121,7 +122,7 @@ def open_run(runs: str | Path, name: str = "latest") -> xr.Dataset:
     if name == "latest" and there:
         name = there[-1]
     if name not in there:
-        raise UnknownNameError(f"no run {name!r} among {len(there)}{nearest(name, there)}")
+        raise unknown_name("run", name, there, personal=True)
     found = recording.open_result(Path(runs).expanduser() / name)
     assert isinstance(found, xr.Dataset)
     return found

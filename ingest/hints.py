@@ -30,7 +30,7 @@ In a file of arrays (:mod:`ingest.stacks`) the names are those of its datasets.
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class Hints:
     """Facts about a source that a look at it cannot show."""
 
     columns: Mapping[str, str] | None = None  # role -> column, e.g. {"clock": "ts"}
-    subjects: Mapping[str, str] | None = None  # id -> column of a wide table
+    # id -> column of a wide table; personal, as in every class here: in no repr
+    subjects: Mapping[str, str] | None = field(default=None, repr=False)
     bytes_dtype: str = "float32"  # dtype in bytea cells: float32, float64 or uint16
     scale: float | None = None  # degrees per unit of integer cells
     offset: float = 0.0
@@ -104,7 +105,7 @@ class Request:
     source, and a later run from the store.
     """
 
-    subjects: object = "all"
+    subjects: object = field(default="all", repr=False)
     frames: tuple[int, int] | None = None
     grid: tuple[int, int] | None = None
     resize: tuple[int, int] | None = None

@@ -35,8 +35,9 @@ class Plan:
     cell: str
     positions: str | None
     sessions: tuple[Session, ...]  # cut to the requested frames
-    subjects: tuple[Subject, ...]
-    faces: Mapping[str, Mapping[Subject, int]]  # frames with a cell, by session and subject
+    subjects: tuple[Subject, ...] = field(repr=False)
+    # frames with a cell, by session and subject
+    faces: Mapping[str, Mapping[Subject, int]] = field(repr=False)
     grid: tuple[int, int]
     grid_from: str  # "given", "counted" or "sampled"
     shapes: int  # number of different shapes

@@ -93,7 +93,7 @@ class Block:
     """
 
     session: str
-    subject: int | str
+    subject: int | str = field(repr=False)
     start: int
     heat: NDArray[Any]  # (n, H, W), packed or float32, filled with the missing value
     until: int  # end of the frames to read: of the block, or of the session if it is earlier

@@ -43,7 +43,7 @@ class Found:
     layout: str
     cell: str
     sessions: tuple[Session, ...]
-    subjects: tuple[Subject, ...]
+    subjects: tuple[Subject, ...] = field(repr=False)
     positions: str | None = None
     doubts: tuple[str, ...] = ()
     rate_hz: float | None = None  # rate by which frames were counted; None: unknown

@@ -1,6 +1,8 @@
 """Secrets reach nothing that is shown or kept; nothing unpickles; names are no paths."""
 
 import ast
+import dataclasses
+import importlib
 import json
 import logging
 import os
@@ -258,3 +260,23 @@ def test_dependencies__are_pinned_one_by_one():
     pins = (ROOTS[0].parent / "constraints.txt").read_text().splitlines()
     for line in (p for p in pins if p and not p.startswith("#")):
         assert re.fullmatch(r"[\w.-]+==[\w.]+", line), line
+
+
+def _dataclasses():
+    for path in FILES:
+        root = next(r for r in ROOTS if path.is_relative_to(r))
+        name = ".".join(path.relative_to(root.parent).with_suffix("").parts)
+        if "@dataclass" in path.read_text():
+            module = importlib.import_module(name.removesuffix(".__init__"))
+            yield from (c for c in vars(module).values()
+                        if dataclasses.is_dataclass(c) and c.__module__ == name)  # fmt: skip
+
+
+def test_people__are_in_no_repr_of_a_dataclass():
+    """``logger.debug("%s", task)`` once wrote whose shard it was."""
+    # a number of people, rows that are looked at, and the name of a column
+    allowed = {("Summary", "subjects"), ("Window", "people"), ("Layout", "subject")}
+    named = {"subject", "subjects", "people", "person", "persons", "who"}
+    found = [(c.__name__, f.name) for c in _dataclasses() for f in dataclasses.fields(c)
+             if f.name in named and f.repr]  # fmt: skip
+    assert {*found} == allowed

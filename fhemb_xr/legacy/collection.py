@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.errors import SchemaError
 from fhemb_xr.legacy import lagging, logs
 from fhemb_xr.legacy.subjects import BySubject, Subjects
+from fhemb_xr.ops.checks import unknown_name
 
 _log = logs.of("embedding")
 
@@ -39,7 +40,7 @@ class EmbeddingCollection(Mapping[Any, Any]):
 
     def __getitem__(self, key: Any) -> Any:
         if key not in self._members:
-            raise UnknownNameError(f"no embedding {key!r}{nearest(key, self._members)}")
+            raise unknown_name("embedding", key, self._members)
         return self._members[key]
 
     def __iter__(self) -> Iterator[Any]:
@@ -110,7 +111,7 @@ class EmbeddingCollection(Mapping[Any, Any]):
             members = {k: m for k, m in members.items() if feature in m.features}
             if not members:
                 known = [n for m in self._members.values() for n in m.features]
-                raise UnknownNameError(f"no feature {feature!r}{nearest(feature, known)}")
+                raise unknown_name("feature", feature, known)
         return {k: function(m) for k, m in members.items()}
 
     def visualize_eigenfaces(self, *args: Any, **kwargs: Any) -> dict[Any, Any]:

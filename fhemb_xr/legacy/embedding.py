@@ -10,13 +10,21 @@ import pandas as pd
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import UnknownNameError, nearest
 from fhemb_xr.legacy import families, figures, lagging, logs
 from fhemb_xr.legacy.collection import EmbeddingCollection as EmbeddingCollection
-from fhemb_xr.legacy.series import Series, labelled, table
-from fhemb_xr.legacy.subjects import BySubject, Subjects, label, native, ordered, people
+from fhemb_xr.legacy.series import Series, labelled, table, without_bins
+from fhemb_xr.legacy.subjects import (
+    BySubject,
+    Subjects,
+    counted,
+    label,
+    native,
+    ordered,
+    people,
+)
 from fhemb_xr.legacy.utils.factories import ConcreteEmbFactory
 from fhemb_xr.legacy.wdecomp import Wdecomposition
+from fhemb_xr.ops.checks import unknown_name
 from fhemb_xr.ops.frames import feature_names
 from fhemb_xr.ops.inference.surrogates import REPLICATE, surrogates
 from fhemb_xr.typing import F64
@@ -198,7 +206,9 @@ class Embedding:
         return self._edges
 
     def chosen(self, subjs: Subjects = "all", feature: Any = None) -> xr.DataArray:
-        """One feature or all of some people, in memory: ``(subject, time[, feature])``.
+        """One feature, or all of them, of some people, in memory.
+
+        It is an array ``(subject, time)``, or ``(subject, time, feature)`` of all features.
 
         Raises
         ------
@@ -217,7 +227,7 @@ class Embedding:
         if isinstance(feature, int) and -len(names) <= feature < len(names):
             return names[feature]
         if feature not in names:
-            raise UnknownNameError(f"no feature {feature!r}{nearest(feature, names)}")
+            raise unknown_name("feature", feature, names)
         return str(feature)
 
     def get_ts_subjs(self, args: Any = None) -> Any:
@@ -247,9 +257,9 @@ class Embedding:
     ) -> "Embedding":
         """Some people and features; with a ``factory``, filtered to ``fbands``."""
         figures.refuse_cells(heatmap, fvector)
-        _log.debug("project %s, features %s, bands %s", subjs, features, fbands)
         out = copy.copy(self)
         out._ids = people(subjs, self._ids)
+        _log.debug("project %s, features %s, bands %s", counted(out._ids), features, fbands)
         out._where = {n: self._where[n] for n in self._names(features)}
         factory = wdfactory if factory is None else factory
         if factory is None:
@@ -301,7 +311,7 @@ class Embedding:
         )
         seed = secrets.randbelow(2**31) if rseed is None else rseed
         _log.debug("bootstrap by %s, seed %s", size, seed)
-        bare = drawn.drop_vars([c for c in drawn.coords if str(c).startswith("bin_")])
+        bare = without_bins(drawn)
         out = surrogates(bare, 1, method="block", dim=None, seed=seed, **size)
         out = out.isel({REPLICATE: 0}, drop=True)
         if err_ts is not None:
@@ -335,4 +345,4 @@ class Embedding:
         return lagging.lagged_curves([self], lag, twin, step, max_lag)
 
     def __repr__(self) -> str:
-        return f"Embedding(features={self.features}, subjects={self.subjects})"
+        return f"Embedding({families.shown(self.features)}, {counted(self._ids)})"

@@ -1,7 +1,7 @@
 """The original's families of features, and how it writes bands."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fhemb_xr.ops.time_frequency.band_spec import BANDS as BANDS
@@ -11,6 +11,7 @@ BINHEIGHTS_TS, PCOMPONENTS_TS = "binheights_ts", "pcomponents_ts"
 GRID_TS, VECTOR_TS, POSITION_TS = "bboxheatmap_ts", "normfacevec_ts", "faceposition_ts"
 ORDER = (PERCENTILES_TS, BINHEIGHTS_TS, PCOMPONENTS_TS, STATISTICS_TS, GRID_TS)
 ALL, ENDLESS = "All", "inf"
+_SHOWN = 24
 _PREFIXES = {
     "bh": BINHEIGHTS_TS, "pc": PCOMPONENTS_TS, "fv": VECTOR_TS, "fp": POSITION_TS,
     "p": PERCENTILES_TS, "g": GRID_TS,
@@ -23,6 +24,11 @@ def family(name: str) -> str:
         if name.startswith(prefix) and name[len(prefix) :][:1].isdigit():
             return kind
     return STATISTICS_TS
+
+
+def shown(names: Sequence[str]) -> str:
+    """Names for a repr: all of a few, how many of more."""
+    return f"features={list(names)}" if len(names) <= _SHOWN else f"{len(names)} features"
 
 
 def by_family(names: Iterable[str]) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from fhemb_xr import schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.legacy import logs
-from fhemb_xr.legacy.subjects import Subjects, label, people
+from fhemb_xr.legacy.subjects import Subjects, counted, label, people
 
 _log = logs.of("embedding")
 
@@ -64,7 +64,7 @@ def plot_signal(
     if feature is None and len(self.features) > 1:
         raise SchemaError(f"which feature to draw? There are {self.features}: add feature=...")
     x = self.chosen(subjs, 0 if feature is None else feature)
-    _log.debug("signal of %s, %s", subjs, feature)
+    _log.debug("signal of %s, %s", counted(x[schema.SUBJECT]), feature)
     return plot.signal(x.transpose(schema.SUBJECT, schema.TIME), title=title or None)
 
 

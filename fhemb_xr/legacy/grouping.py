@@ -8,10 +8,12 @@ import pandas as pd
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.errors import SchemaError
 from fhemb_xr.legacy import logs
 from fhemb_xr.legacy.config.settings import THERMO_SR
-from fhemb_xr.legacy.subjects import label, native
+from fhemb_xr.legacy.series import joined
+from fhemb_xr.legacy.subjects import counted, label, native
+from fhemb_xr.ops.checks import require_choice, unknown_name
 from fhemb_xr.ops.classification import one_split
 from fhemb_xr.ops.clustering.barycenters import barycentre
 from fhemb_xr.ops.clustering.clusters import clusters, silhouette
@@ -27,17 +29,17 @@ def _people(ts: Any, interval: tuple[int, int] | None, normalize: Any) -> xr.Dat
     x = _series(ts).transpose(schema.SUBJECT, schema.FEATURE, schema.TIME)
     if interval is not None:
         x = x.isel({schema.TIME: slice(*interval)})
-    scaler = one_split.scaler_of(normalize)
     turned = np.ascontiguousarray(np.asarray(x.values, np.float64).transpose(0, 2, 1))
-    return x.copy(data=one_split.scaled(turned, scaler).transpose(0, 2, 1))
+    return x.copy(data=one_split.each_scaled(turned, normalize).transpose(0, 2, 1))
 
 
 def _series(ts: Any) -> xr.DataArray:
-    if hasattr(ts, "chosen"):
-        found: xr.DataArray = ts.chosen()
-        return found.drop_vars([c for c in found.coords if str(c).startswith("bin_")])
-    if isinstance(ts, Mapping):
-        return xr.concat([_series(member) for member in ts.values()], schema.FEATURE)
+    found = joined(ts)
+    if found is not None:
+        return found
+    if isinstance(ts, Mapping):  # tables by family; an empty one where it lacks the feature
+        tables = [_series(m) for m in ts.values() if np.size(m)]
+        return xr.concat(tables, schema.FEATURE, join="exact")
     if isinstance(ts, pd.DataFrame):  # as get_df_ts_subjs gives them: a column per person
         names, values = [native(c) for c in ts.columns], ts.to_numpy().T[:, None]
     else:
@@ -52,9 +54,7 @@ def _series(ts: Any) -> xr.DataArray:
 
 
 def _method(metric: str) -> str:
-    if metric not in METHODS:
-        raise UnknownNameError(f"no metric {metric!r}{nearest(metric, METHODS)}")
-    return METHODS[metric]
+    return METHODS[require_choice("metric", metric, METHODS)]
 
 
 def dtw_clustering(
@@ -75,7 +75,7 @@ def dtw_clustering(
     method = _method(metric)
     x = _people(ts, interval, normalize)
     options: dict[str, Any] = {"method": method, "seed": random_state, "max_iter": max_iter}
-    _log.debug("clusters of %s people: %s, %s", x.sizes[schema.SUBJECT], n_clusters, options)
+    _log.debug("clusters of %s: %s, %s", counted(x[schema.SUBJECT]), n_clusters, options)
     found = clusters(x, n_clusters, **options)
     labels = np.asarray(found.values, np.int64)
     names = [label(i) for i in x.indexes[schema.SUBJECT].tolist()]
@@ -104,7 +104,7 @@ class _Centroids(Mapping[int, F64]):
 
     def __getitem__(self, k: int) -> F64:
         if k not in self._numbers:
-            raise UnknownNameError(f"no centroids of {k!r} groups{nearest(k, self._numbers)}")
+            raise unknown_name("centroids of a number of groups", k, self._numbers)
         if k not in self._kept:
             self._kept[k] = self._make(k)
         return self._kept[k]
@@ -134,7 +134,7 @@ def compute_silhouette_vs_k(
     x = _people(ts, interval, normalize)
     options: dict[str, Any] = {"method": method, "seed": random_state, "max_iter": max_iter}
     tried = list(range(2, max_k + 1))
-    _log.debug("silhouettes of %s people: %s, %s", x.sizes[schema.SUBJECT], tried, options)
+    _log.debug("silhouettes of %s: %s, %s", counted(x[schema.SUBJECT]), tried, options)
     scores = np.asarray(silhouette(x, tried, **options).values, np.float64)
     sound = [k for k, s in zip(tried, scores, strict=True) if np.isfinite(s)]
     best = tried[int(np.nanargmax(scores))] if sound else None
@@ -198,9 +198,9 @@ def depict_clusters(
 
 def _places(given: Any, ids: list[Any]) -> xr.DataArray:
     """Positions ``(subject, time, axis)``."""
-    if hasattr(given, "chosen"):
-        found = given.chosen([label(i) for i in ids])
-        found = found.rename({schema.FEATURE: schema.AXIS})
+    known = None if isinstance(given, Mapping) else joined(given, [label(i) for i in ids])
+    if known is not None:
+        found = known.rename({schema.FEATURE: schema.AXIS})
         out: xr.DataArray = found.assign_coords({schema.AXIS: ["x", "y"]})
         return out
     each = {native(who): np.asarray(m, np.float64) for who, m in given.items()}

@@ -9,7 +9,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.legacy import logs
-from fhemb_xr.legacy.subjects import label
+from fhemb_xr.legacy.subjects import counted, label
 from fhemb_xr.ops.pairwise.cross_correlation import lagged_correlation
 
 _log = logs.of("tseries")
@@ -59,7 +59,8 @@ def correlated(
     series = [m.chosen(people, name) for m, name in pairs[:2]]
     rate = float(members[0].sr)
     options = {"window_s": twin / rate, "step_s": step / rate, "max_lag_s": max_lag / rate}
-    _log.debug("lagged correlation of %s in %s: %s", [n for _, n in pairs[:2]], people, options)
+    said = (len(pairs), counted(people), options)
+    _log.debug("lagged correlation of %s features of %s: %s", *said)
     who = ", ".join(people)
     if len(pairs) == 1 and len(people) == 2:
         a, b = (series[0].isel({schema.SUBJECT: k}, drop=True) for k in (0, 1))

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.ops.checks import unknown_name
 
 ROOT = "fhemb_xr.legacy"
 MODULES = (
@@ -29,7 +29,7 @@ def of(module: str) -> logging.Logger:
     """
     name = module.rpartition(".")[2]
     if name not in MODULES:
-        raise UnknownNameError(f"no module {module!r}{nearest(name, MODULES)}")
+        raise unknown_name("module", module, MODULES)
     return logging.getLogger(f"{ROOT}.{name}")
 
 
@@ -41,7 +41,7 @@ def setup_logging(
     Parameters
     ----------
     force
-        Whether everything is applied anew. Otherwise a second call adds no handler, and keeps
+        Whether everything is applied again. Otherwise a second call adds no handler, and keeps
         the levels that it does not name.
     module_levels
         Level of each module: a name or a number.

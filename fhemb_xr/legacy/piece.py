@@ -4,20 +4,23 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import xarray as xr
+import zarr
 
 from fhemb_xr import schema
 from fhemb_xr.clock import Clock
-from fhemb_xr.errors import ConfigError, SchemaError, UnknownNameError, nearest, warn
+from fhemb_xr.errors import ConfigError, SchemaError, warn
+from fhemb_xr.io.local import atomic_files
 from fhemb_xr.io.recording import open_recording
+from fhemb_xr.io.remote import places
 from fhemb_xr.legacy import logs
 from fhemb_xr.legacy.dbms.db import PERCENTILES, Datasource
 from fhemb_xr.legacy.embedding import Embedding
-from fhemb_xr.legacy.subjects import Subjects, label, native, with_a_face
+from fhemb_xr.legacy.subjects import Subjects, counted, label, native, with_a_face
+from fhemb_xr.ops.checks import unknown_name
 from fhemb_xr.ops.frames import selection
 from fhemb_xr.ops.pipeline import STATISTICS
 
@@ -31,7 +34,7 @@ _USUAL = {
     "sub_roi_width": 5,
     "resize": (40, 60),
 }
-_noted: set[str] = set()
+_noted: set[tuple[str, str]] = set()
 _log = logs.of("piece")
 
 
@@ -91,7 +94,11 @@ class Piece:
             "recording" if temperature_threshold is None else temperature_threshold
         )
         self._read: dict[str, Datasource | Embedding] = {}
-        _log.debug("%s: frames %s, subjects %s", self.title, self.time_interval, subjs)
+        _log.debug("%s: frames %s, %s", self.title, self.time_interval, self._asked_for)
+
+    @property
+    def _asked_for(self) -> str:
+        return counted(self._selected.indexes[schema.SUBJECT])
 
     @functools.cached_property
     def _ds(self) -> xr.Dataset:
@@ -105,17 +112,19 @@ class Piece:
             attributes = self.get_piece_attribute_values(0, "all", store=self._store)
             found = Datasource.from_recording(ds, self._threshold, attributes)
             self._read[name] = found
-            _log.debug("%s of %s", name, found.subjects)
+            _log.debug("%s of %s", name, counted(found.subjects))
         return found
 
     def _table(self, name: str) -> xr.Dataset:
         """The group of the store with this name; where there is none, the recording."""
-        inside = Path(self._store) / name if isinstance(self._store, str | Path) else None
-        if name != TABLES[0] and inside is not None and inside.is_dir():
-            other = open_recording(inside)
+        if name == TABLES[0]:
+            return self._ds
+        other = _group(self._store, name)
+        if other is not None:
             return with_a_face(_selected(other, self._session, **self._asked))
-        if name != TABLES[0] and name not in _noted:
-            _noted.add(name)
+        asked = (str(self._store), name)
+        if asked not in _noted:
+            _noted.add(asked)
             warn(
                 f"the store holds one table: {name} gives the same faces as face_t, to compare "
                 f"them, save the other table as the group {name!r} of the recording"
@@ -190,7 +199,7 @@ class Piece:
         ds = open_recording(_store(store))
         title = ds.attrs.get("title")
         if idx not in (0, title):
-            raise UnknownNameError(f"no piece {idx!r}{nearest(idx, [0, title])}")
+            raise unknown_name("piece", idx, [0, title])
         said = {k: ds.attrs[k] for k in _USUAL if k in ds.attrs}
         sessions = ds.indexes[schema.SESSION].tolist()
         found = {
@@ -201,7 +210,7 @@ class Piece:
         names = [attributes] if isinstance(attributes, str) else list(attributes)
         names = list(found) if attributes == "all" else names
         if wrong := [n for n in names if n not in found]:
-            raise UnknownNameError(f"no attribute {wrong[0]!r}{nearest(wrong[0], found)}")
+            raise unknown_name("attribute", wrong[0], found)
         return {name: found[name] for name in names}
 
     def info(self) -> None:
@@ -226,7 +235,7 @@ class Piece:
 
     def __repr__(self) -> str:
         start, stop = self.time_interval
-        return f"Piece({self.title!r}, frames {start} to {stop}, {self._asked['subjects']!r})"
+        return f"Piece({self.title!r}, frames {start} to {stop}, {self._asked_for})"
 
 
 def _statistic(name: str) -> Callable[..., Embedding]:
@@ -249,6 +258,21 @@ def _store(store: Any) -> Any:
     if not found:
         raise ConfigError(f"no recording: give Piece(store=...) or set {STORE} to its path")
     return found
+
+
+def _group(store: Any, name: str) -> xr.Dataset | None:
+    """The recording in a group of the store, on this machine or at an address; None without."""
+    local = atomic_files.local_path(store)
+    if local is not None:
+        return open_recording(local / name) if (local / name).is_dir() else None
+    if not isinstance(store, str):
+        return None
+    address = f"{store.rstrip('/')}/{name}"
+    try:
+        zarr.open_group(places.to_read(address), mode="r")
+    except FileNotFoundError:
+        return None
+    return open_recording(address)
 
 
 def _selected(ds: xr.Dataset, session: str | None, **asked: Any) -> xr.Dataset:

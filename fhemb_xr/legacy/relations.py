@@ -8,15 +8,18 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.errors import SchemaError, nearest
 from fhemb_xr.legacy import logs
+from fhemb_xr.legacy.config.settings import THERMO_SR
+from fhemb_xr.legacy.series import joined
 from fhemb_xr.legacy.subjects import label
+from fhemb_xr.ops.checks import require_choice
+from fhemb_xr.ops.classification.segments import SAMPLE
 from fhemb_xr.ops.clustering.manifold import embed_relation
 from fhemb_xr.ops.clustering.svd import svd_relation
 from fhemb_xr.ops.pairwise.matrix import normalize_relation, pairwise
 from fhemb_xr.typing import F64
 
-SAMPLE = "sample"
 METRICS = {
     "fastdtw": "dtw", "tslearn_dtw": "dtw", "soft_dtw": "soft_dtw",
     "soft_dtw_div": "soft_dtw_divergence", "dcor": "dcor",
@@ -26,15 +29,15 @@ _log = logs.of("cutils")
 
 
 def samples(ts: Any, labels: Sequence[Any] | None = None) -> xr.DataArray:
-    """Samples ``(sample, [feature,] time)`` of an array, a table of them, or an Embedding.
+    """Samples ``(sample, [feature,] time)`` of an array, a table of them, or embeddings.
 
     Raises
     ------
     SchemaError
         If it has neither two nor three dimensions, or another number of labels.
     """
-    if hasattr(ts, "chosen"):
-        x = ts.chosen()
+    x = joined(ts)
+    if x is not None:
         names = [label(i) for i in x.indexes[schema.SUBJECT].tolist()]
         values = x.transpose(schema.SUBJECT, schema.FEATURE, schema.TIME).values
     else:
@@ -75,9 +78,7 @@ def related(
     UnknownNameError
         No such alignment, point metric or scale, with the nearest ones.
     """
-    if alignment_type not in METRICS:
-        known = nearest(alignment_type, METRICS)
-        raise UnknownNameError(f"no alignment {alignment_type!r}{known}")
+    alignment_type = require_choice("alignment", alignment_type, METRICS)
     options: dict[str, Any] = {}
     if alignment_type == "fastdtw":
         options["local"] = named(dist)
@@ -197,6 +198,10 @@ def plot_pr_dendrogram(
     return plot.dendrogram(d, method=method, title=title)
 
 
+def _similarity(transformation: str) -> str:
+    return TRANSFORMATIONS[require_choice("transformation", transformation, TRANSFORMATIONS)]
+
+
 def plot_pr_projection(
     *groups: Any,
     alignment_type: str = "fastdtw",
@@ -221,6 +226,7 @@ def plot_pr_projection(
     from fhemb_xr import plot
 
     _refuse_unknown(idle)
+    similarity = _similarity(transformation)
     parts = [samples(g) for g in groups]
     whole = np.concatenate([part.values for part in parts])
     d = related(
@@ -234,9 +240,7 @@ def plot_pr_projection(
         labels=labels,
     )
     if projection == "pca":
-        points = embed_relation(
-            d, "pca", n_dims=dimensions, similarity=TRANSFORMATIONS[transformation]
-        )
+        points = embed_relation(d, "pca", n_dims=dimensions, similarity=similarity)
     else:
         points = embed_relation(d, projection, n_dims=dimensions, seed=0)
     sizes = [part.sizes[SAMPLE] for part in parts]
@@ -263,10 +267,7 @@ def svd_pr(
     d = related(
         ts, alignment_type, gamma=gamma, dist=dist, p=p, radius=radius, normalize=normalize
     )
-    if transformation not in TRANSFORMATIONS:
-        near = nearest(transformation, TRANSFORMATIONS)
-        raise UnknownNameError(f"no transformation {transformation!r}{near}")
-    out = svd_relation(normalize_relation(d, TRANSFORMATIONS[transformation])).compute()
+    out = svd_relation(normalize_relation(d, _similarity(transformation))).compute()
     left = out["left"].transpose(SAMPLE, schema.COMPONENT).values
     right = out["right"].transpose(SAMPLE, schema.COMPONENT).values
     return left, out["singular_value"].values, right.T
@@ -290,7 +291,8 @@ def _series(x: Any) -> xr.DataArray:
         raise SchemaError(
             f"a warping of two series, time first, found the shape {values.shape}"
         )
-    return xr.DataArray(values, dims=schema.TIME, attrs={schema.SAMPLING_RATE: 25.0})
+    attrs = {schema.SAMPLING_RATE: float(THERMO_SR)}
+    return xr.DataArray(values, dims=schema.TIME, attrs=attrs)
 
 
 def _old(function: Callable[..., Any], name: str) -> Callable[..., Any]:

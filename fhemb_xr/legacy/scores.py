@@ -11,8 +11,9 @@ import xarray as xr
 from fhemb_xr.errors import warn
 from fhemb_xr.io.interchange.score_tables import read_scores, write_scores
 from fhemb_xr.legacy import logs
-from fhemb_xr.legacy.relations import SAMPLE, related
+from fhemb_xr.legacy.relations import related
 from fhemb_xr.ops.classification import one_split
+from fhemb_xr.ops.classification.segments import SAMPLE
 from fhemb_xr.ops.pairwise.metric_options import POINT_METRICS
 from fhemb_xr.typing import F64, Ints
 
@@ -124,11 +125,10 @@ calc_dm_accuracy = calc_dtw_accuracy = calc_and_save_pr_accuracy
 
 def _each_scaled(x: F64, normalize: Any) -> F64:
     """Every series by itself; ``(n, feature, time)`` or ``(n, time)``."""
-    scaler = one_split.scaler_of(normalize)
-    if scaler is None or x.ndim == 2:
-        return one_split.scaled(x, scaler)
+    if x.ndim == 2:
+        return one_split.each_scaled(x, normalize)
     turned = np.ascontiguousarray(x.transpose(0, 2, 1))  # tslearn has time first
-    return np.asarray(one_split.scaled(turned, scaler).transpose(0, 2, 1))
+    return np.asarray(one_split.each_scaled(turned, normalize).transpose(0, 2, 1))
 
 
 def plot_accuracy_summary(

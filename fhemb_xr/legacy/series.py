@@ -1,6 +1,6 @@
 """Features of people over time, computed for each person once and kept."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from fhemb_xr import budget, schema
+from fhemb_xr.errors import SchemaError
 from fhemb_xr.legacy.config.settings import THERMO_SR
 from fhemb_xr.legacy.subjects import label
 from fhemb_xr.typing import F64
@@ -53,6 +54,37 @@ class Series:
     def _assembled(self, ids: Sequence[Any]) -> xr.DataArray:
         like = self._data.sel({schema.SUBJECT: list(ids)})
         return like.copy(data=np.stack([self._kept[i].T for i in ids]))
+
+
+def joined(ts: Any, subjs: Any = "all") -> xr.DataArray | None:
+    """What an Embedding holds, or all members of a collection or dict of them; else None.
+
+    In memory, ``(subject, time, feature)``, without the edges of bins.
+
+    Raises
+    ------
+    SchemaError
+        Members of other people or frames.
+    """
+    members = list(ts.values()) if isinstance(ts, Mapping) else [ts]
+    if not members or not all(hasattr(m, "chosen") for m in members):
+        return None
+    parts = [without_bins(m.chosen(subjs)) for m in members]
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return xr.concat(parts, schema.FEATURE, join="exact", combine_attrs="override")
+    except xr.AlignmentError:
+        found = [(m.sizes[schema.SUBJECT], m.sizes[schema.TIME]) for m in parts]
+        raise SchemaError(
+            "embeddings are put together if they are of the same people and frames, found "
+            f"(people, frames) {found}: choose the same ones with .project(subjs)"
+        ) from None
+
+
+def without_bins(x: xr.DataArray) -> xr.DataArray:
+    """The array without the edges of bins, which other features do not have."""
+    return x.drop_vars([c for c in x.coords if str(c).startswith("bin_")])
 
 
 def table(values: xr.DataArray) -> pd.DataFrame:

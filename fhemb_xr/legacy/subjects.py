@@ -1,14 +1,15 @@
 """People by the original's labels: ``subj65`` is person 65 of the recording."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import EmptySelectionError, UnknownNameError, nearest
+from fhemb_xr.errors import EmptySelectionError
+from fhemb_xr.ops.checks import unknown_name
 from fhemb_xr.ops.frames import selection
 
 Subjects = Any
@@ -20,6 +21,11 @@ _LABEL = re.compile(r"subj(\d+)$")
 def label(person: object) -> str:
     """The label of a person: ``65`` is ``"subj65"``."""
     return person if isinstance(person, str) else f"subj{person}"
+
+
+def counted(people: Sized) -> str:
+    """How many people there are, for logs and reprs, which do not say who."""
+    return "1 person" if len(people) == 1 else f"{len(people)} people"
 
 
 def native(spec: Subjects) -> Any:
@@ -67,7 +73,9 @@ def with_a_face(ds: xr.Dataset) -> xr.Dataset:
     ids = ds.indexes[schema.SUBJECT].tolist()
     kept = ordered(i for i, is_seen in zip(ids, seen.values.tolist(), strict=True) if is_seen)
     if not kept:
-        raise EmptySelectionError(f"nobody of {ids} has a face in these frames: choose others")
+        raise EmptySelectionError(
+            f"none of {counted(ids)} has a face in these frames: choose others"
+        )
     return ds.sel({schema.SUBJECT: kept})
 
 
@@ -85,7 +93,7 @@ class BySubject(Mapping[str, Value], Generic[Value]):
     def __getitem__(self, key: Any) -> Value:
         name = label(key)
         if name not in self._ids:
-            raise UnknownNameError(f"no subject {key!r}{nearest(name, self._ids)}")
+            raise unknown_name("subject", key, self._ids, personal=True)
         if name not in self._kept:
             self._kept[name] = self._make(self._ids[name])
         return self._kept[name]
@@ -100,4 +108,4 @@ class BySubject(Mapping[str, Value], Generic[Value]):
         return len(self._ids)
 
     def __repr__(self) -> str:
-        return f"<{', '.join(self._ids)}: computed when asked for>"
+        return f"<{counted(self)}: computed when asked for>"

@@ -9,8 +9,8 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.legacy import families, logs
-from fhemb_xr.legacy.series import Series
-from fhemb_xr.legacy.subjects import BySubject, Subjects
+from fhemb_xr.legacy.series import Series, without_bins
+from fhemb_xr.legacy.subjects import BySubject, Subjects, counted
 from fhemb_xr.ops.time_frequency.wavelet_bands import wavelet_bands, wavelet_filter
 from fhemb_xr.typing import F64
 
@@ -94,7 +94,7 @@ class Wdecomposition:
             return self._given
         emb, bands = self.decomposed_embedding, self._bands
         n = len(emb.features)
-        bare = bands.drop_vars([c for c in bands.coords if str(c).startswith("bin_")])
+        bare = without_bins(bands)
         parts = [bare.isel({schema.BAND: b}, drop=True) for b in range(self.level + 1)]
         whole = xr.concat(parts, schema.FEATURE).assign_attrs(bands.attrs)
         series = Series(whole.assign_coords({schema.FEATURE: np.arange(n * len(parts))}))
@@ -122,8 +122,8 @@ class Wdecomposition:
         ``"all"`` is the series itself. ``[]`` is the series unfiltered: of the features that
         were decomposed, not of all as in the original.
         """
-        _log.debug("reconstruct %s of %s", fbands, subjs)
         part = self.decomposed_embedding.project(subjs)
+        _log.debug("reconstruct %s of %s", fbands, counted(part.subjects))
         bands = "all" if fbands is None else fbands
         if not isinstance(bands, str | int) and not len(bands):
             return part
@@ -132,7 +132,5 @@ class Wdecomposition:
         return part.from_data(out, like=part)
 
     def __repr__(self) -> str:
-        return (
-            f"Wdecomposition({self.wavelet}, level {self.level}, features={self.features}, "
-            f"subjects={self.subjects})"
-        )
+        of = f"{families.shown(self.features)}, {counted(self.subjects)}"
+        return f"Wdecomposition({self.wavelet}, level {self.level}, {of})"

@@ -18,7 +18,7 @@ from fhemb_xr.typing import F64, Ints
 SHARPNESS = 30.0
 """How near the soft minimum over places is to the minimum, per mean distance."""
 WEIGHT = 1e-2
-"""Of the penalty on the classifier's weights."""
+"""Weight of the penalty on the classifier's weights in the loss."""
 
 
 def learned(

@@ -5,7 +5,7 @@ difference of the two scores, so that no order of faces can be learnt.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ class Clips:
 
     movies: F64
     waves: F64
-    persons: NDArray[Any]
+    persons: NDArray[Any] = field(repr=False)
 
     def tensors(self, of: Design) -> tuple[Tensor, Tensor, Tensor]:
         """On the clock of the network."""

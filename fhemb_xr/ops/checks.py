@@ -11,6 +11,9 @@ from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
 from fhemb_xr.ops.synonyms import meant
 
+MOST_LISTED = 24
+"""An error lists as many names at most."""
+
 
 def require_choice(
     what: str, name: Any, allowed: Iterable[str], synonyms: Mapping[str, str] | None = None
@@ -29,12 +32,17 @@ def require_choice(
     return found
 
 
-def unknown_name(what: str, name: Any, known: Iterable[str]) -> UnknownNameError:
-    """What to raise for a name that is not among ``known``, with the nearest of them."""
+def unknown_name(
+    what: str, name: Any, known: Iterable[object], *, personal: bool = False
+) -> UnknownNameError:
+    """What to raise for a name that is not among ``known``, with the nearest of them.
+
+    All are listed where they are few; ``personal`` ones, of people or sessions, never are.
+    """
     known = tuple(known)
-    return UnknownNameError(
-        f"no {what} {name!r}: there are {', '.join(known)}{nearest(name, known)}"
-    )
+    few = not personal and len(known) <= MOST_LISTED
+    there = f": there are {', '.join(map(str, known))}" if few else f" among {len(known)}"
+    return UnknownNameError(f"no {what} {name!r}{there}{nearest(name, known)}")
 
 
 def require_count(name: str, value: Any, least: int = 1) -> int:

@@ -223,3 +223,9 @@ def ids(x: xr.DataArray | xr.Dataset, dim: str = schema.SUBJECT) -> list[str]:
     """Labels along a dimension, as text."""
     found = x[dim].values if dim in x.coords else np.arange(x.sizes[dim])
     return [str(v) for v in found.tolist()]
+
+
+def only_feature(x: xr.DataArray) -> str:
+    """Name of the feature that was chosen of several; ``""`` without one."""
+    found = x.coords.get(schema.FEATURE)
+    return str(found.item()) if found is not None and found.ndim == 0 else ""

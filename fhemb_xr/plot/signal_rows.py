@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import xarray as xr
@@ -22,7 +22,7 @@ class Row:
     label: str
     quantity: str
     curves: dict[str, F64]
-    subject: object = None
+    subject: object = field(default=None, repr=False)
 
 
 def rows_of(x: xr.DataArray) -> Iterator[Row]:

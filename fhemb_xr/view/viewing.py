@@ -122,9 +122,9 @@ def view(
 
     Notes
     -----
-    Memory: of each feature that is looked at 5.2 bytes a sample, 640 MiB at most; 128 MiB of
-    faces; the piece that is being read. Computes at call: none. Pieces are read by two
-    threads, what is in view first, by whatever Dask is there.
+    Memory: 5.2 bytes for each sample of each feature that is shown, at most 640 MiB; 128 MiB of
+    faces; and the piece that is being read. Computes at call: none. Two threads read the pieces
+    by the scheduler that dask has; what is in view comes first.
 
     Examples
     --------

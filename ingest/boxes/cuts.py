@@ -8,7 +8,7 @@ with a row of empty cells, has no face. Two boxes of one person in a frame are a
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Cut:
 
     scene: Stack
     session: str
-    subject: Subject
+    subject: Subject = field(repr=False)
     places: NDArray[np.int32]  # picture of each box, in order
     sides: NDArray[np.int16]  # (n, 4): left, top, right, bottom; outside of the picture too
 

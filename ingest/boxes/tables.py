@@ -14,7 +14,7 @@ Points whose values all lie in 0 to 1 are fractions of the picture, as MediaPipe
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class BoxTable:
     """Rows of a table: film, subject, frame, and sides of the box in pixels."""
 
     films: Sequence[str] | None
-    subjects: Sequence[str]
+    subjects: Sequence[str] = field(repr=False)
     frames: F64
     sides: F64  # (n, 4): left, top, right, bottom; NaN: no face
     base: int = 0  # number of the first frame in the count of the program

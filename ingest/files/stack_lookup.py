@@ -28,7 +28,7 @@ class Stack:
     """One person's frames in one session."""
 
     session: str
-    subject: Subject
+    subject: Subject = field(repr=False)
     file: Path
     name: str
     shape: tuple[int, ...]

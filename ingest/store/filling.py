@@ -271,7 +271,8 @@ def _read(reader: Reader, target: Target, task: Task, stop: threading.Event) -> 
             lost = isinstance(error, ConnectionLost) or attempt > 1
             if not lost or attempt == ATTEMPTS or stop.is_set():
                 raise
-            logger.debug("attempt %d of %s failed: %s", attempt, task, error)
+            kind = type(error).__name__  # its text may say whose row it was
+            logger.debug("attempt %d of %s failed: %s", attempt, task, kind)
         stop.wait(BACKOFF_S * 2 ** (attempt - 1) * random.uniform(0.5, 1))
     raise AssertionError("unreachable")
 

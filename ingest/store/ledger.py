@@ -10,7 +10,7 @@ missing chunk whose line says ``empty`` never existed; any other missing chunk w
 import json
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class Entry:
     """One complete shard; frames are ``[start, stop)``."""
 
     session: str
-    subject: Subject
+    subject: Subject = field(repr=False)
     start: int
     stop: int
     crc32: str

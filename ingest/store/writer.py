@@ -9,7 +9,7 @@ mark is removed.
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Task:
     """One shard to read and write; its frames are ``[start, stop)``."""
 
     session: str
-    subject: Subject
+    subject: Subject = field(repr=False)  # personal: in no log
     start: int
     stop: int
 

@@ -80,13 +80,28 @@ def test_piece__needs_a_store_with_its_title(don, monkeypatch):
 
 
 def test_piece__other_tables_are_groups_of_the_store_or_the_same_faces(piece, don, tmp_path):
-    _noted.discard("facebbox_t")
+    _noted.discard((str(don), "facebbox_t"))
     with pytest.warns(UserWarning, match="facebbox_t gives the same faces"):
         assert piece.facebbox_t.subjects == SEEN
     ds = fx.testing.audience(subjects=[40, 41], seconds=2, shape=(6, 5), title="two")
     fx.save(ds, tmp_path / "two.zarr")
     fx.save(ds.isel(subject=[1]), tmp_path / "two.zarr" / "roi")
     assert Piece("two", store=tmp_path / "two.zarr").roi.subjects == ["subj41"]
+    fx.save(ds, tmp_path / "other.zarr")
+    for name in ("two.zarr", "other.zarr", "two.zarr"):  # once for a table of a store
+        _noted.discard((str(tmp_path / name), "facebbox"))
+        with pytest.warns(UserWarning, match="facebbox gives the same faces"):
+            Piece("two", store=tmp_path / name).facebbox  # noqa: B018
+
+
+def test_piece__finds_tables_at_an_address():
+    ds = fx.testing.audience(subjects=[40, 41], seconds=2, shape=(6, 5), title="two")
+    fx.save(ds, "memory://tables/two.zarr")
+    fx.save(ds.isel(subject=[1]), "memory://tables/two.zarr/roi")
+    far = Piece("two", store="memory://tables/two.zarr")
+    assert far.roi.subjects == ["subj41"]
+    with pytest.warns(UserWarning, match="roi_t gives the same faces"):
+        assert far.roi_t.subjects == ["subj40", "subj41"]
 
 
 def test_faces__statistics_are_those_of_scipy(piece, raw):

@@ -6,7 +6,7 @@ from scipy.spatial import distance
 
 import fhemb_xr as fx
 import fhemb_xr.legacy as fhemb
-from fhemb_xr.errors import StoreError
+from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.legacy import scores
 from fhemb_xr.legacy.relations import related
 
@@ -56,6 +56,29 @@ def test_split__is_scikit_learns_scaled_by_tslearn(tables, split):
     same = fhemb.split_scale_data(x, y, random_state=0, normalize=split[4])
     np.testing.assert_array_equal(same[1], split[1])
     assert fhemb.split_scale_data(x, y, normalize=False)[4] is None
+
+
+def test_split__fits_its_own_scaler_to_the_training_part_and_a_given_one_never(tables):
+    from sklearn.preprocessing import StandardScaler
+
+    x, y = fhemb.prepare_data(*tables)
+    other = RNG.normal(50, 4, (9, x.shape[1]))
+    given = StandardScaler().fit(other)
+    train, test, _, _, back = fhemb.split_scale_data(x, y, random_state=0, normalize=given)
+    plain = fhemb.split_scale_data(x, y, random_state=0)
+    assert back is given
+    for mine, raw in ((train, plain[0]), (test, plain[1])):
+        np.testing.assert_allclose(mine, (raw - other.mean(0)) / other.std(0), rtol=1e-9)
+    np.testing.assert_array_equal(given.mean_, other.mean(0))
+    with pytest.raises(ValueError, match="StandardScaler was not fitted: fit it to the"):
+        fhemb.split_scale_data(x, y, normalize=StandardScaler())
+    seen = []
+    fit = fhemb.split_scale_data(x, y, random_state=0, normalize="minmax")[4].fit
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(fit.__self__), "fit", lambda s, a, y=None: seen.append(a) or fit(a))
+        fhemb.split_scale_data(x, y, random_state=0, normalize="minmax")
+    (only,) = seen
+    np.testing.assert_array_equal(only, plain[0])
 
 
 def test_accuracies__are_those_of_the_classifiers(split):
@@ -125,8 +148,30 @@ def test_relation_figures__keep_or_find_an_order():
         points = fhemb.plot_pr_projection(x[:3], x[3:], projection=how, transformation="invert")
         assert points is not None
     assert fhemb.plot_dm_projection(x[:3], x[3:], projection="pca", dimensions=3) is not None
+    with pytest.raises(KeyError, match="no transformation 'gaus': there are gauss, invert"):
+        fhemb.plot_pr_projection(x[:3], x[3:], transformation="gaus")
     with pytest.raises(TypeError, match="no option 'metod'"):
         fhemb.plot_pr_heatmap(x, metod="average")
+
+
+def test_families__together_are_samples_and_series_of_several_features(piece):
+    """A collection has any attribute that is asked of it, so it passed for an Embedding."""
+    both = piece.face_t.project([65, 66, 67], features=["p50", "mean"])
+    names = both.subjects["features_ts"]
+    for given in (both, dict(both)):
+        d = np.asarray(related(given))
+        stacked = np.stack([np.stack([both[k].features_tint[who][0] for k in both])
+                            for who in names])  # fmt: skip
+        np.testing.assert_allclose(d, metrics.cdist_dtw(stacked.transpose(0, 2, 1)), rtol=1e-6)
+        centroids = fhemb.dtw_clustering(given, (0, 20), n_clusters=2, metric="euclidean")[4]
+        assert centroids.shape == (2, 20, 2)
+    tables = fhemb.dtw_clustering(
+        both.get_df_ts_subjs("mean"), (0, 20), n_clusters=2, metric="euclidean"
+    )
+    assert sorted(tables[1]) == names
+    apart = fhemb.EmbeddingCollection(both["features_ts"].project([65]), both["percentiles_ts"])
+    with pytest.raises(SchemaError, match=r"same people and frames, found .*\(1, 200\)"):
+        related(apart)
 
 
 def test_svd__gives_back_the_similarity():

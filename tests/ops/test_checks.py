@@ -10,6 +10,7 @@ from fhemb_xr.ops.checks import (
     require_count,
     require_positive,
     require_whole_frames,
+    unknown_name,
 )
 
 
@@ -26,6 +27,13 @@ def test_unknown_name__is_both_a_key_and_a_value_error():
     for kind in (KeyError, ValueError, errors.FhembError):
         with pytest.raises(kind, match=r"^no metric"):
             require_choice("metric", "x", ("dtw",))
+
+
+def test_unknown_name__lists_few_names_and_never_those_of_people():
+    many = [f"p{k}" for k in range(100)]
+    assert str(unknown_name("feature", "p100", many)).startswith("no feature 'p100' among 100;")
+    said = str(unknown_name("subject", 4, [40, 44, 76], personal=True))
+    assert said.startswith("no subject 4 among 3; the nearest are")
 
 
 @pytest.mark.parametrize("n", [3, 3.0, np.int8(3), np.uint64(3), np.float32(3), np.array(3)])

@@ -86,6 +86,10 @@ def test_film__is_refused_in_a_sentence(ds, tmp_path):
         fx.make_video(ds, tmp_path / "a.mp4", faces=True,
                       signal=xr.DataArray(np.ones(9), dims="time",
                                           attrs={"sampling_rate": 25.0}))  # fmt: skip
+    face = ds.isel(time=slice(0, 25))
+    later = fx.embed(ds.isel(time=slice(25, 50)), ["p5"])
+    with pytest.raises(SchemaError, match=r"25 frames from 5.00 to 5.96 s, the face of 25"):
+        fx.make_video(face, tmp_path / "a.mp4", 40, faces=True, signal=later)
     assert [*tmp_path.iterdir()] == []
 
 

@@ -15,7 +15,7 @@ from fhemb_xr.legacy import families, figures, logs
 from fhemb_xr.legacy.dbms.frames import frames_of, recording_of
 from fhemb_xr.legacy.embedding import Embedding, EmbeddingCollection
 from fhemb_xr.legacy.series import Series
-from fhemb_xr.legacy.subjects import BySubject, Subjects, label, people
+from fhemb_xr.legacy.subjects import BySubject, Subjects, counted, label, people
 from fhemb_xr.legacy.utils.factories import ConcreteEmbFactory, ConcretePcaFactory
 from fhemb_xr.ops import background, pipeline
 from fhemb_xr.ops.frames import feature_names, frame_features
@@ -195,8 +195,10 @@ class Datasource:
             feature_names.expand(STATISTICS if features is None else features)
         )
         names = [name for some in wanted.values() for name in some]
-        _log.debug("project %s, features %s, bands %s by %s", subjs, names, fbands, wavelet)
-        part = self._of(people(subjs, self._ids))
+        ids = people(subjs, self._ids)
+        said = (counted(ids), names, fbands, wavelet)
+        _log.debug("project %s, features %s, bands %s by %s", *said)
+        part = self._of(ids)
         numbers = [int(n[2:]) for n in wanted.get(families.PCOMPONENTS_TS, [])]
         basis = part._basis(pcfactory, max(numbers) + 1) if numbers else None
         unfiltered = wavelet is None or (isinstance(fbands, list | tuple) and not fbands)
@@ -266,9 +268,8 @@ class Datasource:
         return plot.pdf(self._visible, secs, subject=person, bw_method=bw_method)
 
     def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({self._heat.sizes[schema.TIME]} frames of {self.subjects})"
-        )
+        n = self._heat.sizes[schema.TIME]
+        return f"{type(self).__name__}({n} frames of {counted(self._ids)})"
 
 
 BaseDatasource = Datasource

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fhemb_xr.errors import UnknownNameError, nearest
 from fhemb_xr.legacy import logs
+from fhemb_xr.ops.checks import unknown_name
 
 N_COMPONENTS = 5
 """Components where none are asked for; scikit-learn would take all."""
@@ -53,13 +53,13 @@ class ConcretePcaFactory:
         """
         method = _METHODS.get(self.pca.lower().removeprefix("sklearn."))
         if method is None:
-            raise UnknownNameError(f"no pca {self.pca!r}{nearest(self.pca, _METHODS)}")
+            raise unknown_name("pca", self.pca, _METHODS)
         out: dict[str, Any] = {"method": method, "scaler": self._scaler()}
         for name, value in self.pca_kwargs.items():
             if name in _IDLE or (name == "n_components" and value is None):
                 continue
             if name not in _TAKEN:
-                raise UnknownNameError(f"no option {name!r} of pca{nearest(name, _TAKEN)}")
+                raise unknown_name("option of pca", name, _TAKEN)
             out[_RENAMED.get(name, name)] = value
         out["n_components"] = self.n_components
         return out if method != "sparse" else {"seed": 0, **out}
@@ -75,13 +75,11 @@ class ConcretePcaFactory:
         given = dict(self.scaler_kwargs)
         allowed = ("with_mean", "with_std") if kind == "standard" else ()
         if wrong := [k for k in given if k not in allowed]:
-            raise UnknownNameError(
-                f"no option {wrong[0]!r} of the scaler {self.scaler!r}: there are {allowed}"
-            )
+            raise unknown_name(f"option of the scaler {self.scaler!r}", wrong[0], allowed)
         if kind == "robust":
             return "robust"
         if kind != "standard":
-            raise UnknownNameError(f"no scaler {self.scaler!r}: there are Standard and Robust")
+            raise unknown_name("scaler", self.scaler, ("Standard", "Robust"))
         return "standard" if given.get("with_std", True) else "center"
 
 

@@ -1,5 +1,6 @@
 """Films, by the original's path."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.errors import SchemaError, warn
 from fhemb_xr.legacy import logs
+from fhemb_xr.legacy.series import without_bins
 from fhemb_xr.legacy.subjects import label, people
 from fhemb_xr.plot.frames.film_file import make_video
 
@@ -52,7 +54,8 @@ def makeVideo(  # noqa: N802  (the original's name)
         The path, in the current folder. Only its owner may read the file.
     """
     faces = [t for t in timeseries if hasattr(t, "create_pca_embedding")]
-    embeddings = [t for t in timeseries if hasattr(t, "chosen")]
+    members = [list(t.values()) if isinstance(t, Mapping) else [t] for t in timeseries]
+    embeddings = [m for some in members for m in some if hasattr(m, "chosen")]
     if len(faces) > 1 or not (faces or embeddings):
         raise SchemaError(
             f"a film is of one set of faces, of embeddings or of both, found {timeseries!r:.80}"
@@ -61,7 +64,7 @@ def makeVideo(  # noqa: N802  (the original's name)
     if percentile_ts is not None:
         curves.append(percentile_ts.chosen(subj))
     drawn = [c if schema.FEATURE in c.dims else c.expand_dims(schema.FEATURE) for c in curves]
-    bare = [c.drop_vars([n for n in c.coords if str(n).startswith("bin_")]) for c in drawn]
+    bare = [without_bins(c) for c in drawn]
     signal = xr.concat(bare, schema.FEATURE).isel({schema.SUBJECT: 0}) if bare else None
     if faces:
         (person,) = people([subj], faces[0]._ids)
@@ -73,7 +76,7 @@ def makeVideo(  # noqa: N802  (the original's name)
     last = float(x[schema.TIME][-1]) + 1 / float((faces or embeddings)[0].sr)
     seconds = (first + interval[0], min(first + interval[1], last))
     name = title or label(subj)
-    _log.debug("film of %s, %s s", name, seconds)
+    _log.debug("film of one person, %s s", seconds)
     return make_video(
         x, Path(f"aa{title}.mp4"), person, signal=signal, seconds=seconds, sound=sound,
         offset_s=offset_s, faces=True, title=name,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -176,7 +176,7 @@ class _Lesson:
     movies: NDArray[Any]
     waves: NDArray[Any]
     """``(clip, lag, f)``; the first is without delay."""
-    persons: NDArray[Any]
+    persons: NDArray[Any] = field(repr=False)
     width: int
     rate_hz: float
     validation: float

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from fhemb_xr.errors import UnknownNameError, extra, nearest
+from fhemb_xr.errors import extra
 from fhemb_xr.ops.checks import require_choice, require_count, require_share
 from fhemb_xr.ops.classification import classifiers as zoo
 from fhemb_xr.typing import F64, Ints
@@ -55,10 +55,11 @@ def _sound(x: F64) -> F64:
     return np.asarray(whole[np.sort(first)])
 
 
-def scaler_of(scale: Any) -> Any:
+def scaler_of(scale: Any, train: F64) -> Any:
     """Tslearn's scaler of each series by itself: ``"minmax"`` or ``"meanvar"``; None: none.
 
-    What has ``transform`` is taken as it is.
+    It is fitted to ``train``. What has ``transform`` is taken as it is: fitted before, and not
+    fitted again.
 
     Raises
     ------
@@ -72,15 +73,33 @@ def scaler_of(scale: Any) -> Any:
     name = require_choice("scaler", "meanvar" if scale is True else scale, SCALERS)
     with extra("learn"):
         from tslearn import preprocessing
-    return getattr(preprocessing, SCALERS[name])()
+    return getattr(preprocessing, SCALERS[name])().fit(train)
 
 
 def scaled(x: F64, scaler: Any) -> F64:
-    """Samples ``(n, time[, feature])`` by a scaler of tslearn, in the same shape."""
+    """Samples ``(n, time[, feature])`` by a fitted scaler, in the same shape.
+
+    Raises
+    ------
+    ValueError
+        The scaler was not fitted.
+    """
     if scaler is None:
         return x
-    fitted = scaler.fit(x) if hasattr(scaler, "fit") else scaler
-    return np.asarray(fitted.transform(x), np.float64).reshape(x.shape)
+    with extra("learn"):
+        from sklearn.exceptions import NotFittedError
+    try:
+        return np.asarray(scaler.transform(x), np.float64).reshape(x.shape)
+    except NotFittedError:
+        raise ValueError(
+            f"the scaler {type(scaler).__name__} was not fitted: fit it to the samples that "
+            f"are learnt from, or name one of {', '.join(SCALERS)}"
+        ) from None
+
+
+def each_scaled(x: F64, scale: Any) -> F64:
+    """Samples ``(n, time[, feature])``, each by itself or by a fitted scaler."""
+    return scaled(x, scaler_of(scale, x))
 
 
 def one_split(
@@ -98,9 +117,9 @@ def one_split(
     train, test = _parts(
         y, require_share("test_share", test_share), require_count("seed", seed, 0)
     )
-    scaler = scaler_of(scale)
-    a, b = (scaled(np.asarray(x[rows], np.float64), scaler) for rows in (train, test))
-    return a, b, y[train], y[test], scaler
+    a, b = (np.asarray(x[rows], np.float64) for rows in (train, test))
+    scaler = scaler_of(scale, a)
+    return scaled(a, scaler), scaled(b, scaler), y[train], y[test], scaler
 
 
 def _parts(y: Ints, share: float, seed: int) -> tuple[Ints, Ints]:
@@ -160,8 +179,7 @@ def accuracies(
     """
     known = RELATED if related else SERIES
     names = known if classifiers is None else tuple(classifiers)
-    if wrong := [n for n in names if n not in known]:
-        raise UnknownNameError(f"no classifier {wrong[0]!r}{nearest(wrong[0], known)}")
+    names = tuple(require_choice("classifier", n, known) for n in names)
     samples = _related(train, test) if related else zoo.Samples(_series(train, test))
     y = np.concatenate([y_train, y_test])
     rows = np.split(np.arange(len(y)), [len(train)])
@@ -271,7 +289,7 @@ def prototype_accuracies(
     optimizer = require_choice("optimizer", optimizer, prototypes.OPTIMIZERS)
     series = x[:, None] if x.ndim == 2 else x
     turned = np.ascontiguousarray(series.transpose(0, 2, 1))  # tslearn has time first
-    series = scaled(turned, scaler_of(scale)).transpose(0, 2, 1)
+    series = each_scaled(turned, scale).transpose(0, 2, 1)
     out = []
     for k in range(require_count("n_splits", n_splits)):
         train, rest = _parts(y, 0.5, seed + k)

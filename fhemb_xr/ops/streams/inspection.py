@@ -4,7 +4,8 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import UnknownNameError, nearest
+from fhemb_xr.errors import UnknownNameError
+from fhemb_xr.ops.checks import unknown_name
 from fhemb_xr.ops.frames.statistics import moments
 from fhemb_xr.ops.streams.splits import Streams, of_part, pooled
 
@@ -63,7 +64,7 @@ def inspect(
         raise UnknownNameError(f"which stream to inspect? There are {names}")
     name = names[0] if stream is None else stream
     if name not in names:
-        raise UnknownNameError(f"no stream {name!r}{nearest(name, names)}")
+        raise unknown_name("stream", name, names)
     x = pooled(each, name)
     found = moments(x, schema.FRAME)
     policy = str(x.attrs.get(schema.POLICY, "none"))

@@ -8,9 +8,10 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import UnknownNameError, nearest, warn
+from fhemb_xr.errors import UnknownNameError, warn
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rereading import again
+from fhemb_xr.ops.checks import require_choice, unknown_name
 from fhemb_xr.ops.frames.statistics import moments
 from fhemb_xr.ops.streams.splits import AnyStreams, Streams, of_part, pooled, recordings
 from fhemb_xr.ops.units import require_range
@@ -102,10 +103,7 @@ def normalise(
     >>> float(ds.aus.min()), float(ds.aus.max())
     (0.0, 1.0)
     """
-    if per not in (POOLED, RECORDING, FRAME):
-        raise UnknownNameError(
-            f"statistics are 'pooled', per 'recording' or per 'frame', found {per!r}"
-        )
+    per = require_choice("range of statistics", per, (POOLED, RECORDING, FRAME))
     if statistics is not None and per != POOLED:
         raise ValueError(f"statistics are given, and asked for per={per!r}: leave one out")
     first = next(iter(of_part(streams, None)))
@@ -143,7 +141,7 @@ def _chosen(
     names = [str(n) for n, v in ds.data_vars.items() if schema.FRAME in v.dims]
     for name, policy in (policies or {}).items():
         if name not in names:
-            raise UnknownNameError(f"no stream {name!r}{nearest(name, names)}")
+            raise unknown_name("stream", name, names)
         if not isinstance(policy, str):
             require_range(policy)
         elif policy not in POLICIES:

@@ -9,6 +9,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.dask_internals import is_in_memory
 from fhemb_xr.errors import SchemaError, UnknownNameError, nearest
+from fhemb_xr.ops.checks import unknown_name
 from fhemb_xr.ops.units import require_one_scale
 
 Streams = xr.Dataset | xr.DataTree
@@ -87,7 +88,7 @@ def split(
             leaves[path] = leaves[path].assign_coords({schema.SPLIT: chosen[label]})
         return xr.DataTree.from_dict(leaves)
     if by not in streams.coords:
-        raise UnknownNameError(f"no coordinate {by!r}{nearest(by, map(str, streams.coords))}")
+        raise unknown_name("coordinate", by, streams.coords)
     names = streams[by].astype(str)
     chosen = _assigned(names.values.ravel().tolist(), parts, by, seed)
     found = np.vectorize(chosen.__getitem__, otypes=[object])(names.values).astype(str)
@@ -139,9 +140,7 @@ def of_part(streams: Streams, part: str | None) -> list[xr.Dataset]:
         return each
     labels = [str(ds.coords[schema.SPLIT].item()) for ds in each]
     if part not in labels:
-        raise UnknownNameError(
-            f"no recording is in the part {part!r}{nearest(part, set(labels))}"
-        )
+        raise unknown_name("recording is in the part", part, dict.fromkeys(labels))
     return [ds for ds, label in zip(each, labels, strict=True) if label == part]
 
 
@@ -158,7 +157,7 @@ def pooled(each: list[xr.Dataset], name: str) -> xr.DataArray:
     found = [ds[name].variable for ds in each if name in ds.data_vars]
     if not found:
         there = dict.fromkeys(str(n) for ds in each for n in ds.data_vars)
-        raise UnknownNameError(f"no stream {name!r}{nearest(name, there)}")
+        raise unknown_name("stream", name, there)
     require_one_scale([ds[name] for ds in each if name in ds.data_vars], name)
     lazy = [v if v.chunks or is_in_memory(v) else v.chunk() for v in found]
     labels = {d: c for d, c in each[0].coords.items() if c.dims == (d,) and d != schema.FRAME}

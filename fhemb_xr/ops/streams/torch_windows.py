@@ -6,9 +6,9 @@ from typing import Any
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import EmptySelectionError, UnknownNameError, nearest
+from fhemb_xr.errors import EmptySelectionError
 from fhemb_xr.nn.frame_runs import runs
-from fhemb_xr.ops.checks import require_choice, require_count, require_flag
+from fhemb_xr.ops.checks import require_choice, require_count, require_flag, unknown_name
 from fhemb_xr.ops.option_tables import WINDOWS
 from fhemb_xr.ops.streams.splits import Streams, recordings
 from fhemb_xr.ops.units import require_one_scale
@@ -102,12 +102,12 @@ def to_torch(
     if not found:
         labels = {str(ds.coords[schema.SPLIT].item()) for _, ds in recordings(streams)
                   if schema.SPLIT in ds.coords}  # fmt: skip
-        raise UnknownNameError(f"no recording is in the part {part!r}{nearest(part, labels)}")
+        raise unknown_name("recording is in the part", part, sorted(labels))
     names = [str(n) for n, v in found[0][1].data_vars.items() if schema.FRAME in v.dims]
     chosen = names if variables is None else list(variables)
     for name in chosen:
         if name not in names:
-            raise UnknownNameError(f"no stream {name!r}{nearest(name, names)}")
+            raise unknown_name("stream", name, names)
     for name in chosen:
         require_one_scale([ds[name] for _, ds in found if name in ds.data_vars], name)
     longest = max((end - begin for _, ds in found for begin, end in runs(ds)), default=0)

@@ -144,15 +144,12 @@ def _parts(
         asked = subject if held is not None and held.ndim else None
         signal = figure_data.one(figure_data.one(signal, schema.SUBJECT, asked), schema.SESSION)
     if schema.FEATURE not in signal.dims:
-        named = str(signal.coords[schema.FEATURE].item()) if _is_one(signal) else "curve"
+        named = figure_data.only_feature(signal) or "curve"
         signal = signal.drop_vars(schema.FEATURE, errors="ignore")
         signal = signal.expand_dims({schema.FEATURE: [named]})
     curves = figure_data.require(signal, "curves", schema.FEATURE, schema.TIME)
-    if face is not None and curves.sizes[schema.TIME] != face.sizes[schema.TIME]:
-        raise SchemaError(
-            f"the curves are of {curves.sizes[schema.TIME]} frames, the face of "
-            f"{face.sizes[schema.TIME]}: select the same time of both"
-        )
+    if face is not None:
+        _require_one_time(face, curves)
     if curves.sizes[schema.FEATURE] > len(theme.CYCLE):
         raise ValueError(
             f"at most {len(theme.CYCLE)} curves can be told apart, found "
@@ -161,8 +158,22 @@ def _parts(
     return face, figure_data.loaded(curves, "curves")
 
 
-def _is_one(x: xr.DataArray) -> bool:
-    return schema.FEATURE in x.coords and x[schema.FEATURE].ndim == 0
+def _require_one_time(face: xr.DataArray, curves: xr.DataArray) -> None:
+    """Check that every frame of the face has its sample of the curves.
+
+    Raises
+    ------
+    SchemaError
+        Another number of samples, or other seconds.
+    """
+    seconds, wanted = signals.seconds_of(curves), signals.seconds_of(face)
+    step = 1 / Clock.of(face).rate_hz
+    if seconds.size == wanted.size and np.all(np.abs(seconds - wanted) < step / 2):
+        return
+    of = [f"{s.size} frames from {s[0]:.2f} to {s[-1]:.2f} s" for s in (seconds, wanted)]
+    raise SchemaError(
+        f"the curves are of {of[0]}, the face of {of[1]}: select the same time of both"
+    )
 
 
 def _mean(face: xr.DataArray) -> xr.DataArray:

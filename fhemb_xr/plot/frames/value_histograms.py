@@ -85,7 +85,7 @@ def values(
     low, high = figure_data.limits(np.concatenate([c.ravel() for c in counted]))
     edges = np.linspace(low, high, n_bins + 1)
     heights = np.stack([[np.histogram(v, edges)[0] for v in c] for c in counted], axis=1)
-    named = str(x.coords[schema.FEATURE].item()) if _is_one(x) else ""
+    named = figure_data.only_feature(x)
     axis = (labels.capital(named) or "Value") + labels.unit(x.attrs.get("units"))
     heading = title if title is not None else labels.title(
         "Histogram of values", named, labels.bands(x.attrs)
@@ -130,10 +130,6 @@ def _people(x: xr.DataArray, subject: object) -> xr.DataArray:
     if subject is not None:
         x = figure_data.one(x, schema.SUBJECT, subject)
     return x if schema.SUBJECT in x.dims else x.expand_dims(schema.SUBJECT)
-
-
-def _is_one(x: xr.DataArray) -> bool:
-    return schema.FEATURE in x.coords and x[schema.FEATURE].ndim == 0
 
 
 def _at(x: xr.DataArray, frames: Sequence[int] | int) -> tuple[list[int], list[str]]:

@@ -1,7 +1,7 @@
 """Who has a face when: read from the heights of the frames, and never from the pixels."""
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ class Availability:
     """Shares of frames with a face ``(person, column)``; NaN where nothing was read."""
 
     shares: F64
-    people: list[str]
+    people: list[str] = field(repr=False)
     seconds: float
     missing: float
     """Share of frames without a face, of the frames that were read."""

@@ -34,9 +34,8 @@ class Film:
     """Bytes of pixels, as they lie in the page."""
 
     def __repr__(self) -> str:
-        who = self.title or "a face"
-        return (
-            f"<Film of {who}: {self.n_frames} frames, {self.seconds:g} s at "
+        return (  # no title: it says whose face it is
+            f"<Film of a face: {self.n_frames} frames, {self.seconds:g} s at "
             f"{self.rate_hz:g} Hz, {human(self.nbytes)}; .save('film.html', faces=True)>"
         )
 

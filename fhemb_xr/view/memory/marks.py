@@ -190,9 +190,9 @@ _MEANING = {
 }
 
 
-def place_beside(store: Path) -> Path:
-    """Where marks of a store are kept: ``don.zarr`` has ``don_events.tsv`` beside it."""
-    return store.with_name(f"{store.name.removesuffix(store.suffix)}_events.tsv")
+def place_beside(store: Path, ending: str = "_events.tsv") -> Path:
+    """Where marks, or what ends otherwise, are kept: ``don_events.tsv`` beside ``don.zarr``."""
+    return store.with_name(store.name.removesuffix(store.suffix) + ending)
 
 
 def _is_whole(row: Mark, person: Any, extent: tuple[float, float]) -> bool:

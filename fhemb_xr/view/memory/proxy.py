@@ -15,16 +15,12 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError, warn
 from fhemb_xr.io import provenance, store
 from fhemb_xr.io.recording import open_recording
+from fhemb_xr.view.memory.marks import place_beside
 
 _LONGEST_PX = 45
 """Rows or columns of a small face, at most."""
 _SECONDS_READ = 256
-
-
-def place_beside(recording: Path) -> Path:
-    """``don.zarr`` has its small faces in ``don_faces.zarr``."""
-    name = recording.name.removesuffix(recording.suffix)
-    return recording.with_name(f"{name}_faces.zarr")
+_ENDING = "_faces.zarr"
 
 
 def small_faces(ds: xr.Dataset) -> xr.Dataset:
@@ -46,7 +42,7 @@ def make(recording: Path) -> Path:
 
     A stopped run goes on where it was. They hold faces: the store is marked so.
     """
-    target = place_beside(recording)
+    target = place_beside(recording, _ENDING)
     ds = open_recording(recording)
     if target.exists() and _is_of(open_recording(target), ds):
         return target
@@ -56,12 +52,13 @@ def make(recording: Path) -> Path:
 
 def found(recording: Any) -> xr.Dataset | None:
     """The small faces beside a recording on this machine, if they were made of it."""
-    if recording is None or not place_beside(recording).exists():
+    if recording is None or not place_beside(recording, _ENDING).exists():
         return None
-    ds = open_recording(place_beside(recording), chunks=None)
+    ds = open_recording(place_beside(recording, _ENDING), chunks=None)
     if not _is_of(ds, open_recording(recording, chunks=None)):
+        name = place_beside(recording, _ENDING).name
         warn(
-            f"{place_beside(recording).name!r} was made of another version of the recording "
+            f"{name!r} was made of another version of the recording "
             "and is passed over: fhemb view --proxy makes it again"
         )
         return None

@@ -33,7 +33,7 @@ class Series:
 
     name: str
     units: str
-    people: tuple[Any, ...]
+    people: tuple[Any, ...] = field(repr=False)
     seconds: F64 = field(repr=False)
     read: Read = field(repr=False)
     """Values ``(person, sample)`` of some people and samples."""

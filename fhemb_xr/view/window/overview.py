@@ -3,9 +3,8 @@
 import numpy as np
 
 from fhemb_xr.plot import theme
-from fhemb_xr.typing import F64
 from fhemb_xr.view.window import look
-from fhemb_xr.view.window.rows import Rows
+from fhemb_xr.view.window.rows import Rows, mean_of_there
 from fhemb_xr.view.window.state import State
 
 _STEPS = 500
@@ -42,16 +41,9 @@ class Overview:
         length = signal.series.seconds.size
         places, values = signal.pyramid.envelope(np.arange(n), 0, length, _STEPS)
         middle, spread = signal.scale()
-        curve = _mean((values - middle[:, None]) / spread[:, None])
+        curve = mean_of_there((values - middle[:, None]) / spread[:, None], 0)
         x = np.interp(places, np.arange(length), signal.series.seconds)
         self.source.data = {"x": x, "y": curve.astype(np.float32)}
 
     def _guide(self) -> None:
         self.cursor.location = self.state.cursor
-
-
-def _mean(values: F64) -> F64:
-    """Mean of the people who are there; NaN where nobody is."""
-    seen = np.isfinite(values)
-    total = np.where(seen, values, 0.0).sum(axis=0)
-    return np.where(seen.any(axis=0), total / np.maximum(seen.sum(axis=0), 1), np.nan)

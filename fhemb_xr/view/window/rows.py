@@ -123,7 +123,7 @@ class Rows:
         x, values = _envelope(signal, at, state.window, most)
         middle, spread = (s[at] for s in signal.scale())
         if state.centre_on_view:
-            middle = _middles(values)
+            middle = mean_of_there(values, 1)
         step = None
         if state.common_scale:
             step = round_up(float(np.median(spread))) / state.gain if at else None
@@ -155,7 +155,9 @@ class Rows:
         at = [place[p] for p in people if p in place]
         most = max(100, min(STEPS_ACROSS, MOST_POINTS // (2 * max(1, len(at)))))
         x, values = _envelope(signal, at, self.state.window, most)
-        middle = _middles(values) if self.state.centre_on_view else signal.scale()[0][at]
+        middle = (
+            mean_of_there(values, 1) if self.state.centre_on_view else signal.scale()[0][at]
+        )
         return x, [*(values - middle[:, None])]
 
     def _axis(self, visible: list[Any], bad: list[Any]) -> None:
@@ -186,11 +188,11 @@ def _envelope(
     return x, values.astype(np.float64)
 
 
-def _middles(values: F64) -> F64:
-    """Mean of each row, of what is there."""
+def mean_of_there(values: F64, axis: int) -> F64:
+    """Mean along an axis of what is there; NaN where nothing is."""
     seen = np.isfinite(values)
-    total = np.where(seen, values, 0.0).sum(axis=1)
-    return np.where(seen.any(axis=1), total / np.maximum(seen.sum(axis=1), 1), np.nan)
+    total = np.where(seen, values, 0.0).sum(axis=axis)
+    return np.where(seen.any(axis=axis), total / np.maximum(seen.sum(axis=axis), 1), np.nan)
 
 
 def _joined(x: F64, curves: list[tuple[int, F64]]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def test_switch__gives_small_files_or_pictures_only(monkeypatch):
 
 def test_film__is_shown_saved_and_named(heat, tmp_path):
     shown = heat.fhemb.plot.player(68)
-    assert repr(shown).startswith("<Film of Subject 68: 40 frames, 1.6 s at 25 Hz")
+    assert repr(shown).startswith("<Film of a face: 40 frames, 1.6 s at 25 Hz")
     data = shown._repr_mimebundle_()
     assert {"text/html", "image/png", "text/plain"} == set(data)
     assert "<iframe" in data["text/html"]
