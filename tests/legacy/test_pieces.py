@@ -161,7 +161,7 @@ def test_faces__eigenfaces_are_the_librarys_and_have_a_recipe(piece):
 
 
 def test_factories__refuse_what_scikit_learn_has_and_we_have_not():
-    with pytest.raises(KeyError, match="no option 'whiten' of pca"):
+    with pytest.raises(KeyError, match="no option of pca 'whiten': there are n_components"):
         pca_factory(pca_kwargs={"whiten": True})
     with pytest.raises(KeyError, match="no pca 'Nonlinear'"):
         pca_factory(pca="Nonlinear")

@@ -58,6 +58,7 @@ def test_split__is_scikit_learns_scaled_by_tslearn(tables, split):
     assert fhemb.split_scale_data(x, y, normalize=False)[4] is None
 
 
+@pytest.mark.filterwarnings("ignore:the same people are in both parts")
 def test_split__fits_its_own_scaler_to_the_training_part_and_a_given_one_never(tables):
     from sklearn.preprocessing import StandardScaler
 
