@@ -23,7 +23,8 @@ def test_logs__say_how_many_people_and_not_who(don, caplog):
         plain = piece.face_t.project([65, 66], features=["mean", "max"])
         plain.project([65]).lagged_correlations_df(20, 2, 20)
         plain.project([65, 66], ["max"]).plot_lagged_correlations(20, 2, 20)
-        fhemb.dtw_clustering(emb, n_clusters=2, metric="euclidean")
+        three = piece.face_t.project(features=["mean"])
+        fhemb.dtw_clustering(three, n_clusters=2, metric="euclidean")
         emb.get_ts_subjs("max")
         emb.bbootstrap([65], block_length=1, rseed=0)
     assert len(caplog.records) > 10
