@@ -152,8 +152,15 @@ def _bound(
         known = signature.parameters
         open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
         wrong = [k for k in kwargs if k not in known and not open_ended]
-        hint = nearest(wrong[0], [*known][1:]) if wrong else f": the signature is {signature}"
+        hint = nearest(wrong[0], [*known][1:]) if wrong else f": it takes {_bare(signature)}"
         raise TypeError(f"{function.__name__}() {error}{hint}") from None
+
+
+def _bare(signature: inspect.Signature) -> inspect.Signature:
+    """Names and defaults: types would fill the line."""
+    none = inspect.Parameter.empty
+    bare = [p.replace(annotation=none) for p in signature.parameters.values()]
+    return signature.replace(parameters=bare, return_annotation=none)
 
 
 def _require(function: str, name: str, given: Any, kinds: tuple[type, ...]) -> Any:

@@ -71,6 +71,12 @@ def test_door__names_the_option_that_was_meant(ds):
         ds.fhemb.embeds()
 
 
+def test_door__says_what_is_missing_without_types(ds):
+    emb = ds.fhemb.embed("mean")
+    with pytest.raises(TypeError, match=r"'max_lag_s': it takes \(x, \*, max_lag_s, beta=1"):
+        fx.soft_lag(emb)
+
+
 def test_door__keeps_signature_and_docstring():
     assert fx.features.__doc__ == inspect.unwrap(fx.features).__doc__
     assert next(iter(inspect.signature(fx.features).parameters)) == "heat"
