@@ -208,8 +208,34 @@ def _transfer(x, how):
     return fx.transfer_entropy(x, 0.2, **how).p[0, 1]
 
 
+def _exchanged(test):
+    """p of the first of 20 people in two sessions, each of which has a course of its own."""
+
+    def p(values, seed):
+        found = []
+        for run in values:
+            faces = np.concatenate([run[:1], run[3:]]).reshape(2, 20, -1)
+            x = xr.DataArray(faces, dims=("session", "subject", "time"))
+            course = xr.DataArray(run[1:3], dims=("session", "time"))
+            both = (v.assign_attrs(sampling_rate=RATE) for v in (x, course))
+            out = test(*both, {"null": "swap", "across": "session"})
+            found.append(float(out.isel(session=0, subject=0)))
+        return np.array(found)
+
+    return p
+
+
+def _encode_swap(x, course, how):
+    return fx.encode(x, course, (0, 0.4), [1.0, 100.0], 3, gap_s=0.4, **how).p
+
+
+def _recurrence_swap(x, course, how):
+    return fx.recurrence(course, x, rate=0.1, max_lag_s=0.2, **how).p_profile.sel(lag=0)
+
+
 PEOPLE = 4
 SERIES = {
+    "encode, swap": 42, "recurrence, swap": 42,
     "swap": 2 + STRANGERS, "linear, leave one out": 5, "corrca": 3 * PEOPLE,
     "shared_response": 3 * PEOPLE, "states": 4 * PEOPLE,
 }  # fmt: skip
@@ -234,6 +260,8 @@ NULLS = {  # what is asked, and for which families it is said to hold
     "states": (_of_people(_states), DRIFTING),
     "encode": (_each(_encode), DRIFTING - {"random walk", "own drifts"}),
     "recurrence": (_each(_recurrence), DRIFTING),
+    "encode, swap": (_exchanged(_encode_swap), set(FAMILIES)),
+    "recurrence, swap": (_exchanged(_recurrence_swap), set(FAMILIES)),
     "wavelet_coherence": (_each(_coherence), DRIFTING - {"breathing, one rate"}),
     "phase_locking": (_each(_locking), DRIFTING),
     "granger": (_each(_granger), DRIFTING),

@@ -160,6 +160,14 @@ SHIFTS = OptionTable(
     {"circular": ("n", "seed"), "linear": ("n", "seed", "margin_s")},
     {"n": 99, "seed": None, "margin_s": None},
 )
+EXCHANGE = OptionTable(
+    "the null",
+    {
+        "circular": ("n", "seed"), "linear": ("n", "seed", "margin_s"),
+        "swap": ("across", "people"),
+    },
+    {"n": 99, "seed": None, "margin_s": None, "across": None, "people": "subject"},
+)  # fmt: skip
 DIRECTED = OptionTable(
     "the null",
     {
@@ -257,8 +265,8 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "components": (COMPONENTS,),
     "states": (STATES,),
     "state_likelihood": (ORDERS,),
-    "recurrence": (SHIFTS,),
-    "encode": (SHIFTS,),
+    "recurrence": (EXCHANGE,),
+    "encode": (EXCHANGE,),
     "granger": (DIRECTED,),
     "transfer_entropy": (DIRECTED,),
     "phase_locking": (SHIFTS,),

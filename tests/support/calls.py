@@ -224,7 +224,7 @@ SEVERAL: dict[str, Callable[[], Call]] = {
     "encode": lambda: Call(
         fx.encode, (series(), music()),
         {"lags_s": (0, 0.1), "folds": 3, "gap_s": 0.1, "alphas": [1.0, 100.0],
-         "null": "linear", "margin_s": 0.2, "n": 3, "seed": 0}, 2),
+         "null": "circular", "n": 3, "seed": 0}, 2),
     "recurrence of two": lambda: Call(
         fx.recurrence, (series(), series().roll(time=3)),
         {"radius": 2.5, "normalize": "none", "dim": 2, "delay_s": 0.1, "max_lag_s": 0.2,

@@ -44,3 +44,22 @@ def tested(
 def _upto(a: Ints, n_dims: int) -> Ints:
     """With trailing axes of length 1."""
     return a.reshape(a.shape + (1,) * (n_dims - a.ndim))
+
+
+def exchanged(values: F64, null: F64, *, paired: bool) -> F64:
+    """Share of strangers that reach each: ``(..., g, [p,] m), same -> (..., g, p)``.
+
+    The last axis holds the ``p`` people of each of the ``g`` groups, one group after the other.
+    ``paired``: what stands still belongs to a person too.
+    """
+    n_groups = values.shape[-3 if paired else -2]
+    n_people = values.shape[-1] // n_groups
+    groups, people = np.divmod(np.arange(values.shape[-1]), n_people)
+    out = np.empty((*values.shape[: -3 if paired else -2], n_groups, n_people))
+    for g in range(n_groups):
+        for p in range(n_people):
+            still = (..., g, p) if paired else (..., g)
+            strange = np.flatnonzero((groups != g) & (people != p))
+            own = values[(*still, g * n_people + p)]
+            out[..., g, p] = p_values.p_value(own, null[(*still, strange)])
+    return out

@@ -1,7 +1,8 @@
 """Encoding models: what of a stimulus moves whom, after which delay."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -22,9 +23,11 @@ from fhemb_xr.ops.encoding.request import (
     one_stimulus,
     require_memory,
     require_rows,
+    warn_if_short,
 )
+from fhemb_xr.ops.inference.exchange import crossed, p_values
 from fhemb_xr.ops.inference.nulls import shifts_of
-from fhemb_xr.ops.option_tables import SHIFTS
+from fhemb_xr.ops.option_tables import EXCHANGE
 from fhemb_xr.ops.pairwise.cross_correlation import common_clock
 from fhemb_xr.ops.synonyms import NORMALIZATIONS
 from fhemb_xr.ops.units import common_unit
@@ -47,6 +50,8 @@ def encode(
     n: int = 99,
     margin_s: float | None = None,
     seed: int | None = None,
+    across: Hashable | None = None,
+    people: Hashable = "subject",
 ) -> xr.Dataset:
     """Encoding model: what of a stimulus moves each series, and after which delay.
 
@@ -83,10 +88,17 @@ def encode(
         range of lags, and everything, the choice of a penalty too, is done again. The
         linear shift holds for series that drift, if they are about a hundred times as long
         as the lags; the circular one does not. With the linear shift only the middle of the
-        series is modelled, without its margins.
+        series is modelled, without its margins. ``"swap"``: faces are exchanged for those of
+        strangers, who followed another stimulus. It holds for any drift that people have in
+        common, and asks whether this stimulus moves a person more than it seems to move those
+        who never met it.
     n, margin_s, seed
         Number of shifts; seconds that series slide to either side (default: an eighth of
-        the series); random seed. A null needs a seed.
+        the series); random seed. A shift needs a seed.
+    across, people
+        Groups of ``"swap"``, a dimension of both ``faces`` and ``stimulus`` such as
+        ``session``; and the dimension of the people. Strangers are other people of other
+        groups. The model is fitted once more for each group.
 
     Returns
     -------
@@ -96,7 +108,14 @@ def encode(
         fold)``, ``r_alpha(…, penalty)`` of every penalty; and of the model of the whole series,
         with the penalty that is best in ``r_alpha``: ``alpha(…)``, ``weights(…, lag,
         stimulus)`` [unit of the series per unit of the stimulus] and ``intercept(…)``. With a
-        null ``p(…)``: how often a shift gives as much or more, ``(1 + number) / (n + 1)``.
+        null ``p(…)``: how often a shift or a stranger gives as much or more,
+        ``(1 + number) / (n + 1)``.
+
+    Warns
+    -----
+    UserWarning
+        If series are too short beside the lags for the linear shift to hold where they drift,
+        or if there are too few strangers for a p of .05.
 
     Raises
     ------
@@ -134,24 +153,32 @@ def encode(
     """
     stimulus = one_stimulus(faces, stimulus)
     rate = common_clock(faces, stimulus)
-    SHIFTS.require_used(null, {"n": n, "seed": seed, "margin_s": margin_s})
+    given = {"n": n, "seed": seed, "margin_s": margin_s, "across": across, "people": people}
+    EXCHANGE.require_used(null, given)
     model = model_of(rate, lags_s, alphas, folds, gap_s)
     normalize = require_choice("normalize", normalize, ("none", "zscore"), NORMALIZATIONS)
-    shifts = None
+    shifts, exchange = None, None
     if null is not None:
-        null = require_choice("null", null, ("circular", "linear"), synonyms.NULLS)
+        null = require_choice("null", null, ("circular", "linear", "swap"), synonyms.NULLS)
+    if null == "swap":
+        exchange = crossed(stimulus, faces, across, people, ("stimulus", "faces"))
+    elif null is not None:
         shifts = shifts_of(faces, null, n, seed, margin_s, model.n_lags, "the range of lags")
+        warn_if_short(faces, model, shifts)
     require_rows(faces, model, shifts)
     require_memory(faces, stimulus, model)
     fields = model.fields(stimulus.sizes[STIMULUS])
-    packed = apply_kernel(
-        kernel.encoded, *_blocks(faces, stimulus),
-        core=[[schema.TIME], [STIMULUS, schema.TIME]], new={"field": fields.size},
-        model=model, standardised=normalize == "zscore", shifts=shifts,
+    work = partial(
+        apply_kernel, kernel.encoded, core=[[schema.TIME], [STIMULUS, schema.TIME]],
+        new={"field": fields.size}, model=model, standardised=normalize == "zscore",
     )  # fmt: skip
+    packed = work(*_blocks(faces, stimulus), shifts=shifts)
     out = _unpacked(packed, fields, model, stimulus, rate)
+    if exchange is not None:
+        r = work(*_blocks(exchange.every, exchange.still)).isel(field=fields["r"])
+        out["p"] = p_values(exchange, r.reset_coords(drop=True)).transpose(*out["r"].dims)
     return _described(
-        out if shifts is not None else out.drop_vars("p"), faces, stimulus, normalize
+        out if null is not None else out.drop_vars("p"), faces, stimulus, normalize
     )
 
 
@@ -211,7 +238,7 @@ def _described(
     weight = units if per == "1" else f"{units}/({per})"
     texts = {
         "r": (f"mean {r}", "1"),
-        "p": ("share of shifts with as much or more", "1"),
+        "p": ("share of the null with as much or more", "1"),
         "alpha": ("penalty of the model", "1"),
         "intercept": ("intercept of the model", units),
         "r_fold": (r, "1"),

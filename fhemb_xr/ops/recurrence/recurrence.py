@@ -1,6 +1,7 @@
 """Recurrence quantification of one series, or of two."""
 
 from collections.abc import Hashable
+from functools import partial
 
 import numpy as np
 import xarray as xr
@@ -14,8 +15,9 @@ from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.sliding_windows import samples_of
 from fhemb_xr.ops.checks import require_choice, require_count
+from fhemb_xr.ops.inference.exchange import Exchange, crossed, p_values
 from fhemb_xr.ops.inference.nulls import shifts_of
-from fhemb_xr.ops.option_tables import SHIFTS
+from fhemb_xr.ops.option_tables import EXCHANGE
 from fhemb_xr.ops.pairwise.cross_correlation import common_clock
 from fhemb_xr.ops.recurrence import request
 from fhemb_xr.ops.synonyms import NORMALIZATIONS
@@ -55,6 +57,8 @@ def recurrence(
     n: int = 99,
     margin_s: float | None = None,
     seed: int | None = None,
+    across: Hashable | None = None,
+    people: Hashable = "subject",
 ) -> xr.Dataset:
     """Recurrence quantification: when states come back, and for how long.
 
@@ -105,9 +109,16 @@ def recurrence(
         not. The linear shift measures the middle of the series, without its margins. A shift
         only moves the lines of a cross plot to other lags. So of a cross plot the null tests
         the profile, and needs ``max_lag_s``; of a joint plot it tests the measures.
+        ``"swap"``: ``other`` is exchanged for strangers, who were not there together; it tests
+        measures and profile of both kinds of plot, and holds for a stimulus and a drift that
+        all share.
     n, margin_s, seed
         Number of shifts; seconds that ``other`` slides to either side (default: an eighth of
-        the series); random seed. A null needs a seed.
+        the series); random seed. A shift needs a seed.
+    across, people
+        Groups of ``"swap"``, a dimension of both series such as ``session``; and the dimension
+        of ``other`` whose entries are people. Strangers are other people of other groups. Each
+        is a plot of its own.
 
     Returns
     -------
@@ -116,10 +127,10 @@ def recurrence(
         ``DET``, ``L`` [s], ``Lmax`` [s], ``ENTR`` [nat], ``LAM``, ``TT`` [s] and ``radius``; of
         joint plots also ``radius_other``. With ``max_lag_s`` ``profile(…, lag)``: the share of
         recurrences at each lag. A positive lag of its peak means that ``other`` follows ``x``.
-        With a null, of a joint plot ``p(…, measure)``: how often a shift gives as much or more,
-        ``(1 + number) / (n + 1)``. Of a cross plot ``p_profile(…, lag)``: the same of the
-        highest value of a shifted profile, so it holds for all lags together; such a shift is
-        longer than twice the largest lag.
+        With a null, of a joint plot ``p(…, measure)``: how often a shift or a stranger gives as
+        much or more, ``(1 + number) / (n + 1)``. Of a cross plot ``p_profile(…, lag)``: the
+        same of the highest value of the other profile, so it holds for all lags together; such
+        a shift is longer than twice the largest lag. Strangers give ``p`` of a cross plot too.
 
     Raises
     ------
@@ -170,10 +181,12 @@ def recurrence(
         shortest=(require_count("lmin", lmin), require_count("vmin", vmin)),
         max_lag=0 if max_lag_s is None else clock.samples("max_lag_s", max_lag_s),
     )
-    SHIFTS.require_used(null, {"n": n, "seed": seed, "margin_s": margin_s})
+    given = {"n": n, "seed": seed, "margin_s": margin_s, "across": across, "people": people}
+    EXCHANGE.require_used(null, given)
     shifts = None
     if null is not None:
         null = request.null_of(null, how, max_lag_s)
+    if null is not None and null != "swap":
         least = 1 if plot.joint else 2 * plot.max_lag + 1
         shifts = shifts_of(x, null, n, seed, margin_s, least, "twice max_lag_s")
     edge = 0 if shifts is None or shifts.margin is None else shifts.margin
@@ -187,12 +200,18 @@ def recurrence(
     fields = plot.fields(2 if plot.joint else 1)
     how_many: dict[Hashable, int] = {schema.WINDOW: starts.size}
     core = [[_STATE, schema.TIME]] * len(pair)
-    packed = apply_kernel(
-        windows.quantified, *pair, core=core, new={**how_many, "field": fields.size},
+    work = partial(
+        apply_kernel, windows.quantified, core=core, new={**how_many, "field": fields.size},
         plot=plot, cut=cut,
     )  # fmt: skip
-    out = _unpacked(packed, plot, clock.rate_hz, max_lag_s is not None)
-    if shifts is not None:
+    out = _unpacked(work(*pair), plot, clock.rate_hz, max_lag_s is not None)
+    if null == "swap" and other is not None:
+        exchange = crossed(x, other, across, people, ("x", "other"))
+        found = work(*_pair(exchange.still, exchange.every, feature, normalize))
+        profile = max_lag_s is not None and not plot.joint
+        every = _unpacked(found.reset_coords(drop=True), plot, 1.0, profile)
+        out = out.assign(_of_strangers(exchange, every, out["RR"].dims))
+    elif shifts is not None:
         name, along, size = ("p_profile", schema.LAG, 2 * plot.max_lag + 1)
         if plot.joint:
             name, along, size = ("p", "measure", len(MEASURES))
@@ -209,6 +228,20 @@ def recurrence(
         metric=metric, normalize=normalize, dim=plot.dim, delay_s=plot.delay / clock.rate_hz,
         **clock.attrs,
     )  # fmt: skip
+
+
+def _of_strangers(
+    exchange: Exchange, every: xr.Dataset, dims: tuple[Hashable, ...]
+) -> dict[str, xr.DataArray]:
+    """Share of strangers of the measures, and of the profile beside their highest values."""
+    measures = xr.concat([every[m] for m in MEASURES], "measure", join="override")
+    p = p_values(exchange, measures.assign_coords(measure=list(MEASURES)))
+    out = {"p": p.transpose(*dims, "measure")}
+    if "profile" in every:
+        highest = every["profile"].max(schema.LAG).broadcast_like(every["profile"])
+        p = p_values(exchange, every["profile"], highest)
+        out["p_profile"] = p.transpose(*dims, schema.LAG)
+    return out
 
 
 def _pair(
@@ -260,8 +293,8 @@ def _described(out: xr.Dataset, units: str) -> xr.Dataset:
         "radius": (radius, units),
         "radius_other": (f"{radius} of the other series", units),
         "profile": ("share of recurrences at the lag", "1"),
-        "p": ("share of shifts with as much or more", "1"),
-        "p_profile": ("share of shifts with a peak as high or higher", "1"),
+        "p": ("share of the null with as much or more", "1"),
+        "p_profile": ("share of the null with a peak as high or higher", "1"),
     }
     describe(out, texts)
     return out

@@ -62,10 +62,10 @@ def delay_of(clock: Clock, dim: int, delay_s: float | None) -> int:
 
 def null_of(null: str, how: str, max_lag_s: float | None) -> str:
     """The null that is meant, if it can tell something of such a plot."""
-    null = require_choice("null", null, ("circular", "linear"), synonyms.NULLS)
+    null = require_choice("null", null, ("circular", "linear", "swap"), synonyms.NULLS)
     if how == "auto":
-        raise ValueError(f"null {null!r} shifts one series against another: give other=")
-    if how == "cross" and max_lag_s is None:
+        raise ValueError(f"null {null!r} moves one series against another: give other=")
+    if how == "cross" and max_lag_s is None and null != "swap":
         raise ValueError(
             f"null {null!r} of a cross plot tests the profile, found no max_lag_s: give it, "
             "0 for lag 0 alone, or test returns at the same moments with how='joint'"
