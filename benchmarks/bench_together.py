@@ -1,15 +1,17 @@
 """Recurrence, coherence, encoding models, shared responses and states beside their peers.
 
-    pip install pyunicorn pycwt brainiak
+    pip install pyunicorn pycwt brainiak mne-connectivity
     python benchmarks/bench_together.py
 
 One process, one BLAS thread; each row alternates the two, medians of the runs. Errors are the
 largest difference between what both define alike: DET, coherence outside the cones, weights of
-the ridge. ``pyunicorn`` holds all pairs of moments, scikit-learn the explicit lagged design. A
-peer that is not installed is left out.
+the ridge, phase locking (mne-connectivity cuts wavelets at five standard deviations, and leaves
+out the longest cone at all periods). ``pyunicorn`` holds all pairs of moments, scikit-learn the
+explicit lagged design. A peer that is not installed is left out.
 """
 
 import importlib.util
+import itertools
 import statistics
 import time
 import warnings
@@ -17,6 +19,7 @@ import warnings
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from fhemb_xr.kernels.coherence import locking as phases
 from fhemb_xr.kernels.coherence import wavelets
 from fhemb_xr.kernels.components import srm
 from fhemb_xr.kernels.encoding import encoding, lagged_sums
@@ -63,6 +66,31 @@ def coherence():
         return [
             pycwt.wct(x[i], x[j], 1.0, dj=1 / 12, s0=4.0, J=59, sig=False)[0] for i, j in pairs
         ][-1]
+
+    return ours, peer
+
+
+def locking():
+    """Phase locking of 8 series of 6 000 samples at 12 periods, with wPLI; cones left out."""
+    from mne_connectivity import spectral_connectivity_time
+
+    hz, periods = 5.0, 2.0 * 2.0 ** (np.arange(12) / 4)
+    x = RNG.normal(size=(8, 6000)) + RNG.normal(size=6000)
+    scales = wavelets.Scales(tuple(periods * hz / wavelets.PERIOD_OF_SCALE), 4)
+
+    def ours():
+        waves = [phases.waves(person, scales, 0, x.shape[1]) for person in x]
+        sums = np.stack([phases.sums(a, b) for a, b in itertools.combinations(waves, 2)])
+        return phases.measures(sums[..., 0])[:, :2]
+
+    def peer():
+        hertz = np.sort(1 / periods)
+        found = spectral_connectivity_time(
+            x[None], hertz, average=True, method=["plv", "wpli"], sfreq=hz, n_cycles=6.0,
+            padding=float(np.sqrt(2) * max(scales.samples) / hz), faverage=False,
+            indices=np.triu_indices(8, 1), n_jobs=1, verbose=False,
+        )  # fmt: skip
+        return np.stack([np.abs(c.get_data())[:, ::-1] for c in found], axis=1)
 
     return ours, peer
 
@@ -135,17 +163,18 @@ def states():
 
 
 ROWS = {
-    "pyunicorn": recurrence, "pycwt": coherence, "sklearn": encode,
+    "pyunicorn": recurrence, "pycwt": coherence, "mne_connectivity": locking,
+    "sklearn": encode,
     "brainiak.funcalign": shared_response, "brainiak.eventseg": states,
 }  # fmt: skip
 
 
 def main():
     warnings.simplefilter("ignore")
-    print("what        peer        ours [s]  peer [s]  ratio  error")
+    print("what        peer             ours [s]  peer [s]  ratio  error")
     for name, build in ROWS.items():
         if importlib.util.find_spec(name.split(".")[0]) is None:
-            print(f"{build.__name__:11} {name:11} not installed")
+            print(f"{build.__name__:11} {name:16} not installed")
             continue
         functions, seconds, found = build(), ([], []), [None, None]
         with threadpool_limits(1):
@@ -156,7 +185,7 @@ def main():
                     seconds[k].append(time.perf_counter() - begun)
         a, b = (statistics.median(s[1:]) for s in seconds)
         error = np.nanmax(np.abs(np.asarray(found[0]) - np.asarray(found[1])))
-        print(f"{build.__name__:11} {name:11} {a:8.3f} {b:9.3f} {b / a:6.1f}  {error:.0e}")
+        print(f"{build.__name__:11} {name:16} {a:8.3f} {b:9.3f} {b / a:6.1f}  {error:.0e}")
 
 
 if __name__ == "__main__":

@@ -84,6 +84,15 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
     warnings.warn(message, category, stacklevel=level)
 
 
+def warn_from_task(message: str) -> None:
+    """Warn of what only the data show: to the client too, where a worker finds it."""
+    worker = sys.modules.get("distributed.worker")
+    if worker is None:
+        warn(message)
+    else:
+        worker.warn(message, UserWarning)
+
+
 def nearest(name: object, allowed: Iterable[object], n: int = 3) -> str:
     """``'; the nearest are a, b'`` for a name that is not among ``allowed``.
 

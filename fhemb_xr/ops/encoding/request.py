@@ -69,11 +69,11 @@ def _is_one(lags_s: Any) -> bool:
 
 def warn_if_short(faces: xr.DataArray, model: Model, shifts: RandomShifts) -> None:
     """Say that shifts within the margin are few beside the lags; measured in docs/nulls.md."""
-    length = faces.sizes[schema.TIME]
-    if shifts.margin is None or length >= _LAGS * model.n_lags:
+    length, lags = faces.sizes[schema.TIME], max(model.n_lags - 1, 1)
+    if shifts.margin is None or length >= _LAGS * lags:
         return
     warn(
-        f"the series are {length / model.n_lags:.3g} times as long as the range of lags: where "
+        f"the series are {length / lags:.3g} times as long as the range of lags: where "
         f"they drift, the linear shift finds about .09 of them at .05; take series {_LAGS} "
         "times as long, fewer lags, or null='swap'"
     )

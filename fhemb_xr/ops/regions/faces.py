@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from fhemb_xr import schema
-from fhemb_xr.errors import SchemaError
+from fhemb_xr.errors import SchemaError, warn_from_task
 from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.kernels.regions import registration as kernel
 from fhemb_xr.kernels.regions import template as built_in
@@ -122,6 +122,37 @@ def mean_faces(heat: xr.DataArray, template: Template, refine: int) -> xr.DataAr
             _renewed, faces, more, core=[[PACKED], ["sum", "pixel"]],
             new={"new": template.fields.size}, fields=template.fields,
         ).rename(new=PACKED)  # fmt: skip
+    return faces.copy(data=_told(faces.data, template.fields))
+
+
+def _told(faces: Any, fields: Fields) -> Any:
+    """The faces, once it is said of how many people none is like the template."""
+    match = fields.part(faces, "match")
+    if not isinstance(faces, da.Array):
+        _say(match)
+        return faces
+    lead = tuple(range(match.ndim))
+    said = da.blockwise(
+        _say, (300,), match, lead, concatenate=True, new_axes={300: 1}, dtype=np.float64,
+        meta=np.empty((0,)),
+    )  # fmt: skip
+    axes = (*lead, 200)
+    return da.blockwise(_once, axes, faces, axes, said, (300,), dtype=np.float64,
+                        meta=np.empty((0,) * len(axes)))  # fmt: skip
+
+
+def _say(match: Any) -> Any:
+    """``(...) -> (1,)``; a person who is not there has no match."""
+    unlike, there = int((match == 0).sum()), int(np.isfinite(match).sum())
+    if unlike:
+        warn_from_task(
+            f"no face like the template in {unlike} of {there} mean faces: their regions are "
+            "NaN, and match is 0; look at their frames, choose threshold=, or give a template="
+        )
+    return np.array([float(unlike)])
+
+
+def _once(faces: Any, _: Any) -> Any:
     return faces
 
 
@@ -177,6 +208,8 @@ def _placed(sums: Any, face: Any, spots: Any, shape: Any, fields: Fields) -> Any
         total, seen = (part.reshape(shape) for part in sums[where])
         mean = np.where(seen > 0, total / np.maximum(seen, 1), np.nan)
         at, found, match = kernel.place(mean, seen, face, spots)
+        if seen.any() and np.isnan(match):
+            match = 0.0  # somebody is there
         out[where] = fields.pack(map=at, match=np.float64(match), face=found)
     return out
 

@@ -91,8 +91,13 @@ def regions(
         ``landmark(…, time, feature, axis)``, the middle of the region on the grid, and
         ``drift(…, time, feature)``, its distance from that in the mean face [pixel];
         ``residual(…, time)``, what the mean face does not explain of a frame [K]; ``match(…)``,
-        the correlation of the mean face with the template. NaN: a frame that could not be
-        registered, a region of which less than half is seen.
+        the correlation of the mean face with the template, 0 where none is found. NaN: a frame
+        that could not be registered, a region of which less than half is seen.
+
+    Warns
+    -----
+    UserWarning
+        When it is computed: of how many people no face is like the template.
 
     Raises
     ------

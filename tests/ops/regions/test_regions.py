@@ -224,6 +224,22 @@ def test_regions__of_lost_frames_hidden_parts_and_nobody(moving, found):
     assert all(np.isnan(v[1]).all() for v in out.values())
 
 
+def test_regions__say_of_how_many_people_no_face_is_like_the_template(moving, computes):
+    ds = xr.concat([moving] * 2, "subject").assign_coords(subject=range(4))
+    ds.heatmap[1] = np.nan  # nobody is there
+    ds.heatmap[2] = 60 - ds.heatmap[2]  # what is warm is cold
+    say = "no face like the template in 1 of 3 mean faces: their regions are NaN"
+    with pytest.warns(UserWarning, match=say):
+        out = fx.regions(ds, "forehead")
+    assert np.isnan(out.match[1]).all()
+    assert (out.match[2] == 0).all()
+    assert np.isnan(out.embedding[1:3]).all()
+    with computes(0):
+        lazy = fx.regions(ds.chunk(subject=1, time=50), "forehead")
+    with pytest.warns(UserWarning, match=say):
+        xr.testing.assert_allclose(lazy.embedding.compute(scheduler="sync"), out.embedding)
+
+
 def test_regions__of_another_template_lie_where_its_weights_say(moving, found):
     own = found.isel(subject=[0])
     chin = own.weight.isel(feature=[0]).assign_coords(feature=["chin"]).roll(y=7)
