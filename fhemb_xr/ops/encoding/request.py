@@ -12,8 +12,8 @@ from fhemb_xr.kernels.encoding.ridge import Model
 from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.ops.checks import listed, require_count, require_interval, require_positive
 
-_LAGS = 100
-"""Length of series, in ranges of lags, from which on the linear shift holds for drifts."""
+_LAGS = 50
+"""Length of series, in ranges of lags, below which the linear shift finds too many drifts."""
 STIMULUS = "stimulus"
 """Dimension of the features of a stimulus."""
 
@@ -74,7 +74,7 @@ def warn_if_short(faces: xr.DataArray, model: Model, shifts: RandomShifts) -> No
         return
     warn(
         f"the series are {length / lags:.3g} times as long as the range of lags: where "
-        f"they drift, the linear shift finds about .09 of them at .05; take series {_LAGS} "
+        "they drift, the linear shift finds about .09 of them at .05; take series a hundred "
         "times as long, fewer lags, or null='swap'"
     )
 
