@@ -1,5 +1,6 @@
 """What is installed, and what about it could go wrong."""
 
+import functools
 import importlib.metadata
 import platform
 import shutil
@@ -128,6 +129,7 @@ print(*sorted({i["prefix"] for i in found if i["user_api"] == "openmp"}))
 """
 
 
+@functools.cache  # seconds of imports, always with the same answer
 def _openmp() -> Check:
     """Two OpenMP runtimes in one process can crash it: looked for in a process of its own."""
     if _version("threadpoolctl") == "-":

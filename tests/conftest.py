@@ -1,5 +1,6 @@
 """Fixtures that every room shares."""
 
+import gc
 import signal
 import threading
 
@@ -16,22 +17,37 @@ settings.load_profile("default")
 # a shell that starts the tests in its background has them ignore Ctrl-C, which some send
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-LONGEST = (
-    "test_whole_way",
+FIRST = (
+    "test_whole_way",  # compiles what the demo runs; the other process, nothing
+    "store/test_revision",
+    "streams/test_torch_windows",
+    "plot/test_figures",
+    "io/test_exports",  # compiles the rest
     "test_out_of_core",
     "ingest/test_demo",
-    "cli/test_app",
-    "test_secrets",
+    "test_notebooks",
     "test_bad_input",
-    "store/test_revision",
+    "cli/test_app",
 )
-"""Files of minutes: begun first, or one process waits for the other at the end."""
+"""No kernel is compiled by both processes, and none waits at the end for a long file."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file():
+    """No doctests in tests: looking for them would import every file a second time."""
+    return [found for found in (yield) if type(found).__name__ != "DoctestModule"]
+
+
+def pytest_collection_finish():
+    """What was imported stays: the collector does not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items):
     def place(item):
         path = item.path.with_suffix("").as_posix()
-        return next((i for i, name in enumerate(LONGEST) if path.endswith(name)), len(LONGEST))
+        return next((i for i, name in enumerate(FIRST) if path.endswith(name)), len(FIRST))
 
     items.sort(key=place)
 

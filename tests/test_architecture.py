@@ -1,6 +1,7 @@
 """The floors: a module imports only from floors below its own."""
 
 import ast
+import functools
 import graphlib
 import inspect
 import re
@@ -46,13 +47,21 @@ FILES = [
 ]
 
 
+@functools.cache
 def imports(path):
     """Dotted names of everything a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+    return [
+        name
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in named(node)
+    ]
+
+
+def named(node):
+    """Dotted names that a statement imports."""
+    module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+    return [f"{module}{alias.name}" for alias in node.names]
 
 
 def test_floors__imports_point_down():
@@ -83,10 +92,8 @@ def test_floors__ingest_sees_the_schema_the_errors_and_the_stores_only():
 def at_import(tree):
     """Dotted names that a module imports when it is loaded, not in a function or for types."""
     for node in tree.body:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from named(node)
 
 
 def test_floors__commands_load_what_they_need_when_they_run():
@@ -139,11 +146,20 @@ def body_lines(function):
     return function.end_lineno - (rest[0] if is_text and rest else first).lineno + 1
 
 
+@functools.cache
+def functions(path):
+    """Name, lines of the body and number of parameters of each function of a file."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    every = [(n, n.args) for n in nodes if isinstance(n, ast.FunctionDef)]
+    return [
+        (n.name, body_lines(n), len([*a.posonlyargs, *a.args, *a.kwonlyargs])) for n, a in every
+    ]
+
+
 def test_functions__are_short():
     for path in BY_NAME.values():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.FunctionDef):
-                assert body_lines(node) <= 60, (path, node.name)
+        for name, lines, _ in functions(path):
+            assert lines <= 60, (path, name)
 
 
 PUBLIC = {*fx.__all__, "audience", "create_recording", "ingest"}
@@ -155,12 +171,9 @@ COMMANDS = [*COMMAND.glob("*.py"), INGEST / "cli" / "app.py"]
 def test_functions__have_at_most_ten_parameters_but_public_ones():
     original = {n for n in dir(fx.legacy) if callable(getattr(fx.legacy, n))}
     for path in BY_NAME.values():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for name, _, n in functions(path):
             # a parameter of a command is an option
-            if isinstance(node, ast.FunctionDef) and path not in COMMANDS:
-                a = node.args
-                n = len([*a.posonlyargs, *a.args, *a.kwonlyargs])
-                assert n <= 10 or node.name in PUBLIC | original, (path, node.name)
+            assert n <= 10 or path in COMMANDS or name in PUBLIC | original, (path, name)
 
 
 def test_kernels__meet_labelled_arrays_at_one_door():
@@ -209,13 +222,7 @@ def internals(tree):
             yield ast.unparse(node)
         elif isinstance(node, ast.Constant) and node.value in INTERNALS:  # getattr(x, "_meta")
             yield repr(node.value)
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for name in names:
+        for name in named(node) if isinstance(node, ast.Import | ast.ImportFrom) else ():
             top, *rest = name.split(".")
             private = any(part.startswith("_") and part[1] != "_" for part in rest)
             if top not in ("fhemb_xr", "fhemb_cli", "ingest") and (

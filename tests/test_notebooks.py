@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -28,18 +29,26 @@ def pictures(notebook):
     return [sum(map(is_figure, cell.get("outputs", []))) for cell in notebook.cells]
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def executed(request):
-    notebook = nbformat.read(EXAMPLES / f"{request.param}.ipynb", as_version=4)
+@pytest.fixture(scope="module")
+def kernel():
+    """One kernel for all notebooks: each would import the same for seconds."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3",
-        resources={"metadata": {"path": str(EXAMPLES)}},
-    )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", path)
         patch.setenv("FHEMB_PLOTS", "inline")
-        client.execute()
+        manager, client = start_new_kernel(kernel_name="python3", cwd=str(EXAMPLES))
+    client.stop_channels()
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def executed(request, kernel):
+    notebook = nbformat.read(EXAMPLES / f"{request.param}.ipynb", as_version=4)
+    forget = nbformat.v4.new_code_cell("%reset -f")  # the names of the one before
+    notebook.cells.insert(0, forget)
+    NotebookClient(notebook, km=kernel, timeout=300).execute()
+    del notebook.cells[0]
     return request.param, notebook
 
 

@@ -1,6 +1,5 @@
 """``fhemb demo`` from the database to the report, and this project's README on its results."""
 
-import functools
 import os
 import re
 import subprocess
@@ -124,29 +123,47 @@ def test_demo__leaves_results_a_report_and_figures(demo):
 
 
 def test_pages__shell_commands_are_real():
-    """Each ``make`` target and each ``fhemb`` command with its options, help asked for once."""
+    """Each ``make`` target, and each ``fhemb`` command with its options."""
     makefile = (ROOT / "Makefile").read_text()
     pages = [README, *(p.read_text() for p in (ROOT / "docs").rglob("*.md"))]
     blocks = [b for p in pages for b in re.findall(r"```sh\n(.*?)```", p, re.DOTALL)]
     lines = [line.split("#")[0].split() for b in blocks for line in b.splitlines()]
+    asked = {}
     for program, *words in filter(None, lines):
         if program == "make":
             assert re.search(rf"^{words[0]}:", makefile, re.MULTILINE), words
             continue
         if program in ("pip", "jupyter"):  # installs, or never ends
             extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-            asked = {e for w in words for e in re.findall(r"\[([\w,]+)\]", w)}
-            assert asked <= set(extras["optional-dependencies"])
+            named = {e for w in words for e in re.findall(r"\[([\w,]+)\]", w)}
+            assert named <= set(extras["optional-dependencies"])
             continue
         assert program == "fhemb"
         name = words[:2] if words[0] in ("ingest", "pair") else words[:1]
-        told = help_of(*name)
-        for option in (w.split("=")[0] for w in words if w.startswith("--")):
-            assert option in told, (name, option)
+        options = {w.split("=")[0] for w in words if w.startswith("--")}
+        asked.setdefault(" ".join(name), set()).update(options)
+    told = helps([*asked])
+    for name, options in asked.items():
+        assert "Usage" in told[name], name
+        for option in options:
+            assert option in told[name], (name, option)
 
 
-@functools.cache
-def help_of(*name):
+HELPS = r"""
+import sys
+from fhemb_cli.app import main
+for name in sys.argv[1:]:
+    sys.argv = ["fhemb", *name.split(), "--help"]
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code, name
+    print("\f")
+"""
+
+
+def helps(names):
+    """The help of each command, asked for in one process."""
     env = {**os.environ, "COLUMNS": "200", "TERM": "dumb"}
-    command = [sys.executable, "-m", "fhemb_cli", *name, "--help"]
-    return subprocess.check_output(command, text=True, env=env)
+    said = subprocess.check_output([sys.executable, "-c", HELPS, *names], text=True, env=env)
+    return dict(zip(names, said.split("\f\n"), strict=False))

@@ -44,8 +44,10 @@ def prepared(
         var.attrs = _plain(var.attrs)
     packed = {str(n): how for n, v in ds.data_vars.items() if (how := _packing(ds, v, array))}
     ds = ds.assign({n: _packed(ds[n], how) for n, how in packed.items()})
-    coords = {n: _stored(c) for n, c in ds.coords.items()}  # map drops unused coordinates
-    return ds.map(_stored, keep_attrs=True).assign_coords(coords), packed
+    stored = {n: _stored(v.to_base_variable()) for n, v in ds.variables.items()}
+    # made of variables: arrays with lazy coordinates would be compared, which computes them
+    coords = {n: stored.pop(n) for n in ds.coords}
+    return xr.Dataset(stored, coords, ds.attrs), packed
 
 
 def _origin(obj: Any, origin: Any) -> tuple[str, list[str]]:
@@ -92,18 +94,16 @@ def _packed(var: xr.DataArray, how: dict[str, Any]) -> Any:
     return var.dims, data, var.attrs
 
 
-def _stored(var: xr.DataArray) -> xr.DataArray:
+def _stored(var: xr.Variable) -> xr.Variable:
     """``var`` with equal chunks of whole shards, text of any length, times in microseconds."""
     if var.dtype.kind == "M" and np.datetime_data(var.dtype)[0] in ("s", "ms"):
         # xarray writes NaT for times that are coarser than the unit of the encoding
-        attrs, fine = var.attrs, var.variable.to_base_variable().astype("M8[us]")
-        var = xr.DataArray(fine, coords=var.drop_vars([var.name], errors="ignore").coords)
-        var.attrs = attrs
+        var = var.astype("M8[us]")
     if var.dtype.kind in "UT":
         var = var.astype(object)  # text of a fixed length has no Zarr 3 specification
     if not isinstance(var.data, da.Array):
         return var
-    chunks, shards = encoding.layout(var.dims, _block(var.variable), var.dtype.itemsize)
+    chunks, shards = encoding.layout(var.dims, _block(var), var.dtype.itemsize)
     return var.chunk(dict(zip(var.dims, shards or chunks, strict=True)))
 
 

@@ -4,17 +4,20 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 import xarray as xr
+from typer.testing import CliRunner
 
 import fhemb_xr as fx
+from fhemb_cli.app import app
 from fhemb_xr import training_runs
 from fhemb_xr.errors import ConfigError, UnknownNameError
 
 
-def fhemb(*args):
+def process(*args):
     return subprocess.run(
         [sys.executable, "-m", "fhemb_cli", "pair", *map(str, args)],
         capture_output=True,
@@ -23,6 +26,15 @@ def fhemb(*args):
         env={**os.environ, "COLUMNS": "120"},
         timeout=240,
     )
+
+
+def here(*args):
+    """The same in this process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # no errors, as in a process
+        done = CliRunner().invoke(app, ["pair", *map(str, args)], env={"COLUMNS": "120"})
+    assert done.exit_code == 0, done.output
+    return done
 
 
 @pytest.fixture(scope="module")
@@ -63,27 +75,25 @@ def test_run__is_kept_with_its_configuration_and_its_curves(folder):
 
 
 def test_commands__train_predict_evaluate(folder):
-    done = fhemb("train", folder / "known.zarr", "--runs", folder / "cli", "--json")
+    done = process("train", folder / "known.zarr", "--runs", folder / "cli", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["people"] == 8
     where = ("--runs", folder / "cli", "--json")
     out = folder / "out.zarr"
-    done = fhemb("predict", folder / "new.zarr", out, "--candidates", "100,102", *where)
-    assert done.returncode == 0, done.stderr
+    done = here("predict", folder / "new.zarr", out, "--candidates", "100,102", *where)
     chosen = json.loads(done.stdout)["chosen"]
     assert (chosen["100"], chosen["102"]) == ("100", "102")
     new = fx.open_recording(folder / "new.zarr")
     model = training_runs.open_run(folder / "cli")
     expected = fx.pair(new, new.trace, [100, 102], method="linear", model=model)
     np.testing.assert_array_equal(fx.open_result(out).score, expected.score)
-    done = fhemb("evaluate", folder / "new.zarr", "--trials", 200, *where)
-    assert done.returncode == 0, done.stderr
+    done = here("evaluate", folder / "new.zarr", "--trials", 200, *where)
     found = json.loads(done.stdout)
     assert found["synthetic"] is True
     assert found["accuracy"]["all"]["accuracy"] > 0.8
     assert {"third person's trace", "own trace shifted by 5 s"} < set(found["accuracy"])
     assert "trained_on" not in found
-    done = fhemb("evaluate", folder / "known.zarr", "--trials", 20, *where)
+    done = here("evaluate", folder / "known.zarr", "--trials", 20, *where)
     assert "already known" in json.loads(done.stdout)["trained_on"]
 
 
@@ -99,7 +109,7 @@ def test_evaluate__marks_the_people_of_the_training(folder):
     alike = new.assign_coords(subject=[6, 7, 8, 9])  # others, who have the same labels
     assert training_runs.trained_people(model, alike) == (["6", "7"], False)
     where = ("--runs", folder / "own", "--trials", 20)
-    marked = fhemb("evaluate", folder / "part.zarr", *where, "--json")
+    marked = process("evaluate", folder / "part.zarr", *where, "--json")
     assert "4 of 4 people (0, 1, 2, 3)" in json.loads(marked.stdout)["trained_on"]
     assert "says nothing of people it has not seen" in marked.stderr
 

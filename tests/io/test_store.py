@@ -337,3 +337,19 @@ def test_save__of_parts_has_bounded_graphs_and_the_same_result(tmp_path, monkeyp
     xr.testing.assert_identical(*(w.drop_attrs() for w in whole))
     with pytest.raises(ValueError, match=r"cannot save by 'seat': the dimensions are \("):
         save(emb, tmp_path / "x.zarr", by="seat")
+
+
+def test_save__computes_a_lazy_coordinate_once(tmp_path):
+    """Arrays that share one must not be compared by it."""
+    seen = []
+
+    def note(block):
+        seen.append(block.size)
+        return block
+
+    moment = da.arange(6, chunks=3).map_blocks(note, meta=np.empty(0, int))
+    large = da.zeros((6, 300_000), chunks=(2, -1))  # its chunks are not gathered
+    arrays = {"a": ("time", da.zeros(6, chunks=2)), "b": (("time", "k"), large)}
+    save(xr.Dataset(arrays, {"moment": ("time", moment)}), tmp_path / "a.zarr")
+    assert sum(seen) == 6
+    assert open_result(tmp_path / "a.zarr").moment.values.tolist() == [*range(6)]

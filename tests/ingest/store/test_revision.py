@@ -275,8 +275,8 @@ def test_append__killed_anywhere_goes_on_and_readers_see_a_whole_store(
 
 @pytest.mark.parametrize(
     ("name", "points"),
-    [("replace", 3), ("rename", 2)]
-    + [pytest.param(n, 12, marks=pytest.mark.slow) for n in ("fsync", "replace", "link")],
+    [("replace", 3), ("rename", 2), ("fsync", 3), ("link", 3)]
+    + [pytest.param(n, 12, marks=pytest.mark.soak) for n in ("fsync", "replace", "link")],
 )
 def test_append__dies_at_any_file_operation_and_goes_on(
     source, table, tmp_path, monkeypatch, name, points

@@ -20,7 +20,7 @@ from ingest.stacks import StackSource
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 WHO = "canary-7f3a"
 LONG = [pytest.mark.soak, pytest.mark.timeout(3600)]
-FEW = [pytest.param(7, id="few"), pytest.param(None, id="all", marks=LONG)]
+FEW = [pytest.param(4, id="few"), pytest.param(None, id="all", marks=LONG)]
 
 
 def write(folder, n):

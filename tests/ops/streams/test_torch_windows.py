@@ -323,7 +323,7 @@ def test_lost_faces__never_reach_a_batch_whatever_the_way(lost, way, how):
     loading = {"num_workers": 1, "multiprocessing_context": "fork"} if how == "workers" else {}
 
     def batches(missing):
-        windows = fx.to_torch(streams, 10, 5, ["aus", "face"], missing=missing, **options)
+        windows = fx.to_torch(streams, 10, 10, ["aus", "face"], missing=missing, **options)
         return [b["aus"] for b in DataLoader(windows, batch_size=4, **loading)]
 
     with pytest.raises(ValueError, match="'aus' is missing in"):
