@@ -4,20 +4,23 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fhemb_cli.console import reporting, talk, tell
+from fhemb_cli.console import STOPPED, TERMINATED, reporting, talk, tell
+from ingest.cli import stages
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from fhemb_xr.typing import Floats
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -29,8 +32,9 @@ GAP = (9600, 9640)
 RATE = 25
 _DEEP_S = 72.0
 """Length from which level 8 of db4 is sound."""
-_TOLD_S, _ENDS_S = 1.5, 5.0
-"""Time for a stage to end by itself after Ctrl-C, and after it is told to end."""
+_CORE = ("xarray", "dask.array", "zarr", "distributed", "fhemb_xr.accessor", "psycopg")
+_DRAWING = ("fhemb_xr.plot.report.page", "holoviews.plotting.bokeh", "holoviews.plotting.mpl")
+"""What the stages load."""
 _RESULTS = ("recording.zarr", "embedding.zarr", "similarity.zarr", "report")
 
 
@@ -48,15 +52,11 @@ def demo(
 ) -> None:
     """Load an audience into an embedded PostgreSQL, and run all steps to a report."""
     # a terminated demo must clean up like one that ends
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     started = time.perf_counter()
     with reporting(False, "the server is gone; what was finished is kept"):
-        try:
-            _clear(out)
-            times = _whole_way(out, clip, seconds, workers)
-        except subprocess.CalledProcessError as failed:
-            tell("stopped", f"by {shlex.join(failed.cmd[2:])}", "red")
-            raise typer.Exit(failed.returncode if failed.returncode == 130 else 1) from None
+        _clear(out)
+        times = _whole_way(out, clip, seconds, workers)
     _tell(out, times, time.perf_counter() - started, seconds)
 
 
@@ -65,51 +65,53 @@ def _whole_way(
 ) -> list[tuple[str, float]]:
     """Run each stage as a user would; return name and seconds of each stage."""
     from fhemb_xr.errors import extra
-    from fhemb_xr.testing import audience
-    from fhemb_xr.warm import is_warm
     from ingest.postgres.embedded_server import serve
 
     with extra("demo"):
         from ingest.postgres.audience_loader import CLIP_SUBJECT, load_audience
 
-    frames = read_clip(clip) if clip else None
-    ds = audience(
-        subjects=SUBJECTS, seconds=seconds, shape=(40, 30), start_frame=START_FRAME,
-        faceless=FACELESS, gap=GAP, dropout=0.01, title="Don Giovanni",
-    )  # fmt: skip
-    times = []
-    with serve() as server, _progress("Loading the audience") as step, _config(server) as env:
+    frames, drawing, times = read_clip(clip) if clip else None, [], []
+
+    def meanwhile() -> None:
+        for name in _CORE:
+            import_module(name)
+        drawing.append(stages.Ahead(*_DRAWING))  # before there are threads
+
+    with serve(meanwhile) as server, _config(server):
+        from fhemb_xr.warm import is_warm
+
         started = time.perf_counter()
-        load_audience(server.connection(), ds, clip=frames, progress=step)
+        with _progress("Loading the audience") as step:
+            load_audience(server.connection(), _audience(seconds), clip=frames, progress=step)
         times.append(("load the audience into PostgreSQL", time.perf_counter() - started))
-        step(0, 0)
-        stages = _commands(out, workers, CLIP_SUBJECT if frames else SUBJECTS[0], seconds)
-        for arguments in stages if is_warm() else (["doctor", "--warm"], *stages):
-            started = time.perf_counter()
-            tell(f"fhemb {shlex.join(arguments)}", "")
-            command = [sys.executable, "-m", "fhemb_cli", *arguments]
-            _run(command, env, strict=arguments[0] != "doctor")  # a finding stops nothing
-            times.append((f"fhemb {' '.join(arguments[:2])}", time.perf_counter() - started))
+        shown = CLIP_SUBJECT if frames else SUBJECTS[0]
+        *first, report = _commands(out, workers, shown, seconds)
+        if not is_warm():
+            first.insert(0, ["doctor", "--warm"])
+        times += [_stage(arguments, stages.run) for arguments in first]
+    times.append(_stage(report, drawing[0].run))
     return times
 
 
-def _run(command: list[str], env: dict[str, str], *, strict: bool) -> None:
-    """Run a stage; when the demo is stopped, the stage has the time to clean up."""
-    with subprocess.Popen(command, env=env) as stage:
-        try:
-            code = stage.wait()
-        except BaseException:  # Ctrl-C, which the terminal tells the stage too; SIGTERM, not
-            for patience_s in (_TOLD_S, _ENDS_S):
-                try:
-                    stage.wait(patience_s)
-                    break
-                except subprocess.TimeoutExpired:
-                    stage.send_signal(signal.SIGINT)
-            else:
-                stage.kill()
-            raise
-    if code and strict:
-        raise subprocess.CalledProcessError(code, command)
+def _audience(seconds: float) -> "xr.Dataset":
+    from fhemb_xr.testing import audience
+    from ingest.postgres.audience_loader import BLOCK
+
+    return audience(
+        subjects=SUBJECTS, seconds=seconds, shape=(40, 30), start_frame=START_FRAME,
+        faceless=FACELESS, gap=GAP, dropout=0.01, title="Don Giovanni", chunk_frames=BLOCK,
+    )  # fmt: skip
+
+
+def _stage(arguments: list[str], run: Callable[[list[str]], int]) -> tuple[str, float]:
+    """Show the command that a user would give, and run it; return its name and seconds."""
+    started = time.perf_counter()
+    tell(f"fhemb {shlex.join(arguments)}", "")
+    code = run(arguments)
+    if code and arguments[0] != "doctor":  # a finding stops nothing
+        tell("stopped", f"by fhemb {shlex.join(arguments)}", "red")
+        raise typer.Exit(code if code == STOPPED else 1)
+    return f"fhemb {' '.join(arguments[:2])}", time.perf_counter() - started
 
 
 def _commands(out: Path, workers: int, shown: int, seconds: float) -> list[list[str]]:
@@ -165,28 +167,33 @@ def _tell(out: Path, times: list[tuple[str, float]], total: float, seconds: floa
 
 
 @contextmanager
-def _config(server: Any) -> Iterator[dict[str, str]]:
-    """Yield an environment with a configuration of the server."""
+def _config(server: Any) -> Iterator[None]:
+    """A configuration of the server, while the block runs."""
+    name = "FHEMB_CONFIG_DIR"
+    before = os.environ.get(name)
     with tempfile.TemporaryDirectory(prefix="fhemb-config-") as folder:
         path = Path(folder, ".env.db")
         path.touch(0o600)
         path.write_text(server.configuration())
-        yield {**os.environ, "FHEMB_CONFIG_DIR": folder}
+        os.environ[name] = folder
+        try:
+            yield
+        finally:
+            del os.environ[name]
+            if before is not None:
+                os.environ[name] = before
 
 
 @contextmanager
 def _progress(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar; a total of 0 ends it."""
+    """Show a bar."""
     from rich.progress import Progress
 
     with Progress(console=talk(), transient=True, disable=not talk().is_terminal) as bar:
         row = bar.add_task(label)
 
         def step(done: int, total: int) -> None:
-            if total:
-                bar.update(row, completed=done, total=total)
-            else:
-                bar.stop()
+            bar.update(row, completed=done, total=total)
 
         yield step
 

@@ -1,8 +1,14 @@
 """Writing a recording into PostgreSQL in the original's wide layout, as the demo needs it."""
 
+import functools
+import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fhemb_xr.typing import Floats
 
@@ -12,10 +18,15 @@ if TYPE_CHECKING:
 
     Clip = Sequence[Floats]
 
+Elements = NDArray[np.uint64]
+"""Each number of an array as PostgreSQL sends it: its length, then its value."""
+
 SCHEMA, FACES, POSITIONS = "dg", "face_t", "faceposition_t"
 CLIP_SUBJECT = 77
-_BLOCK = 250  # frames loaded together
+BLOCK = 250
+"""Frames loaded together; with chunks of as many, no frame is simulated twice."""
 _FLOAT4 = 700  # PostgreSQL's number of the type real
+_ELEMENT = np.dtype([("length", ">i4"), ("value", ">f4")])
 
 
 def load_audience(
@@ -31,51 +42,74 @@ def load_audience(
     face's own shape, or NULL. ``dg.faceposition_t`` has the same form with (x, y). A frame that
     nobody has gets no row. A clip becomes one more subject, from the first frame on.
     """
-    import numpy as np
     import psycopg
 
     ids = ds.indexes["subject"].tolist() + ([CLIP_SUBJECT] if clip is not None else [])
+    done, total = 0, ds.sizes["time"]
     with psycopg.connect(**connection) as db:  # type: ignore[arg-type]
         _create(db, ids)
-        total = ds.sizes["time"]
-        for start in range(0, total, _BLOCK):
-            part = ds.isel(session=0, time=slice(start, start + _BLOCK)).load()
+        for part in _parts(ds):
             frames = part["frame"].values.astype(np.int64)
-            faces = _cells(part, None if clip is None else clip[start : start + len(frames)])
-            places = [
-                [None if np.isnan(p[0]) else p for p in row]
-                for row in part["position"].values.swapaxes(0, 1)
-            ]
-            if clip is not None:
-                places = [[*row, None] for row in places]
-            _copy(db, FACES, frames, faces)
-            _copy(db, POSITIONS, frames, places)
+            own = None if clip is None else clip[done : done + len(frames)]
+            _copy(db, FACES, frames, _faces(part, own))
+            _copy(db, POSITIONS, frames, _places(part, clip is not None))
+            done += len(frames)
             if progress:
-                progress(start + len(frames), total)
+                progress(done, total)
 
 
-def _cells(part: "xr.Dataset", clip: "Clip | None") -> "list[list[Floats | None]]":
+def _parts(ds: "xr.Dataset") -> "Iterator[xr.Dataset]":
+    """The blocks of the first session; one is computed while the server takes another."""
+    starts = range(0, ds.sizes["time"], BLOCK)
+    pieces = [ds.isel(session=0, time=slice(at, at + BLOCK)) for at in starts]
+    with ThreadPoolExecutor(1) as ahead:
+        following = ahead.submit(pieces[0].compute)
+        for piece in [*pieces[1:], None]:
+            part = following.result()
+            if piece is not None:
+                following = ahead.submit(piece.compute)
+            yield part
+
+
+def _faces(part: "xr.Dataset", clip: "Clip | None") -> "list[list[Elements | None]]":
     """Rows of matrices; each matrix is cut to its own box."""
-    heat, sizes = part["heatmap"].values, (part["height"].values, part["width"].values)
-    rows: list[list[Any]] = []
+    heat, sizes = _elements(part["heatmap"]), (part["height"].values, part["width"].values)
+    rows: list[list[Elements | None]] = []
     for t in range(heat.shape[1]):
-        row: list[Any] = []
+        row: list[Elements | None] = []
         for s in range(heat.shape[0]):
             h, w = int(sizes[0][s, t]), int(sizes[1][s, t])
             top, left = (heat.shape[2] - h) // 2, (heat.shape[3] - w) // 2
             row.append(heat[s, t, top : top + h, left : left + w] if h and w else None)
         if clip is not None:
-            row.append(clip[t] if t < len(clip) and clip[t].size else None)
+            row.append(_elements(clip[t]) if t < len(clip) and clip[t].size else None)
         rows.append(row)
     return rows
 
 
+def _places(part: "xr.Dataset", clip: bool) -> "list[list[Elements | None]]":
+    """Rows of positions; the subject of a clip has none."""
+    places = part["position"].values.swapaxes(0, 1)
+    absent, more = np.isnan(places).any(axis=-1), [None] if clip else []
+    return [
+        [None if gone else place for gone, place in zip(*row, strict=True)] + more
+        for row in zip(absent, _elements(places), strict=True)
+    ]
+
+
+def _elements(values: Any) -> Elements:
+    out = np.empty(values.shape, _ELEMENT)
+    out["length"], out["value"] = 4, values
+    return out.view(np.uint64)
+
+
 def _create(db: "psycopg.Connection[Any]", ids: Sequence[int]) -> None:
+    """The tables; cells stay as they are, because trying to compress noise takes long."""
     from psycopg import sql
 
     db.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SCHEMA)))
     columns = sql.SQL(", ").join(
-        sql.SQL("{} real[]").format(sql.Identifier(f"subj{i}")) for i in ids
+        sql.SQL("{} real[] STORAGE EXTERNAL").format(sql.Identifier(f"subj{i}")) for i in ids
     )
     for table in (FACES, POSITIONS):
         db.execute(
@@ -86,7 +120,7 @@ def _create(db: "psycopg.Connection[Any]", ids: Sequence[int]) -> None:
 
 
 def _copy(
-    db: "psycopg.Connection[Any]", table: str, frames: Any, rows: "list[list[Floats | None]]"
+    db: "psycopg.Connection[Any]", table: str, frames: Any, rows: "list[list[Elements | None]]"
 ) -> None:
     """Append rows by binary COPY; a row without values is a gap and is left out."""
     from psycopg import sql
@@ -103,16 +137,14 @@ def _copy(
         copy.write(b"\xff\xff")
 
 
-def _encoded(cell: "Floats | None") -> bytes:
-    """A cell in PostgreSQL's binary form: dimensions, then length and value per element."""
-    import numpy as np
+def _encoded(cell: "Elements | None") -> bytes:
+    """A cell in PostgreSQL's binary form: its dimensions, then its elements."""
+    return b"\xff\xff\xff\xff" if cell is None else _head(cell.shape) + cell.tobytes()
 
-    if cell is None:
-        return b"\xff\xff\xff\xff"
-    elements = np.empty(cell.size, dtype=[("length", ">i4"), ("value", ">f4")])
-    elements["length"] = 4
-    elements["value"] = cell.ravel()
-    head = struct.pack("!iii", cell.ndim, 0, _FLOAT4)
-    head += b"".join(struct.pack("!ii", n, 1) for n in cell.shape)
-    body = head + elements.tobytes()
-    return struct.pack("!i", len(body)) + body
+
+@functools.cache
+def _head(shape: tuple[int, ...]) -> bytes:
+    """Length of a cell of elements, then number, kind and sizes of its dimensions."""
+    sizes = b"".join(struct.pack("!ii", n, 1) for n in shape)
+    head = struct.pack("!iii", len(shape), 0, _FLOAT4) + sizes
+    return struct.pack("!i", len(head) + 8 * math.prod(shape)) + head

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -116,8 +116,13 @@ def _candidates() -> Iterator[Path]:
 
 
 @contextmanager
-def serve() -> Iterator[Server]:
+def serve(meanwhile: Callable[[], object] | None = None) -> Iterator[Server]:
     """Run a server while the block runs.
+
+    Parameters
+    ----------
+    meanwhile
+        What is done here while another process sets the server up, which takes a second.
 
     Raises
     ------
@@ -133,7 +138,7 @@ def serve() -> Iterator[Server]:
     try:
         identity = _Identity.choose(folder, binaries())
         password = secrets.token_urlsafe(24)
-        _initialise(folder, identity, password)
+        _initialise(folder, identity, password, meanwhile)
         guardian, port = _start(folder, identity)
         server = Server(port, password)
         _wait(server, folder, guardian)
@@ -192,7 +197,9 @@ class _Identity:
         return [*self.prefix, str(self.bin / program), *arguments]
 
 
-def _initialise(folder: Path, identity: _Identity, password: str) -> None:
+def _initialise(
+    folder: Path, identity: _Identity, password: str, meanwhile: Callable[[], object] | None
+) -> None:
     secret = folder / "password"
     secret.touch(0o600)
     secret.write_text(password)
@@ -202,12 +209,20 @@ def _initialise(folder: Path, identity: _Identity, password: str) -> None:
         "initdb", "-D", str(folder / "data"), "-U", USER, "--auth=scram-sha-256",
         f"--pwfile={secret}", "--encoding=UTF8", "--locale=C", "--no-sync",
     )  # fmt: skip
-    done = subprocess.run(
-        command, user=identity.user, capture_output=True, text=True, check=False, cwd=folder
-    )
+    with subprocess.Popen(
+        command, user=identity.user, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, cwd=folder,
+    ) as making:  # fmt: skip
+        try:
+            if meanwhile is not None:
+                meanwhile()
+            told, _ = making.communicate()
+        except BaseException:
+            making.kill()
+            raise
     secret.unlink()
-    if done.returncode != 0:
-        raise SourceError(f"PostgreSQL could not be set up: {_last_line(done.stderr)}")
+    if making.returncode != 0:
+        raise SourceError(f"PostgreSQL could not be set up: {_last_line(told)}")
 
 
 def _start(folder: Path, identity: _Identity) -> tuple[subprocess.Popen[bytes], int]:
