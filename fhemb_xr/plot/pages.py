@@ -65,10 +65,14 @@ SPEAK = """<script>
 
 def page(models: Mapping[str, Any], body: str, title: str, style: str = "") -> str:
     """A self-contained page: ``{name}`` in ``body`` becomes the figure of that name."""
+    from bokeh.document import Document
     from bokeh.embed import components
     from bokeh.resources import Resources
 
-    loaded = ""
+    loaded, together = "", Document()
+    with together.models.freeze():  # else it looks through all figures again for each of them
+        for model in models.values():
+            together.add_root(model)
     script, divs = components(dict(models)) if models else ("", {})
     script, *figures = _stable(script, *divs.values())
     for name, div in zip(divs, figures, strict=True):

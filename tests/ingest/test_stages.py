@@ -29,12 +29,12 @@ def test_ahead__loads_before_it_is_asked_and_gives_the_exit_code():
     with started(AHEAD.format("this"), ask) as process:
         assert "Zen of Python" in process.stdout.readline()
         out, _ = process.communicate("x")
-    assert out.endswith("\nends 3 False\n")
+    assert out.endswith("ends 3 False\n")
 
 
 def test_run__gives_the_exit_code_of_a_command_of_this_process():
     with started("print('ends', stages.run(['fails']), stages.run(['--version']))") as process:
-        assert process.stdout.read().endswith("\nends 3 0\n")
+        assert process.stdout.read().endswith("ends 3 0\n")
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])

@@ -8,13 +8,15 @@ import subprocess
 from html import unescape
 from pathlib import Path
 
+import dask
+import dask.callbacks
 import numpy as np
 import pytest
 import xarray as xr
 from browser import needs_chromium, opened, print_pdf
 
 import fhemb_xr as fx
-from fhemb_xr.plot.report import sections
+from fhemb_xr.plot.report import people, sections
 from fhemb_xr.plot.report.page import report
 
 hv = pytest.importorskip("holoviews")
@@ -232,3 +234,21 @@ def test_report__computes_what_it_is_not_given(tmp_path):
     assert [int(n) for n in re.findall(r"<b>Figure (\d+)\.</b>", page)] == list(range(1, 9))
     assert re.search(r"Pearson correlation r of subject 4\d and subject 4\d in windows", page)
     assert "1 of 6 without a value" in page
+
+
+@pytest.mark.parametrize("lacks", [[], ["height"]])
+def test_table__of_everybody_is_one_compute(parts, lacks):
+    ds, emb, _ = parts
+    ds = ds.drop_vars(lacks)
+    computes = 0
+
+    class Counted(dask.callbacks.Callback):
+        def _start(self, _):
+            nonlocal computes
+            computes += 1
+
+    with Counted():
+        rows = re.findall('<th scope="row">(.*?)</th>(.*?)</tr>', people.table(ds, emb.chunk()))
+    assert computes == 1
+    assert [name for name, _ in rows] == [str(s) for s in ds.subject.values]
+    assert dict(rows)["43"] == "<td>100</td><td>4.0</td><td>100.0 %</td>"
