@@ -26,10 +26,16 @@ def report(
     faces: Annotated[
         bool, typer.Option("--faces", help="Show a face; needs that person's consent.")
     ] = False,
+    figures: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST", help="Files of the figures beside the page: png, svg, pdf; or none."
+        ),
+    ] = "png,svg",
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained HTML page, and its figures as PNG and SVG."""
+    """Write one self-contained HTML page, and its figures for print beside it."""
     with reporting(as_json) as say:
         import fhemb_xr as fx
         from fhemb_xr.plot.report import page
@@ -45,5 +51,6 @@ def report(
                 subject=None if subject is None else parsing.ids(subject)[0],
                 faces=faces,
                 clusters=result.get("cluster") if hasattr(result, "data_vars") else None,
+                figures=() if figures == "none" else parsing.names(figures),
             )
         say(report=str(path))

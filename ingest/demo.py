@@ -129,7 +129,7 @@ def _commands(out: Path, workers: int, shown: int, seconds: float) -> list[list[
          *more],
         # --faces shows a simulated person, or the clip that its owner gave
         ["report", recording, embedding, similarity, "--out", report, "--subject", str(shown),
-         "--faces"],
+         "--faces", "--figures", "svg"],
     ]  # fmt: skip
 
 

@@ -118,7 +118,7 @@ def test_demo__leaves_results_a_report_and_figures(demo):
     assert np.isfinite(found["relation"].sel(subject_0=65, subject_1=66)).all()
     page = (out / "report" / "report.html").read_text()
     assert "Don Giovanni" in page
-    assert {p.suffix for p in (out / "report" / "figures").iterdir()} == {".png", ".svg"}
+    assert {p.suffix for p in (out / "report" / "figures").iterdir()} == {".svg"}
     assert not [p for p in out.iterdir() if "staging" in p.name]
 
 

@@ -140,7 +140,8 @@ def printed(obj: Any, kinds: Iterable[str], dpi: int = DPI) -> dict[str, bytes]:
         # hv.render would draw it twice
         fig = theme.backends().renderer("matplotlib").get_plot(obj).state
         try:
-            fig.draw_without_rendering()
+            if fig.get_layout_engine() is not None:  # it moves axes when it draws
+                fig.draw_without_rendering()
             # "tight" would lay the figure out again for each kind
             box = fig.get_tightbbox().padded(PAD_IN)
             for kind in kinds:

@@ -3,6 +3,7 @@
 import base64
 import os
 import re
+from collections.abc import Sequence
 from html import escape, unescape
 from importlib.metadata import version
 from pathlib import Path
@@ -11,9 +12,13 @@ import xarray as xr
 
 from fhemb_xr import schema
 from fhemb_xr.io import sensitivity
+from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.plot import figure_data, files, pages
 from fhemb_xr.plot.report import people, sections, style
 from fhemb_xr.plot.report.provenance import provenance
+
+KINDS = ("png", "svg", "pdf")
+"""Kinds of files of a figure for print."""
 
 
 def report(
@@ -27,6 +32,7 @@ def report(
     lagged: xr.DataArray | None = None,
     clusters: xr.DataArray | None = None,
     faces: bool = False,
+    figures: str | Sequence[str] = ("png", "svg"),
 ) -> Path:
     """Write one self-contained page, and its figures for print in ``figures/`` beside it.
 
@@ -56,6 +62,9 @@ def report(
     faces
         Whether one face and its eigenfaces are shown, with that person's consent. Without,
         the page has neither, nor features of which a picture can be made (``pc…``, ``g…``).
+    figures
+        What lies in ``figures/``: ``"svg"``, which the page holds too, ``"png"``, ``"pdf"``;
+        nothing: no folder is made.
 
     Returns
     -------
@@ -65,7 +74,7 @@ def report(
     Raises
     ------
     UnknownNameError
-        A subject that is not there.
+        A subject that is not there; another kind of figure.
     BudgetError
         If a figure's data do not fit the budget.
 
@@ -79,6 +88,8 @@ def report(
     >>> from fhemb_xr.plot.report.page import report  # report(ds, emb, relation, "report.html")
     """
     path = Path(path)
+    asked = (figures,) if isinstance(figures, str) else figures
+    kinds = [f".{require_choice('figures', kind, KINDS)}" for kind in asked]
     embedding = embedding.transpose(..., schema.TIME, schema.FEATURE)
     relation = figure_data.one(relation, schema.SESSION)  # the first: a page is of one session
     who = figure_data.one(embedding, schema.SUBJECT, subject)[schema.SUBJECT].item()
@@ -90,7 +101,7 @@ def report(
     relation = figure_data.loaded(relation, "a relation")
     embedding = embedding if faces else _without_pictures(embedding)
     drawn = embedding.sizes[schema.FEATURE] > 0
-    figures = [
+    shown = [
         *(sections.face(recording, embedding, who) if faces else ()),
         *(sections.trajectories(embedding) if drawn else ()),
         *(sections.eigenfaces(recording, embedding, who, basis) if faces else ()),
@@ -102,7 +113,7 @@ def report(
         *sections.alike(relation, clusters),
         *sections.seats(recording, embedding, clusters),
     ]
-    return _write(path, figures, recording, embedding, relation)
+    return _write(path, shown, kinds, recording, embedding, relation)
 
 
 def _without_pictures(embedding: xr.DataArray) -> xr.DataArray:
@@ -114,18 +125,19 @@ def _without_pictures(embedding: xr.DataArray) -> xr.DataArray:
 def _write(
     path: Path,
     figures: list[sections.Figure],
+    kinds: list[str],
     recording: xr.Dataset,
     embedding: xr.DataArray,
     relation: xr.DataArray,
 ) -> Path:
-    folder = path.parent / "figures"
+    folder = path.parent / "figures" if kinds else path.parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     stills = []
     for i, figure in enumerate(figures, 1):
-        made = files.printed(figure.drawn, (".png", ".svg"))
+        made = files.printed(figure.drawn, dict.fromkeys((*kinds, ".svg")))
         stills.append(made[".svg"])
-        for kind, data in made.items():
-            files.publish(folder / f"{i}_{figure.name}{kind}", data)
+        for kind in kinds:
+            files.publish(folder / f"{i}_{figure.name}{kind}", made[kind])
     title = str(recording.attrs.get("title") or "Recording")
     parts = {"Data": people.table(recording, embedding)}
     for i, (figure, still) in enumerate(zip(figures, stills, strict=True), 1):

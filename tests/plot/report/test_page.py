@@ -16,6 +16,7 @@ import xarray as xr
 from browser import needs_chromium, opened, print_pdf
 
 import fhemb_xr as fx
+from fhemb_xr.errors import UnknownNameError
 from fhemb_xr.plot.report import people, sections
 from fhemb_xr.plot.report.page import report
 
@@ -100,13 +101,20 @@ def test_report__without_faces_shows_none_and_no_feature_that_gives_one(
     ds, emb, rest = parts
     more = emb.assign_coords(feature=["pc0"])
     emb = xr.concat([more, emb], "feature").assign_attrs(emb.attrs)
-    page = report(ds, emb, relation, tmp_path / "report.html", **rest).read_text()
+    page = report(ds, emb, relation, tmp_path / "report.html", figures="svg", **rest)
+    page = page.read_text()
     assert [int(n) for n in re.findall(r"<b>Figure (\d+)\.</b>", page)] == [1, 2, 3, 4, 5]
     assert "A face" not in page
     assert "<i>mean</i>" in page
     assert "<i>pc0</i>" not in page
-    names = {p.name for p in (tmp_path / "figures").iterdir()}
-    assert not [n for n in names if "face" in n]
+    files = [*(tmp_path / "figures").iterdir()]
+    assert {p.suffix for p in files} == {".svg"}
+    assert not [p for p in files if "face" in p.name]
+
+
+def test_report__refuses_another_kind_of_figure_before_anything_is_read(tmp_path):
+    with pytest.raises(UnknownNameError, match="tiff"):
+        report(None, None, None, tmp_path / "report.html", figures=["png", "tiff"])
 
 
 def captions_of(page):
