@@ -38,7 +38,8 @@ ZOOM = """new Promise(done => {
 })"""
 JUMP = """new Promise(done => {
   const faces = %s, fig = %s, start = performance.now();
-  const ready = () => { faces.properties.data.change.disconnect(ready);
+  const ready = () => { if (faces.data.seen[0] < 12) return;
+                        faces.properties.data.change.disconnect(ready);
                         requestAnimationFrame(() => done(performance.now() - start)); };
   faces.properties.data.change.connect(ready);
   fig.trigger_event(new (%s)(0, 0, %f, 0, {shift: false, ctrl: false, alt: false}));

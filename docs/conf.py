@@ -26,6 +26,7 @@ html_title = "fhemb_xr"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
+html_show_copyright = False
 html_copy_source = False
 
 # the notebooks are executed by the tests, and stored with their outputs

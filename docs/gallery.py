@@ -21,7 +21,9 @@ who = apart.fhemb.clusters(3)
 
 FIGURES = {
     "Faces": {
-        "frames": "fx.plot.frames(ds.heatmap.isel(subject=0, session=0, time=slice(0, 500)))",
+        "frames": """
+face = fx.mask(ds.heatmap.isel(subject=0, session=0, time=slice(0, 500)), 25)
+fx.plot.frames(face)""",
         "eigenfaces": """
 one = ds.heatmap.isel(subject=[0], time=slice(0, 1000)).chunk(time=-1)
 basis = fx.pca(one, 6, threshold=25).isel(subject=0, session=0)

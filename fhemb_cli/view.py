@@ -77,6 +77,7 @@ def view(
         shown = viewing.require_feature(material, feature)
         server = Server(partial(app.fill, material=material, feature=shown), port)
         say(url=server.url)
+        app.warm(material, shown)
         if not as_json:
             there = f"ssh -L {server.port}:{HOST}:{server.port} this-machine"
             tell("note", f"from another machine: {there}, then the same address; Ctrl-C ends")

@@ -1,5 +1,6 @@
 """The viewer of a notebook: the server in a thread, the window in a frame."""
 
+import functools
 import os
 import weakref
 from collections.abc import Mapping
@@ -16,7 +17,8 @@ from fhemb_xr.view.serving import HOST, NOTEBOOKS, Server
 HEIGHT = 900
 _NOTE = (
     "Nothing to be seen? The window is served by the machine of the kernel. From another one: "
-    "<code>ssh -L {port}:{host}:{port} that-machine</code>, then run the cell again."
+    "<code>ssh -L {port}:{host}:{port} that-machine</code>, then "
+    '<a href="{url}" target="_blank" rel="noreferrer">open it in a tab</a>.'
 )
 
 
@@ -31,6 +33,7 @@ class Viewer:
         from fhemb_xr.view.window import app
 
         self._material, self._height = material, height
+        self._warm = functools.cache(partial(app.warm, material, **options))
         self._server = Server(
             partial(app.fill, material=material, **options), ancestors=NOTEBOOKS
         )
@@ -61,7 +64,8 @@ class Viewer:
     def _repr_html_(self) -> str:
         if not self._end.alive:
             return "<p>This viewer has been closed: run the cell again.</p>"
-        note = _NOTE.format(port=self._server.port, host=HOST)
+        self._warm()
+        note = _NOTE.format(port=self._server.port, host=HOST, url=escape(self.url))
         return (
             f'<iframe src="{escape(self.url)}" title="Viewer" '
             f'style="width:100%;height:{self._height}px;border:1px solid #ddd"></iframe>'

@@ -18,6 +18,8 @@ import fhemb_xr as fx
 pytestmark = needs_chromium
 IDLE = "window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle"
 FIND = "[...Bokeh.documents[0]._all_models.values()].find(m => m.name === '{}')"
+BOX = "Bokeh.index.find_one(%s).el.getBoundingClientRect()"
+SEEN = f"(r => r.width > 100 && r.height > 100)({BOX})"
 PLACE = """(() => {
   const fig = [...Bokeh.documents[0]._all_models.values()].find(m => m.name === 'rows');
   const view = Bokeh.index.find_one(fig), box = view.canvas.el.getBoundingClientRect();
@@ -89,8 +91,43 @@ def test_keys__move_and_stretch_the_view(page):
     assert view_of(page) == [0, 10]
     page.key("b")
     page.until(f"{model('rows')}.title.text.includes('people about their own middle')")
+    assert page.js(f"{model('rows')}.left[0].major_label_overrides.get(0)") == "0"
     page.key("b")
     page.until(f"!{model('rows')}.title.text.includes('middle')")
+
+
+def test_keys__of_mne_show_bars_lines_help_and_the_rows_alone(page):
+    page.key("s")
+    page.until(f"{model('bars')}.data.text.length === 5")
+    page.key("s")
+    page.until(f"{model('bars')}.data.text.length === 0")
+    page.key("0")
+    assert page.js(f"{model('rows')}.center.filter(g => g.dimension === 1)[0].visible")
+    page.key("0")
+    page.key("?")
+    assert page.js(SEEN % model("help"))
+    page.key("Escape")
+    page.until(f"!({SEEN % model('help')})")
+    page.key("z")
+    page.until(f"{model('rows')}.height > 700")
+    assert not page.js(f"{model('overview')}.visible")
+    page.key("z")
+    page.until(f"{model('rows')}.height === 440 && {model('overview')}.visible")
+
+
+def test_name__is_typed_and_the_next_key_is_a_command(page):
+    x, y = page.js(f"(r => [r.x + r.width / 2, r.bottom - 14])({BOX % model('name')})")
+    page.click(x, y)
+    page.write("d")
+    page.key("Enter")
+    page.until(f"{model('name')}.value.includes('d')")
+    page.until("document.activeElement === document.body")
+    name = page.js(f"{model('name')}.value_input")
+    page.key("d")
+    assert page.js(f"{model('centre')}.active")
+    assert page.js(f"{model('name')}.value_input") == name
+    page.key("d")
+    page.js(f"(m => {{ m.value = 'scene'; return true; }})({model('name')})")
 
 
 def test_drag__in_the_overview_chooses_what_the_rows_show(page):
@@ -118,7 +155,7 @@ def test_span__is_dragged_and_read_back(page, served):
     assert fx.read_spans(served[0] / "don_events.tsv").duration.item() > 4.5
     page.key("Delete")
     page.until(f"{model('marks')}.data.onset.length === 0")
-    page.key("z")
+    page.key("u")
     page.until(f"{model('marks')}.data.onset.length === 1")
     calm = {"calm": (20, 25)}
     ds = fx.open_embedding(served[0] / "emb.zarr")

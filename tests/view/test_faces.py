@@ -1,5 +1,7 @@
 """Faces: only where they are asked for, the right frame, a film whose clock is true."""
 
+import threading
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,34 @@ def test_frame__is_that_of_the_recording_and_its_chunk_is_kept(recording):
     assert faces.kept(41, "dg", 600) is None
     assert faces.frame(99, "dg", 0) is None
     assert [faces.at(s) for s in (-1, 0.0, 0.019, 0.021, 99)] == [0, 0, 0, 1, 999]
+
+
+def test_faces__that_two_windows_want_are_read_once(recording):
+    faces = Faces(recording)
+    begun, go, reads, read = threading.Event(), threading.Event(), [], faces._read
+
+    def slow(keys):
+        reads.append([who for who, _, _ in keys])
+        begun.set()
+        assert go.wait(20)
+        return read(keys)
+
+    faces._read = slow
+    first = threading.Thread(target=faces.read, args=([41, 43, 99], "dg", 10))
+    second = threading.Thread(target=faces.read, args=([43, 41], "dg", 20))
+    first.start()
+    assert begun.wait(20)
+    second.start()
+    second.join(0.1)
+    assert second.is_alive()  # else its window would show nobody
+    go.set()
+    first.join(20)
+    second.join(20)
+    assert reads == [[41, 43]]
+    assert faces.kept(43, "dg", 20) is not None
+    np.testing.assert_array_equal(
+        faces.kept(41, "dg", 10), Faces(recording).frame(41, "dg", 10)
+    )
 
 
 def test_mosaic__has_one_byte_a_pixel_and_0_where_nobody_is():

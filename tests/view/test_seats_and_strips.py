@@ -26,7 +26,7 @@ def test_seats__are_where_the_camera_sees_people(window_of, recording, embedding
 
 def test_seats__without_places_are_a_grid_that_says_so(window_of, embedding):
     window = window_of(embedding)
-    assert window.seats.figure.title.text.startswith("People (no places are known)")
+    assert window.seats.figure.title.text.startswith("People in order")
     assert len({*zip(window.seats.source.data["x"], window.seats.source.data["y"])}) == 5  # noqa: B905
 
 

@@ -1,7 +1,12 @@
 """The window without a page: ranges and widgets are moved, the models show what they should."""
 
+import time
+
 import numpy as np
 import pytest
+
+from fhemb_xr.view.memory.material import Material
+from fhemb_xr.view.window import app
 
 
 def curves(window, k=0):
@@ -42,6 +47,38 @@ def test_common_scale__is_one_step_for_all(window_of, embedding):
     _, y = curves(window)[4]
     own = embedding.values[4, :251, 0].astype("f8")
     np.testing.assert_allclose(np.ptp(y), np.ptp(own) / 5, rtol=1e-5)
+
+
+def test_scale_bars__have_the_height_of_their_units(window_of, embedding):
+    window = window_of(embedding)
+    assert window.bars.source.data["x"] == []
+    window.bars.show.active = True
+    data = window.bars.source.data
+    assert data["middle"] == [0, 1, 3, 4]  # 42 is absent
+    own = embedding.values[3, :, 0].astype("f8")
+    low, high = np.nanquantile(own, [0.05, 0.95])
+    k = data["middle"].index(3)
+    value, unit = data["text"][k].split()
+    rows = data["low"][k] - data["high"][k]
+    assert rows == pytest.approx(0.8 * float(value) / (high - low), rel=1e-5)
+    assert 0.4 <= rows <= 1
+    assert unit == "°C"
+    window.controls.common.active = True  # 5 °C from row to row
+    data = window.bars.source.data
+    assert data["text"] == ["2 °C"]
+    assert data["low"][0] - data["high"][0] == pytest.approx(2 / 5)
+    window.controls.butterfly.active = True
+    data = window.bars.source.data
+    assert data["text"] == [f"{data['low'][0] - data['high'][0]:g} °C"]
+
+
+def test_scores_of_eigenfaces__are_told_from_the_record_and_not_the_text(window_of, embedding):
+    scores = embedding.isel(feature=[0]).rename(feature="component")
+    scores = scores.assign_coords(component=["pc0"])
+    assert "faces can be drawn" in window_of(scores, embedding).status.text
+    assert "faces can be drawn" not in window_of(embedding, scores).status.text
+    alone = scores.sel(component="pc0").rename("pc0 · a: b")
+    assert "faces can be drawn" in window_of(alone).status.text
 
 
 def test_butterfly__lays_all_people_over_one_another_in_units(window_of, embedding):
@@ -90,3 +127,16 @@ def test_guide__is_one_for_all_parts(window_of, embedding):
     window = window_of(embedding)
     window.state.move_cursor(77.0)
     assert window.rows.cursor.location == window.overview.cursor.location == 40.0
+
+
+def test_warm__begins_to_read_and_shows_nothing(embedding):
+    material = Material([embedding])
+    app.warm(material).join(30)
+    signal = material.signal("mean")
+    for _ in range(200):
+        if signal.share == 1:
+            break
+        time.sleep(0.05)
+    assert signal.share == 1
+    assert (material.marks.version, material.marks.rows) == (0, [])
+    material.close()

@@ -218,12 +218,17 @@ def _segment_numbers(*parts: NDArray[Any]) -> Ints:
     return np.asarray(np.unique(numbers, axis=1, return_inverse=True)[1].ravel(), np.int64)
 
 
-def _check_segments(labels: Ints, segments: Ints) -> bool:
+def _check_segments(labels: Ints, segments: Ints, left_out: int = 0) -> bool:
     """Whether segments have the labels, if each class has two of them or more."""
     shared = kernel.of_segments(labels, segments) and np.unique(segments).size > 1
     if shared and (fewest := kernel.fewest_segments(labels, segments)) < 2:
+        gaps = (
+            f" in what is left without {left_out} samples (those with a missing frame, and as "
+            "many of the other classes: fill short gaps before, x.interpolate_na('time'))"
+        )
         raise ValueError(
-            f"a class needs two segments or more, found {fewest}: the classifier could tell "
+            f"a class needs two segments or more, found {fewest}{gaps if left_out else ''}: "
+            "the classifier could tell "
             "the segment and not the label; give several, fx.prepare(x, {'calm': [(0, 5), "
             "(5, 10)], …}), or leave out what tells them, samples.drop_vars('start')"
         )
@@ -308,6 +313,7 @@ def _judged(
     samples = zoo.Samples(np.asarray(series[use], np.float64), distance)
     for i in np.ndindex(names.shape):
         given = (labels[use], groups[use], segments[use])
+        _check_segments(labels[use], segments[use], labels.size - use.size)
         judge = _judge(str(names[i]), samples, *given, options)
         for repeat in range(n_repeats):
             out[(*i, repeat, use)] = judge(int(draws[i]), repeat)

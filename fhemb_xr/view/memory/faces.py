@@ -6,6 +6,7 @@ times as long: only the frames that are shown, and those that follow in a film, 
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ MOST_BYTES = 2**27
 """Bytes of frames that are kept: ten pieces of twelve faces of 60 × 90 pixels."""
 _PIECE = 100
 """Frames that are unpacked at once, at most."""
+_TOGETHER = 3
+"""People of one request: their chunks are unpacked side by side, 10 MiB of each."""
 LEVELS = 254
 
 
@@ -39,7 +42,7 @@ class Faces:
         self._kept: OrderedDict[tuple[Any, Any, int], F16] = OrderedDict()
         self._bytes = 0
         self._reading: set[tuple[Any, Any, int]] = set()
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
 
     def at(self, second: float) -> int:
         """The frame nearest to a moment."""
@@ -56,48 +59,52 @@ class Faces:
             return block[k % self._piece]
 
     def frame(self, person: Any, session: Any, k: int) -> F16 | None:
-        """A frame, read if it must be.
+        """A frame, read if it must be; None for a person who is not there."""
+        self.read([person], session, k)
+        return self.kept(person, session, k) if 0 <= k < self.seconds.size else None
 
-        None for a person who is not there, and while another thread reads it.
+    def read(self, people: Sequence[Any], session: Any, k: int) -> None:
+        """Have the piece of a frame of those who are there, also of what another thread reads.
+
+        A few in one request: it takes two thirds of the time of one after the other.
         """
-        is_there = person in self.people and (
-            session in self.sessions or len(self.sessions) == 1  # an embedding may lack it
-        )
+        # an embedding may lack the session
+        is_there = session in self.sessions or len(self.sessions) == 1
         if not is_there or not 0 <= k < self.seconds.size:
-            return None
-        found = self.kept(person, session, k)
-        if found is not None:
-            return found
-        c = k // self._piece
-        key = (person, session, c)
+            return
+        wanted = [(p, session, k // self._piece) for p in people if p in self.people]
         with self._lock:
-            if key in self._reading:
-                return None
-            self._reading.add(key)
+            mine = [key for key in wanted if not (key in self._kept or key in self._reading)]
+            self._reading.update(mine)
+        blocks: list[F16] = []
         try:
-            block = self._read(person, session, c)
+            for i in range(0, len(mine), _TOGETHER):
+                blocks += self._read(mine[i : i + _TOGETHER])
         finally:
             with self._lock:
-                self._reading.discard(key)
+                self._reading.difference_update(mine)
+                self._lock.notify_all()
         with self._lock:
-            if key not in self._kept:
+            for key, block in zip(mine, blocks, strict=True):
                 self._kept[key] = block
                 self._bytes += block.nbytes
             while self._bytes > MOST_BYTES and len(self._kept) > 1:
                 self._bytes -= self._kept.popitem(last=False)[1].nbytes
-        frame: F16 = block[k % self._piece]
-        return frame
+            while self._reading.intersection(wanted):
+                self._lock.wait()
 
-    def _read(self, person: Any, session: Any, c: int) -> F16:
+    def _read(self, keys: list[tuple[Any, Any, int]]) -> list[F16]:
+        """The pieces of several people, of one session and one time."""
+        _, session, c = keys[0]
         part = self._heat.isel(
             {
-                schema.SUBJECT: self.people.index(person),
+                schema.SUBJECT: [self.people.index(p) for p, _, _ in keys],
                 schema.SESSION: self._session(session),
                 schema.TIME: slice(c * self._piece, (c + 1) * self._piece),
             }
         )
-        pixels = part.transpose(schema.TIME, schema.Y, schema.X).values
-        return np.where(pixels < self._coldest, np.nan, pixels).astype(np.float16)
+        pixels = part.transpose(schema.SUBJECT, schema.TIME, schema.Y, schema.X).values
+        return [np.where(one < self._coldest, np.nan, one).astype(np.float16) for one in pixels]
 
     def next_piece(self, k: int) -> int:
         """The first frame that is not read with a frame."""

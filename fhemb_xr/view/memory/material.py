@@ -1,6 +1,7 @@
 """The things that one viewer shows, and the memory that all its windows share."""
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -85,16 +86,18 @@ class Material:
         self.marks = Marks(path, self.uuid)
         self.readers = Readers()
         self._signals: dict[tuple[str, str], Signal] = {}
+        self._lock = threading.Lock()
 
     def signal(self, name: str, band: str = "") -> Signal:
         """The signal of a feature; older ones are dropped where memory would grow too large."""
         key = (name, band)
-        if key not in self._signals:
-            source = self.series[name]
-            self._signals[key] = Signal(series.in_band(source, band) if band else source)
-            self._make_room()
-        signal = self._signals.pop(key)
-        self._signals[key] = signal  # the latest is last
+        with self._lock:  # a window is built in a thread while the browser starts
+            if key not in self._signals:
+                source = self.series[name]
+                self._signals[key] = Signal(series.in_band(source, band) if band else source)
+                self._make_room()
+            signal = self._signals.pop(key)
+            self._signals[key] = signal  # the latest is last
         return signal
 
     def close(self) -> None:

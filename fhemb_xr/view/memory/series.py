@@ -40,6 +40,8 @@ class Series:
     piece: tuple[int, int]
     """People and samples that are best read at once."""
     session: Any = None
+    feature: str = ""
+    """What is seen, without session and band: ``"mean"``, ``"pc0"``."""
 
     @property
     def rate_hz(self) -> float:
@@ -98,7 +100,7 @@ def of_array(x: xr.DataArray, prefix: str = "") -> list[Series]:
         out.append(
             Series(
                 name, unit_of(x, feature), people, seconds, _reader(x.isel(chosen)),
-                (min(at_once, len(people)), seconds.size), session,
+                (min(at_once, len(people)), seconds.size), session, _seen(x, chosen),
             )
         )  # fmt: skip
     return out
@@ -116,7 +118,7 @@ def of_recording(ds: xr.Dataset) -> list[Series]:
         read = _computed(heat.isel({schema.SESSION: k}), name, ds.attrs.get(schema.THRESHOLD))
         unit = unit_of(xr.DataArray(0.0), name)
         out.append(
-            Series(shown, unit, people, seconds, read, (1, _FRAMES_READ), session)
+            Series(shown, unit, people, seconds, read, (1, _FRAMES_READ), session, name)
         )  # fmt: skip
     return out
 
@@ -153,7 +155,7 @@ def in_band(series: Series, band: str) -> Series:
     piece = (series.piece[0], series.seconds.size)
     return Series(
         f"{series.name}, {band}", series.units, series.people, series.seconds, read, piece,
-        series.session,
+        series.session, series.feature,
     )  # fmt: skip
 
 
@@ -187,6 +189,16 @@ def _computed(heat: xr.DataArray, name: str, threshold: float | None) -> Read:
 
 def _label(x: xr.DataArray, dim: str, k: int) -> Any:
     return x[dim].values.reshape(-1)[k].item() if dim in x.coords else k
+
+
+def _seen(x: xr.DataArray, chosen: dict[Any, int]) -> str:
+    """The name of the feature or component that is chosen, or that is there alone."""
+    for dim in (schema.FEATURE, schema.COMPONENT):
+        if dim in chosen:
+            return str(_label(x, dim, chosen[dim]))
+        if dim in x.coords and not x[dim].ndim:
+            return str(x[dim].item())
+    return ""
 
 
 def _word(x: xr.DataArray, dim: Any, k: int) -> str:

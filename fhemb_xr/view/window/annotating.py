@@ -8,6 +8,7 @@ import numpy as np
 from fhemb_xr.clock import spans
 from fhemb_xr.plot import theme
 from fhemb_xr.view.memory.marks import BAD, TYPE, Marks
+from fhemb_xr.view.window import look
 from fhemb_xr.view.window.overview import Overview
 from fhemb_xr.view.window.rows import Rows
 from fhemb_xr.view.window.state import State
@@ -17,12 +18,13 @@ KEYS = {
     "o": "the span is of the people in the dragged box alone",
     "p": "the chosen span can be moved, its ends dragged",
     "Delete": "delete the chosen spans",
-    "z": "undo the last change",
+    "u, Ctrl+Z": "undo the last change of marks",
     "click on a name": "bad person, or good again",
 }
 _COLUMNS = (spans.ONSET, spans.DURATION, "end", TYPE, spans.SUBJECT)
 _BAD_COLOUR = "#888888"
 _DRAG = "pan.active = !cb_obj.active; box.active = cb_obj.active;"
+_COLOUR = "cb_obj.button_type = cb_obj.active ? 'primary' : 'default';"
 _HEIGHT = 190
 _CELL_S = 5e-5
 """Cells of the table are rounded to 0.0001 s; the marks themselves are not."""
@@ -40,7 +42,7 @@ class Annotating:
         self.move = models.Toggle(label="Move", width=60, align="end", active=True)
         self.name = models.AutocompleteInput(
             title="Name of the next span", value="scene", restrict=False, min_characters=0,
-            case_sensitive=False, sizing_mode="stretch_width", min_width=110,
+            case_sensitive=False, sizing_mode="stretch_width", min_width=110, name="name",
         )  # fmt: skip
         self.delete = models.Button(label="Delete", width=65, align="end")
         self.back = models.Button(label="Undo", width=55, align="end")
@@ -52,8 +54,9 @@ class Annotating:
         self.boxes = models.ColumnDataSource(_no_boxes(), name="boxes")
         self.edges = models.BoxAnnotation(
             left=0, right=0, editable=True, resizable="x", movable="x", visible=False,
-            fill_alpha=0.12, fill_color=theme.CYCLE[1], line_color=theme.CYCLE[1],
+            fill_alpha=0, fill_color=theme.CYCLE[1], line_color=theme.CYCLE[1],
             use_handles=False, level="overlay", name="edges",
+            hover_fill_color=theme.CYCLE[1], hover_fill_alpha=0.05, line_width=2,
         )  # fmt: skip
         self._draw_into_figures()
         self._listen()
@@ -82,7 +85,8 @@ class Annotating:
         self.name.completions = [*dict.fromkeys([*self.marks.labels(), BAD])]
         path = self.marks.path
         kept = f"kept in {path.name}" if path else "not kept: give a file with --spans"
-        text = self.marks.problem or f"{len(self.marks.rows)} spans, {kept}"
+        n = len(self.marks.rows)
+        text = self.marks.problem or f"{n} span{'s' * (n != 1)}, {kept}"
         self.status.text = escape(text)
         self._boxes()
         self.state.changed("people")
@@ -113,6 +117,8 @@ class Annotating:
         fig.toolbar.active_drag = pan
         tools = {"pan": pan, "box": box}
         self.mark.js_on_change("active", models.CustomJS(args=tools, code=_DRAG))
+        for toggle in (self.mark, self.own):  # a drag that marks must not be taken for a move
+            toggle.js_on_change("active", models.CustomJS(code=_COLOUR))
         fig.on_event("selectiongeometry", self._selected_box)
         fig.yaxis[0].on_event("axis_click", self._named)
         self.source.on_change("data", self._edited)
@@ -265,6 +271,7 @@ class Annotating:
         self.rows.figure.text(
             "left", "y", "label", source=self.boxes, text_font_size=theme.PX["legend"],
             text_color=theme.INK, text_baseline="top", x_offset=3, level="underlay",
+            text_font=look.FONT,
         )  # fmt: skip
         self.rows.figure.add_layout(self.edges)
         self.overview.figure.y_range.renderers = [self.overview.figure.renderers[0]]

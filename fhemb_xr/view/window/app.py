@@ -1,5 +1,6 @@
 """The window as one tree of bokeh models: built for a page, or for a test without one."""
 
+import threading
 from html import escape
 from typing import Any
 
@@ -7,12 +8,13 @@ from fhemb_xr import schema
 from fhemb_xr.io import sensitivity
 from fhemb_xr.plot import theme
 from fhemb_xr.view.memory.material import Material
-from fhemb_xr.view.window import annotating, keys, portraits
+from fhemb_xr.view.window import annotating, keys, portraits, scale_bars
 from fhemb_xr.view.window.annotating import Annotating
 from fhemb_xr.view.window.controls import Controls
 from fhemb_xr.view.window.overview import Overview
 from fhemb_xr.view.window.portraits import Portraits
 from fhemb_xr.view.window.rows import Rows
+from fhemb_xr.view.window.scale_bars import ScaleBars
 from fhemb_xr.view.window.seats import Seats
 from fhemb_xr.view.window.state import State
 from fhemb_xr.view.window.strips import Strips
@@ -22,7 +24,8 @@ _TICK_MS = 200
 _MARKS = """
   a: e => { mark.active = !mark.active; }, o: e => { own.active = !own.active; },
   p: e => { move.active = !move.active; }, Delete: e => { presses.value += 1; },
-  z: e => { backs.value += 1; }
+  u: e => { backs.value += 1; },
+  Escape: e => { help.active = false; mark.active = false; }
 """
 _PLAY = '" ": e => { play.active = !play.active; }'
 _TAP = "for (const c of cursors) c.location = cb_obj.x;"
@@ -39,6 +42,8 @@ class Window:
         state.names = [feature] if feature else state.names
         self.controls = Controls(state)
         self.rows = Rows(state, self.controls.clock)
+        self.bars = ScaleBars(state, self.rows)
+        self.controls.buttons.append(self.bars.show)
         self.overview = Overview(state, self.rows, self.controls.clock)
         self.status = models.Div(text="", sizing_mode="stretch_width", name="status")
         self.annotating = Annotating(state, self.rows, self.overview, material.marks)
@@ -65,21 +70,23 @@ class Window:
         from bokeh.layouts import column, row
 
         play: dict[str, str] = portraits.KEYS if self.portraits else {}
-        self.controls.tell_keys({**annotating.KEYS, **play})
+        self.controls.tell_keys({**scale_bars.KEYS, **annotating.KEYS, **play})
+        buttons, marks = self.controls.layout, self.annotating.layout
         below = [self.strips.choice, self.strips.figure] if self.strips else []
+        beside = [self.portraits.layout] if self.portraits else []
+        beside += [self.seats.figure] if self.seats else []
+        # marks are seen without scrolling: below the rows where faces fill the other side
+        (below if self.portraits and not self.strips else beside).append(marks)
         left = column(
             self.overview.figure, self.rows.figure, *below, sizing_mode="stretch_width",
-            min_width=300,
-            styles={"flex": "3 1 620px"},
+            min_width=300, styles={"flex": "3 1 620px"},
         )  # fmt: skip
-        shown = [self.portraits.layout] if self.portraits else []
-        shown += [self.seats.figure] if self.seats else []
         right = column(
-            *shown, self.annotating.layout, sizing_mode="stretch_width", min_width=300,
-            styles={"flex": "1 1 320px"},
+            *beside, sizing_mode="stretch_width", min_width=300, styles={"flex": "1 1 320px"},
         )  # fmt: skip
+        self._others = [buttons, self.overview.figure, *below, right]
         return column(
-            self.controls.layout, self.controls.help, self.status,
+            buttons, self.controls.help, self.status,
             row(left, right, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"}),
             sizing_mode="stretch_width", name="viewer",
         )  # fmt: skip
@@ -112,7 +119,9 @@ class Window:
         models = {
             "x_range": self.rows.x_range, **self.controls.models(), "mark": marks.mark,
             "own": marks.own, "move": marks.move, "presses": marks.presses,
-            "backs": marks.backs,
+            "backs": marks.backs, "bars": self.bars.show,
+            "base_lines": [*self.rows.figure.ygrid], "others": self._others,
+            "figure": self.rows.figure,
         }  # fmt: skip
         if self.portraits is None:
             return keys.listener(models, f"{{{_MARKS}}}")
@@ -122,7 +131,7 @@ class Window:
 
 def _warning(state: State) -> list[str]:
     """What these curves give away of the people."""
-    shown = [n.partition(" · ")[0].rpartition(": ")[2] for n in state.names]
+    shown = [state.material.series[name].feature for name in state.names]
     if sensitivity.invertible(shown):
         return ["Scores of eigenfaces: with the basis, faces can be drawn from these curves"]
     return []
@@ -139,3 +148,22 @@ def fill(document: Any, material: Material, feature: str | None = None) -> Windo
     document.add_periodic_callback(window.tick, _TICK_MS)
     document.on_session_destroyed(lambda context: window.state.close())
     return window
+
+
+def warm(material: Material, feature: str | None = None) -> threading.Thread:
+    """Import and read what the first page needs, in a thread, while the browser starts.
+
+    A window that nobody sees is built: the next one takes a third of the time.
+    """
+
+    def work() -> None:
+        from bokeh.document import Document
+
+        document = Document()
+        window = fill(document, material, feature)
+        document.to_json()
+        window.state.close()
+
+    thread = threading.Thread(target=work, name="fhemb-view-warm", daemon=True)
+    thread.start()
+    return thread

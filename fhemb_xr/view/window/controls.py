@@ -35,10 +35,15 @@ class Controls:
         self.gain = models.Spinner(value=1.0, visible=False)
         self.common = models.Toggle(label="Common scale", width=110, align="end")
         self.butterfly = models.Toggle(label="Butterfly", width=80, align="end")
-        self.centre = models.Toggle(label="Middle of view", width=110, align="end")
+        self.centre = models.Toggle(
+            label="Middle of view", width=110, align="end", name="centre"
+        )
         self.clock = models.Toggle(label="h:m:s", width=60, align="end")
+        self.buttons = [self.common, self.butterfly, self.centre, self.clock]
         self.ask = models.Toggle(label="? Keys", width=70, align="end")
-        self.help = models.Div(text="", visible=False, sizing_mode="stretch_width")
+        self.help = models.Div(
+            text="", visible=False, width=440, styles=keys.OVERLAY, name="help"
+        )
         self.ask.js_link("active", self.help, "visible")
         self.features.on_change("value", self._features)
         self.band.on_change("value", lambda a, o, n: self._set("signals", band=self._band(n)))
@@ -55,8 +60,8 @@ class Controls:
         from bokeh.layouts import row
 
         return row(
-            self.features, self.band, self.first, self.rows, self.common, self.butterfly,
-            self.centre, self.clock, self.ask, self.gain, sizing_mode="stretch_width",
+            self.features, self.band, self.first, self.rows, *self.buttons, self.ask,
+            self.gain, sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap"},
         )  # fmt: skip
 

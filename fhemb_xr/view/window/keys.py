@@ -15,7 +15,8 @@ HELP = {
     "d": "middle of the view, or of the whole time",
     "c": "common scale, or each person's own",
     "t": "seconds, or hours:minutes:seconds",
-    "?": "this help",
+    "z": "rows alone, or all buttons and parts",
+    "? Esc": "this help, and away with it",
 }
 """Keys and what they do, as the help lists them."""
 
@@ -39,6 +40,7 @@ const step = (spinner, by) => {
 const gain_by = (factor) => {
   gain.value = Math.min(Math.max(gain.value * factor, 0.01), 100);
 };
+const height = figure.height;
 const keys = {
   ArrowLeft: e => shift(e.shiftKey ? -1 : -0.25),
   ArrowRight: e => shift(e.shiftKey ? 1 : 0.25),
@@ -51,15 +53,26 @@ const keys = {
   d: e => { centre.active = !centre.active; },
   c: e => { common.active = !common.active; },
   t: e => { clock.active = !clock.active; x_range.change.emit(); },
+  z: e => {
+    for (const part of others) part.visible = !part.visible;
+    figure.height = others[0].visible ? height : Math.max(height, window.innerHeight - 80);
+  },
+  s: e => { bars.active = !bars.active; },
+  "0": e => { for (const line of base_lines) line.visible = !line.visible; },
   "?": e => { help.active = !help.active; },
+  Escape: e => { help.active = false; },
   ...more,
 };
 window.fhemb_keys = (e) => {
   const at = e.composedPath()[0];
   const typing = at && at.tagName && (/INPUT|TEXTAREA|SELECT/.test(at.tagName));
-  if (typing || e.ctrlKey || e.altKey || e.metaKey || !(e.key in keys)) return;
+  // a name that has been typed is done: the next key is a command again
+  if (typing && (e.key === "Enter" || e.key === "Escape")) setTimeout(() => at.blur(), 0);
+  const command = (e.ctrlKey || e.metaKey) && e.key === "z" ? "u" : e.key;
+  const held = e.altKey || (command === e.key && (e.ctrlKey || e.metaKey));
+  if (typing || held || !(command in keys)) return;
   e.preventDefault();
-  keys[e.key](e);
+  keys[command](e);
 };
 document.addEventListener("keydown", window.fhemb_keys);
 """
@@ -75,6 +88,15 @@ def help_html(keys: Mapping[str, str]) -> str:
     """The list of keys."""
     rows = "".join(f"<dt>{key}</dt><dd>{text}</dd>" for key, text in keys.items())
     return (
-        "<style>dl{display:grid;grid-template-columns:auto 1fr;gap:2px 14px;margin:4px 0}"
-        "dt{font-weight:600}dd{margin:0}</style><dl>" + rows + "</dl>"
+        "<style>dl{display:grid;grid-template-columns:auto 1fr;gap:3px 16px;margin:0}"
+        "dt{font-weight:600;white-space:nowrap}dd{margin:0}</style><dl>" + rows + "</dl>"
     )
+
+
+OVERLAY = {
+    "position": "fixed", "z-index": "100", "top": "60px", "left": "50%",
+    "transform": "translateX(-50%)", "max-height": "80vh", "max-width": "92vw",
+    "overflow": "auto", "padding": "14px 22px", "background": "white",
+    "border": "1px solid #bbb", "border-radius": "6px", "box-shadow": "0 4px 24px #0003",
+}  # fmt: skip
+"""Style of the help: it lies over the window."""

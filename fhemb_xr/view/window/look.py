@@ -8,6 +8,8 @@ from fhemb_xr.plot import theme
 BAD = "#b0b0b0"
 CURSOR = theme.CYCLE[1]
 GRID = "#eeeeee"
+FONT = "Helvetica, Arial, sans-serif"
+"""Bokeh's own default is Helvetica alone, for which Firefox may take one with serifs."""
 _TIME = """
 const t = tick < 0 ? 0 : tick;
 if (!clock.active) return (Math.round(tick * 1000) / 1000).toString();
@@ -34,8 +36,9 @@ def figure(**options: Any) -> Any:
     fig.grid.grid_line_color = GRID
     fig.title.text_font_size = theme.PX["title"]
     fig.title.text_font_style = "normal"
-    fig.title.text_color = theme.INK
+    fig.title.text_color, fig.title.text_font = theme.INK, FONT
     for axis in fig.axis:
+        axis.axis_label_text_font = axis.major_label_text_font = FONT
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_font_size = theme.PX["labels"]
         axis.major_label_text_font_size = theme.PX["xticks"]

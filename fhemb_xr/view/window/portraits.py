@@ -48,7 +48,9 @@ class Portraits:
             "active",
             models.CustomJS(code="cb_obj.label = cb_obj.active ? 'Stop' : 'Play'"),
         )
-        self.source = models.ColumnDataSource({"image": [], "w": [], "h": []}, name="faces")
+        self.source = models.ColumnDataSource(
+            {"image": [], "w": [], "h": [], "seen": []}, name="faces"
+        )
         self.names = models.ColumnDataSource({"x": [], "y": [], "text": []})
         self.figure = self._figure()
         self._limits: tuple[float, float] | None = None
@@ -124,7 +126,7 @@ class Portraits:
         missing = [p for p in self.state.chosen if faces.kept(p, session, k) is None]
         for half in filter(None, (missing[::2], missing[1::2])):
             self.state.aside(
-                functools.partial(_read, faces, half, session, k),
+                functools.partial(faces.read, half, session, k),
                 lambda _: self._arrived(key),
             )
         if not missing:
@@ -146,7 +148,9 @@ class Portraits:
         columns = self._columns(len(people))
         image = mosaic(frames, self.faces.shape, columns, self._limits or (20.0, 40.0))
         height, width = image.shape
-        self.source.data = {"image": [image], "w": [width], "h": [height]}
+        self.source.data = {
+            "image": [image], "w": [width], "h": [height], "seen": [len(there)],
+        }  # fmt: skip
         if self.names.data["text"] != [str(p) for p in people]:
             self._name(people, columns)
         if self._limits:
@@ -183,7 +187,7 @@ class Portraits:
         fig.image("image", x=0, y=0, dw="w", dh="h", source=self.source, color_mapper=paint)
         fig.text(
             "x", "y", "text", source=self.names, text_color=theme.INK, text_baseline="bottom",
-            text_font_size="11px",
+            text_font_size="11px", text_font=look.FONT,
         )  # fmt: skip
         fig.axis.visible = False
         fig.grid.visible = False
@@ -209,8 +213,3 @@ class Portraits:
             self._timer = None
         if new:
             self._timer = document.add_periodic_callback(self.step, FRAME_MS)
-
-
-def _read(faces: Faces, people: list[Any], session: Any, k: int) -> None:
-    for person in people:
-        faces.frame(person, session, k)

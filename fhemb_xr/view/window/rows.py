@@ -30,10 +30,12 @@ class Rows:
             height=HEIGHT, x_range=self.x_range, y_range=self.y_range, name="rows"
         )
         look.time_axis(fig, clock)
-        fig.xaxis.axis_label = "Time"
+        fig.xaxis.axis_label = "Time [s]"
+        code = "axis.axis_label = cb_obj.active ? 'Time [h:m:s]' : 'Time [s]'"
+        clock.js_on_change("active", models.CustomJS(args={"axis": fig.xaxis[0]}, code=code))
         self._ticker = models.FixedTicker(ticks=[])
         fig.yaxis.ticker = self._ticker
-        fig.ygrid.grid_line_color = None
+        fig.ygrid.grid_line_color, fig.ygrid.visible = theme.MISSING, False  # key 0 shows them
         fig.add_tools(
             pan := models.PanTool(dimensions="width"),
             wheel := models.WheelZoomTool(dimensions="width"),
@@ -47,6 +49,8 @@ class Rows:
             self.lines.append(source)
         self.cursor = look.cursor(fig, state.cursor, "cursor")
         self._drawn: tuple[Any, ...] = ()
+        self.units_per_row: dict[float, float] = {}
+        """What one row's height is, in units of the first feature, by the place of the row."""
         for end in ("start", "end"):
             self.x_range.on_change(end, self._moved)
         state.on("signals rows window people", self.draw)
@@ -98,7 +102,9 @@ class Rows:
                 line.data = {"x": _EMPTY, "y": _EMPTY}
                 continue
             signal = parts[k]
-            x, curves, step = self._curves(signal, visible, most)
+            x, curves, per_row = self._curves(signal, visible, most)
+            self.units_per_row = per_row if k == 0 else self.units_per_row
+            step = next(iter(per_row.values()), None) if self.state.common_scale else None
             step_text.append(f"{signal.series.name}{_step(step, signal.series.units)}")
             good = [i for i, p in curves if p not in bad]
             line.data = _joined(x, [(i, curves[i, p]) for i, p in curves if i in good])
@@ -114,8 +120,8 @@ class Rows:
 
     def _curves(
         self, signal: Signal, visible: list[Any], most: int
-    ) -> tuple[F64, dict[tuple[int, Any], F64], float | None]:
-        """Heights over the rows' base lines; the step of a common scale."""
+    ) -> tuple[F64, dict[tuple[int, Any], F64], dict[float, float]]:
+        """Heights over the rows' base lines [rows]; and what a row's height is, in units."""
         state, people = self.state, signal.series.people
         place = {p: i for i, p in enumerate(people)}
         shown = [(k, p) for k, p in enumerate(visible) if p in place]
@@ -124,13 +130,13 @@ class Rows:
         middle, spread = (s[at] for s in signal.scale())
         if state.centre_on_view:
             middle = mean_of_there(values, 1)
-        step = None
-        if state.common_scale:
-            step = round_up(float(np.median(spread))) / state.gain if at else None
-            heights = (values - middle[:, None]) / (step or 1.0)
-        else:
-            heights = (values - middle[:, None]) / spread[:, None] * (0.8 * state.gain)
-        return x, dict(zip(shown, heights, strict=True)), step
+        per_row = spread / (0.8 * state.gain)
+        if state.common_scale and at:
+            per_row = np.full(len(at), round_up(float(np.median(spread))) / state.gain)
+        heights = (values - middle[:, None]) / per_row[:, None]
+        there = zip(shown, per_row.tolist(), np.isfinite(middle), strict=True)
+        rows = {float(k): step for (k, _), step, is_there in there if is_there}
+        return x, dict(zip(shown, heights, strict=True)), rows
 
     def _overlaid(self, signal: Signal, people: list[Any]) -> None:
         """All people on one axis, each about the own middle, in units."""
@@ -142,9 +148,11 @@ class Rows:
         seen = np.abs(np.concatenate([c[np.isfinite(c)] for c in curves])) if curves else _EMPTY
         top = (float(np.quantile(seen, 0.995)) if seen.size else 1.0) * 1.3 / self.state.gain
         self.y_range.update(start=-(top or 1.0), end=top or 1.0)
+        self.units_per_row = {0.0: top or 1.0}
         models = theme.bokeh_models()
         self.figure.yaxis.ticker = models.BasicTicker()
-        self.figure.yaxis.major_label_overrides = {}
+        # an empty dict would leave the name of the first person at 0: the page passes it over
+        self.figure.yaxis.major_label_overrides = {0: "0"}
         unit = labels.unit(signal.series.units)
         self.figure.title.text = (
             f"{signal.series.name}{unit}: {len(curves)} people about their own middle"

@@ -44,8 +44,8 @@ class Seats:
         )  # fmt: skip
         if len(people) <= 100:
             fig.text("x", "y", "name", source=self.source, text_align="center",
-                     text_baseline="bottom", text_font_size="9px", text_color=theme.INK,
-                     y_offset=-_size(len(people)) / 2)  # fmt: skip
+                     text_baseline="bottom", text_font_size="9px", text_font=look.FONT,
+                     text_color=theme.INK, y_offset=-_size(len(people)) / 2)  # fmt: skip
         fig.add_tools(
             models.HoverTool(
                 renderers=[dots], tooltips=[("person", "@name"), ("value", "@value")]
@@ -71,10 +71,8 @@ class Seats:
         values = np.array([now[place[p]] if p in place else np.nan for p in people])
         rings = [look.BAD if p in bad else theme.INK for p in people]
         self.source.patch({"value": [(slice(None), values)], "ring": [(slice(None), rings)]})
-        where = "Seats" if self.seated else "People (no places are known)"
-        unit = (
-            labels.unit(source.units) if state.common_scale else ", each about the own middle"
-        )
+        where = "Seats" if self.seated else "People in order"
+        unit = labels.unit(source.units) if state.common_scale else ", about the own middle"
         self.figure.title.text = f"{where}: {source.name}{unit}"
 
     def _scaled(self, limits: tuple[float, float]) -> None:

@@ -46,7 +46,7 @@ class Strips:
 
     def draw(self) -> None:
         """Read the chosen result, of the first feature that is shown, and draw it."""
-        feature = self.state.names[0].partition(" · ")[0].rpartition(": ")[2]
+        feature = self.state.material.series[self.state.names[0]].feature
         wanted = (self.choice.value, feature)
         if wanted == self._loaded:
             return

@@ -68,6 +68,27 @@ def test_prepare__takes_several_segments_of_a_class():
     np.testing.assert_array_equal(got.start, [100.0, 100.8, 101.6] * 2)
 
 
+def test_prepare__cuts_marks_of_any_length_into_windows_that_stay_together():
+    x = faces(2)
+    marks = [(100.0, 0.85, "calm"), (101.2, 0.4, "storm")]
+    got = prepare(x, marks, window_s=0.4)
+    assert got.label.values.tolist() == ["calm", "storm", "calm"] * 2
+    np.testing.assert_array_equal(got.start, [100.0, 101.2, 100.0] * 2)
+    np.testing.assert_allclose(got.offset, [0.0, 0.0, 0.4] * 2)
+    np.testing.assert_array_equal(got[5], x[1, 10:20])
+    np.testing.assert_allclose(got.time, np.arange(10) / 25)
+    with pytest.raises(ValueError, match="a class needs two segments or more"):
+        classify(got, "knn_euclidean", seed=0)  # two windows are no two segments
+
+
+def test_classify__says_that_too_few_segments_are_whole():
+    x = faces(3).copy()
+    x[:, 5] = np.nan
+    samples = prepare(x, {"calm": [CALM, (100.8, 101.6)], "storm": [STORM, (101.2, 102)]})
+    with pytest.raises(ValueError, match=r"left without 6 samples .*fill short gaps"):
+        classify(samples, "knn_euclidean", seed=0).compute()
+
+
 @pytest.mark.parametrize(
     ("ask", "error", "text"),
     [
@@ -75,7 +96,12 @@ def test_prepare__takes_several_segments_of_a_class():
         (
             lambda x: prepare(x, {"a": CALM, "b": (101, 101.4)}),
             ValueError,
-            r"\[10, 20\] frames",
+            r"\[10, 20\] frames; window_s=",
+        ),
+        (
+            lambda x: prepare(x, {"a": CALM, "b": (101, 101.4)}, window_s=0.6),
+            ValueError,
+            "segment 'b' of 0.4 s at 101 s: choose window_s=0.4",
         ),
         (lambda x: prepare(x, {"a": CALM, "b": (102, 103)}), EmptySelectionError, "102.4 s"),
         (lambda x: prepare(x.expand_dims(band=2), SEGMENTS), SchemaError, "'band'"),
