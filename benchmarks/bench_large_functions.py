@@ -29,11 +29,11 @@ PEOPLE, FEATURES, RATE = 12, 115, 25.0
 def series(gigabytes):
     """Features of an audience that follows one course, each person a little later."""
     length = int(gigabytes * 1e9 / (4 * PEOPLE * FEATURES))
-    size, chunk = (PEOPLE, length, FEATURES), (1, 20_000, FEATURES)
+    size, chunk = (PEOPLE, length, FEATURES), (1, 5_000, FEATURES)
     noise = da.random.default_rng(0).standard_normal(size, dtype="f4", chunks=chunk)
     shared = np.random.default_rng(1).normal(size=length + PEOPLE).astype("f4")
     late = np.stack([shared[PEOPLE - k : PEOPLE - k + length] for k in range(PEOPLE)])
-    values = noise + da.from_array(late[..., None], chunks=(1, 20_000, 1))
+    values = noise + da.from_array(late[..., None], chunks=(1, 5_000, 1))
     coords = {"time": np.arange(length) / RATE, "subject": np.arange(PEOPLE),
               "feature": [f"f{k:03d}" for k in range(FEATURES)]}  # fmt: skip
     x = xr.DataArray(values, coords, ("subject", "time", "feature"), name="embedding")

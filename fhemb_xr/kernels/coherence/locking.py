@@ -35,16 +35,22 @@ def waves(x: Floats, scales: Scales, begin: int, end: int) -> Any:
 
 def sums(a: Any, b: Any) -> F64:
     """Sums over the moments that both have: ``(p, n), (p, n) -> (9, p, 1)``."""
-    known = np.isfinite(a) & np.isfinite(b)
-    cross = np.where(known, a * np.conj(b), 0.0)
-    size = np.abs(cross)
-    unit = cross / np.where(size > 0, size, 1.0)
-    powers = [np.where(known, v.real**2 + v.imag**2, 0.0) for v in (a, b)]
-    rows = (
-        size > 0, cross.real, cross.imag, unit.real, unit.imag, np.abs(cross.imag), size,
-        *powers,
+    known = np.isfinite(a.real + b.real)
+    (u, v), (x, y) = (
+        [np.where(known, part, 0.0) for part in (wave.real, wave.imag)] for wave in (a, b)
+    )  # real numbers: products and sizes of complex ones take twice the time
+    first, second = u * u + v * v, x * x + y * y
+    real, imaginary, size = u * x + v * y, v * x - u * y, np.sqrt(first * second)
+    some = size > 0
+    inverse = np.divide(1.0, size, out=np.zeros(size.shape), where=some)
+    units = [np.einsum("pt,pt->p", part, inverse) for part in (real, imaginary)]
+    rows = (np.abs(imaginary), size, first, second)
+    out = np.stack(
+        [
+            some.sum(axis=-1), real.sum(axis=-1), imaginary.sum(axis=-1), *units,
+            *(row.sum(axis=-1) for row in rows),
+        ]
     )  # fmt: skip
-    out = np.stack([row.sum(axis=-1) for row in rows])
     return np.asarray(out[..., None])
 
 

@@ -56,11 +56,10 @@ def _of_one_stimulus(
         machine = Machine(stimulus, rows, cut, model)
         for i in range(0, len(jobs), _TOGETHER):
             k, c = np.transpose(jobs[i : i + _TOGETHER])
-            moved = [
-                np.where(rows, np.roll(series[j], -by[d]), 0.0)
-                for d, j in zip(k, c, strict=True)
-            ]
-            found = machine.results(np.stack(moved))
+            moved = np.empty((len(k), length))
+            for row, d, j in zip(moved, k, c, strict=True):
+                row[:] = np.where(rows, np.roll(series[j], -by[d]), 0.0)
+            found = machine.results(moved)
             r[k, c] = found[:, fields["r"]]
             out[c[k == 0]] = found[k == 0]
     weights = fields.part(out, "weights") / scale

@@ -14,11 +14,11 @@ from fhemb_xr.kernels.components import corrca as kernel
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise.apply import apply_kernel
-from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.reductions import reduce_blocks, unchanged
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.checks import require_choice, require_count, require_number
 from fhemb_xr.ops.components.corrca_strength import in_windows, p_values
+from fhemb_xr.ops.components.shared_parts import in_blocks
 from fhemb_xr.ops.option_tables import CORRCA
 from fhemb_xr.typing import F64
 
@@ -139,7 +139,7 @@ def corrca(
         f"the covariances of {people} people and {width} features",
         "take fewer features, e.g. scores of a basis",
     )
-    lines = rechunked(lines, {dim: -1, feature: -1} | dict.fromkeys(lead, 1))
+    lines = in_blocks(lines, dim, feature, lead, kernel.size(people, width))
     fits = _fits(lines.data, n_components, gamma)
     fields = kernel.fit_fields(people, width, n_components)
     dims = _dims(dim, feature)

@@ -10,9 +10,34 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.components import srm as kernel
 from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise.apply import apply_kernel
+from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.typing import F64
 
 COMPONENT = "component"
+_TARGET = 2**26
+"""Bytes of all people in one task; fewer are worked on in one task altogether."""
+
+
+def in_blocks(
+    lines: xr.DataArray, dim: Hashable, feature: Hashable, lead: list[Hashable],
+    n_state: int = 0,
+) -> xr.DataArray:  # fmt: skip
+    """All people of a stretch of time in each block, of which none is too large.
+
+    Few are put together, so that rounds over them are made in one task. ``n_state``: numbers
+    that a block gives in a single round; it has as many itself.
+    """
+    if not lines.chunks:
+        return lines
+    target = max(_TARGET, 8 * n_state)
+    moment = 8 * lines.sizes[dim] * lines.sizes[feature]
+    longest = max(lines.chunksizes[schema.TIME])
+    chunks: dict[Hashable, int] = {dim: -1, feature: -1} | dict.fromkeys(lead, 1)
+    if not n_state and moment * lines.sizes[schema.TIME] <= target:
+        chunks[schema.TIME] = -1
+    elif moment * longest > target:
+        chunks[schema.TIME] = max(1, target // moment)
+    return rechunked(lines, chunks)
 
 
 def courses(

@@ -19,13 +19,10 @@ from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.reductions import reduce_blocks, unchanged
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.checks import require_choice, require_count, require_seed
-from fhemb_xr.ops.components.shared_parts import COMPONENT, courses, described
+from fhemb_xr.ops.components.shared_parts import COMPONENT, courses, described, in_blocks
 from fhemb_xr.ops.inference.nulls import margin_of
 from fhemb_xr.ops.option_tables import SHARED
 from fhemb_xr.typing import F64
-
-_TARGET = 2**26
-"""Bytes of all people in one task; fewer are worked on in one task altogether."""
 
 
 def shared_response(
@@ -140,7 +137,7 @@ def shared_response(
     _check(x, model, dim, feature)
     lines = x.transpose(..., dim, schema.TIME, feature)
     lead = [d for d in lines.dims if d not in (dim, schema.TIME, feature)]
-    lines = _in_blocks(lines, dim, feature, lead)
+    lines = in_blocks(lines, dim, feature, lead)
     fits = _fits(lines.data, model)
     dims = {
         "weights": (dim, feature, COMPONENT), "mean": (dim, feature), "scale": (dim, feature),
@@ -179,22 +176,6 @@ def _check(x: xr.DataArray, model: Model, dim: Hashable, feature: Hashable) -> N
         f"weights and one moment of {model.n_people} people and {model.n_features} features",
         "take fewer features, e.g. scores of a basis",
     )
-
-
-def _in_blocks(
-    lines: xr.DataArray, dim: Hashable, feature: Hashable, lead: list[Hashable]
-) -> xr.DataArray:
-    """All people of a stretch of time in each block, of which none is too large."""
-    if not lines.chunks:
-        return lines
-    moment = 8 * lines.sizes[dim] * lines.sizes[feature]
-    longest = max(lines.chunksizes[schema.TIME])
-    chunks: dict[Hashable, int] = {dim: -1, feature: -1} | dict.fromkeys(lead, 1)
-    if moment * lines.sizes[schema.TIME] <= _TARGET:
-        chunks[schema.TIME] = -1
-    elif moment * longest > _TARGET:
-        chunks[schema.TIME] = max(1, _TARGET // moment)
-    return rechunked(lines, chunks)
 
 
 def _fits(data: Any, model: Model) -> Any:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError
+from fhemb_xr.ops.components import shared_parts
 
 N, T, D = 6, 240, 5
 
@@ -120,6 +121,15 @@ def test_corrca__computes_nothing_and_reads_each_chunk_once_for_the_components(c
         fits.compute()
     assert len(read) == x.data.npartitions
     assert out.strength.dtype == np.float64
+
+
+def test_corrca__cuts_chunks_whose_people_are_more_than_a_task_holds(monkeypatch):
+    x = series(gaps=True)
+    whole = fx.corrca(x, 2)
+    monkeypatch.setattr(shared_parts, "_TARGET", 8 * N * D * 100)
+    lazy = x.chunk(time=150, subject=1)
+    assert max(fx.corrca(lazy, 2).scores.chunksizes["time"]) == 100
+    xr.testing.assert_allclose(fx.corrca(lazy, 2).compute(), whole)
 
 
 @pytest.mark.parametrize("chunks", [8, 32])

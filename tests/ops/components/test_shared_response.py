@@ -8,7 +8,7 @@ import xarray as xr
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError
 from fhemb_xr.kernels.components import srm
-from fhemb_xr.ops.components import shared_response as module
+from fhemb_xr.ops.components import shared_parts as module
 
 N, T, D, K = 4, 120, 5, 2
 
