@@ -193,6 +193,11 @@ COMPONENTS = OptionTable(
     },
     {"contrast": "logcosh", "n_iter": 200, "tol": 1e-4, "lags_s": None, "own": None},
 )  # fmt: skip
+STATE_METHODS = OptionTable(
+    "the method",
+    {"events": ("null", "n", "lag_s")},
+    {"null": None, "n": 199, "lag_s": None},
+)
 STATES = OptionTable(
     "the null",
     {"lengths": ("n", "lag_s", "seed")},
@@ -263,7 +268,7 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "corrca": (CORRCA,),
     "shared_response": (SHARED,),
     "components": (COMPONENTS,),
-    "states": (STATES,),
+    "states": (STATE_METHODS, STATES),
     "state_likelihood": (ORDERS,),
     "recurrence": (EXCHANGE,),
     "encode": (EXCHANGE,),

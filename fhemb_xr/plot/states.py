@@ -12,6 +12,10 @@ from fhemb_xr.plot import figure_data, labels, theme
 from fhemb_xr.typing import F64
 
 NEEDED = ("begin", "state_at")
+_BINS = 400
+"""Stretches of time of a row at most; the state with most moments is drawn in each."""
+Boxes = list[list[tuple[float, float, float, float]]]
+"""Of each state: left, low, right, top."""
 
 
 def states(result: xr.Dataset, *, title: str | None = None) -> Any:
@@ -28,7 +32,8 @@ def states(result: xr.Dataset, *, title: str | None = None) -> Any:
     -------
     HoloViews object
         A HoloViews Overlay: a bar from the begin of each state to the next, with its number
-        where there is room. With a null, the names of people in whom the boundaries of the
+        where there is room. Of k-means, the state with most moments in each of at most 400
+        stretches of time. With a null, the names of people in whom the boundaries of the
         others hold (p of .05 or less) have a star.
 
     Raises
@@ -47,6 +52,8 @@ def states(result: xr.Dataset, *, title: str | None = None) -> Any:
     >>> x = xr.DataArray(values, dims=("subject", "time", "feature"))
     >>> figure = fx.states(x.assign_attrs(sampling_rate=1.0), 3).fhemb.plot.states()
     """
+    if result.attrs.get("method") == "kmeans" and {"state_at", "share"} <= {*result}:
+        return _that_come_back(result, title)
     if missing := {*NEEDED} - {*map(str, result)}:
         raise SchemaError(
             f"need {sorted(missing)}, found {sorted(map(str, result))}: make it with fx.states"
@@ -55,13 +62,7 @@ def states(result: xr.Dataset, *, title: str | None = None) -> Any:
     names = [n for n in ("begin", "p") if n in result]
     found = figure_data.loaded(figure_data.one(result[names], schema.SESSION), "states")
     begin = found["begin"]
-    people = [str(d) for d in begin.dims if d != "state"]
-    if len(people) > 1:
-        raise SchemaError(
-            f"states are drawn of people, found {dict(begin.sizes)}: choose one of each other "
-            "dimension with .sel(...)"
-        )
-    who = figure_data.ids(begin, people[0]) if people else [""]
+    people, who = _people(begin, "state")
     values = begin.transpose(*people, "state").values.reshape(len(who), -1)
     starred = "p" in found
     if starred:
@@ -71,7 +72,45 @@ def states(result: xr.Dataset, *, title: str | None = None) -> Any:
     axes = ("Time [s]", labels.capital(people[0]) if people else "")
     if not np.isfinite(values).any():
         return theme.empty("nobody has a sample", heading, *axes)
-    return _bars(values, end, who, heading, axes)
+    return _bars(_boxes(values, end), (float(np.nanmin(values)), end), who, heading, axes)
+
+
+def _people(x: xr.DataArray, other: str) -> tuple[list[str], list[str]]:
+    """The dimension of the people, if there is one, and their names."""
+    people = [str(d) for d in x.dims if d != other]
+    if len(people) > 1:
+        raise SchemaError(
+            f"states are drawn of people, found {dict(x.sizes)}: choose one of each other "
+            "dimension with .sel(...)"
+        )
+    return people, figure_data.ids(x, people[0]) if people else [""]
+
+
+def _that_come_back(result: xr.Dataset, title: str | None) -> Any:
+    """States of k-means: the most frequent one in each stretch of time."""
+    k = result.sizes["state"]
+    found = figure_data.loaded(figure_data.one(result[["state_at"]], schema.SESSION), "states")
+    label = found["state_at"].assign_attrs(result.attrs)
+    people, who = _people(label, schema.TIME)
+    clock = Clock.of(label)
+    values = label.transpose(*people, schema.TIME).values.reshape(len(who), -1)
+    edges = np.unique(np.linspace(0, values.shape[1], _BINS + 1).round().astype(int))
+    seconds = np.append(clock.axis_s, clock.axis_s[-1] + 1 / clock.rate_hz)[edges]
+    whom = f"{len(who)} people" if len(who) > 1 else ""
+    heading = title if title is not None else labels.title(f"{k} states that come back", whom)
+    axes = ("Time [s]", labels.capital(people[0]) if people else "")
+    if not np.isfinite(values).any():
+        return theme.empty("nobody has a sample", heading, *axes)
+    boxes: Boxes = [[] for _ in range(k)]
+    for i, row in enumerate(values):
+        held = np.stack([np.add.reduceat(row == s, edges[:-1], dtype=int) for s in range(k)])
+        usual = np.where(held.any(axis=0), held.argmax(axis=0), -1)
+        new = np.flatnonzero(np.diff(usual, prepend=-2))
+        for a, b in zip(new, np.append(new[1:], usual.size), strict=True):
+            low = len(who) - 1 - i - 0.4
+            if usual[a] >= 0:
+                boxes[usual[a]].append((seconds[a], low, seconds[b], low + 0.8))
+    return _bars(boxes, (float(seconds[0]), float(seconds[-1])), who, heading, axes)
 
 
 def _end(result: xr.Dataset) -> float:
@@ -87,24 +126,34 @@ def _heading(values: F64, starred: bool) -> str:
     return labels.title(f"{k} states in one order", whom, below=note)
 
 
-def _bars(values: F64, end: float, who: list[str], heading: str, axes: tuple[str, str]) -> Any:
+def _boxes(begin: F64, end: float) -> Boxes:
+    """From the begin of each state to that of the next."""
+    n, k = begin.shape
+    stop = np.concatenate([begin[:, 1:], np.full((n, 1), end)], axis=1)
+    return [
+        [
+            (begin[i, s], n - 1 - i - 0.4, stop[i, s], n - 1 - i + 0.4)
+            for i in range(n)
+            if stop[i, s] > begin[i, s]
+        ]
+        for s in range(k)
+    ]
+
+
+def _bars(
+    boxes: Boxes, span: tuple[float, float], who: list[str], heading: str, axes: tuple[str, str]
+) -> Any:
     hv = theme.backends()
-    n, k = values.shape
-    left = float(np.nanmin(values))
+    n = len(who)
+    left, end = span
     drawn: list[Any] = []
     words = []
-    for s in range(k):
-        stop = values[:, s + 1] if s + 1 < k else np.full(n, end)
-        boxes = [
-            (values[i, s], n - 1 - i - 0.4, stop[i], n - 1 - i + 0.4)
-            for i in range(n)
-            if stop[i] > values[i, s]
-        ]
+    for s, of_state in enumerate(boxes):
         dims = [schema.TIME, "row", "stop", "top"]
-        drawn.append(theme.filled(hv.Rectangles(boxes, dims), theme.CYCLE[s % 7]))
+        drawn.append(theme.filled(hv.Rectangles(of_state, dims), theme.CYCLE[s % 7]))
         words += [
             ((a + b) / 2, low + 0.4, str(s))
-            for a, low, b, _ in boxes
+            for a, low, b, _ in of_state
             if b - a > 0.03 * (end - left)
         ]
     text = hv.Labels(words, [schema.TIME, "row"], "word")

@@ -208,6 +208,7 @@ SEVERAL: dict[str, Callable[[], Call]] = {
         fx.components, (embedding(), 3), {"method": "sobi", "lags_s": [0.1, 0.2]}),
     "states": lambda: Call(
         fx.states, (embedding(), 3), {"n_iter": 5, "null": "lengths", "n": 3, "seed": 0}),
+    "states by k-means": lambda: Call(fx.states, (embedding(), 3), {"method": "kmeans"}),
     "state_likelihood": lambda: Call(
         fx.state_likelihood, (embedding(), [2, 3]),
         {"n_iter": 5, "null": "order", "n": 3, "seed": 0}),

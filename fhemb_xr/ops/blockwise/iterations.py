@@ -32,8 +32,14 @@ def rounds(
     return state
 
 
-def summed(x: da.Array, state: da.Array, sums: Callable[..., F64], *, size: int) -> da.Array:
-    """``sums`` added over all blocks of ``x``, which is read after ``state`` is there."""
+def summed(
+    x: da.Array, state: da.Array, sums: Callable[..., F64], *, size: int,
+    merge: Callable[[F64], F64] | None = None,
+) -> da.Array:  # fmt: skip
+    """``sums`` added over all blocks of ``x``, which is read after ``state`` is there.
+
+    ``merge`` does what takes the place of adding, ``(..., k, size) -> (..., size)``.
+    """
     axes, lead = tuple(range(x.ndim)), x.ndim - 3
 
     def of_blocks(source: da.Array) -> da.Array:
@@ -55,7 +61,7 @@ def summed(x: da.Array, state: da.Array, sums: Callable[..., F64], *, size: int)
     parts = of_blocks(x)
     if recipes.inlined(parts, axes[lead:]) is None:
         parts = of_blocks(again(x, state))
-    return merge_states(parts, _added, unchanged, core=axes[lead:], apart=True)
+    return merge_states(parts, merge or _added, unchanged, core=axes[lead:], apart=True)
 
 
 def each(kernel: Callable[..., F64], *vectors: da.Array, size: int) -> da.Array:

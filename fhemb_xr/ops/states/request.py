@@ -19,14 +19,16 @@ _TARGET = 2**26
 _LEAST_FEATURES = 3
 
 
-def ordered(x: xr.DataArray, dim: Hashable | None, feature: Hashable) -> xr.DataArray:
+def ordered(
+    x: xr.DataArray, dim: Hashable | None, feature: Hashable, least: int = _LEAST_FEATURES
+) -> xr.DataArray:
     """The series as ``(..., dim, time, feature)``, on an even clock."""
     schema.require_dims(x, schema.TIME, feature, *([] if dim is None else [dim]))
     clock = Clock.of(x).require_regular()
     _ = clock.rate_hz  # states are told in seconds
-    if x.sizes[feature] < _LEAST_FEATURES:
+    if x.sizes[feature] < least:
         raise ValueError(
-            f"a state is a pattern of {_LEAST_FEATURES} features or more, found "
+            f"a state is a pattern of {least} features or more, found "
             f"{x.sizes[feature]} along {feature!r}: take several, e.g. scores of a basis"
         )
     lines = x.expand_dims(ALONE) if dim is None else x

@@ -20,7 +20,8 @@ from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.inference.nulls import require_seed
-from fhemb_xr.ops.option_tables import STATES
+from fhemb_xr.ops.option_tables import STATE_METHODS, STATES
+from fhemb_xr.ops.states.clusters_of_moments import clusters_of_moments
 from fhemb_xr.ops.states.request import ALONE, all_in_one, chain_of, in_blocks, ordered
 from fhemb_xr.typing import F64
 
@@ -31,6 +32,7 @@ def states(
     x: xr.DataArray,
     n_states: int,
     *,
+    method: str = "events",
     dim: Hashable | None = "subject",
     feature: Hashable = "feature",
     n_iter: int = 200,
@@ -40,10 +42,11 @@ def states(
     lag_s: float | None = None,
     seed: int | None = None,
 ) -> xr.Dataset:
-    """States that people pass through in one order, and when each person enters them.
+    """States of faces: those that people pass through in one order, or those that come back.
 
-    Event segmentation: a state is a pattern of the features that lasts for a while, the same
-    for all people. Everybody passes through all states once, at moments of his own.
+    A state is a pattern of the features, the same for all people. In event segmentation it
+    lasts for a while, and everybody passes through all states once, at moments of his own. In
+    k-means every moment belongs to the state whose pattern is nearest, whatever came before.
 
     Parameters
     ----------
@@ -52,12 +55,15 @@ def states(
         basis of eigenfaces, at a rate that suits events, ``x.coarsen(time=25).mean()``. Every
         entry of another dimension, such as ``session``, is analysed separately.
     n_states
-        Number of states, two or more; :func:`state_likelihood` compares numbers.
+        Number of states; of events two or more, :func:`state_likelihood` compares numbers.
+    method
+        ``"events"``: event segmentation. ``"kmeans"``: k-means over all moments of all people,
+        of which no more than one need be in memory, from a start by k-means||.
     dim
         Dimension of the people. None: every series has states of its own; so has a group, as
         ``x.mean("subject")``.
     feature
-        Dimension of the features, three or more.
+        Dimension of the features, of events three or more.
     n_iter
         Rounds at most. Each reads ``x`` once.
     normalize
@@ -68,7 +74,7 @@ def states(
         is segmented. Two moments of the person should be more alike if no boundary lies between
         them, more so than with the same lengths of states in random order.
     n, seed
-        Number of random orders, and random seed. A null needs a seed.
+        Number of random orders, and random seed. A null needs a seed; k-means has 0 without.
     lag_s
         Seconds between the two moments of the null (default: a quarter of a state's mean
         length).
@@ -83,15 +89,25 @@ def states(
         ``variance`` and ``rounds`` of the fit. With a null ``p(dim)``. NaN of who has no
         sample.
 
+        Of k-means ``pattern``, ``state_at``, ``share(dim, state)`` of the person's moments,
+        ``dwell(dim, state)`` [s], the mean length of a stay, which a gap ends; ``inertia``, the
+        mean squared distance from the pattern; ``rounds`` and ``converged``. The state with
+        most moments is the first. A state is NaN if there are fewer different moments.
+
     Raises
     ------
     SchemaError
         If a dimension or the sampling rate is missing, or the clock is uneven.
     ValueError
         If there are fewer than three features, states of fewer than two moments, for a null
-        fewer than two people, or an option is out of its range.
+        fewer than two people, or an option is out of its range or of another method.
     BudgetError
         If one person's series, or for a null those of all, are larger than a task may hold.
+
+    Warns
+    -----
+    UserWarning
+        When k-means is computed and its patterns still move after ``n_iter`` rounds.
 
     Notes
     -----
@@ -107,8 +123,15 @@ def states(
     after the likelihood has fallen. Tasks: under three per block and round, one for each
     person; computes at call: none. A null holds all series of one session in one task.
 
+    k-means finds a local optimum: compare ``inertia`` of several seeds. Its start draws ``10
+    K`` moments in six passes, by hashes of their values: the same in any chunks. It needs seven
+    passes and the rounds, and for each candidate 64 KiB. From the same start it is that of
+    scikit-learn, which needs all moments in memory; dask-ml's takes no missing sample.
+
     References
     ----------
+    - Bahmani, Moseley, Vattani, Kumar & Vassilvitskii (2012), Proc. VLDB Endow. 5, 622-633,
+      doi:10.14778/2180912.2180915.
     - Baldassano, Chen, Zadbood, Pillow, Hasson & Norman (2017), Neuron 95, 709-721,
       doi:10.1016/j.neuron.2017.06.041.
 
@@ -123,6 +146,10 @@ def states(
     >>> fx.states(x.assign_attrs(sampling_rate=1.0), 3).begin.values.tolist()
     [[0.0, 20.0, 70.0], [0.0, 30.0, 60.0]]
     """
+    method = require_choice("method", method, ("events", "kmeans"), {"hmm": "events"})
+    STATE_METHODS.require_used(method, {"null": null, "n": n, "lag_s": lag_s})
+    if method == "kmeans":
+        return clusters_of_moments(x, n_states, dim, feature, n_iter, normalize, seed)
     STATES.require_used(null, {"n": n, "lag_s": lag_s, "seed": seed})
     lines = ordered(x, dim, feature)
     model = chain_of(lines, n_states, n_iter, normalize)
