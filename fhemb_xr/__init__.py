@@ -25,7 +25,7 @@ parts of the face       regions, respiration, pulse
 hearts and faces        beats, beats_at, events, rr, instantaneous_rate, cardiac_wave, align,
                         pair, train_pairing, pairing_accuracy
 feature streams         open_streams, inspect, normalise, split, to_torch
-classifiers             prepare, classify, shapelets
+classifiers             prepare, classify, shapelets, apply_estimator
 this machine            warm, local_cluster, set_options, show_versions
 other tools             to_dataframe, to_mne, from_mne, to_bids, read_spans
 figures, films          fx.plot, ds.fhemb.plot, make_video, view

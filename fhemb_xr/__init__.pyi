@@ -50,6 +50,7 @@ from .ops.components.shared_response import shared_response
 from .ops.directed.granger import granger
 from .ops.directed.transfer_entropy import transfer_entropy
 from .ops.encoding.encode import encode
+from .ops.estimators.apply_estimator import apply_estimator
 from .ops.frames.bad_spans import drop_bad
 from .ops.frames.frame_features import features
 from .ops.frames.resizing import resize
@@ -90,6 +91,7 @@ __version__: str
 __all__ = [
     "align",
     "anonymize",
+    "apply_estimator",
     "audio_features",
     "band_power",
     "bandpass",

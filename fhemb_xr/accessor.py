@@ -31,6 +31,7 @@ from fhemb_xr.ops.components import components as unmixed
 from fhemb_xr.ops.components import corrca, held_out, shared_response
 from fhemb_xr.ops.directed import granger, transfer_entropy
 from fhemb_xr.ops.encoding import encode
+from fhemb_xr.ops.estimators import apply_estimator
 from fhemb_xr.ops.frames import bad_spans, frame_features, resizing, selection, statistics
 from fhemb_xr.ops.inference import group_isc, isc
 from fhemb_xr.ops.inference import surrogates as nulls
@@ -211,6 +212,7 @@ class FhembDataArray(_Accessor):
     prepare = _method(segments.prepare)
     classify = _method(cross_validation.classify)
     shapelets = _method(pieces.shapelets)
+    apply_estimator = _method(apply_estimator.apply_estimator)
     barycentre = _method(barycenters.barycentre)
     silhouette = _method(grouping.silhouette)
     gap_statistic = _method(one_group.gap_statistic)

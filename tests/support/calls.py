@@ -183,6 +183,12 @@ def _beats() -> xr.DataArray:
     return fx.beats(trace(), kind="pulse").compute()
 
 
+def _scaler() -> Any:
+    from sklearn.preprocessing import StandardScaler
+
+    return StandardScaler().fit(np.arange(6.0).reshape(2, 3))
+
+
 def _shared() -> xr.Dataset:
     return fx.shared_response(embedding(), 2).compute()
 
@@ -209,6 +215,8 @@ SEVERAL: dict[str, Callable[[], Call]] = {
     "states": lambda: Call(
         fx.states, (embedding(), 3), {"n_iter": 5, "null": "lengths", "n": 3, "seed": 0}),
     "states by k-means": lambda: Call(fx.states, (embedding(), 3), {"method": "kmeans"}),
+    "apply_estimator": lambda: Call(
+        fx.apply_estimator, (embedding(), _scaler(), "transform")),
     "state_likelihood": lambda: Call(
         fx.state_likelihood, (embedding(), [2, 3]),
         {"n_iter": 5, "null": "order", "n": 3, "seed": 0}),

@@ -1,0 +1,1 @@
+"""Fitted models of scikit-learn over whole recordings."""
