@@ -86,7 +86,7 @@ def nearest(z: F64, centres: F64) -> tuple[Ints, F64]:
 def sums(x: Floats, state: F64, model: Clusters) -> F64:
     """One round over some people: ``(n, t, d), (s) -> (q)``.
 
-    Memory: 24 bytes per number of a person, and 64 KiB for each centre.
+    Memory: 33 bytes per number of a person, and 64 KiB for each centre.
     """
     fields, out = model.sums, np.zeros(model.sums.size)
     if state[model.state["ended"]]:

@@ -61,7 +61,7 @@ def nobody(model: Clusters) -> F64:
 def draw(x: Floats, candidates: F64, model: Clusters) -> F64:
     """Samples of some people: ``(n, t, d), (c) -> (q)``.
 
-    Memory: 24 bytes per number of a person, and 64 KiB for each candidate.
+    Memory: 33 bytes per number of a person, and 64 KiB for each candidate.
     """
     number = int(candidates[model.candidates["number"]])
     known = model.candidates.part(candidates, "row")

@@ -65,7 +65,7 @@ def _asked(
     how = require_choice("normalize", normalize, ("none", "zscore"), synonyms.NORMALIZATIONS)
     candidates = 1 + 2 * DRAWS * k
     budget.check(
-        24 * length * width + 2**16 * candidates + 40 * candidates * width,
+        33 * length * width + 2**16 * candidates + 40 * candidates * width,
         f"one person of {length} moments and {width} features, beside {candidates} candidates",
         "take fewer features or states, or means of longer moments, e.g. "
         "x.coarsen(time=25, boundary='trim').mean()",

@@ -125,8 +125,9 @@ def states(
 
     k-means finds a local optimum: compare ``inertia`` of several seeds. Its start draws ``10
     K`` moments in six passes, by hashes of their values: the same in any chunks. It needs seven
-    passes and the rounds, and for each candidate 64 KiB. From the same start it is that of
-    scikit-learn, which needs all moments in memory; dask-ml's takes no missing sample.
+    passes and the rounds. A task holds 33 bytes per number of one person, and 64 KiB for each
+    candidate. From the same start it is that of scikit-learn, which needs all in memory;
+    dask-ml's takes no missing sample.
 
     References
     ----------

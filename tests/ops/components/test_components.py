@@ -1,5 +1,7 @@
 """Components against scikit-learn's FastICA, planted sources, and plain eigenvectors."""
 
+import tracemalloc
+
 import dask
 import numpy as np
 import pytest
@@ -133,6 +135,21 @@ def test_components__scores_are_white_and_make_the_features_again(x):
     assert found.patterns.attrs["units"] == "degC"
     assert found.weights.attrs["units"] == "1/(degC)"
     assert found.scores.attrs["units"] == "1"
+
+
+def test_kernels__peak_memory_is_what_they_say():
+    x = np.random.default_rng(0).normal(size=(3, 20000, 20)).astype("f4")
+    lagged, model = unmixing.Mixture(8, 20, lags=(1, 5)), unmixing.Mixture(8, 20)
+    state = unmixing.begin(unmixing.moments(x, model), model)
+    for work, more in (
+        (lambda: unmixing.moments(x, lagged), 0.5),
+        (lambda: unmixing.sums(x, state, model), 40 * 8 / 20),
+    ):
+        tracemalloc.start()
+        work()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < (24 + more) * x[0].size
 
 
 def test_components__missing_samples_are_as_if_they_were_not_there(x):

@@ -1,5 +1,7 @@
 """k-means of moments against scikit-learn, dask-ml, and planted states."""
 
+import tracemalloc
+
 import dask
 import numpy as np
 import pytest
@@ -107,6 +109,24 @@ def test_start__leads_near_the_best_of_twenty_of_scikit_learn():
         found.append(kmeans_start.whole(x, model)[model.fit["inertia"]] * 1200 / best.inertia_)
     assert min(found) < 1.02
     assert max(found) < 1.15
+
+
+def test_kernels__peak_memory_is_what_they_say():
+    x = np.random.default_rng(0).normal(size=(3, 20000, 20)).astype("f4")
+    model = kmeans.Clusters(8, 20, 5, True)
+    candidates = kmeans_start.added(
+        kmeans_start.nobody(model),
+        kmeans_start.draw(x, kmeans_start.nobody(model), model),
+        model,
+    )
+    state = kmeans_start.begin(candidates, kmeans_start.count(x, candidates, model), model)
+    most = 33 * x[0].size + 2**16 * len(model.candidates.part(candidates, "row"))
+    for work, known in ((kmeans_start.draw, candidates), (kmeans.sums, state)):
+        tracemalloc.start()
+        work(x, known, model)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < most
 
 
 def test_draw__is_uniform_and_of_the_values_alone():
