@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from bokeh.core.validation.check import check_integrity
 
 import fhemb_xr as fx
 from fhemb_xr.errors import SchemaError
@@ -19,6 +20,10 @@ def window(recording, embedding):
     material = Material([recording, embedding], faces=True)
     material.readers.close()
     return app.Window(material)
+
+
+def test_parts__are_models_that_bokeh_finds_whole(window):
+    assert not check_integrity(window.layout.references()).error
 
 
 def test_faces__are_shown_only_where_asked_for(window_of, recording, embedding):

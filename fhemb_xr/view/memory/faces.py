@@ -56,7 +56,8 @@ class Faces:
             if block is None:
                 return None
             self._kept.move_to_end(key)  # what was seen last is dropped last
-            return block[k % self._piece]
+            frame: F16 = block[k % self._piece]
+            return frame
 
     def frame(self, person: Any, session: Any, k: int) -> F16 | None:
         """A frame, read if it must be; None for a person who is not there."""

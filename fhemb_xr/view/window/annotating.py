@@ -271,7 +271,7 @@ class Annotating:
         self.rows.figure.text(
             "left", "y", "label", source=self.boxes, text_font_size=theme.PX["legend"],
             text_color=theme.INK, text_baseline="top", x_offset=3, level="underlay",
-            text_font=look.FONT,
+            text_font=look.FONT_OF_ALL,
         )  # fmt: skip
         self.rows.figure.add_layout(self.edges)
         self.overview.figure.y_range.renderers = [self.overview.figure.renderers[0]]

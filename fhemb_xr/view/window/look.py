@@ -10,6 +10,8 @@ CURSOR = theme.CYCLE[1]
 GRID = "#eeeeee"
 FONT = "Helvetica, Arial, sans-serif"
 """Bokeh's own default is Helvetica alone, for which Firefox may take one with serifs."""
+FONT_OF_ALL = {"value": FONT}
+"""For texts of a source, where a name with spaces would be a column's."""
 _TIME = """
 const t = tick < 0 ? 0 : tick;
 if (!clock.active) return (Math.round(tick * 1000) / 1000).toString();

@@ -187,7 +187,7 @@ class Portraits:
         fig.image("image", x=0, y=0, dw="w", dh="h", source=self.source, color_mapper=paint)
         fig.text(
             "x", "y", "text", source=self.names, text_color=theme.INK, text_baseline="bottom",
-            text_font_size="11px", text_font=look.FONT,
+            text_font_size="11px", text_font=look.FONT_OF_ALL,
         )  # fmt: skip
         fig.axis.visible = False
         fig.grid.visible = False

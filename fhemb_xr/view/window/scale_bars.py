@@ -29,7 +29,7 @@ class ScaleBars:
         fig.segment("x", "low", "x", "high", line_width=3, line_color=theme.INK, **common)
         fig.text(
             "x", "middle", "text", x_offset=5, text_baseline="middle", text_color=theme.INK,
-            text_font_size=theme.PX["legend"], text_font=look.FONT,
+            text_font_size=theme.PX["legend"], text_font=look.FONT_OF_ALL,
             background_fill_color="white", background_fill_alpha=0.75, **common,
         )  # fmt: skip
         self.show.on_change("active", lambda a, o, n: self.draw())

@@ -44,7 +44,7 @@ class Seats:
         )  # fmt: skip
         if len(people) <= 100:
             fig.text("x", "y", "name", source=self.source, text_align="center",
-                     text_baseline="bottom", text_font_size="9px", text_font=look.FONT,
+                     text_baseline="bottom", text_font_size="9px", text_font=look.FONT_OF_ALL,
                      text_color=theme.INK, y_offset=-_size(len(people)) / 2)  # fmt: skip
         fig.add_tools(
             models.HoverTool(
