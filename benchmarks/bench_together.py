@@ -6,8 +6,8 @@
 One process, one BLAS thread; each row alternates the two, medians of the runs. Errors are the
 largest difference between what both define alike: DET, coherence outside the cones, weights of
 the ridge, phase locking (mne-connectivity cuts wavelets at five standard deviations).
-``pyunicorn`` holds all pairs of moments, scikit-learn the explicit lagged design. A peer that is
-not installed is left out.
+``pyunicorn`` holds all pairs of moments, scikit-learn the explicit lagged design. A peer that
+is not installed is left out.
 """
 
 import importlib.util
