@@ -53,7 +53,7 @@ def functions(ds, x, music):
     return {
         "corrca": lambda: fx.corrca(x, 3),
         "shared_response": lambda: fx.shared_response(x, 5, n_iter=3, seed=0),
-        "states": lambda: fx.states(x, 10, n_iter=2),
+        "states": lambda: fx.states(x.isel(feature=slice(20)), 10, n_iter=2),  # holds a person
         "encode": lambda: fx.encode(x, music, (0.0, 0.4), 10.0, 3),
         "recurrence": lambda: fx.recurrence(x, feature="feature", radius=12.0, window_s=10),
         "granger": lambda: fx.granger(x, 0.08),
