@@ -1,6 +1,7 @@
 """Fixtures that every room shares."""
 
 import gc
+import os
 import signal
 import threading
 
@@ -50,6 +51,21 @@ def pytest_collection_modifyitems(items):
         return next((i for i, name in enumerate(FIRST) if path.endswith(name)), len(FIRST))
 
     items.sort(key=place)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_wait_for_the_disk():
+    """Syncs that tests count and crash, but that do not wait: there are a hundred to a store.
+
+    Only a power failure would tell. Processes that tests start sync for real.
+    """
+
+    def told(fd):
+        os.fstat(fd)  # of a closed file an error, as ever
+
+    real, os.fsync = os.fsync, told
+    yield
+    os.fsync = real
 
 
 class Uncached(event.Listener):

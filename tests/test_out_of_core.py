@@ -38,13 +38,16 @@ class PeakMemory:
 @pytest.mark.cluster
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_embed__of_three_gib_on_two_workers_of_one_gib(tmp_path):
-    frames = int(3 * 2**30 / (4 * 48 * 36 * 4))
+@pytest.mark.parametrize(
+    ("gib", "workers"), [(2, 1), pytest.param(4, 2, marks=pytest.mark.soak)]
+)
+def test_embed__of_twice_the_memory_of_all_workers(tmp_path, gib, workers):
+    frames = int(gib * 2**30 / (4 * 48 * 36 * 4))
     ds = fx.testing.audience(n_subjects=4, seconds=frames / 25, shape=(48, 36))
-    assert ds.heatmap.nbytes > 2.99 * 2**30
+    assert ds.heatmap.nbytes > 1.99 * workers * LIMIT
     options = {"threshold": 25, "wavelet": "db4", "level": 8, "bands": [2, 3, 5]}
     with (
-        fx.local_cluster(2, memory_limit=LIMIT) as client,
+        fx.local_cluster(workers, memory_limit=LIMIT) as client,
         PeakMemory() as memory,
     ):
         fx.embed(ds, ["mean", "skew", "p95"], **options).fhemb.save(tmp_path / "emb.zarr")

@@ -21,11 +21,18 @@ from fhemb_xr.errors import StoreError
 from fhemb_xr.io import storable
 from fhemb_xr.io.local import owners, systems
 
+REAL_SYNC = getattr(sys.modules.get("posix"), "fsync", os.fsync)
 MODES = "is on a disk that ignores modes"
 
 
 def one(value=1.0):
     return xr.DataArray(np.full((2, 4), value), dims=("k", "t"), name="one").chunk(k=1)
+
+
+@pytest.fixture(autouse=True)
+def _synced_for_real(monkeypatch):
+    """See conftest.py: here the disks are asked, and some lack the call."""
+    monkeypatch.setattr(os, "fsync", REAL_SYNC)
 
 
 @pytest.fixture(scope="module")
