@@ -123,6 +123,7 @@ def audience(
         return da.blockwise(
             function, axes, *arguments, scene=scene, new_axes=new_axes, concatenate=True,
             dtype=dtype, meta=np.empty((0,) * len(axes), dtype),
+            align_arrays=False,  # they fit; dask would warn of the many chunks of an opera
         )  # fmt: skip
 
     sizes = pieces(boxes, "sntb", "int16", b=2)

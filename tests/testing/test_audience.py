@@ -11,7 +11,7 @@ from fhemb_xr.testing import audience
 
 def test_audience__is_a_recording_and_lazy_however_long(computes):
     with computes(0):
-        ds = audience(n_subjects=4, seconds=62_000, shape=(48, 36))
+        ds = audience(n_subjects=12, seconds=62_000, shape=(48, 36))
         schema.validate(ds)
     assert ds.heatmap.nbytes > 30 * 2**30
     assert ds.heatmap.dtype == ds.heatmap[0, 0, :1].compute().dtype == np.float32
