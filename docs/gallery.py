@@ -99,6 +99,16 @@ scenes = moves.fhemb.prepare(
     {"calm": [(i, i + 5) for i in (0, 10, 20)], "storm": [(i, i + 5) for i in (60, 70, 80)]}
 )
 fx.plot.accuracy(scenes.fhemb.classify("knn_euclidean", n_permutations=39, seed=0))""",
+        "search": """
+grid = {"names": ["mean", "std", "skew"], "wavelet": "db4", "level": 4, "bands": "each"}
+spans = {
+    "calm": [(i, i + 5) for i in range(0, 40, 10)],
+    "storm": [(i, i + 5) for i in range(5, 45, 10)],
+}
+fx.plot.search(ds.fhemb.search(grid, spans, n_splits=3, n_permutations=39, seed=0))""",
+        "importance": """
+each = fx.wavelet_bands(skew, level=5)
+fx.plot.importance(fx.importance(each, spans, "band", n_permutations=39, seed=0))""",
     },
 }
 """By topic: the name of a figure, and the code whose last line draws it."""

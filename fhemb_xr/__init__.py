@@ -26,6 +26,7 @@ hearts and faces        beats, beats_at, events, rr, instantaneous_rate, cardiac
                         pair, train_pairing, pairing_accuracy
 feature streams         open_streams, inspect, normalise, split, to_torch
 classifiers             prepare, classify, shapelets, apply_estimator
+search of embeddings    search, spec_values, search_band, importance
 this machine            warm, local_cluster, set_options, show_versions
 other tools             to_dataframe, to_mne, from_mne, to_bids, read_spans
 figures, films          fx.plot, ds.fhemb.plot, make_video, view

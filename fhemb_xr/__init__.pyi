@@ -71,6 +71,10 @@ from .ops.pipeline import embed, replay
 from .ops.recurrence.recurrence import recurrence
 from .ops.regions.regions import regions
 from .ops.respiration.respiration import pulse, respiration
+from .ops.search.importance import importance
+from .ops.search.search import search
+from .ops.search.search_band import search_band
+from .ops.search.values import spec_values
 from .ops.states.state_likelihood import state_likelihood
 from .ops.states.states import states
 from .ops.streams.inspection import inspect
@@ -118,6 +122,7 @@ __all__ = [
     "gap_statistic",
     "granger",
     "group_isc",
+    "importance",
     "inspect",
     "instantaneous_rate",
     "isc",
@@ -154,6 +159,8 @@ __all__ = [
     "rr",
     "save",
     "scalogram",
+    "search",
+    "search_band",
     "select",
     "set_options",
     "shapelets",
@@ -163,6 +170,7 @@ __all__ = [
     "show_versions",
     "silhouette",
     "soft_lag",
+    "spec_values",
     "spectrogram",
     "split",
     "state_likelihood",

@@ -42,6 +42,10 @@ from fhemb_xr.ops.pca import eigenfaces, projection
 from fhemb_xr.ops.recurrence import recurrence
 from fhemb_xr.ops.regions import regions
 from fhemb_xr.ops.respiration import respiration as breathing
+from fhemb_xr.ops.search import importance as carrying
+from fhemb_xr.ops.search import search as searching
+from fhemb_xr.ops.search import search_band as band_search
+from fhemb_xr.ops.search import values as spec_table
 from fhemb_xr.ops.states import state_likelihood, states
 from fhemb_xr.ops.streams import inspection, normalisation, splits, torch_windows
 from fhemb_xr.ops.time_frequency import butterworth, detrend, spectrograms
@@ -105,6 +109,8 @@ class Plots:
     silhouette = _method(plot.silhouette)
     accuracy = _method(plot.accuracy)
     scores = _method(plot.scores)
+    search = _method(plot.search)
+    importance = _method(plot.importance)
     isc = _method(plot.isc)
     synchrony = _method(plot.synchrony)
     group_isc = _method(plot.group_isc)
@@ -143,6 +149,8 @@ class _Accessor:
     save = _method(store.save)
     anonymize = _method(pseudonyms.anonymize)
     embed = _method(pipeline.embed)
+    spec_values = _method(spec_table.spec_values)
+    search = _method(searching.search)
     resize = _method(resizing.resize)
     make_video = _method(film_file.make_video)
     regions = _method(regions.regions)
@@ -213,6 +221,8 @@ class FhembDataArray(_Accessor):
     classify = _method(cross_validation.classify)
     shapelets = _method(pieces.shapelets)
     apply_estimator = _method(apply_estimator.apply_estimator)
+    importance = _method(carrying.importance)
+    search_band = _method(band_search.search_band)
     barycentre = _method(barycenters.barycentre)
     silhouette = _method(grouping.silhouette)
     gap_statistic = _method(one_group.gap_statistic)

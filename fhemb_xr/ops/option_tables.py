@@ -213,6 +213,8 @@ _SCALED = (
 CLASSIFIER = OptionTable(
     "the classifier", dict.fromkeys(_SCALED, ("scale",)), {"scale": "none"}
 )
+IMPORTANCE = OptionTable("the way", {"permute": ("n_repeats",)}, {"n_repeats": 20})
+PARTS = OptionTable("importance by", {"time": ("window_s",)}, {"window_s": None})
 FEATURES = OptionTable(
     "the feature",
     {
@@ -281,6 +283,7 @@ TABLES: dict[str, tuple[OptionTable, ...]] = {
     "bandpass": (GAPS,),
     "band_power": (GAPS,),
     "classify": (CLASSIFIER,),
+    "importance": (IMPORTANCE, PARTS),
     "features": (FEATURES,),
     "embed": (FEATURES, BANDS),
     "pair": (PAIR,),

@@ -99,7 +99,7 @@ def embed(
     (20, 25.0)
     """
     wanted = feature_names.expand(names)
-    _check_used(
+    check_used(
         wanted, wavelet, level=level, bands=bands, mode=mode, transform=transform, hz=hz,
         period_s=period_s, gaps=gaps, max_gap_s=max_gap_s, bins=bins, density=density,
         entropy_bins=entropy_bins, pca=pca,
@@ -194,7 +194,7 @@ def replay(
     return embed(ds, pca=pca if options == "given" else options, **_used(found))
 
 
-def _check_used(wanted: list[str], wavelet: str | None, **given: Any) -> None:
+def check_used(wanted: list[str], wavelet: str | None, **given: Any) -> None:
     """Refuse options of features that are not asked for, and of bands without a wavelet."""
     FEATURES.require_used(feature_names.families(wanted), given)
     if wavelet is None and (wrong := [n for n in BANDS.usual if not BANDS.has_usual(n, given)]):

@@ -33,6 +33,8 @@ from fhemb_xr.plot.pairwise.lagged import lagged, lagged_at
 from fhemb_xr.plot.pairwise.matrices import dendrogram, relation
 from fhemb_xr.plot.pairwise.warping import warping
 from fhemb_xr.plot.recurrence import recurrence
+from fhemb_xr.plot.search.importance import importance
+from fhemb_xr.plot.search.search import search
 from fhemb_xr.plot.signals import signal
 from fhemb_xr.plot.states import states
 
@@ -51,6 +53,7 @@ __all__ = [
     "frames",
     "group_isc",
     "histogram",
+    "importance",
     "isc",
     "lagged",
     "lagged_at",
@@ -68,6 +71,7 @@ __all__ = [
     "scalogram",
     "scores",
     "scree",
+    "search",
     "shared_response",
     "signal",
     "silhouette",

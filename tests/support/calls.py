@@ -131,6 +131,25 @@ def samples() -> xr.DataArray:
     return fx.prepare(series(), ARGUMENTS["segments"])
 
 
+def embedding_of_four() -> xr.DataArray:
+    """Whole numbers, ``(subject, time, feature)``, of the people of the series."""
+    return xr.concat([series(), series().roll(time=3)], "feature").transpose(
+        "subject", "time", "feature").assign_coords(feature=["mean", "max"])  # fmt: skip
+
+
+def values_of_specs() -> xr.Dataset:
+    """Whole numbers of two specs, four people and eight segments."""
+    value = np.random.default_rng(6).integers(1, 40, (32, 2)).astype("f8")
+    like = (("sample", "column"), np.ones((32, 2)))
+    return xr.Dataset(
+        {"value": (("sample", "column"), value), "sample_energy": like,
+         "sample_mobility_hz": like},
+        {"subject": ("sample", np.repeat(np.arange(4), 8)), "spec": ["mean", "std"],
+         "start": ("sample", np.tile(np.arange(8.0), 4)), "spec_of": ("column", [0, 1]),
+         "label": ("sample", np.tile(["calm", "storm"], 16))},
+    )  # fmt: skip
+
+
 def embedding() -> xr.DataArray:
     """Whole numbers, ``(subject, feature, time)``."""
     return fx.embed(heat(), ["mean", "max", "min"], threshold=None).round()
@@ -260,6 +279,18 @@ SEVERAL: dict[str, Callable[[], Call]] = {
     "replay": lambda: Call(lambda ds: fx.replay(_spec(), ds), (recording(),)),
     "select": lambda: Call(fx.select, (recording(),), {"frames": (8, 80)}),
     "anonymize": lambda: Call(fx.anonymize, (recording(),), {"key": b"k" * 32}),
+    "importance": lambda: Call(
+        fx.importance, (embedding_of_four(), ARGUMENTS["segments"]),
+        {"n_splits": 2, "n_repeats": 3, "n_permutations": 2, "seed": 0}),
+    "search_band": lambda: Call(
+        fx.search_band, (series(), {"a": [(0, 0.5), (1, 1.5), (2, 2.5)],
+                                    "b": [(0.5, 1), (1.5, 2), (2.5, 3)]}, (2.5, 10)),
+        {"n_trials": 2, "n_splits": 3, "n_inner": 2, "n_permutations": 1, "seed": 0}),
+    "search": lambda: Call(
+        fx.search, (values_of_specs(),),
+        {"n_splits": 3, "n_inner": 2, "n_permutations": 2, "seed": 0}),
+    "spec_values": lambda: Call(
+        fx.spec_values, (heat(), {"names": ["mean", "max"]}, ARGUMENTS["segments"])),
     "align": lambda: Call(fx.align, (heat(), trace()), {}, 2),
     "beats": lambda: Call(fx.beats, (trace(),), {"kind": "pulse"}),
     "events": lambda: Call(fx.events, (codes(),)),
@@ -464,6 +495,13 @@ FIGURES: dict[str, Callable[[], Call]] = {
     "relation": lambda: Call(
         fx.plot.relation, (relation(),), {"clusters": fx.clusters(relation(), 2)}),
     "scalogram": lambda: Call(fx.plot.scalogram, (powers(),)),
+    "importance": lambda: Call(
+        fx.plot.importance,
+        (fx.importance(series().expand_dims(feature=["a", "b"], axis=-1),
+                       ARGUMENTS["segments"], n_splits=2, n_permutations=9, seed=0),)),
+    "search": lambda: Call(
+        fx.plot.search,
+        (fx.search(values_of_specs(), n_splits=3, n_inner=2, n_permutations=9, seed=0),)),
     "scores": lambda: Call(fx.plot.scores, (_scores(),)),
     "scree": lambda: Call(fx.plot.scree, (basis(),)),
     "signal": lambda: Call(fx.plot.signal, (series(),)),

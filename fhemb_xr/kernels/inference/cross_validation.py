@@ -79,6 +79,22 @@ def exchanged_segments(labels: Ints, segments: Ints, rng: np.random.Generator) -
     return np.asarray(labels[first][rng.permutation(first.size)][which])
 
 
+def parts(people: Ints, music: Ints) -> list[tuple[Ints, Ints]]:
+    """Rows learnt from and rows tested: ``(k,), (k,) ->`` a pair for each two folds.
+
+    Neither a tested person nor a tested segment is learnt from; of one fold of segments, all
+    are learnt from and tested.
+    """
+    out = []
+    whole = music.max(initial=0) == 0
+    for part, piece in np.ndindex(people.max(initial=-1) + 1, music.max(initial=-1) + 1):
+        test = np.flatnonzero((people == part) & (music == piece))
+        train = np.flatnonzero((people != part) & ((music != piece) | whole))
+        if test.size and train.size:
+            out.append((train, test))
+    return out
+
+
 def kept(x: F64, labels: Ints, groups: Ints) -> Bools:
     """Samples that are whole, seen once, and balanced: ``(k, ...), (k,), (k,) -> (k,)``.
 

@@ -344,11 +344,7 @@ def _judge(
         if shared:
             music = kernel.segment_folds(y, segments, n_splits, rng)
         right = np.full(y.size, np.nan)
-        for part, piece in np.ndindex(people.max() + 1, music.max() + 1):
-            test = np.flatnonzero((people == part) & (music == piece))
-            train = np.flatnonzero((people != part) & ((music != piece) | (not shared)))
-            if not (test.size and train.size):
-                continue
+        for train, test in kernel.parts(people, music):
             right[test] = zoo.predict(name, samples, y, train, test, **how) == y[test]
         return right
 

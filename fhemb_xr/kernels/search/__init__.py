@@ -1,0 +1,1 @@
+"""Search over specifications of an embedding: summaries, class means, nested folds."""

@@ -1,0 +1,1 @@
+"""Search over specifications of an embedding, and what carries its best score."""

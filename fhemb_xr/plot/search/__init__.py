@@ -1,0 +1,1 @@
+"""Figures of searches over embeddings, and of what carries a score."""
