@@ -88,6 +88,9 @@ def evaluate(
     trace: Trace = None,
     trials: Annotated[int, typer.Option(min=1, help="Number of choices drawn.")] = 1000,
     shift: Annotated[float, typer.Option(help="Shift of the trace, a control [s].")] = 5.0,
+    unseen: Annotated[
+        bool, typer.Option(help="Only people whose labels the run was not trained on.")
+    ] = False,
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
@@ -97,6 +100,8 @@ def evaluate(
 
         ds, hearts = _opened(recording, trace)
         method = _method(runs, run, blind)
+        if unseen:
+            ds, hearts = _unseen(method.get("model"), ds, hearts)
         known = _known(method.get("model"), ds)
         rate = ds.get("heart_rate")
         frames = round(shift * fx.schema.sampling_rate(ds))
@@ -137,6 +142,23 @@ def _known(model: Any, ds: Any) -> dict[str, Any]:
     return {"labels_trained_on": f"{who}: if they are the same, they are already known"}
 
 
+def _unseen(model: Any, ds: Any, hearts: Any) -> tuple[Any, Any]:
+    """The people that a run was not trained on, e.g. those of its share ``test``."""
+    if model is None:
+        return ds, hearts
+    from fhemb_xr.errors import EmptySelectionError
+    from fhemb_xr.training_runs import known_people
+
+    known = known_people(model)
+    rest = [s for s in ds.indexes["subject"] if str(s) not in known]
+    if len(rest) < 2:
+        raise EmptySelectionError(
+            f"choices need two people whom the run was not trained on, found {len(rest)}: "
+            "train with a share of people for the test, `test: 0.2` in the configuration"
+        )
+    return ds.sel(subject=rest), hearts.sel(subject=rest)
+
+
 def _opened(recording: Recording, trace: Path | None) -> tuple[Any, Any]:
     import fhemb_xr as fx
     from fhemb_xr.errors import SchemaError
@@ -172,12 +194,15 @@ def _names(total: Any) -> list[Any]:
     return list(total["heart"].values) if "heart" in total.dims else ["trace"]
 
 
-def _figures(row: Any) -> dict[str, float]:
-    return {str(n): round(float(v), 4) for n, v in row.data_vars.items()}
+def _figures(row: Any) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        str(n): round(float(v), 4) for n, v in row.data_vars.items() if not v.ndim
+    }
+    return out | {"confusion": row["confusion"].values.tolist()}
 
 
-def _sentence(row: dict[str, float]) -> str:
+def _sentence(row: dict[str, Any]) -> str:
     return (
         f"{row['accuracy']:.3f}, people drawn again [{row['person_low']:.3f}, "
-        f"{row['person_high']:.3f}], {row['trials']:.0f} trials"
+        f"{row['person_high']:.3f}], F1 {row['f1']:.3f}, {row['trials']:.0f} trials"
     )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import xarray as xr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -34,6 +35,8 @@ class PairingConfig(BaseModel):
     method: Literal["linear", "r2plus1d"] = "linear"
     window_s: float = Field(default=10.0, ge=2)
     validation: float = Field(default=0.0, ge=0, lt=1)
+    test: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the people who are put aside for the test: drawn by the seed, never read."""
     seed: int = Field(default=0, ge=0)
     n_filters: int = Field(default=4, ge=1)
     epochs: int = Field(default=35, ge=1)
@@ -96,6 +99,7 @@ def train(
     """
     import zarr
 
+    ds, trace = _without_tested(ds, trace, config)
     with _curves(tensorboard) as report:
         model = pairing_training.train_pairing(ds, trace, report=report, **config.arguments())
     model.attrs[CONFIG] = config.model_dump_json()
@@ -108,6 +112,30 @@ def train(
     zarr.open_group(str(root), mode="a", zarr_format=3)
     store.save(model, root / name)
     return name
+
+
+def _without_tested(
+    ds: xr.Dataset, trace: xr.DataArray, config: PairingConfig
+) -> tuple[xr.Dataset, xr.DataArray]:
+    """Those who are not in the share of people for the test, whole persons.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than two people would be left, or put aside.
+    """
+    if not config.test:
+        return ds, trace
+    people = ds.indexes[schema.SUBJECT].to_numpy()
+    n = round(config.test * len(people))
+    if min(n, len(people) - n) < 2:
+        raise ConfigError(
+            f"test: {config.test:g} puts {n} of {len(people)} people aside: two or more are "
+            "needed to learn from, and two or more to test"
+        )
+    aside = np.random.default_rng(config.seed).permutation(people)[:n]
+    kept = people[~np.isin(people, aside)]
+    return tuple(x.sel({schema.SUBJECT: kept}) for x in (ds, trace))  # type: ignore[return-value]
 
 
 def open_run(runs: str | Path, name: str = "latest") -> xr.Dataset:
@@ -128,13 +156,18 @@ def open_run(runs: str | Path, name: str = "latest") -> xr.Dataset:
     return found
 
 
+def known_people(model: xr.Dataset) -> set[str]:
+    """Labels of the people that a run was trained on."""
+    return {str(p) for p in np.atleast_1d(model.attrs.get(pairing_windows.KNOWN, []))}
+
+
 def trained_people(model: xr.Dataset, ds: xr.Dataset) -> tuple[list[str], bool]:
     """People of a recording who have the label of somebody a run was trained on.
 
     And whether it is the recording of the training, or was made from it, or the training's from
     it: then they are the same people.
     """
-    known = {str(p) for p in model.attrs.get(pairing_windows.KNOWN, [])}
+    known = known_people(model)
     people = [str(s) for s in ds.indexes[schema.SUBJECT]]
     trained = {str(uuid) for uuid in model.attrs.get(FAMILY, [model.attrs.get(TRAINED_ON)])}
     same = bool(trained & provenance.family(ds.attrs))

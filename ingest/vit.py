@@ -23,6 +23,7 @@ from ingest.streams import open_npy
 from ingest.vit_model import described as described
 
 BLOCK_FRAMES = 256
+CHANNEL = "channel"
 
 
 def embed_vit(
@@ -38,7 +39,8 @@ def embed_vit(
     Parameters
     ----------
     frames
-        Frames ``(…, y, x)`` of a video (uint8) or of a heatmap [°C]; NaN is background.
+        Frames ``(…, y, x)`` of a video (uint8) or of a heatmap [°C]; NaN is background. Or in
+        red, green and blue, ``(…, y, x, channel)``, as ``open_video(path, gray=False)`` gives.
     model
         Name or local folder of a model of ``transformers``.
     pooling
@@ -77,17 +79,22 @@ def embed_vit(
     if pooling not in ("cls", "mean"):
         raise ValueError(f"pooling is 'cls' or 'mean', found {pooling!r}")
     schema.require_dims(frames, schema.Y, schema.X)
-    cut = [d for d in (schema.Y, schema.X) if len(frames.chunksizes.get(d, (1,))) > 1]
+    cut = [d for d in (schema.Y, schema.X, CHANNEL) if len(frames.chunksizes.get(d, (1,))) > 1]
     if cut:
         raise SchemaError(f"frames are cut along {cut}: use .chunk({{'y': -1, 'x': -1}})")
     ends = limits or _limits(frames)
+    colour = [CHANNEL] if CHANNEL in frames.dims else []
+    if colour and frames.sizes[CHANNEL] != 3:
+        raise SchemaError(
+            f"colours are red, green, blue, found {frames.sizes[CHANNEL]} channels"
+        )
     out: xr.DataArray = xr.apply_ufunc(
         vit_model.embedded,
         frames,
-        input_core_dims=[[schema.Y, schema.X]],
+        input_core_dims=[[schema.Y, schema.X, *colour]],
         output_core_dims=[[schema.EMBEDDED]],
         kwargs={"model": str(model), "weights": about["weights_sha256"], "pooling": pooling,
-                "limits": ends, "batch": batch},
+                "limits": ends, "batch": batch, "colour": bool(colour)},
         dask="parallelized",
         output_dtypes=[np.float32],
         dask_gufunc_kwargs={"output_sizes": {schema.EMBEDDED: about["size"]}},

@@ -79,15 +79,19 @@ def embedded(
     pooling: str,
     limits: tuple[float, float],
     batch: int,
+    colour: bool = False,
 ) -> F32:
-    """Embed one block, batch by batch: ``(..., y, x) -> (..., embedding)``."""
+    """Embed one block, batch by batch: ``(..., y, x[, channel]) -> (..., embedding)``."""
     import torch
 
-    flat = block.reshape(-1, *block.shape[-2:])
+    own = 3 if colour else 2
+    flat = block.reshape(-1, *block.shape[-own:])
     with _ONE, torch.inference_mode():
         network, mean, deviation = _loaded(model, weights)
         out = np.full((len(flat), network.config.hidden_size), np.nan, np.float32)
-        seen = np.flatnonzero(~np.isnan(flat).all((1, 2))) if flat.dtype.kind == "f" else None
+        own_axes = tuple(range(1, flat.ndim))
+        missing = np.isnan(flat).all(own_axes) if flat.dtype.kind == "f" else None
+        seen = None if missing is None else np.flatnonzero(~missing)
         rows = np.arange(len(flat)) if seen is None else seen
         for start in range(0, len(rows), batch):
             places = rows[start : start + batch]
@@ -95,7 +99,7 @@ def embedded(
             tokens = network(pixel_values=images).last_hidden_state
             pooled = tokens[:, 0] if pooling == "cls" else tokens[:, 1:].mean(1)
             out[places] = pooled.numpy()
-    return out.reshape(*block.shape[:-2], out.shape[-1])
+    return out.reshape(*block.shape[:-own], out.shape[-1])
 
 
 def _images(
@@ -106,7 +110,8 @@ def _images(
 
     low, high = limits
     scaled = (frames.astype(np.float32) - np.float32(low)) / np.float32(high - low)
-    x = torch.from_numpy(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1))[:, None]
+    x = torch.from_numpy(np.clip(np.nan_to_num(scaled, nan=0.0), 0, 1))
+    x = x[:, None] if x.ndim == 3 else x.permute(0, 3, 1, 2)
     size = config.image_size if isinstance(config.image_size, int) else tuple(config.image_size)
     resized = torch.nn.functional.interpolate(
         x, size, mode="bilinear", align_corners=False, antialias=True

@@ -28,7 +28,7 @@ FLOORS = {  # what each room may import of this package
     "io": {"io", "kernels"} | BASE,
     "plot": {"plot", "ops", "io", "kernels", "diagnostics"} | BASE,
     "cluster": {"io"} | BASE,
-    "noxi": {"ops", "io", "nn"} | BASE,
+    "noxi": {"noxi", "ops", "io", "nn"} | BASE,
     "training_runs": {"ops", "io"} | BASE,
     "extension": {"ops", "io"} | BASE,
     "testing": {"testing", "kernels", "io"} | BASE,

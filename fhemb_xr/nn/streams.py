@@ -1,6 +1,10 @@
-"""Networks on feature streams: one LSTM, or one for each kind of feature, fused."""
+"""Networks on feature streams: one LSTM, or one for each kind of feature, fused.
 
-from collections.abc import Mapping
+Both load state dicts of NoXi-Re's scripts: ``load_state_dict`` renames their layers.
+"""
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any
 
 import torch
 import xarray as xr
@@ -48,6 +52,7 @@ class OneStream(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(n_features, n_hidden, num_layers=2, batch_first=True)
         self.scores = nn.Linear(n_hidden, n_classes)
+        self.register_load_state_dict_pre_hook(_renaming({"fc": "scores"}))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``(batch, frame, feature) -> (batch, class)``, from the last frame."""
@@ -95,6 +100,8 @@ class TwoStream(nn.Module):
         self.learned = _branch(n_learned, n_hidden, n_hidden, dropout)
         self.lstm = nn.LSTM(2 * n_hidden, n_hidden, num_layers=2, batch_first=True)
         self.fusion = _branch(n_hidden, n_hidden, n_classes, dropout)
+        names = {"openface_branch": "handmade", "vit_branch": "learned"}
+        self.register_load_state_dict_pre_hook(_renaming(names))
 
     @classmethod
     def of(cls, streams: xr.Dataset, n_hidden: int = 256, n_classes: int = 7) -> "TwoStream":
@@ -134,6 +141,19 @@ class TwoStream(nn.Module):
         """A batch of windows of :func:`fhemb_xr.to_torch` to ``(batch, class)``."""
         out: torch.Tensor = self(flat(window, HANDMADE), window[schema.VIT])
         return out
+
+
+def _renaming(names: Mapping[str, str]) -> Callable[..., None]:
+    """What takes a state dict of NoXi-Re's scripts, whose layers have other ``names``."""
+
+    def rename(
+        module: nn.Module, state: MutableMapping[str, Any], prefix: str, *rest: Any
+    ) -> None:
+        for old, new in names.items():
+            for key in [k for k in state if k.startswith(f"{prefix}{old}.")]:
+                state[prefix + new + key[len(prefix + old) :]] = state.pop(key)
+
+    return rename
 
 
 def _recordings(var: xr.DataArray) -> int:

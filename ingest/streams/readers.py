@@ -137,7 +137,7 @@ def open_skeleton(
 
 
 def open_folder(
-    folder: Path | str,
+    folder: Path | str | Sequence[Path | str],
     *,
     persons: Sequence[str] = ("expert", "novice"),
     stream: str = schema.VIT,
@@ -151,8 +151,8 @@ def open_folder(
     Parameters
     ----------
     folder
-        Folder with OpenFace's tables, NumPy files, or both. Files of one person are joined by
-        frame number; a file without a frame gives NaN.
+        Folder with OpenFace's tables, NumPy files, or both; or several folders. Files of one
+        person are joined by frame number; a file without a frame gives NaN.
     persons
         Names of the persons, with which the file names end.
     stream
@@ -182,7 +182,9 @@ def open_folder(
     Memory, tasks: those of :func:`open_openface` and :func:`open_npy`. Computes at call: none.
     """
     recordings: dict[tuple[str, str], list[xr.Dataset]] = {}
-    for path in sorted(Path(folder).iterdir()) if Path(folder).is_dir() else ():
+    folders = [Path(f) for f in ([folder] if isinstance(folder, Path | str) else folder)]
+    files = [path for f in folders if f.is_dir() for path in f.iterdir()]
+    for path in sorted(files, key=lambda p: p.name):  # a table before the array beside it
         session, _, person = path.stem.rpartition("_")
         if path.suffix.lower() not in (".csv", ".npy") or person not in persons or not session:
             continue
@@ -198,7 +200,8 @@ def open_folder(
             recordings.setdefault((session, who), []).append(ds)
     if not recordings:
         ends = " or ".join(f"_{p}.csv, _{p}.npy" for p in persons)
-        raise SourceError(f"no file in {Path(folder).name!r} ends in {ends}")
+        where = ", ".join(repr(f.name) for f in folders)
+        raise SourceError(f"no file in {where} ends in {ends}")
     return streams.assembled({who: _joined(parts) for who, parts in recordings.items()})
 
 

@@ -90,7 +90,11 @@ def test_commands__train_predict_evaluate(folder):
     done = here("evaluate", folder / "new.zarr", "--trials", 200, *where)
     found = json.loads(done.stdout)
     assert found["synthetic"] is True
-    assert found["accuracy"]["all"]["accuracy"] > 0.8
+    every = found["accuracy"]["all"]
+    assert every["accuracy"] > 0.8
+    assert {"precision", "recall", "f1"} < set(every)
+    (a, b), (c, d) = every["confusion"]
+    assert (a + d) / (a + b + c + d) == pytest.approx(every["accuracy"], abs=1e-4)
     assert {"third person's trace", "own trace shifted by 5 s"} < set(found["accuracy"])
     assert "trained_on" not in found
     done = here("evaluate", folder / "known.zarr", "--trials", 20, *where)
@@ -112,6 +116,26 @@ def test_evaluate__marks_the_people_of_the_training(folder):
     marked = process("evaluate", folder / "part.zarr", *where, "--json")
     assert "4 of 4 people (0, 1, 2, 3)" in json.loads(marked.stdout)["trained_on"]
     assert "says nothing of people it has not seen" in marked.stderr
+
+
+def test_evaluate__of_people_who_were_put_aside(folder):
+    ds = fx.open_recording(folder / "known.zarr")
+    config = training_runs.PairingConfig(test=0.3, seed=1)
+    name = training_runs.train(ds, ds.trace, folder / "aside", config)
+    model = training_runs.open_run(folder / "aside", name)
+    known = training_runs.known_people(model)
+    assert len(known) == 6 == model.attrs["people"]  # 2 of 8 were put aside
+    again = training_runs.open_run(folder / "aside", training_runs.train(
+        ds, ds.trace, folder / "aside", config))  # fmt: skip
+    assert training_runs.known_people(again) == known
+    where = ("--runs", folder / "aside", "--trials", 20, "--json")
+    done = fhemb("evaluate", folder / "known.zarr", "--unseen", *where)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert not {"trained_on", "labels_trained_on"} & set(found)
+    with pytest.raises(ConfigError, match="puts 1 of 8 people aside: two or more"):
+        training_runs.train(ds, ds.trace, folder / "aside", config.model_copy(
+            update={"test": 0.1}))  # fmt: skip
 
 
 @pytest.mark.parametrize(

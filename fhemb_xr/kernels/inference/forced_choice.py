@@ -14,6 +14,7 @@ import numpy as np
 from fhemb_xr.typing import F64, Bools, Ints
 
 FOUND = ("accuracy", "trials", "wilson_low", "wilson_high", "person_low", "person_high")
+SCORES = ("precision", "recall", "f1")
 
 
 def drawn(n_persons: int, n_clips: int, n: int, third: bool, rng: np.random.Generator) -> Ints:
@@ -49,14 +50,46 @@ def strata(
     The last interval is open above.
     """
     weights = _weights(trials, n_boot, rng)
+    return np.stack(
+        [_summary(right, k, weights, alpha) for k in _kept(right, difference, edges)]
+    )
+
+
+def confusions(right: F64, difference: F64, edges: F64, rng: np.random.Generator) -> F64:
+    """``SCORES``, and how often each place was true and told: ``(1 + e, 7)``.
+
+    Rows are those of :func:`strata`. The right face is at the first or the second place at
+    random. The counts are of first told first, first told second, second told first, second
+    told second; a tie is half of both.
+    """
+    second = rng.integers(2, size=right.shape[0]) == 1
+    out = []
+    for here in _kept(right, difference, edges):
+        hits = [right[here & (second == place)] for place in (False, True)]
+        counts = np.array([[h.sum(), (1 - h).sum()] for h in hits])
+        counts[1] = counts[1, ::-1]  # the second place, where it is right, is told second
+        out.append(np.concatenate([_scores(counts), counts.ravel()]))
+    return np.stack(out)
+
+
+def _scores(counts: F64) -> list[float]:
+    """Means over both places: ``(truth, told) -> (3,)``; NaN without a trial."""
+    true, told, hits = counts.sum(axis=1), counts.sum(axis=0), np.diag(counts)
+    if not counts.sum():
+        return [np.nan] * 3
+    precision, recall = (hits / np.where(n > 0, n, 1) for n in (told, true))
+    both = precision + recall
+    f1 = 2 * precision * recall / np.where(both > 0, both, 1)
+    return [float(v.mean()) for v in (precision, recall, f1)]
+
+
+def _kept(right: F64, difference: F64, edges: F64) -> list[Bools]:
+    """Trials with a score: all, and those of each interval of the difference."""
     inner = [
         (difference >= low) & (difference < high)
         for low, high in itertools.pairwise([*edges, np.inf])
     ]
-    everything = np.ones(right.shape, dtype=np.bool_)
-    return np.stack(
-        [_summary(right, k & np.isfinite(right), weights, alpha) for k in (everything, *inner)]
-    )
+    return [k & np.isfinite(right) for k in (np.ones(right.shape, dtype=np.bool_), *inner)]
 
 
 def _weights(trials: Ints, n_boot: int, rng: np.random.Generator) -> Ints:

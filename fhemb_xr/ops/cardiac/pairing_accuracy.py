@@ -17,7 +17,8 @@ from fhemb_xr.ops.checks import require_choice, require_count, require_share
 
 CONTROLS = ("own", "third")
 EDGES_BPM = (0.0, 2.0, 5.0, 10.0, 20.0)
-STRATUM = "difference"
+STRATUM, TRUTH, TOLD = "difference", "truth", "told"
+_FOUND = (*kernel.FOUND, *kernel.SCORES)
 
 
 def pairing_accuracy(
@@ -63,8 +64,11 @@ def pairing_accuracy(
         Dataset along ``difference`` (``"all"``, and with ``rate`` each interval): ``accuracy``;
         how many ``trials`` had scores; ``wilson_low`` and ``_high``, as if trials were
         independent; ``person_low`` and ``_high``, of a bootstrap that draws people, because
-        those of one person succeed or fail together: report this one. Float64, lazy where
-        ``scores`` or ``rate`` is.
+        those of one person succeed or fail together: report this one. And as a classifier's:
+        ``confusion(difference, truth, told)``, the number of choices where the right face was
+        at the first or second place, drawn at random, and the first or second was told (a tie
+        is half of both); ``precision``, ``recall`` and ``f1``, means over both places. Float64,
+        lazy where ``scores`` or ``rate`` is.
 
     Raises
     ------
@@ -129,12 +133,17 @@ def pairing_accuracy(
         score,
         _rates(rate, score, rest),
         core=[core, [CANDIDATE, *rest]],
-        new={STRATUM: len(names), "_found": 6},
+        new={STRATUM: len(names), "_found": len(_FOUND) + 4},
         **options,
         seed=seed,
         edges=edges,
     )
-    out = xr.Dataset({n: found.isel(_found=i) for i, n in enumerate(kernel.FOUND)})
+    out = xr.Dataset({n: found.isel(_found=i) for i, n in enumerate(_FOUND)})
+    counts = [found.isel(_found=len(_FOUND) + i) for i in range(4)]
+    rows = [xr.concat(counts[i : i + 2], TOLD) for i in (0, 2)]
+    places = {d: ["first", "second"] for d in (TRUTH, TOLD)}
+    out["confusion"] = xr.concat(rows, TRUTH).transpose(STRATUM, TRUTH, TOLD)
+    out = out.assign_coords(places)
     out = out.assign_coords({STRATUM: names})
     out[STRATUM].attrs = {"long_name": "difference in heart rate", "units": "1/min"}
     for var in out.data_vars.values():
@@ -192,6 +201,6 @@ def _evaluated(
     trials = kernel.drawn(people, score.shape[2], n, third, rng)
     right = kernel.judged(score, trials)
     difference = np.abs(rate[trials[1], trials[3]] - rate[trials[2], trials[3]])
-    return kernel.strata(
-        right, trials, difference, np.array(edges), alpha=alpha, n_boot=n_boot, rng=rng
-    )
+    ends = np.array(edges)
+    found = kernel.strata(right, trials, difference, ends, alpha=alpha, n_boot=n_boot, rng=rng)
+    return np.concatenate([found, kernel.confusions(right, difference, ends, rng)], axis=1)

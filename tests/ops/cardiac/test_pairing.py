@@ -224,6 +224,30 @@ def test_accuracy__counts_what_a_loop_counts(strangers):
     assert out.trials.sel(difference="5-10") == ((difference >= 5) & (difference < 10)).sum()
     all_of = out.sel(difference="all")
     assert all_of.person_high - all_of.person_low > all_of.wilson_high - all_of.wilson_low
+    assert out.confusion.sum(("truth", "told")).values.tolist() == out.trials.values.tolist()
+    counts = out.confusion.sel(difference=">20").transpose("truth", "told").values
+    np.testing.assert_allclose(np.trace(counts), right[far].sum())
+
+
+def test_accuracy__has_the_scores_of_a_classifier():
+    from sklearn import metrics
+
+    rng = np.random.default_rng(3)
+    right, edges = rng.integers(2, size=400).astype(float), np.array([0.0, 5.0])
+    difference = rng.uniform(0, 10, 400)
+    right[:4] = np.nan
+    found = forced_choice.confusions(right, difference, edges, np.random.default_rng(7))
+    truth = np.random.default_rng(7).integers(2, size=400)
+    told = np.where(right == 1, truth, 1 - truth)
+    for row, here in ((0, difference >= 0), (2, difference >= 5)):
+        kept = here & np.isfinite(right)
+        of = (truth[kept], told[kept])
+        np.testing.assert_array_equal(
+            found[row, 3:].reshape(2, 2), metrics.confusion_matrix(*of)
+        )
+        expected = [f(*of, average="macro") for f in (metrics.precision_score,
+                    metrics.recall_score, metrics.f1_score)]  # fmt: skip
+        np.testing.assert_allclose(found[row, :3], expected)
 
 
 def test_shifted_trace__loses_its_face(strangers, models):

@@ -181,7 +181,7 @@ def test_scripts__run_with_their_import_line_changed(tmp_path, store, kind):
     assert noxi.search_samples_by_frame_count(path, "novice", 100, 500) == [(1, "002", 130)]
     for error, call in (
         ("no sample 2: there are 2", lambda: noxi.load_sample(path, 2)),
-        ("no sample '003'; the nearest", lambda: noxi.load_sample_by_name(path, "003")),
+        ("no sample '003' among 2; the nearest", lambda: noxi.load_sample_by_name(path, "003")),
         ("has no 'nobody': there are", lambda: noxi.load_sample(path, 0, "nobody")),
         ("no stream 'fase'", lambda: noxi.load_slice(path, 0, feature="fase")),
     ):
@@ -217,7 +217,7 @@ def test_scripts__mixed_features_are_cropped_at_the_same_frames(store):
     assert index == 1
     assert isinstance(noxi.MixedModel(hidden_dim=8), TwoStream)
     assert isinstance(noxi.ViTModel(hidden_dim=8), OneStream)
-    with pytest.raises(UnknownNameError, match="no kind 'audio' of features"):
+    with pytest.raises(UnknownNameError, match="no kind of features 'audio'"):
         noxi.NoXiReHDF5Dataset(store, feature_type="audio")
     assert isinstance(fx.open_streams(store), xr.DataTree)
 
