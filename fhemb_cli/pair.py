@@ -151,9 +151,9 @@ def _unseen(model: Any, ds: Any, hearts: Any) -> tuple[Any, Any]:
 
     known = known_people(model)
     rest = [s for s in ds.indexes["subject"] if str(s) not in known]
-    if len(rest) < 2:
+    if len(rest) < 3:  # two faces, and a third person's trace
         raise EmptySelectionError(
-            f"choices need two people whom the run was not trained on, found {len(rest)}: "
+            f"choices need three people whom the run was not trained on, found {len(rest)}: "
             "train with a share of people for the test, `test: 0.2` in the configuration"
         )
     return ds.sel(subject=rest), hearts.sel(subject=rest)

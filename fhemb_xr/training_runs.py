@@ -122,16 +122,16 @@ def _without_tested(
     Raises
     ------
     ConfigError
-        Fewer than two people would be left, or put aside.
+        Fewer than two people would be left, or fewer than three put aside.
     """
     if not config.test:
         return ds, trace
     people = ds.indexes[schema.SUBJECT].to_numpy()
     n = round(config.test * len(people))
-    if min(n, len(people) - n) < 2:
+    if n < 3 or len(people) - n < 2:
         raise ConfigError(
             f"test: {config.test:g} puts {n} of {len(people)} people aside: two or more are "
-            "needed to learn from, and two or more to test"
+            "needed to learn from, and three or more to test"
         )
     aside = np.random.default_rng(config.seed).permutation(people)[:n]
     kept = people[~np.isin(people, aside)]

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from html import unescape
 from pathlib import Path
 from urllib.parse import unquote
@@ -39,6 +40,16 @@ def test_how_to__runs(page, stores, monkeypatch):
     known = {"__name__": "page"}
     for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
         exec(compile(block, str(page), "exec"), known)
+
+
+def test_image__is_of_extras_that_there_are():
+    text = (DOCS.parent / "Dockerfile").read_text()
+    known = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]
+    asked = re.findall(r"EXTRAS=([\w,]+)", text)
+    assert len(asked) == 3
+    assert {name for some in asked for name in some.split(",")} <= {
+        *known["optional-dependencies"]
+    }
 
 
 def test_reference__has_every_public_function():

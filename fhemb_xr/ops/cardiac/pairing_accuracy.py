@@ -105,10 +105,9 @@ def pairing_accuracy(
     heart = require_choice("heart", heart, CONTROLS)
     if trained := [str(p) for p in np.atleast_1d(scores.attrs.get(KNOWN, []))]:
         warn(
-            f"the model was trained on {len(trained)} people with the labels of these "
-            f"({', '.join(trained[:8])}{', …' if len(trained) > 8 else ''}): if they are the "
-            "same people, the accuracy says nothing of people it has not seen; if they are "
-            "others, give them other labels"
+            f"the model was trained on {len(trained)} people with the labels of these: if they "
+            "are the same people, the accuracy says nothing of people it has not seen; if they "
+            "are others, give them other labels"
         )
     score, own = _matrix(scores, 3 if heart == "third" else 2)
     n_trials, n_boot = require_count("n_trials", n_trials), require_count("n_boot", n_boot)

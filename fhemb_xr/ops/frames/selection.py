@@ -100,7 +100,7 @@ def _take(ds: Labelled, dim: str, spec: Spec) -> Labelled:
     for entry in entries:
         wanted |= _expand(entry, ids, dim)
     if not wanted:
-        raise EmptySelectionError(f"no {dim} was asked for: there are {ids}")
+        raise EmptySelectionError(f"no {dim} was asked for: there are {len(ids)}")
     return ds.isel({dim: [i for i, name in enumerate(ids) if name in wanted]})
 
 
