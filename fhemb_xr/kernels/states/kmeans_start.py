@@ -146,8 +146,8 @@ def _clustered(
     for _ in range(model.n_iter):
         place, _ = nearest(rows, centre)
         total = np.bincount(place, weight, minlength=len(centre))
-        mean = [np.bincount(place, weight * column, len(centre)) for column in rows.T]
-        mean = np.stack(mean, axis=1) / np.maximum(total, 1)[:, None]
+        each = [np.bincount(place, weight * column, len(centre)) for column in rows.T]
+        mean = np.stack(each, axis=1) / np.maximum(total, 1)[:, None]
         moved = np.where(total[:, None] > 0, mean, centre)
         if np.array_equal(moved, centre):
             break

@@ -36,8 +36,8 @@ def on_face(patterns: xr.DataArray, basis: xr.Dataset, feature: Hashable) -> xr.
         {schema.COMPONENT: _SOURCE}
     )
     parts = [_shared(part, patterns) for part in (eigenfaces, scale)]
-    bare = patterns.drop_vars(feature, errors="ignore")
-    core = [[feature], [_SOURCE, *bases.PIXELS], [*bases.PIXELS]]
+    bare = patterns.drop_vars([feature], errors="ignore")
+    core: list[list[Hashable]] = [[feature], [_SOURCE, *bases.PIXELS], [*bases.PIXELS]]
     out = apply_kernel(_summed, bare, *parts, core=core, new=bases.PIXELS)
     return out.transpose(..., schema.COMPONENT, *bases.PIXELS)
 

@@ -1,7 +1,7 @@
 """A fitted model of scikit-learn over a whole recording, block by block."""
 
 import copy
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from functools import partial
 from typing import Any
 
@@ -183,7 +183,7 @@ def _dim(how: str) -> str:
     return _DIMS.get(how, "class")
 
 
-def _labels(model: Any, how: str, n: int) -> Sequence[Any]:
+def _labels(model: Any, how: str, n: int) -> np.ndarray[Any, Any]:
     """Of the columns: classes, names that the model gives out, or numbers."""
     found: Any = None
     if _dim(how) == "class":
