@@ -14,7 +14,7 @@ from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.typing import F64
 
 COMPONENT = "component"
-_TARGET = 2**26
+_TARGET = 2**25
 """Bytes of all people in one task; fewer are worked on in one task altogether."""
 
 

@@ -104,7 +104,7 @@ def shared_response(
     course is the mean of those who are there. It is not held out: take weights from one half
     of the time, and :func:`shared_scores` of the other.
     With N people, D features and k components: memory per task 24 bytes per number of a block,
-    and ``8 N D (k + 2)`` bytes; all in one task below 64 MiB. Reads ``x`` ``n_iter + 3`` times.
+    and ``8 N D (k + 2)`` bytes; all in one task below 32 MiB. Reads ``x`` ``n_iter + 3`` times.
     Tasks: under three per chunk and reading; computes at call: none. A null holds all series
     of one session in one task. p is ``(1 + number of shifts whose first component explains as
     much) / (n + 1)``, so it holds for all components together.
