@@ -26,6 +26,14 @@ def report(
     faces: Annotated[
         bool, typer.Option("--faces", help="Show a face; needs that person's consent.")
     ] = False,
+    result: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Store of a further result, e.g. of fx.corrca, fx.states or fx.respiration; "
+            "again for each.",
+            autocompletion=completion.stores,
+        ),
+    ] = None,
     figures: Annotated[
         str,
         typer.Option(
@@ -41,16 +49,17 @@ def report(
         from fhemb_xr.plot.report import page
 
         ds, emb = fx.open_recording(recording), fx.open_embedding(embedding)
-        result: Any = fx.open_result(relation)  # of `fhemb similarity`, or a matrix alone
+        found: Any = fx.open_result(relation)  # of `fhemb similarity`, or a matrix alone
         with workers_of(0, "", scheduler) as on, progress("Drawing", on):
             path = page.report(
                 ds,
                 emb,
-                result["relation"] if hasattr(result, "data_vars") else result,
+                found["relation"] if hasattr(found, "data_vars") else found,
                 out / "report.html",
                 subject=None if subject is None else parsing.ids(subject)[0],
                 faces=faces,
-                clusters=result.get("cluster") if hasattr(result, "data_vars") else None,
+                clusters=found.get("cluster") if hasattr(found, "data_vars") else None,
+                results=[fx.open_result(store) for store in result or ()],
                 figures=() if figures == "none" else parsing.names(figures),
             )
         say(report=str(path))

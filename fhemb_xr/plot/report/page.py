@@ -3,11 +3,15 @@
 import base64
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from html import escape, unescape
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+import dask
 import xarray as xr
 
 from fhemb_xr import schema
@@ -15,6 +19,7 @@ from fhemb_xr.io import sensitivity
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.plot import figure_data, files, pages
 from fhemb_xr.plot.report import people, sections, style
+from fhemb_xr.plot.report import results as further
 from fhemb_xr.plot.report.provenance import provenance
 
 KINDS = ("png", "svg", "pdf")
@@ -33,6 +38,7 @@ def report(
     clusters: xr.DataArray | None = None,
     faces: bool = False,
     figures: str | Sequence[str] = ("png", "svg"),
+    results: Sequence[xr.Dataset] = (),
 ) -> Path:
     """Write one self-contained page, and its figures for print in ``figures/`` beside it.
 
@@ -65,6 +71,11 @@ def report(
     figures
         What lies in ``figures/``: ``"svg"``, which the page holds too, ``"png"``, ``"pdf"``;
         nothing: no folder is made.
+    results
+        Of :func:`fhemb_xr.corrca`, :func:`fhemb_xr.shared_response`, :func:`fhemb_xr.states`,
+        :func:`fhemb_xr.wavelet_coherence`, :func:`fhemb_xr.phase_locking`,
+        :func:`fhemb_xr.recurrence`, :func:`fhemb_xr.respiration`, :func:`fhemb_xr.pulse`,
+        :func:`fhemb_xr.regions` or :func:`fhemb_xr.isc`: a section for each, in this order.
 
     Returns
     -------
@@ -75,6 +86,8 @@ def report(
     ------
     UnknownNameError
         A subject that is not there; another kind of figure.
+    SchemaError
+        Another kind of result.
     BudgetError
         If a figure's data do not fit the budget.
 
@@ -90,6 +103,8 @@ def report(
     path = Path(path)
     asked = (figures,) if isinstance(figures, str) else figures
     kinds = [f".{require_choice('figures', kind, KINDS)}" for kind in asked]
+    for result in results:
+        further.kind_of(result)  # refused before the first figure is drawn
     embedding = embedding.transpose(..., schema.TIME, schema.FEATURE)
     relation = figure_data.one(relation, schema.SESSION)  # the first: a page is of one session
     who = figure_data.one(embedding, schema.SUBJECT, subject)[schema.SUBJECT].item()
@@ -101,19 +116,33 @@ def report(
     relation = figure_data.loaded(relation, "a relation")
     embedding = embedding if faces else _without_pictures(embedding)
     drawn = embedding.sizes[schema.FEATURE] > 0
-    shown = [
-        *(sections.face(recording, embedding, who) if faces else ()),
-        *(sections.trajectories(embedding) if drawn else ()),
-        *(sections.eigenfaces(recording, embedding, who, basis) if faces else ()),
-        *(
-            sections.following(embedding, relation, lagged)
-            if drawn or lagged is not None
-            else ()
-        ),
-        *sections.alike(relation, clusters),
-        *sections.seats(recording, embedding, clusters),
-    ]
-    return _write(path, shown, kinds, recording, embedding, relation)
+    pair = None
+    if lagged is not None:
+        pair = lagged, None
+    elif drawn:
+        pair = sections.closest(embedding, relation)
+    ahead = ThreadPoolExecutor(1)
+    # the longest computation, done while the first figures are drawn
+    computed = ahead.submit(dask.compute, pair)
+    shown: Iterator[sections.Figure] = chain(
+        sections.face(recording, embedding, who) if faces else (),
+        sections.trajectories(embedding) if drawn else (),
+        sections.eigenfaces(recording, embedding, who, basis) if faces else (),
+        _following(computed),
+        sections.alike(relation, clusters),
+        sections.seats(recording, embedding, clusters),
+        further.further(results, who),
+    )
+    try:
+        return _write(path, shown, kinds, recording, embedding, relation)
+    finally:
+        ahead.shutdown(wait=False, cancel_futures=True)
+
+
+def _following(computed: Future[Any]) -> Iterator[sections.Figure]:
+    (pair,) = computed.result()
+    if pair is not None:
+        yield from sections.following(*pair)
 
 
 def _without_pictures(embedding: xr.DataArray) -> xr.DataArray:
@@ -124,7 +153,7 @@ def _without_pictures(embedding: xr.DataArray) -> xr.DataArray:
 
 def _write(
     path: Path,
-    figures: list[sections.Figure],
+    shown: Iterable[sections.Figure],
     kinds: list[str],
     recording: xr.Dataset,
     embedding: xr.DataArray,
@@ -132,8 +161,9 @@ def _write(
 ) -> Path:
     folder = path.parent / "figures" if kinds else path.parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    stills = []
-    for i, figure in enumerate(figures, 1):
+    figures, stills = [], []
+    for i, figure in enumerate(shown, 1):
+        figures.append(figure)
         made = files.printed(figure.drawn, dict.fromkeys((*kinds, ".svg")))
         stills.append(made[".svg"])
         for kind in kinds:

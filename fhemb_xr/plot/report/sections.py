@@ -151,16 +151,8 @@ def _has(basis: xr.Dataset, who: object) -> bool:
     return schema.SUBJECT in basis.dims and who in basis[schema.SUBJECT].values.tolist()
 
 
-def following(
-    embedding: xr.DataArray, relation: xr.DataArray, found: xr.DataArray | None
-) -> Iterator[Figure]:
+def following(found: xr.DataArray, null: xr.Dataset | None = None) -> Iterator[Figure]:
     """Lagged correlation of two people."""
-    null = None
-    if found is None:
-        closest = _closest(embedding, relation)
-        if closest is None:
-            return
-        found, null = closest
     pair = [
         str(found.coords[d].item()) for d in ("subject_0", "subject_1") if d in found.coords
     ]
@@ -195,11 +187,11 @@ def _of_chance(null: xr.Dataset | None) -> str:
     )
 
 
-def _closest(
+def closest(
     embedding: xr.DataArray, relation: xr.DataArray
 ) -> tuple[xr.DataArray, xr.Dataset] | None:
     """The lagged correlation of the two people who are most alike, in the first feature, and
-    its null.
+    its null, both lazy; ``None`` where no two can be compared.
     """
     matrix, _ = linkage.square(relation)
     values = as_distance(matrix).values

@@ -16,8 +16,8 @@ import xarray as xr
 from browser import needs_chromium, opened, print_pdf
 
 import fhemb_xr as fx
-from fhemb_xr.errors import UnknownNameError
-from fhemb_xr.plot.report import people, sections
+from fhemb_xr.errors import SchemaError, UnknownNameError
+from fhemb_xr.plot.report import people, results, sections
 from fhemb_xr.plot.report.page import report
 
 hv = pytest.importorskip("holoviews")
@@ -86,10 +86,10 @@ def test_report__holds_every_part_and_no_request(written):
 
 def test_report__says_what_of_the_lagged_map_is_more_than_chance(parts, relation):
     _, emb, rest = parts
-    (drawn,) = sections.following(emb, relation, None)
+    (drawn,) = sections.following(*dask.compute(*sections.closest(emb, relation)))
     assert "outside 95\u00a0% of 99 circular shifts" in drawn.caption
     assert drawn.drawn.traverse(lambda x: x, [hv.Segments])
-    given = next(sections.following(emb, relation, rest["lagged"]))
+    given = next(sections.following(rest["lagged"]))
     assert "circular" not in given.caption
     absent = rest["clusters"].copy(data=[0, 0, 1, -1, 1])
     assert "the 2 groups" in list(sections.alike(relation, absent))[1].caption
@@ -115,6 +115,67 @@ def test_report__without_faces_shows_none_and_no_feature_that_gives_one(
 def test_report__refuses_another_kind_of_figure_before_anything_is_read(tmp_path):
     with pytest.raises(UnknownNameError, match="tiff"):
         report(None, None, None, tmp_path / "report.html", figures=["png", "tiff"])
+
+
+@pytest.fixture(scope="module")
+def further():
+    """A small result of each function that the report has a section for."""
+    x = xr.DataArray(
+        np.random.default_rng(0).normal(size=(3, 400, 3)),
+        {"subject": [40, 41, 42], "time": np.arange(400) / 25, "feature": [*"abc"]},
+        ("subject", "time", "feature"), attrs={"sampling_rate": 25.0},
+    )  # fmt: skip
+    one = x.isel(feature=0)
+    faces = fx.testing.audience(n_subjects=3, seconds=10, shape=(16, 12))
+    return {
+        "corrca": fx.corrca(x, 1),
+        "shared_response": fx.shared_response(x, 1),
+        "states": fx.states(x, 2),
+        "wavelet_coherence": fx.wavelet_coherence(one, periods_s=(0.5, 2)),
+        "phase_locking": fx.phase_locking(one, periods_s=(0.5, 2)),
+        "recurrence": fx.recurrence(one, rate=0.05, window_s=8),
+        "respiration": fx.pulse(faces, window_s=8),
+        "regions": fx.regions(faces),
+        "isc": fx.isc(one),
+    }
+
+
+def test_results__are_known_by_what_they_hold_and_each_has_a_figure(further):
+    assert {name: results.kind_of(r).function for name, r in further.items()} == {
+        name: name for name in further
+    }
+    drawn = list(results.further(further.values(), 41))
+    assert len({figure.section for figure in drawn}) == len(further)
+    of_one = {f.name for f in drawn if "41" in hv_titles(f.drawn)}
+    assert {"respiration_7", "regions_8"} <= of_one
+
+
+def hv_titles(figure):
+    return " ".join(
+        str(hv.Store.lookup_options("bokeh", part, "plot").kwargs.get("title"))
+        for part in [figure, *figure.traverse(lambda x: x)]
+    )
+
+
+def test_report__has_a_section_of_each_result_that_it_is_given(
+    tmp_path, parts, relation, further
+):
+    ds, emb, rest = parts
+    more = [further["isc"], further["shared_response"]]
+    page = report(ds, emb, relation, tmp_path / "r.html", figures=(), results=more, **rest)
+    assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
+    titles = re.findall(r"<h2 [^>]*>(.*?)</h2>", page.read_text())
+    assert titles[-3:] == [
+        "Who moves with the others",
+        "Courses that people share",
+        "Provenance",
+    ]
+
+
+def test_report__refuses_a_result_that_it_cannot_show_before_it_reads_any(tmp_path):
+    odd = xr.Dataset({"something": 1.0})
+    with pytest.raises(SchemaError, match=r"corrca, .* found a result with something"):
+        report(None, None, None, tmp_path / "r.html", results=[odd])
 
 
 def captions_of(page):
