@@ -33,7 +33,6 @@ def report(
     path: str | os.PathLike[str],
     *,
     subject: object = None,
-    basis: xr.Dataset | None = None,
     lagged: xr.DataArray | None = None,
     clusters: xr.DataArray | None = None,
     faces: bool = False,
@@ -57,9 +56,6 @@ def report(
         The page; one that exists is replaced.
     subject
         Person whose face is shown; by default the first of the embedding.
-    basis
-        Eigenfaces from :func:`fhemb_xr.pca`; by default those of the subject's first 2 000
-        frames.
     lagged
         A map from :func:`fhemb_xr.lagged_correlation`; by default that of the two who are
         most alike, in the embedding's first feature.
@@ -76,6 +72,8 @@ def report(
         :func:`fhemb_xr.wavelet_coherence`, :func:`fhemb_xr.phase_locking`,
         :func:`fhemb_xr.recurrence`, :func:`fhemb_xr.respiration`, :func:`fhemb_xr.pulse`,
         :func:`fhemb_xr.regions` or :func:`fhemb_xr.isc`: a section for each, in this order.
+        Eigenfaces of :func:`fhemb_xr.pca` are shown with ``faces``, by default those of the
+        subject's first 2 000 frames.
 
     Returns
     -------
@@ -103,7 +101,9 @@ def report(
     path = Path(path)
     asked = (figures,) if isinstance(figures, str) else figures
     kinds = [f".{require_choice('figures', kind, KINDS)}" for kind in asked]
-    for result in results:
+    basis = next(filter(further.is_basis, results), None)
+    more = [r for r in results if not further.is_basis(r)]
+    for result in more:
         further.kind_of(result)  # refused before the first figure is drawn
     embedding = embedding.transpose(..., schema.TIME, schema.FEATURE)
     relation = figure_data.one(relation, schema.SESSION)  # the first: a page is of one session
@@ -131,7 +131,7 @@ def report(
         _following(computed),
         sections.alike(relation, clusters),
         sections.seats(recording, embedding, clusters),
-        further.further(results, who),
+        further.further(more, who),
     )
     try:
         return _write(path, shown, kinds, recording, embedding, relation)

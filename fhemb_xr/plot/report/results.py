@@ -45,7 +45,7 @@ _KINDS = (
     ),
     _Kind(
         "shared_response", frozenset({"shared", "explained_of"}), "Courses that people share",
-        f"What is left when each person has weights of their own. {_SHARED}; the title says "
+        f"What is left when each person has weights of their own. {_SHARED}; its label says "
         "the share of variance that it explains.", shared_response,
     ),
     _Kind(
@@ -87,6 +87,11 @@ _KINDS = (
         "it is significant.", isc,
     ),
 )  # fmt: skip
+
+
+def is_basis(result: xr.Dataset) -> bool:
+    """Whether a result is a basis of eigenfaces."""
+    return {"components", "explained_variance_ratio"} <= {*result.data_vars}
 
 
 def kind_of(result: xr.Dataset) -> _Kind:

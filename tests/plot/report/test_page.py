@@ -52,7 +52,7 @@ def parts():
     groups = xr.DataArray(
         [0, 0, 1, 1, 2], dims="subject", coords={"subject": ds.subject.values}
     )
-    return ds, emb, {"lagged": lagged, "basis": basis, "clusters": groups}
+    return ds, emb, {"lagged": lagged, "results": [basis], "clusters": groups}
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,8 @@ def test_report__has_a_section_of_each_result_that_it_is_given(
 ):
     ds, emb, rest = parts
     more = [further["isc"], further["shared_response"]]
-    page = report(ds, emb, relation, tmp_path / "r.html", figures=(), results=more, **rest)
+    rest = {**rest, "results": more}
+    page = report(ds, emb, relation, tmp_path / "r.html", figures=(), **rest)
     assert [p.name for p in tmp_path.iterdir()] == ["r.html"]
     titles = re.findall(r"<h2 [^>]*>(.*?)</h2>", page.read_text())
     assert titles[-3:] == [
