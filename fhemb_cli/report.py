@@ -59,7 +59,14 @@ def report(
                 subject=None if subject is None else parsing.ids(subject)[0],
                 faces=faces,
                 clusters=found.get("cluster") if hasattr(found, "data_vars") else None,
-                results=[fx.open_result(store) for store in result or ()],
+                results=[_dataset(fx.open_result(store)) for store in result or ()],
                 figures=() if figures == "none" else parsing.names(figures),
             )
         say(report=str(path))
+
+
+def _dataset(result: Any) -> Any:
+    """A result as a Dataset; a matrix or a series alone is one of its variables."""
+    if hasattr(result, "data_vars"):
+        return result
+    return result.to_dataset(name=result.name or "values")

@@ -6,7 +6,7 @@ import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -32,7 +32,7 @@ class Ahead:
     def __init__(self, *libraries: str) -> None:
         # a copy of a process that has used Apple's libraries may crash
         how = "fork" if sys.platform == "linux" else "spawn"
-        context = multiprocessing.get_context(how)
+        context: Any = multiprocessing.get_context(how)
         self._ours, theirs = context.Pipe()
         self._process = context.Process(
             target=_wait, args=(self._ours, theirs, libraries), daemon=True

@@ -116,7 +116,7 @@ def report(
     relation = figure_data.loaded(relation, "a relation")
     embedding = embedding if faces else _without_pictures(embedding)
     drawn = embedding.sizes[schema.FEATURE] > 0
-    pair = None
+    pair: tuple[xr.DataArray, xr.Dataset | None] | None = None
     if lagged is not None:
         pair = lagged, None
     elif drawn:
