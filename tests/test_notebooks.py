@@ -47,7 +47,9 @@ def executed(request, kernel):
     notebook = nbformat.read(EXAMPLES / f"{request.param}.ipynb", as_version=4)
     forget = nbformat.v4.new_code_cell("%reset -f")  # the names of the one before
     notebook.cells.insert(0, forget)
-    NotebookClient(notebook, km=kernel, timeout=300).execute()
+    client = NotebookClient(notebook, km=kernel, timeout=300)
+    client.execute()
+    client.kc.stop_channels()
     del notebook.cells[0]
     return request.param, notebook
 
