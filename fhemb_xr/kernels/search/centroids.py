@@ -7,7 +7,7 @@ column it is a threshold halfway between the two means.
 
 import numpy as np
 
-from fhemb_xr.typing import F64, Ints
+from fhemb_xr.typing import F64, Bools, Ints
 
 SCORES = ("accuracy", "auc")
 
@@ -39,7 +39,7 @@ def accuracy(d: F64, y: Ints) -> F64:
     return balanced(told == y[:, None], y)
 
 
-def balanced(right: F64, y: Ints) -> F64:
+def balanced(right: F64 | Bools, y: Ints) -> F64:
     """The same of answers that are right or not: ``(m, s), (m,) -> (s,)``."""
     n = np.bincount(y)
     weight = 1.0 / (n[y] * (n > 0).sum())

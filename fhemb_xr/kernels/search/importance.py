@@ -28,7 +28,7 @@ def exchanges(groups: Ints, n: int, rng: np.random.Generator) -> Ints:
     mixed = np.argsort(groups + keys, axis=1)  # groups are whole numbers: keys sort within
     out = np.empty_like(mixed)
     out[:, np.argsort(groups, kind="stable")] = mixed
-    return out
+    return np.asarray(out, np.int64)
 
 
 def without(

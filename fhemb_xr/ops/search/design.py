@@ -130,7 +130,8 @@ def segments_of(samples: Any) -> Ints:
     numbers = [
         np.unique(p.values, return_inverse=True)[1] for p in parts if p.dims == (SAMPLE,)
     ]
-    return np.asarray(np.unique(np.stack(numbers), axis=1, return_inverse=True)[1].ravel())
+    which = np.unique(np.stack(numbers), axis=1, return_inverse=True)[1]
+    return np.asarray(which.ravel(), np.int64)
 
 
 def _along(samples: Any, name: str) -> NDArray[Any]:

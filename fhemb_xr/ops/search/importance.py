@@ -182,6 +182,7 @@ def _table(
     inner = [by, *(d for d in inner if d != by)] if by != schema.TIME else inner
     cut = prepare(_columns(x, inner), segments, dim=dim)
     cut = rechunked(cut, {schema.FEATURE: -1, schema.TIME: -1})
+    coords: dict[str, Any]
     columns, frames = cut.sizes[schema.FEATURE], cut.sizes[schema.TIME]
     if by == schema.TIME:
         n = clock.samples("window_s", _given(window_s), least=2)

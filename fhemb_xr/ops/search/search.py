@@ -167,7 +167,7 @@ def search(
     if n_permutations:
         plan.warn_if_never_significant()
     _check_size(table)
-    options = {
+    options: dict[str, Any] = {
         "classifier": classifier, "score": score, "centre": centre,
         "n_splits": plan.n_splits, "n_inner": plan.n_inner, "n_folds": plan.n_folds,
         "seed": seed, **limits,

@@ -216,8 +216,9 @@ def _tuned(
             rng = [options["seed"], 2, k]
             inner = given.only(train).parts(n_inner, np.random.default_rng(rng))
             if inner:
-                _, *where = study.best(train, inner)
-                folds[:, k] = study.score(*where, train, test), *where
+                _, feature, low, high = study.best(train, inner)
+                score = study.score(feature, low, high, train, test)
+                folds[:, k] = score, feature, low, high
         if np.isfinite(folds[0]).any():
             row[4] = np.nanmean(folds[0])
     return out
@@ -238,7 +239,9 @@ class _Study:
         d = centroids.distances(cube[:, train], y[train], cube[:, test], int(y.max()) + 1)
         return float(centroids.accuracy(d, y[test])[0])
 
-    def best(self, rows: Ints, parts: list[tuple[Ints, Ints]]) -> tuple[float, ...]:
+    def best(
+        self, rows: Ints, parts: list[tuple[Ints, Ints]]
+    ) -> tuple[float, float, float, float]:
         """Score, feature and frequencies of the best proposal for some rows."""
         import optuna
 
@@ -247,17 +250,18 @@ class _Study:
         with _quiet():
             sampler = optuna.samplers.TPESampler(seed=self.options["seed"])
             study = optuna.create_study(direction="maximize", sampler=sampler)
-            found = []
+            found = list[tuple[float, float, float, float]]()
             for _ in range(self.options["n_trials"]):
                 trial = study.ask()
                 feature = trial.suggest_int("feature", 0, self.spectra.shape[1] - 1)
                 width = trial.suggest_float("octaves", min(0.5, octaves / 2), octaves)
                 start = trial.suggest_float("start", 0, 1)
                 a = low * 2 ** (start * (octaves - width))
-                where = (feature, a, a * 2**width)
-                score = float(np.mean([self.score(*where, rows[i], rows[j]) for i, j in parts]))
+                b = a * 2**width
+                scores = [self.score(feature, a, b, rows[i], rows[j]) for i, j in parts]
+                score = float(np.mean(scores))
                 study.tell(trial, score if np.isfinite(score) else 0.0)
-                found.append((score, *where))
+                found.append((score, feature, a, b))
         return max(found, key=lambda one: one[0])
 
 

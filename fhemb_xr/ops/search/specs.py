@@ -14,7 +14,7 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.errors import SchemaError
 from fhemb_xr.kernels.search.summaries import SUMMARIES
 from fhemb_xr.ops import pipeline
-from fhemb_xr.ops.checks import require_choice, require_count, unknown_name
+from fhemb_xr.ops.checks import require_choice, require_count, require_interval, unknown_name
 from fhemb_xr.ops.frames import feature_names
 from fhemb_xr.ops.option_tables import BANDS, is_usual
 from fhemb_xr.ops.time_frequency import band_spec
@@ -155,6 +155,8 @@ def _spec(one: dict[str, Any], clock: Clock) -> Spec:
     names = tuple(feature_names.expand(one.pop(NAMES, pipeline.STATISTICS)))
     how = require_choice("summary", one.pop(SUMMARY, SUMMARIES[0]), SUMMARIES)
     band = one.pop(BANDPASS, None)
+    if band is not None:
+        band = require_interval(BANDPASS, band, open_ends=True)
     one = {k: _plain(v) for k, v in one.items() if v is not None or k == "threshold"}
     if band is not None and (wrong := [k for k in one if k in IN_TIME]):
         raise ValueError(
@@ -171,7 +173,7 @@ def _spec(one: dict[str, Any], clock: Clock) -> Spec:
         bands = band_spec.choose(
             "all" if every else one.get("bands"), level, clock, ways["hz"], ways["period_s"]
         )
-    return Spec(names, one, None if band is None else tuple(band), how, bands)
+    return Spec(names, one, band, how, bands)
 
 
 def _plain(value: Any) -> Any:

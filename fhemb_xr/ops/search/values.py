@@ -94,7 +94,7 @@ def spec_values(
     schema.require_dims(heat, dim, schema.TIME)
     clock = Clock.of(heat).require_regular()
     chosen = grids.expand(specs, clock)
-    parts, owners, features = [], list[int](), list[str]()
+    parts, owners, features = list[xr.DataArray](), list[int](), list[str]()
     for members in _alike(chosen, lambda spec: spec.of_frames):
         series = _series(ds, [chosen[i] for i in members])
         groups = _alike(chosen, lambda spec: spec.in_time, members)

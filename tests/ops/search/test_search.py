@@ -349,6 +349,7 @@ def test_search__goes_on_where_it_was_interrupted(tmp_path, found):
         (lambda x: ask(x, names=["mean", "Mean"]), ValueError, "give the same"),
         (lambda x: ask(x, level=[3, 4]), ValueError, "give the same"),
         (lambda x: ask(x, wavelet=None), ValueError, "without a wavelet"),
+        (lambda x: fx.search(x, {"bandpass_hz": [5, 6]}, SEGMENTS, seed=0), ValueError, "pair"),
         (lambda x: ask(x, bandpass_hz=(1, 2)), ValueError, "two grids"),
         (lambda x: ask(x, pca=fx.pca(x, 2)), SchemaError, "an xarray.Dataset as 'pca'"),
         (lambda x: fx.search(x, "mean", SEGMENTS, seed=0), SchemaError, "specs are a mapping"),
