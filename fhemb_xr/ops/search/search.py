@@ -205,7 +205,7 @@ def _table(ds: Any, specs: Any, segments: Any, dim: str) -> xr.Dataset:
     if missing := [n for n in needed if n not in ds.variables]:
         raise SchemaError(f"values of specs lack {missing}: make them with fx.spec_values")
     own = (SAMPLE, COLUMN, SPEC)
-    out = ds.drop_vars([n for n in ds.data_vars if n not in PARTS])
+    out: xr.Dataset = ds.drop_vars([n for n in ds.data_vars if n not in PARTS])
     out = out.squeeze([d for d, n in out.sizes.items() if n == 1 and d not in own], drop=True)
     if odd := {d: n for name in PARTS for d, n in out[name].sizes.items() if d not in own}:
         raise SchemaError(
