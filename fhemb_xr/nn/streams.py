@@ -3,7 +3,7 @@
 Both load state dicts of NoXi-Re's scripts: ``load_state_dict`` renames their layers.
 """
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -52,7 +52,7 @@ class OneStream(nn.Module):
         super().__init__()
         self.lstm = nn.LSTM(n_features, n_hidden, num_layers=2, batch_first=True)
         self.scores = nn.Linear(n_hidden, n_classes)
-        self.register_load_state_dict_pre_hook(_renaming({"fc": "scores"}))
+        _take_names(self, {"fc": "scores"})
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``(batch, frame, feature) -> (batch, class)``, from the last frame."""
@@ -100,8 +100,7 @@ class TwoStream(nn.Module):
         self.learned = _branch(n_learned, n_hidden, n_hidden, dropout)
         self.lstm = nn.LSTM(2 * n_hidden, n_hidden, num_layers=2, batch_first=True)
         self.fusion = _branch(n_hidden, n_hidden, n_classes, dropout)
-        names = {"openface_branch": "handmade", "vit_branch": "learned"}
-        self.register_load_state_dict_pre_hook(_renaming(names))
+        _take_names(self, {"openface_branch": "handmade", "vit_branch": "learned"})
 
     @classmethod
     def of(cls, streams: xr.Dataset, n_hidden: int = 256, n_classes: int = 7) -> "TwoStream":
@@ -143,8 +142,8 @@ class TwoStream(nn.Module):
         return out
 
 
-def _renaming(names: Mapping[str, str]) -> Callable[..., None]:
-    """What takes a state dict of NoXi-Re's scripts, whose layers have other ``names``."""
+def _take_names(network: nn.Module, names: Mapping[str, str]) -> None:
+    """Let a network load state dicts of NoXi-Re's scripts, whose layers have other ``names``."""
 
     def rename(
         module: nn.Module, state: MutableMapping[str, Any], prefix: str, *rest: Any
@@ -153,7 +152,7 @@ def _renaming(names: Mapping[str, str]) -> Callable[..., None]:
             for key in [k for k in state if k.startswith(f"{prefix}{old}.")]:
                 state[prefix + new + key[len(prefix + old) :]] = state.pop(key)
 
-    return rename
+    network.register_load_state_dict_pre_hook(rename)  # type: ignore[no-untyped-call]
 
 
 def _recordings(var: xr.DataArray) -> int:

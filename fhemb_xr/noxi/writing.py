@@ -106,7 +106,7 @@ def _listed(streams: Streams, sample_list: Path | str | None) -> xr.DataTree:
     return xr.DataTree.from_dict(parts)
 
 
-def scaled(streams: Streams, vit_policy: str = "none") -> Streams:
+def scaled(streams: xr.DataTree, vit_policy: str = "none") -> xr.DataTree:
     """Streams as the scripts scale them, but for the rotations, see :func:`save_to_hdf5`."""
     plans: list[tuple[dict[str, Any], dict[str, Any]]] = [
         ({schema.FACE: "minmax"}, {"per": "frame", "dims": {schema.FACE: [schema.LANDMARK]}}),
