@@ -143,7 +143,7 @@ class TwoStream(nn.Module):
 
 
 def _take_names(network: nn.Module, names: Mapping[str, str]) -> None:
-    """Let a network load state dicts of NoXi-Re's scripts, whose layers have other ``names``."""
+    """Let a network load state dicts of NoXi-Re, whose layers have other ``names``."""
 
     def rename(
         module: nn.Module, state: MutableMapping[str, Any], prefix: str, *rest: Any
