@@ -432,7 +432,8 @@ def test_classify__does_not_learn_a_segment_from_other_people():
         classify(shared_levels(s), ["knn_euclidean"], n_permutations=19, seed=0).compute()
         for s in range(6)
     ]
-    assert sum(float(f["p"][0]) < 0.05 for f in found) == 0
+    # the least that 19 permutations can give is .05: one of six by chance, all six by learning
+    assert sum(float(f["p"][0]) <= 0.05 for f in found) <= 1
     assert all((f["null_low"] <= f["null_high"]).all() for f in found)
 
 
