@@ -9,8 +9,8 @@ from fhemb_xr.kernels.inference.p_values import p_value
 from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.typing import F64, Bools, Floats
 
-_TOGETHER = 32
-"""Series whose fits are in memory at a time."""
+_TOGETHER, _NUMBERS = 32, 2**21
+"""Series whose fits are in memory at a time, and the most samples of them."""
 
 
 def encoded(
@@ -25,7 +25,7 @@ def encoded(
 
     Leading axes of ``s`` are broadcast to those of ``y``. Series with the same gaps share all
     sums of the stimulus. Memory: ``8 p p`` bytes for each stretch of time and each set learnt
-    from, and ``600`` bytes per sample.
+    from, twice ``y`` in float64, and 100 bytes per moment.
     """
     out = np.empty((*y.shape[:-1], model.fields(s.shape[-2]).size))
     lead = s.shape[:-2]
@@ -54,8 +54,9 @@ def _of_one_stimulus(
     r = np.full((len(by), len(y)), np.nan)
     for rows, jobs in _groups(series, usable, by):
         machine = Machine(stimulus, rows, cut, model)
-        for i in range(0, len(jobs), _TOGETHER):
-            k, c = np.transpose(jobs[i : i + _TOGETHER])
+        step = max(1, min(_TOGETHER, _NUMBERS // length))
+        for i in range(0, len(jobs), step):
+            k, c = np.transpose(jobs[i : i + step])
             moved = np.empty((len(k), length))
             for row, d, j in zip(moved, k, c, strict=True):
                 row[:] = np.where(rows, np.roll(series[j], -by[d]), 0.0)
@@ -92,12 +93,15 @@ def _prepared(s: Floats, model: Model, standardised: bool) -> tuple[F64, Bools, 
 def _centred(y: Floats) -> tuple[F64, F64]:
     """Series about their means, and the means; a series that never moves becomes 0."""
     there = np.isfinite(y)
-    z = np.where(there, y, 0.0).astype(np.float64)
+    z = np.where(there, y, 0.0).astype(np.float64, copy=False)
     mean = z.sum(axis=1) / np.maximum(there.sum(axis=1), 1)
-    d = np.where(there, z - mean[:, None], 0.0)
-    still = np.abs(d).max(axis=1, initial=0.0) <= 1e-13 * np.abs(z).max(axis=1, initial=0.0)
-    d[still] = 0.0
-    return np.where(there, d, np.nan), mean
+    largest = np.maximum(z.max(axis=1, initial=0.0), -z.min(axis=1, initial=0.0))
+    z -= mean[:, None]  # in place: series are most of the memory
+    z[~there] = 0.0
+    still = np.maximum(z.max(axis=1, initial=0.0), -z.min(axis=1, initial=0.0))
+    z[still <= 1e-13 * largest] = 0.0
+    z[~there] = np.nan
+    return z, mean
 
 
 def _groups(

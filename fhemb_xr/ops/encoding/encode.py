@@ -133,8 +133,8 @@ def encode(
     series with the same gaps; one eigendecomposition of each training set serves all
     penalties, series and shifts. A stretch in which a series never moves has no ``r``.
     With P = lags * features of the stimulus, and F folds: memory per task ``8 P² (4 F + F²/2)``
-    bytes, and 1000 bytes per sample of one series; tasks: one per 64 MiB of series, beside
-    those that put the series together; computes at call: none.
+    bytes, 100 bytes per moment, and 200 MiB, beside the chunks of one person that are put
+    together; tasks: one per 64 MiB of series; computes at call: none.
 
     References
     ----------
@@ -185,12 +185,7 @@ def encode(
 def _blocks(faces: xr.DataArray, stimulus: xr.DataArray) -> list[xr.DataArray]:
     """Series whole in time, many at once; those of one stimulus are never apart."""
     shared = {d for d in stimulus.dims if d in faces.dims and d != schema.TIME}
-    size = {d: 1 if d in shared else n for d, n in faces.sizes.items() if d != schema.TIME}
-    while math.prod(size.values()) * 8 * faces.sizes[schema.TIME] > _TARGET and size:
-        widest = max(size, key=lambda d: size[d])
-        if size[widest] == 1:
-            break
-        size[widest] = (size[widest] + 1) // 2
+    size = _chunks_of(faces, [d for d in faces.dims if d != schema.TIME], shared)
     bare = [x.drop_vars([schema.TIME, STIMULUS], errors="ignore") for x in (faces, stimulus)]
     others = [c for c in bare[1].coords if c not in bare[1].indexes]
     chunks = dict.fromkeys(shared, 1) | {schema.TIME: -1, STIMULUS: -1}
@@ -200,6 +195,25 @@ def _blocks(faces: xr.DataArray, stimulus: xr.DataArray) -> list[xr.DataArray]:
             bare[1].drop_vars(others), {d: n for d, n in chunks.items() if d in bare[1].dims}
         ),
     ]
+
+
+def _chunks_of(
+    faces: xr.DataArray, lead: list[Hashable], shared: set[Hashable]
+) -> dict[Hashable, int]:
+    """How much of each dimension is in one block: chunks as they are read, joined or cut.
+
+    Blocks that take a little of every chunk would have all of them wait in memory.
+    """
+    held = faces.chunksizes
+    size = {d: 1 if d in shared else max(held.get(d, (faces.sizes[d],))) for d in lead}
+    most = _TARGET // (8 * faces.sizes[schema.TIME])
+    while math.prod(size.values()) > most and max(size.values()) > 1:
+        widest = max(size, key=lambda d: size[d])
+        size[widest] = (size[widest] + 1) // 2
+    for d in reversed([d for d in lead if d not in shared]):
+        others = math.prod(n for e, n in size.items() if e != d)
+        size[d] = max(size[d], min(faces.sizes[d], most // others // size[d] * size[d]))
+    return size
 
 
 def _unpacked(

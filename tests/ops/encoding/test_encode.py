@@ -2,9 +2,12 @@
 
 import itertools
 
+import dask
+import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from counting_store import CountingStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
@@ -12,6 +15,7 @@ from sklearn.linear_model import Ridge
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError
 from fhemb_xr.kernels.encoding import lagged_sums
+from fhemb_xr.ops.encoding import encode
 
 T, HZ, DELAY = 400, 10.0, 7
 ALPHAS = (1.0, 30.0, 1e3)
@@ -151,6 +155,23 @@ def test_encode__computes_nothing_and_a_session_has_its_own_music(computes):
 
 
 @pytest.mark.filterwarnings("ignore:the series are")
+def test_encode__holds_the_chunks_of_one_person(monkeypatch):
+    rng = np.random.default_rng(0)
+    people, length, features = 6, 200, 12
+    store = CountingStore(rng.normal(size=(people, length, features)))
+    none = np.empty((0, 0, 0))
+    x = da.from_array(store, chunks=(1, 50, features), asarray=False, meta=none)
+    faces = xr.DataArray(x, dims=("subject", "time", "feature"), attrs={"sampling_rate": 5.0})
+    music = xr.DataArray(rng.normal(size=length), dims="time", attrs={"sampling_rate": 5.0})
+    monkeypatch.setattr(encode, "_TARGET", 8 * length * 4)  # a third of a person's features
+    with dask.config.set(scheduler="synchronous"):
+        out = fx.encode(faces, music, (0, 1), 1.0, 2).compute()
+    assert store.reads == people * 4
+    assert store.most <= 4 + 1  # those of the person, and one that is read
+    alone = fx.encode(faces.copy(data=store.values), music, (0, 1), 1.0, 2)
+    xr.testing.assert_allclose(out, alone)
+
+
 def test_encode__null_holds_for_drifts_and_finds_what_follows():
     rng = np.random.default_rng(3)
     walks = rng.normal(size=(40, T)).cumsum(axis=1)
