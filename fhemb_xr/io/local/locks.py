@@ -31,6 +31,8 @@ def locked(store: Path) -> Iterator[None]:
     except OSError as error:
         if (why := _PLACES.get(error.errno or 0)) is None or isinstance(error, StoreError):
             raise
+        if error.errno == errno.ENOENT and not path.parent.exists():
+            why = "its folder was removed meanwhile; save again, or save elsewhere"
         raise StoreError(f"{store.name[:40]!r} cannot be written: {why}") from None
     try:
         _warn_of_modes(fd, store)
@@ -85,10 +87,7 @@ _PLACES = {
     errno.EACCES: "its folder may not be written; change its mode or owner, or save elsewhere",
     errno.EPERM: "its folder may not be written; change its mode or owner, or save elsewhere",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
-    errno.EINVAL: _NAMES,
-    errno.ENOENT: _NAMES
-    if systems.WINDOWS
-    else "its folder was removed meanwhile; save again, or save elsewhere",
+    **dict.fromkeys((errno.EINVAL, errno.ENOENT), _NAMES),  # which of them, the disk decides
 }
 _LONGEST = len("..00000000.staging.00000000.staging")
 """Characters that stagings add to a name."""

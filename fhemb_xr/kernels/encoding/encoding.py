@@ -9,7 +9,7 @@ from fhemb_xr.kernels.inference.p_values import p_value
 from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.typing import F64, Bools, Floats
 
-_TOGETHER, _NUMBERS = 32, 2**21
+_TOGETHER, _NUMBERS = 32, 2**20
 """Series whose fits are in memory at a time, and the most samples of them."""
 
 

@@ -33,7 +33,7 @@ from fhemb_xr.ops.synonyms import NORMALIZATIONS
 from fhemb_xr.ops.units import common_unit
 
 ALPHAS = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
-_TARGET = 2**26
+_TARGET = 2**25
 """Bytes of the series of one task."""
 
 
@@ -133,8 +133,8 @@ def encode(
     series with the same gaps; one eigendecomposition of each training set serves all
     penalties, series and shifts. A stretch in which a series never moves has no ``r``.
     With P = lags * features of the stimulus, and F folds: memory per task ``8 P² (4 F + F²/2)``
-    bytes, 100 bytes per moment, and 200 MiB, beside the chunks of one person that are put
-    together; tasks: one per 64 MiB of series; computes at call: none.
+    bytes, 100 bytes per moment, and 100 MiB, beside the chunks of one person that are put
+    together; tasks: one per 32 MiB of series; computes at call: none.
 
     References
     ----------

@@ -186,7 +186,7 @@ REFUSALS = {
     errno.EACCES: "its folder may not be written; change its mode or owner",
     errno.EPERM: "its folder may not be written; change its mode or owner",
     errno.EINVAL: "this disk has no such names; leave out",
-    errno.ENOENT: "its folder was removed meanwhile",
+    errno.ENOENT: "this disk has no such names; leave out",  # so says exFAT through FUSE
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
 }
 
@@ -199,6 +199,16 @@ def test_place__that_takes_no_file_is_one_sentence(tmp_path, monkeypatch, number
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(StoreError, match=f"'a.zarr' cannot be written: .*{REFUSALS[number]}"):
         fx.save(one(), tmp_path / "a.zarr")
+
+
+def test_place__that_is_removed_meanwhile_is_one_sentence(tmp_path, monkeypatch):
+    def refuse(path, *_, **__):
+        (tmp_path / "new").rmdir()
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StoreError, match="its folder was removed meanwhile; save again"):
+        fx.save(one(), tmp_path / "new" / "a.zarr")
 
 
 def test_modes__that_a_disk_ignores_are_told(tmp_path, monkeypatch):
