@@ -199,5 +199,6 @@ def _cure(function: str, given: Any, kinds: tuple[type, ...]) -> str:
 
 def _require_something(given: Any) -> None:
     sizes = getattr(given, "sizes", {})
-    if empty := [d for d, n in sizes.items() if not n]:
+    # a result without a null has no permutation, and is something
+    if empty := [d for d, n in sizes.items() if not n and d != "permutation"]:
         raise EmptySelectionError(f"nothing is left along {empty}: select more")

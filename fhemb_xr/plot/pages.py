@@ -70,9 +70,10 @@ def page(models: Mapping[str, Any], body: str, title: str, style: str = "") -> s
     from bokeh.resources import Resources
 
     loaded, together = "", Document()
-    with together.models.freeze():  # else it looks through all figures again for each of them
-        for model in models.values():
-            together.add_root(model)
+    if all(part.document is None for model in models.values() for part in model.references()):
+        with together.models.freeze():  # else it looks through all figures for each of them
+            for model in models.values():
+                together.add_root(model)
     script, divs = components(dict(models)) if models else ("", {})
     script, *figures = _stable(script, *divs.values())
     for name, div in zip(divs, figures, strict=True):

@@ -142,8 +142,8 @@ def components(
     >>> values = [[2.0, 0.0], [1.0, 1.0], [0.0, 1.0]] @ sources
     >>> x = xr.DataArray([values.T], dims=("subject", "time", "feature"))
     >>> found = fx.components(x.chunk(time=100), 2)
-    >>> found.patterns.round(1).values.tolist(), bool(found.converged)
-    ([[2.0, 1.0, 0.0], [-0.0, 1.4, 1.4]], True)
+    >>> (found.patterns.round(1) + 0).values.tolist(), bool(found.converged)
+    ([[2.0, 1.0, 0.0], [0.0, 1.4, 1.4]], True)
     """
     chosen = {"method": method, "contrast": contrast, "n_iter": n_iter, "tol": tol,
               "lags_s": lags_s, "own": own, "seed": seed}  # fmt: skip

@@ -55,7 +55,11 @@ def importance(result: xr.Dataset, *, title: str | None = None) -> Any:
         raise SchemaError(
             f"need {missing}, found {sorted(map(str, result))}: make it with fx.importance"
         )
-    found = figure_data.loaded(result[[*NEEDED]], "importance")
+    found = figure_data.loaded(result[[*NEEDED]], "importance").squeeze()
+    if found["importance"].ndim != 1:
+        raise SchemaError(
+            f"one importance is drawn, found {dict(found.sizes)}: choose one with .isel(...)"
+        )
     by = str(found["importance"].dims[0])
     found = found.isel({by: slice(None, None, -1)})
     rows = np.arange(found.sizes[by])

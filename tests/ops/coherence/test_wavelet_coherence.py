@@ -236,7 +236,7 @@ def test_swap__finds_who_meets_and_not_who_follows_the_same_stimulus():
 
 
 def test_shifts__that_span_few_coherence_times_are_a_doubt():
-    with pytest.warns(UserWarning, match=r"span 12 s: periods above 0\.44 s cohere for more"):
+    with pytest.warns(UserWarning, match=r"span 12 s: periods above 0\.438 s cohere for more"):
         fx.wavelet_coherence(series(), null="linear", n=2, seed=0, **OPTIONS)
 
 

@@ -227,9 +227,9 @@ def test_normalise__says_what_is_wrong(tree):
     for words, kwargs in (
         ("no stream 'eyes'", {"policies": {"eyes": "minmax"}}),
         (r"no policy 'zscore': there are \('none', 'minmax'", {"policies": {"aus": "zscore"}}),
-        ("no recording is in the part 'tset'; the nearest are test", {"part": "tset"}),
+        ("no recording is in the part 'tset': .*; the nearest are test", {"part": "tset"}),
         ("run over 'frame' and others", {"dims": {"aus": ("au",)}}),
-        ("per 'frame', found 'person'", {"per": "person"}),
+        ("no range of statistics 'person': .* recording, frame", {"per": "person"}),
     ):
         with pytest.raises(UnknownNameError, match=words):
             fx.normalise(fx.split(tree), **kwargs)
