@@ -172,6 +172,7 @@ def test_encode__holds_the_chunks_of_one_person(monkeypatch):
     xr.testing.assert_allclose(out, alone)
 
 
+@pytest.mark.filterwarnings("ignore:the series are .* times as long:UserWarning")
 def test_encode__null_holds_for_drifts_and_finds_what_follows():
     rng = np.random.default_rng(3)
     walks = rng.normal(size=(40, T)).cumsum(axis=1)
