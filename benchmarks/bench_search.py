@@ -11,7 +11,7 @@ import argparse
 import time
 
 import numpy as np
-import xarray as xr
+from calibrate_search import table
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import NearestCentroid
@@ -35,27 +35,11 @@ class Pick(TransformerMixin, BaseEstimator):
         return x[:, [self.spec]]
 
 
-def table(people, segments, specs):
-    rng = np.random.default_rng(0)
-    y = np.arange(segments) % 2
-    values = rng.normal(size=(people, segments, specs))
-    values[..., 0] += y
-    n = people * segments
-    like = (("sample", "column"), np.ones((n, specs)))
-    return xr.Dataset(
-        {
-            "value": (("sample", "column"), values.reshape(n, specs)),
-            "sample_energy": like,
-            "sample_mobility_hz": like,
-        },
-        coords={
-            "subject": ("sample", np.repeat(np.arange(people), segments)),
-            "start": ("sample", np.tile(np.arange(segments) * 10.0, people)),
-            "label": ("sample", np.tile(np.array(["calm", "storm"])[y], people)),
-            "spec_of": ("column", np.arange(specs)),
-            "spec": [f"spec {i}" for i in range(specs)],
-        },
-    )
+def world(people, segments, specs):
+    """The first spec tells the labels apart."""
+    values = np.random.default_rng(0).normal(size=(people, segments, specs))
+    values[..., 0] += np.arange(segments) % 2
+    return table(values)
 
 
 def peer(ds):
@@ -80,7 +64,7 @@ def main():
     parser.add_argument("--people", type=int, default=16)
     parser.add_argument("--segments", type=int, default=12)
     asked = parser.parse_args()
-    ds = table(asked.people, asked.segments, asked.specs)
+    ds = world(asked.people, asked.segments, asked.specs)
     start = time.process_time()
     ours = fx.search(ds, centre=False, n_permutations=0, seed=0).compute(scheduler="sync")
     one = time.process_time()

@@ -33,21 +33,27 @@ def world(rng, shared, segments):
     """Values of specs, none of which has to do with the label."""
     values = rng.normal(size=(PEOPLE, segments, SPECS))
     values += shared * rng.normal(size=(segments, SPECS))
-    n = PEOPLE * segments
-    like = (("sample", "column"), np.ones((n, SPECS)))
+    return table(values)
+
+
+def table(values):
+    """Values ``(person, segment, spec)`` as those of ``fx.spec_values``; labels take turns."""
+    people, segments, specs = values.shape
+    n = people * segments
+    like = (("sample", "column"), np.ones((n, specs)))
     names = np.array(["calm", "storm"])[np.arange(segments) % 2]
     return xr.Dataset(
         {
-            "value": (("sample", "column"), values.reshape(n, SPECS)),
+            "value": (("sample", "column"), values.reshape(n, specs)),
             "sample_energy": like,
             "sample_mobility_hz": like,
         },
         coords={
-            "subject": ("sample", np.repeat(np.arange(PEOPLE), segments)),
-            "start": ("sample", np.tile(np.arange(segments) * 10.0, PEOPLE)),
-            "label": ("sample", np.tile(names, PEOPLE)),
-            "spec_of": ("column", np.arange(SPECS)),
-            "spec": [f"spec {i}" for i in range(SPECS)],
+            "subject": ("sample", np.repeat(np.arange(people), segments)),
+            "start": ("sample", np.tile(np.arange(segments) * 10.0, people)),
+            "label": ("sample", np.tile(names, people)),
+            "spec_of": ("column", np.arange(specs)),
+            "spec": [f"spec {i}" for i in range(specs)],
         },
     )
 

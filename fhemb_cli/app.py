@@ -79,7 +79,6 @@ def main() -> None:
         if end.code in (STOPPED, TERMINATED):
             sys.stdout.flush()
             sys.stderr.flush()
-            os._exit(
-                int(end.code)
-            )  # else the interpreter waits for the tasks that threads still do
+            # else the interpreter waits for the tasks that threads still do
+            os._exit(int(end.code))
         raise

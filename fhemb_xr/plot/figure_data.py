@@ -41,6 +41,20 @@ def require_small(x: Labelled, what: str) -> None:
     )
 
 
+def alone(x: Labelled, what: str, *dims: str) -> Labelled:
+    """What has only ``dims``: others of one entry are left out.
+
+    Raises
+    ------
+    SchemaError
+        If another dimension has several entries.
+    """
+    others = [str(d) for d in x.dims if d not in dims]
+    if odd := {d: x.sizes[d] for d in others if x.sizes[d] > 1}:
+        raise SchemaError(f"{what} is drawn, found {odd} too: choose one with .isel(...)")
+    return x.squeeze(others)
+
+
 def one(x: Labelled, dim: str, asked: object = None) -> Labelled:
     """One entry of a dimension, the first by default; its label stays.
 

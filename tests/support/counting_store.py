@@ -4,15 +4,17 @@ import weakref
 
 
 class CountingStore:
-    """An array that counts what is read of it, and the most blocks that are held at once."""
+    """An array that counts what is read of it, where, and the most blocks held at once."""
 
     def __init__(self, values):
         self.values = values
         self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
         self.reads = self.held = self.most = 0
+        self.places = []
 
     def __getitem__(self, where):
         self.reads += 1
+        self.places.append(str(where))
         self.held += 1
         self.most = max(self.most, self.held)
         out = self.values[where].copy()
@@ -23,4 +25,4 @@ class CountingStore:
         self.held -= 1
 
     def __dask_tokenize__(self):
-        return "store"
+        return "store", self.values.tobytes()

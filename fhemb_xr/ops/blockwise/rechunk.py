@@ -1,9 +1,13 @@
-"""Chunks of an array alone."""
+"""Chunks of an array, and how large blocks may be."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
+
+_TARGET = 2**26
+"""Bytes of whole people in one block."""
 
 
 def rechunked(x: xr.DataArray, chunks: int | Mapping[Any, int]) -> xr.DataArray:
@@ -13,3 +17,20 @@ def rechunked(x: xr.DataArray, chunks: int | Mapping[Any, int]) -> xr.DataArray:
     them would compute.
     """
     return x.copy(deep=False, data=x.variable.chunk(chunks).data) if x.chunks else x
+
+
+def whole_people(lines: xr.DataArray) -> xr.DataArray:
+    """``(…, dim, time, feature)`` with whole people in each block, as many as a task holds."""
+    *lead, dim, time, feature = lines.dims
+    one = 8 * lines.sizes[time] * lines.sizes[feature]
+    people = min(max(1, _TARGET // one), lines.sizes[dim])
+    return rechunked(lines, dict.fromkeys(lead, 1) | {dim: people, time: -1, feature: -1})
+
+
+def halved(sizes: Mapping[Any, int], most: int) -> dict[Any, int]:
+    """Sizes of a block, the widest halved until their product is at most ``most``."""
+    size = dict(sizes)
+    while math.prod(size.values()) > most and any(n > 1 for n in size.values()):
+        widest = max(size, key=lambda d: size[d])
+        size[widest] = (size[widest] + 1) // 2
+    return size

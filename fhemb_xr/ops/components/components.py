@@ -17,8 +17,8 @@ from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise import iterations
 from fhemb_xr.ops.blockwise.apply import apply_kernel
-from fhemb_xr.ops.blockwise.rechunk import rechunked
-from fhemb_xr.ops.blockwise.reductions import reduce_blocks
+from fhemb_xr.ops.blockwise.rechunk import rechunked, whole_people
+from fhemb_xr.ops.blockwise.reductions import reduce_blocks, unchanged
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.components import mixtures, own_method
 from fhemb_xr.ops.components.face_maps import on_face
@@ -169,7 +169,7 @@ def components(
 def _fitted(lines: xr.DataArray, model: Mixture) -> xr.Dataset:
     """The fit of each leading index, and the courses of everybody."""
     *lead, _, _, feature = lines.dims
-    fits = _fits(mixtures.in_blocks(lines).data, model)
+    fits = _fits(whole_people(lines).data, model)
     fields = model.fit
     dims: dict[str, tuple[Hashable, ...]] = {
         "weights": (COMPONENT, feature), "patterns": (COMPONENT, feature),
@@ -188,7 +188,7 @@ def _fits(data: Any, model: Mixture) -> Any:
     if not isinstance(data, da.Array) or (data.numblocks[-3] == 1 and not model.lags):
         return iterations.of_whole(whole, data, size=size)
     found = reduce_blocks(
-        data, _moments, _added, _same, n_core=3, width=(model.moments.size,), apart=True,
+        data, _moments, _added, unchanged, n_core=3, width=(model.moments.size,), apart=True,
         model=model,
     )  # fmt: skip
     if model.lags:
@@ -208,10 +208,6 @@ def _moments(x: F64, model: Mixture) -> F64:
 
 def _added(states: F64) -> F64:
     return np.asarray(states.sum(axis=-2))
-
-
-def _same(x: Any) -> Any:
-    return x
 
 
 def _whole(x: F64, model: Mixture) -> F64:

@@ -9,7 +9,6 @@ import xarray as xr
 from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock
 from fhemb_xr.kernels.components.unmixing import CONTRASTS, Mixture
-from fhemb_xr.ops.blockwise.rechunk import rechunked
 from fhemb_xr.ops.checks import (
     listed,
     require_choice,
@@ -25,8 +24,6 @@ SOBI_TOL = 1e-9
 METHODS = ("fastica", "sobi", "own")
 _ALONE = "fhemb_alone"
 """Dimension of the people where each is analysed alone."""
-_TARGET = 2**26
-"""Bytes of the people in one task; if all are fewer, one task makes all rounds."""
 _LAGS, _LONGEST_S = 20, 10.0
 
 
@@ -110,14 +107,6 @@ def _require_room(lines: xr.DataArray, model: Mixture) -> None:
         cure,
     )
     budget.check(24 * model.moments.size, f"covariances of {d} features at all lags", cure)
-
-
-def in_blocks(lines: xr.DataArray) -> xr.DataArray:
-    """Whole people in each block, as many as a task holds."""
-    *lead, dim, time, feature = lines.dims
-    one = 8 * lines.sizes[time] * lines.sizes[feature]
-    people = min(max(1, _TARGET // one), lines.sizes[dim])
-    return rechunked(lines, dict.fromkeys(lead, 1) | {dim: people, time: -1, feature: -1})
 
 
 def without_alone(

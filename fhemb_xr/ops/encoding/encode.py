@@ -15,7 +15,7 @@ from fhemb_xr.kernels.fields import Fields
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise.apply import apply_kernel
-from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.blockwise.rechunk import halved, rechunked
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.encoding.request import (
     STIMULUS,
@@ -207,9 +207,7 @@ def _chunks_of(
     held = faces.chunksizes
     size = {d: 1 if d in shared else max(held.get(d, (faces.sizes[d],))) for d in lead}
     most = _TARGET // (8 * faces.sizes[schema.TIME])
-    while math.prod(size.values()) > most and max(size.values()) > 1:
-        widest = max(size, key=lambda d: size[d])
-        size[widest] = (size[widest] + 1) // 2
+    size = halved(size, most)
     for d in reversed([d for d in lead if d not in shared]):
         others = math.prod(n for e, n in size.items() if e != d)
         size[d] = max(size[d], min(faces.sizes[d], most // others // size[d] * size[d]))

@@ -49,7 +49,14 @@ def _edges_of(x: Any, threshold: float, n_stack: int, bins: int | None, width: i
     if not isinstance(x, da.Array):
         return _finish_edges(_extent(x, **options), bins=bins, width=width)
     extents = reductions.reduce_blocks(
-        x, _extent, _merge_extents, _same, n_core=n_stack, width=(3,), apart=True, **options
+        x,
+        _extent,
+        _merge_extents,
+        reductions.unchanged,
+        n_core=n_stack,
+        width=(3,),
+        apart=True,
+        **options,
     )
     axes = tuple(range(extents.ndim))
     return da.blockwise(
@@ -83,10 +90,6 @@ def _finish_edges(extents: Any, bins: int | None, width: int) -> Any:
     from fhemb_xr.kernels.frames import frame_features as kernel
 
     return kernel.bin_edges(extents, bins, width)
-
-
-def _same(x: Any) -> Any:
-    return x
 
 
 def _with_edges(out: xr.DataArray, edges: xr.DataArray, names: list[str]) -> xr.DataArray:

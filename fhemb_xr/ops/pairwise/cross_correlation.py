@@ -9,7 +9,7 @@ from fhemb_xr import budget, schema
 from fhemb_xr.clock import Clock, number_of_seconds, require_same
 from fhemb_xr.errors import warn
 from fhemb_xr.ops.blockwise.apply import apply_kernel
-from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.blockwise.rechunk import halved, rechunked
 from fhemb_xr.typing import F64, Ints
 
 _TARGET = 2**27  # bytes of one block of the result
@@ -166,9 +166,7 @@ def _blocks(a: xr.DataArray, b: xr.DataArray, map_bytes: int) -> list[xr.DataArr
         return chunked
     sizes = {d: n for x in chunked for d, n in x.sizes.items() if d != schema.TIME}
     largest = {d: max(chunks.get(d, (n,)), default=1) for d, n in sizes.items()}
-    while np.prod([*largest.values(), 1]) * map_bytes > _TARGET and max(largest.values()) > 1:
-        widest = max(largest, key=lambda d: largest[d])
-        largest[widest] = (largest[widest] + 1) // 2
+    largest = halved(largest, _TARGET // max(map_bytes, 1))
     cuts = {d: n for d, n in largest.items() if n < max(chunks.get(d, (sizes[d],)), default=1)}
     return [rechunked(x, {d: n for d, n in cuts.items() if d in x.dims}) for x in chunked]
 

@@ -166,7 +166,9 @@ def _first_pass(x: Any) -> Any:
     if not isinstance(x, da.Array):
         return _sums(x)
     width = (2, x.shape[-2] * x.shape[-1])
-    return reductions.reduce_blocks(x, _sums, _added, _same, n_core=3, width=width)
+    return reductions.reduce_blocks(
+        x, _sums, _added, reductions.unchanged, n_core=3, width=width
+    )
 
 
 def _next_pass(x: Any, faces: Any, template: Template) -> Any:
@@ -182,7 +184,7 @@ def _next_pass(x: Any, faces: Any, template: Template) -> Any:
         new_axes={100: 2, 101: template.face.size}, adjust_chunks={n: 1},
         meta=np.empty((0,) * (n + 3)), keep_time=True,
     )  # fmt: skip
-    return reductions.merge_states(states, _added, _same, core=(n,), apart=True)
+    return reductions.merge_states(states, _added, reductions.unchanged, core=(n,), apart=True)
 
 
 def _sums(x: Any) -> Any:
@@ -194,10 +196,6 @@ def _sums(x: Any) -> Any:
 
 def _added(states: Any) -> Any:
     return states.sum(axis=-3)
-
-
-def _same(x: Any) -> Any:
-    return x
 
 
 def _placed(sums: Any, face: Any, spots: Any, shape: Any, fields: Fields) -> Any:

@@ -18,10 +18,10 @@ from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise import iterations
 from fhemb_xr.ops.blockwise.apply import apply_kernel
-from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.blockwise.rechunk import rechunked, whole_people
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.checks import require_choice, require_count, require_seed
-from fhemb_xr.ops.states.request import ALONE, in_blocks, ordered
+from fhemb_xr.ops.states.request import ALONE, ordered
 from fhemb_xr.typing import F64
 
 STATE = "state"
@@ -35,7 +35,7 @@ def clusters_of_moments(
     lines = ordered(x, dim, feature, least=1)
     model = _asked(lines, n_states, n_iter, normalize, seed)
     *lead, who, time, _ = lines.dims
-    fits = _fits(in_blocks(lines).data, model)
+    fits = _fits(whole_people(lines).data, model)
     fields = model.fit
     parts = {"pattern": (STATE, feature)}
     out = xr.Dataset(

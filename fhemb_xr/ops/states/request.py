@@ -14,8 +14,6 @@ from fhemb_xr.ops.checks import require_choice, require_count
 
 ALONE = "fhemb_alone"
 """Dimension of the people where each is analysed alone."""
-_TARGET = 2**26
-"""Bytes of the people in one task; if all are fewer, one task makes all rounds."""
 _LEAST_FEATURES = 3
 
 
@@ -53,14 +51,6 @@ def chain_of(lines: xr.DataArray, n_states: object, n_iter: object, normalize: s
         "x.coarsen(time=25, boundary='trim').mean()",
     )
     return Chain(k, n_features, require_count("n_iter", n_iter, 2), how == "zscore")
-
-
-def in_blocks(lines: xr.DataArray) -> xr.DataArray:
-    """Whole people in each block, as many as a task holds."""
-    *lead, dim, time, feature = lines.dims
-    one = 8 * lines.sizes[time] * lines.sizes[feature]
-    people = min(max(1, _TARGET // one), lines.sizes[dim])
-    return rechunked(lines, dict.fromkeys(lead, 1) | {dim: people, time: -1, feature: -1})
 
 
 def all_in_one(lines: xr.DataArray) -> xr.DataArray:

@@ -16,13 +16,13 @@ from fhemb_xr.kernels.states.events import Chain
 from fhemb_xr.ops.attributes import describe
 from fhemb_xr.ops.blockwise import iterations
 from fhemb_xr.ops.blockwise.apply import apply_kernel
-from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.blockwise.rechunk import rechunked, whole_people
 from fhemb_xr.ops.blockwise.rereading import again
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.inference.nulls import require_seed
 from fhemb_xr.ops.option_tables import STATE_METHODS, STATES
 from fhemb_xr.ops.states.clusters_of_moments import clusters_of_moments
-from fhemb_xr.ops.states.request import ALONE, all_in_one, chain_of, in_blocks, ordered
+from fhemb_xr.ops.states.request import ALONE, all_in_one, chain_of, ordered
 from fhemb_xr.typing import F64
 
 STATE = "state"
@@ -89,7 +89,7 @@ def states(
         ``variance`` and ``rounds`` of the fit. With a null ``p(dim)``. NaN of who has no
         sample.
 
-        Of k-means ``pattern``, ``state_at``, ``share(dim, state)`` of the person's moments,
+        With k-means ``pattern``, ``state_at``, ``share(dim, state)`` of the person's moments,
         ``dwell(dim, state)`` [s], the mean length of a stay, which a gap ends; ``inertia``, the
         mean squared distance from the pattern; ``rounds`` and ``converged``. The state with
         most moments is the first. A state is NaN if there are fewer different moments.
@@ -155,7 +155,7 @@ def states(
     lines = ordered(x, dim, feature)
     model = chain_of(lines, n_states, n_iter, normalize)
     *lead, who, _, _ = lines.dims
-    fits = _fits(in_blocks(lines).data, model)
+    fits = _fits(whole_people(lines).data, model)
     fields = model.fit
     parts = {"pattern": (STATE, feature)}
     out = xr.Dataset(

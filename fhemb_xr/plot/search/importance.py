@@ -55,12 +55,9 @@ def importance(result: xr.Dataset, *, title: str | None = None) -> Any:
         raise SchemaError(
             f"need {missing}, found {sorted(map(str, result))}: make it with fx.importance"
         )
-    found = figure_data.loaded(result[[*NEEDED]], "importance").squeeze()
-    if found["importance"].ndim != 1:
-        raise SchemaError(
-            f"one importance is drawn, found {dict(found.sizes)}: choose one with .isel(...)"
-        )
-    by = str(found["importance"].dims[0])
+    by = next(str(d) for d in result["importance"].dims if result.sizes[d] > 1)
+    found = figure_data.alone(result[[*NEEDED]], "one importance", by)
+    found = figure_data.loaded(found, "importance")
     found = found.isel({by: slice(None, None, -1)})
     rows = np.arange(found.sizes[by])
     heading = title if title is not None else _heading(found, by)

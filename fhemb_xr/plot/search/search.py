@@ -62,11 +62,8 @@ def search(result: xr.Dataset, *, n: int = 12, title: str | None = None) -> Any:
         raise SchemaError(
             f"need {missing}, found {sorted(map(str, result))}: make it with fx.search"
         )
-    found = figure_data.loaded(result[[*NEEDED]], "a search")
-    others = [d for d in found.dims if d not in ("spec", "permutation")]
-    if odd := {d: found.sizes[d] for d in others if found.sizes[d] > 1}:
-        raise SchemaError(f"one search is drawn, found {odd} too: choose one with .isel(...)")
-    found = found.squeeze(others)
+    found = figure_data.alone(result[[*NEEDED]], "one search", "spec", "permutation")
+    found = figure_data.loaded(found, "a search")
     order = np.argsort(-found["score"].values, kind="stable")[: require_count("n", n)]
     found = found.isel(spec=order[::-1])
     rows = np.arange(found.sizes["spec"])

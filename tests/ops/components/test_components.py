@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError
 from fhemb_xr.kernels.components import sobi, unmixing
-from fhemb_xr.ops.components import mixtures
+from fhemb_xr.ops.blockwise import rechunk
 
 T, D = 600, 5
 
@@ -171,12 +171,12 @@ def test_components__do_not_depend_on_chunks(x, cuts, people):
 
 def test_fastica__in_blocks_of_people_is_that_of_all_in_one(x, monkeypatch):
     whole = fx.components(x, 3)
-    monkeypatch.setattr(mixtures, "_TARGET", 1)
+    monkeypatch.setattr(rechunk, "_TARGET", 1)
     xr.testing.assert_allclose(fx.components(x.chunk(subject=1), 3, n_iter=20).compute(), whole)
 
 
 def test_components__compute_nothing_and_their_graph_is_linear(x, computes, monkeypatch):
-    monkeypatch.setattr(mixtures, "_TARGET", 1)
+    monkeypatch.setattr(rechunk, "_TARGET", 1)
     tasks = []
     for people in (2, 4):
         many = x.isel(subject=[0, 1] * (people // 2)).drop_vars("subject").chunk(subject=1)

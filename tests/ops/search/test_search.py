@@ -5,6 +5,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from counting_store import CountingStore
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import NearestCentroid
@@ -24,22 +25,6 @@ GRID = {"names": ["mean", "std"], "wavelet": "db2", "level": 3, "bands": "each"}
 PEOPLE, FRAMES, FRAME = 6, 320, (4, 3)
 
 
-class Store:
-    """Pixels that count how often each chunk is read."""
-
-    def __init__(self, values):
-        self.values, self.reads = values, []
-        self.shape, self.dtype, self.ndim = values.shape, values.dtype, values.ndim
-
-    def __getitem__(self, where):
-        if where[0].stop:  # dask asks for nothing, to learn the kind of array
-            self.reads.append(str(where))
-        return self.values[where]
-
-    def __dask_tokenize__(self):
-        return "pixels", self.values.tobytes()
-
-
 def pixels():
     """In storms, a 1 Hz oscillation of random phase spreads the pixels: std in band 1."""
     rng = np.random.default_rng(0)
@@ -55,9 +40,10 @@ def pixels():
 
 def recorded(values, chunk=40):
     """A recording whose chunks are counted as they are read."""
-    store = Store(values)
+    store = CountingStore(values)
+    none = np.empty((0,) * 4, values.dtype)  # else dask asks the store for nothing
     heat = xr.DataArray(
-        da.from_array(store, chunks=(1, chunk, *FRAME), asarray=False),
+        da.from_array(store, chunks=(1, chunk, *FRAME), asarray=False, meta=none),
         dims=("subject", "time", "y", "x"),
         coords={"subject": 40 + np.arange(len(values)), "time": np.arange(FRAMES) / RATE},
         attrs={"sampling_rate": RATE, "units": "degC"},
@@ -91,7 +77,7 @@ def found():
     """A search of planted pixels, computed once; the store counts."""
     store, heat = recorded(pixels())
     lazy = fx.search(heat, GRID, SEGMENTS, n_splits=3, n_inner=2, n_permutations=39, seed=0)
-    assert not store.reads
+    assert not store.places
     return store, lazy, lazy.compute(scheduler="sync")
 
 
@@ -115,12 +101,12 @@ def test_search__finds_the_planted_feature_and_band(found):
 
 def test_search__reads_each_chunk_once(found):
     store, _, _ = found
-    assert len(store.reads) == len({*store.reads}) == PEOPLE * FRAMES // 40
+    assert len(store.places) == len({*store.places}) == PEOPLE * FRAMES // 40
     # also where pixels are masked in several ways, in one graph
     store, heat = recorded(pixels())
     grid = {"names": ["max", "std"], "threshold": [None, 20.0, 30.0]}
     fx.spec_values(heat, grid, SEGMENTS).compute(scheduler="sync")
-    assert len(store.reads) == len({*store.reads}) == PEOPLE * FRAMES // 40
+    assert len(store.places) == len({*store.places}) == PEOPLE * FRAMES // 40
 
 
 def test_spec_values__are_those_of_embed(found):
@@ -314,7 +300,7 @@ def test_search__goes_on_where_it_was_interrupted(tmp_path, found):
         """Breaks when most of the people are read."""
 
         def __getitem__(self, where):
-            if len(store.reads) > 36:
+            if len(store.places) > 36:
                 raise BrokenError
             return good[where]
 
@@ -322,9 +308,9 @@ def test_search__goes_on_where_it_was_interrupted(tmp_path, found):
     with dask.config.set(scheduler="sync"), pytest.raises(BrokenError):
         fx.save(out, tmp_path / "found.zarr", resume=True)
     store.values = good
-    store.reads.clear()
+    store.places.clear()
     fx.save(out, tmp_path / "found.zarr", resume=True)
-    assert 0 < len(store.reads) < PEOPLE * FRAMES // 40
+    assert 0 < len(store.places) < PEOPLE * FRAMES // 40
     again = fx.open_result(tmp_path / "found.zarr").compute()
     more = fx.search(again, n_splits=3, n_inner=2, n_permutations=0, seed=0).compute()
     xr.testing.assert_equal(more.score.drop_attrs(), expected.score.drop_attrs())

@@ -11,7 +11,7 @@ import xarray as xr
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError
 from fhemb_xr.kernels.states import events
-from fhemb_xr.ops.states import request
+from fhemb_xr.ops.blockwise import rechunk
 
 N, T, D, K = 3, 60, 6, 4
 LENGTHS = [[15, 15, 15, 15], [10, 22, 13, 15], [16, 10, 24, 10]]
@@ -144,7 +144,7 @@ def test_states__do_not_depend_on_chunks_and_read_once_a_round(monkeypatch, comp
     whole = fx.states(x, K, n_iter=n_iter)
     lazy = x.chunk(time=25, feature=2, subject=1)
     xr.testing.assert_allclose(fx.states(lazy, K, n_iter=n_iter).compute(), whole)
-    monkeypatch.setattr(request, "_TARGET", 8 * T * D)  # one person a block
+    monkeypatch.setattr(rechunk, "_TARGET", 8 * T * D)  # one person a block
     read = []
 
     def block(b):
@@ -163,7 +163,7 @@ def test_states__do_not_depend_on_chunks_and_read_once_a_round(monkeypatch, comp
 
 def test_states__that_have_ended_stay(monkeypatch):
     """Beyond the fall of the likelihood, rounds of the graph change nothing."""
-    monkeypatch.setattr(request, "_TARGET", 8 * T * D)
+    monkeypatch.setattr(rechunk, "_TARGET", 8 * T * D)
     x = people(noise=2.5)
     lazy = fx.states(x.chunk(subject=1), K, n_iter=70).compute()
     assert lazy.rounds < 70

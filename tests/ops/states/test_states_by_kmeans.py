@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError
 from fhemb_xr.kernels.states import events, kmeans, kmeans_start
-from fhemb_xr.ops.states import request
+from fhemb_xr.ops.blockwise import rechunk
 
 N, T, D, K = 3, 300, 3, 4
 
@@ -148,7 +148,7 @@ def test_kmeans__does_not_depend_on_chunks(x, cuts, people):
 
 def test_kmeans__in_blocks_of_people_is_that_of_all_in_one(x, monkeypatch, computes):
     whole = fx.states(x, K, method="kmeans")
-    monkeypatch.setattr(request, "_TARGET", 1)
+    monkeypatch.setattr(rechunk, "_TARGET", 1)
     lazy = x.chunk(subject=1, time=100)
     with computes(0):
         found = lazy.fhemb.states(K, method="kmeans", n_iter=10)
