@@ -124,15 +124,9 @@ def plot_pr_heatmap(
 
     _refuse_unknown(idle)
     d = related(
-        ts,
-        alignment_type,
-        gamma=gamma,
-        dist=dist,
-        p=p,
-        radius=radius,
-        normalize=normalize,
-        labels=labels,
-    )
+        ts, alignment_type, gamma=gamma, dist=dist, p=p, radius=radius,
+        normalize=normalize, labels=labels,
+    )  # fmt: skip
     return plot.relation(d, method=None, title=title)
 
 
@@ -155,15 +149,9 @@ def plot_clustered_pr_heatmap(
 
     _refuse_unknown(idle)
     d = related(
-        ts,
-        alignment_type,
-        gamma=gamma,
-        dist=dist,
-        p=p,
-        radius=radius,
-        normalize=normalize,
-        labels=labels,
-    )
+        ts, alignment_type, gamma=gamma, dist=dist, p=p, radius=radius,
+        normalize=normalize, labels=labels,
+    )  # fmt: skip
     return plot.relation(d, method=method, title=title)
 
 
@@ -186,15 +174,9 @@ def plot_pr_dendrogram(
 
     _refuse_unknown(idle)
     d = related(
-        ts,
-        alignment_type,
-        gamma=gamma,
-        dist=dist,
-        p=p,
-        radius=radius,
-        normalize=normalize,
-        labels=labels,
-    )
+        ts, alignment_type, gamma=gamma, dist=dist, p=p, radius=radius,
+        normalize=normalize, labels=labels,
+    )  # fmt: skip
     return plot.dendrogram(d, method=method, title=title)
 
 
@@ -230,15 +212,9 @@ def plot_pr_projection(
     parts = [samples(g) for g in groups]
     whole = np.concatenate([part.values for part in parts])
     d = related(
-        whole,
-        alignment_type,
-        gamma=gamma,
-        dist=dist,
-        p=p,
-        radius=radius,
-        normalize=normalize,
-        labels=labels,
-    )
+        whole, alignment_type, gamma=gamma, dist=dist, p=p, radius=radius,
+        normalize=normalize, labels=labels,
+    )  # fmt: skip
     if projection == "pca":
         points = embed_relation(d, "pca", n_dims=dimensions, similarity=similarity)
     else:
