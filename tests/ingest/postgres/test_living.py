@@ -31,15 +31,13 @@ CELL = "ARRAY[[30, 31], [32, %s]]::real[]"
 def owner(postgres):
     """A connection that may do everything, and a role ``reader`` that may only read."""
     with psycopg.connect(postgres.conninfo(), autocommit=True) as conn:
-        with contextlib.suppress(psycopg.errors.DuplicateObject):
-            conn.execute("CREATE ROLE reader LOGIN PASSWORD 'reader'")
-        conn.execute("DROP SCHEMA IF EXISTS lab CASCADE")
+        conn.execute("CREATE ROLE reader LOGIN PASSWORD 'reader'")
         conn.execute("CREATE SCHEMA lab")
         conn.execute("GRANT USAGE ON SCHEMA lab TO reader")
         conn.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA lab GRANT SELECT ON TABLES TO reader")
         conn.execute("SET lock_timeout = '300ms'")
         yield conn
-        conn.execute("DROP SCHEMA lab CASCADE")
+        conn.execute("DROP OWNED BY reader; DROP ROLE reader; DROP SCHEMA lab CASCADE")
 
 
 @pytest.fixture
