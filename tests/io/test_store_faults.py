@@ -105,13 +105,17 @@ def test_save__crashed_at_any_operation_leaves_nothing_or_all_of_a_new_store(
 
 
 KILLED = """
-import os, sys, threading, time
+import os, sys
 import numpy as np, xarray as xr
 from fhemb_xr.io.store import save
 x = xr.DataArray(np.full((40, 600), 1.0), dims=("subject", "time"), name="x").chunk(subject=1)
-print("go", flush=True)
-while True:
-    save(x, sys.argv[1], mode="w")
+for _ in sys.stdin:  # the imports once: each victim is a fork of this process
+    child = os.fork()
+    while not child:
+        save(x, sys.argv[1], mode="w")
+    print(child, flush=True)
+    os.waitpid(child, 0)
+    print("dead", flush=True)
 """
 
 
@@ -120,16 +124,19 @@ def test_save__killed_for_real_leaves_old_or_new(tmp_path):
     path = tmp_path / "x.zarr"
     save(array(0), path)
     rng = np.random.default_rng(0)
-    for _ in range(5):
-        with subprocess.Popen(
-            [sys.executable, "-c", KILLED, path], stdout=subprocess.PIPE
-        ) as process:
-            process.stdout.readline()
+    command = [sys.executable, "-c", KILLED, path]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, bufsize=1, **pipes) as parent:
+        for _ in range(5):
+            parent.stdin.write("go\n")
+            victim = int(parent.stdout.readline())
             time.sleep(rng.uniform(0.1, 1.5))
-            process.send_signal(signal.SIGKILL)
-        assert whole(path) in (0, 1)
-        save(array(0), path, mode="w")
-        assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]
+            os.kill(victim, signal.SIGKILL)
+            assert parent.stdout.readline() == "dead\n"
+            assert whole(path) in (0, 1)
+            save(array(0), path, mode="w")
+            assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]
+        parent.stdin.close()
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
