@@ -15,6 +15,9 @@ from numba.core import event, types
 settings.register_profile("default", deadline=None, max_examples=30, print_blob=True)
 settings.load_profile("default")
 
+# in place of 700, 10, 10: graphs of small objects would have the collector run all the time
+gc.set_threshold(20_000, 20, 20)
+
 # a shell that starts the tests in its background has them ignore Ctrl-C, which some send
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
