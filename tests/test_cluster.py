@@ -125,6 +125,15 @@ def test_save__tries_a_task_again_whose_share_stutters(client, tmp_path):
     assert (fx.open_result(tmp_path / "a.zarr") == 1).all()
 
 
+def test_save__by_worker_processes_over_itself(client, tmp_path):
+    path = tmp_path / "a.zarr"
+    x = xr.DataArray(da.ones((8, 3000), chunks=(1, 500)), dims=("subject", "time"), name="x")
+    fx.save(x, path)
+    fx.save(fx.open_result(path) + 1, path, mode="w")
+    assert (fx.open_result(path) == 2).all()
+    assert [p.name for p in tmp_path.iterdir()] == ["a.zarr"]
+
+
 @pytest.fixture
 def no_collection():
     """Distributed listens to the collector, and CPython drops an interrupt that falls there."""
@@ -170,11 +179,14 @@ def die(block):
 
 
 def test_save__of_a_task_that_kills_its_workers_names_it_and_the_next_one_works(
-    client, tmp_path
+    client, tmp_path, monkeypatch
 ):
+    scheduler = client.cluster.scheduler
+    assert scheduler.allowed_failures == cluster.DEATHS
+    monkeypatch.setattr(scheduler, "allowed_failures", 1)  # each death costs a new worker
     data = da.ones((2, 4), chunks=(1, 4)).map_blocks(die, meta=np.empty((0, 0)))
     bad = xr.DataArray(data, name="x")
-    with pytest.raises(ClusterError, match=r"3 workers died of the task '[\w-]+'") as caught:
+    with pytest.raises(ClusterError, match=r"2 workers died of the task '[\w-]+'") as caught:
         fx.save(bad, tmp_path / "bad.zarr")
     assert caught.value.__context__ is None
     assert list(tmp_path.iterdir()) == []

@@ -83,7 +83,8 @@ def test_audience__comes_back_from_the_database_as_it_went_in(postgres, tmp_path
     ("stage", "wait_s", "how"),
     [
         ("ingest run", 0.5, signal.SIGKILL),
-        ("fhemb embed", 3.0, signal.SIGINT),
+        # the other signals: cli/test_interrupt, postgres/test_embedded_server, test_stages
+        pytest.param("fhemb embed", 3.0, signal.SIGINT, marks=pytest.mark.soak),
         pytest.param("fhemb similarity", 2.0, signal.SIGTERM, marks=pytest.mark.soak),
     ],
 )
