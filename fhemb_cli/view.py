@@ -65,7 +65,7 @@ def view(
         from fhemb_xr.view.memory import proxy as recordings
         from fhemb_xr.view.memory.material import Material, local_recording
         from fhemb_xr.view.serving import HOST, Server
-        from fhemb_xr.view.window import app
+        from fhemb_xr.view.window.pages import Pages
 
         if proxy and not faces:
             raise ValueError("--proxy is for faces: say --faces too")
@@ -75,9 +75,10 @@ def view(
                 recordings.make(place)
         material = Material(stores, spans=spans, faces=faces)
         shown = viewing.require_feature(material, feature)
-        server = Server(partial(app.fill, material=material, feature=shown), port)
+        pages = Pages(material, shown)
+        server = Server(pages.fill, port)
+        pages.warm()
         say(url=server.url)
-        app.warm(material, shown)
         if not as_json:
             there = f"ssh -L {server.port}:{HOST}:{server.port} this-machine"
             tell("note", f"from another machine: {there}, then the same address; Ctrl-C ends")

@@ -14,7 +14,7 @@ from fhemb_xr.errors import SchemaError, StoreError
 from fhemb_xr.io import encoding, icechunk_versions
 from fhemb_xr.io.formats import codec_pipeline, decimals, manifest
 from fhemb_xr.io.local import atomic_files
-from fhemb_xr.io.packed import differences, packing
+from fhemb_xr.io.packed import blosc_blocks, differences, packing
 from fhemb_xr.io.remote import inventory, places, replacement
 
 
@@ -122,20 +122,15 @@ def _is_packed(heat: xr.DataArray) -> bool:
 
 def _unpacked(raw: xr.Dataset, where: Any, how: dict[str, Any]) -> Any:
     heat, reader = raw[schema.HEATMAP], None
-    if heat.encoding.get("filters"):
+    if heat.encoding.get("filters") or heat.chunks is None:
         import zarr
 
         with codec_pipeline.reading(getattr(where, "root", None)):
             group: Any = zarr.open_group(where, mode="r", path=how.get("group"))
-            reader = differences.reader(group[schema.HEATMAP])
-        if reader is not None and heat.chunks is None:
-            return differences.decoded(heat.variable, reader)
-    if heat.chunks is None:
-        # xarray decodes to the dtype of these two attributes
-        small = {k: np.float32(encoding.PACKING[k]) for k in ("scale_factor", "add_offset")}
-        heat.attrs = {**heat.attrs, **small}
-        decoded: xr.DataArray = xr.decode_cf(raw)[schema.HEATMAP]
-        return decoded
+        array = group[schema.HEATMAP]
+        reader = differences.reader(array)
+        if heat.chunks is None:
+            return packing.decoded(heat.variable, reader or blosc_blocks.Temperatures(array))
     out = heat.copy(data=packing.unpacked(heat.data, reader))
     out.attrs = {k: v for k, v in heat.attrs.items() if k not in encoding.PACKING}
     return out

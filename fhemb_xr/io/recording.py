@@ -57,7 +57,11 @@ def open_recording(
     >>> ds.heatmap.dtype, ds.heatmap.chunks is not None
     (dtype('float32'), True)
     """
-    ds = opened(store, chunks, storage_options)
+    return as_recording(opened(store, chunks, storage_options))
+
+
+def as_recording(ds: xr.Dataset) -> xr.Dataset:
+    """An opened store as the recording that :func:`open_recording` returns."""
     ds = schema.ordered(ds)
     schema.validate(ds)
     # the heatmap must know its clock when it is taken out of the Dataset
@@ -128,7 +132,11 @@ def open_result(
     ...     fx.open_result(f"{folder}/x.zarr").name
     'score'
     """
-    ds = opened(store, {}, storage_options)
+    return as_result(opened(store, {}, storage_options))
+
+
+def as_result(ds: xr.Dataset) -> xr.DataArray | xr.Dataset:
+    """An opened store as the result that :func:`open_result` returns."""
     name = ds.attrs.get(provenance.ARRAY)
     if name is None:
         return ds

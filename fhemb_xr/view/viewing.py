@@ -1,10 +1,8 @@
 """The viewer of a notebook: the server in a thread, the window in a frame."""
 
-import functools
 import os
 import weakref
 from collections.abc import Mapping
-from functools import partial
 from html import escape
 from typing import Any
 
@@ -30,13 +28,11 @@ class Viewer:
     """
 
     def __init__(self, material: Material, height: int, **options: Any) -> None:
-        from fhemb_xr.view.window import app
+        from fhemb_xr.view.window.pages import Pages
 
         self._material, self._height = material, height
-        self._warm = functools.cache(partial(app.warm, material, **options))
-        self._server = Server(
-            partial(app.fill, material=material, **options), ancestors=NOTEBOOKS
-        )
+        self._pages = Pages(material, **options)
+        self._server = Server(self._pages.fill, ancestors=NOTEBOOKS)
         self._server.start()
         self._end = weakref.finalize(self, _close, self._server, material)
 
@@ -64,7 +60,7 @@ class Viewer:
     def _repr_html_(self) -> str:
         if not self._end.alive:
             return "<p>This viewer has been closed: run the cell again.</p>"
-        self._warm()
+        self._pages.warm()
         note = _NOTE.format(port=self._server.port, host=HOST, url=escape(self.url))
         return (
             f'<iframe src="{escape(self.url)}" title="Viewer" '
@@ -128,8 +124,8 @@ def view(
     -----
     Memory: 5.2 bytes for each sample of each feature that is shown, at most 640 MiB; 128 MiB of
     faces; and what is being read: a piece of a feature, the chunks of six faces. Computes at
-    call: none. Two threads read the pieces by the scheduler that dask has, from the moment when
-    the object is shown; what is in view comes first.
+    call: none. Two threads read the pieces from the moment when the object is shown, of arrays
+    of dask by the scheduler that dask has; what is in view comes first.
 
     Examples
     --------

@@ -35,7 +35,7 @@ def test_faces__are_shown_only_where_asked_for(window_of, recording, embedding):
 
 
 def test_frame__is_that_of_the_recording_and_its_chunk_is_kept(recording):
-    assert Faces(recording)._piece == 100
+    assert Faces(recording)._piece == 50
     faces = Faces(recording.chunk(time=300))
     assert faces.kept(41, "dg", 450) is None
     frame = faces.frame(41, "dg", 450)
@@ -69,7 +69,7 @@ def test_faces__that_two_windows_want_are_read_once(recording):
     go.set()
     first.join(20)
     second.join(20)
-    assert reads == [[41, 43]]
+    assert reads == [[41], [43]]
     assert faces.kept(43, "dg", 20) is not None
     np.testing.assert_array_equal(
         faces.kept(41, "dg", 10), Faces(recording).frame(41, "dg", 10)
@@ -94,7 +94,7 @@ def test_guide__brings_the_faces_of_its_moment(window, recording):
     level = np.clip((frame - low) * 254 / (high - low) + 1, 1, 255)
     shown = image[1:7, 6:11]
     seen = frame >= recording.temperature_threshold
-    np.testing.assert_allclose(shown[seen], level[seen], atol=2)
+    np.testing.assert_allclose(shown[seen], level[seen], atol=3)  # float16
     assert not shown[~seen].any()
     assert window.portraits.names.data["text"] == ["40", "43"]
 

@@ -144,3 +144,13 @@ def test_stores__elsewhere_are_read_like_folders(recording, embedding):
     np.testing.assert_array_equal(signal.pyramid.values, embedding.values[..., 0])
     assert material.marks.path is None
     material.close()
+
+
+def test_store__is_read_chunk_by_chunk_without_dask(tmp_path, embedding, computes):
+    fx.save(embedding.chunk(subject=2, time=-1, feature=-1), tmp_path / "emb.zarr")
+    with computes(0):
+        material = Material([tmp_path / "emb.zarr"])
+        material.readers.close()
+        signal = material.signal("mean").read_all()
+    assert signal.series.piece == (2, 1000)
+    np.testing.assert_array_equal(signal.pyramid.values, embedding.values[..., 0])

@@ -4,9 +4,11 @@ import time
 
 import numpy as np
 import pytest
+from bokeh.document import Document
+from bokeh.server.callbacks import NextTickCallback
 
 from fhemb_xr.view.memory.material import Material
-from fhemb_xr.view.window import app
+from fhemb_xr.view.window.pages import Pages
 
 
 def curves(window, k=0):
@@ -131,7 +133,7 @@ def test_guide__is_one_for_all_parts(window_of, embedding):
 
 def test_warm__begins_to_read_and_shows_nothing(embedding):
     material = Material([embedding])
-    app.warm(material).join(30)
+    Pages(material).warm().join(30)
     signal = material.signal("mean")
     for _ in range(200):
         if signal.share == 1:
@@ -139,4 +141,34 @@ def test_warm__begins_to_read_and_shows_nothing(embedding):
         time.sleep(0.05)
     assert signal.share == 1
     assert (material.marks.version, material.marks.rows) == (0, [])
+    material.close()
+
+
+def test_first_page__has_the_window_that_was_built_before_it_was_asked_for(
+    recording, embedding
+):
+    material = Material([recording, embedding], faces=True)
+    pages = Pages(material)
+    pages.warm().join(30)
+    assert pages.warm() is pages.warm()
+    built = pages._built
+    session = built.portraits._session()
+    while material.faces.kept(43, session, 0) is None:  # faces are read meanwhile
+        time.sleep(0.01)
+    first, second = Document(), Document()
+    window = pages.fill(first)
+    assert window is built
+    assert window.layout in first.roots
+    assert pages.fill(second) is not built
+    for _ in range(200):
+        waiting = [c for c in first.session_callbacks if isinstance(c, NextTickCallback)]
+        if len(waiting) == 4:
+            break
+        time.sleep(0.05)
+    assert not window.portraits.source.data["image"]  # no loop has run yet
+    for callback in waiting:
+        callback.callback()
+    assert window.portraits.source.data["seen"] == [4]
+    for page in (window, pages.fill(Document())):
+        page.state.close()
     material.close()

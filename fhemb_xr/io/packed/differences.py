@@ -10,21 +10,14 @@ are stored, and sums, unpacks and masks them in one compiled sweep.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import product
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import xarray as xr
-from xarray.backends import BackendArray
 
-from fhemb_xr.dask_internals import (
-    ExplicitIndexer,
-    IndexingSupport,
-    LazilyIndexedArray,
-    explicit_indexing_adapter,
-)
-from fhemb_xr.io.packed.packing import MISSING, OFFSET_C, PACKING, SCALE_K
+from fhemb_xr.io.packed import regions
+from fhemb_xr.io.packed.packing import MISSING, OFFSET_C, SCALE_K
+from fhemb_xr.io.packed.regions import Region
 from fhemb_xr.kernels.frames import differences
 from fhemb_xr.typing import F32
 
@@ -32,7 +25,6 @@ _ABSENT = 32767
 """What an absent chunk reads as; no stored chunk begins with it, as it is no temperature."""
 _AT_ONCE = 2**26
 """Bytes of chunks that are read together."""
-Region = tuple[slice, ...]
 
 
 def filters(n_dims: int, time: int) -> list[dict[str, Any]]:
@@ -116,7 +108,7 @@ def write(array: Any, region: Any, values: Any) -> None:
     if time is None:
         array[region] = values
         return
-    spans = _spans(region, array.shape)
+    spans = regions.spans(region, array.shape)
     whole = tuple(
         slice(s.start, -(-s.stop // c) * c) for s, c in zip(spans, array.chunks, strict=True)
     )
@@ -129,7 +121,7 @@ def write(array: Any, region: Any, values: Any) -> None:
     coded = np.full([s.stop - s.start for s in whole], array.fill_value, np.int16)
     within = tuple(slice(0, s.stop - s.start) for s in spans)
     coded[within] = np.reshape(values, [s.stop - s.start for s in spans])
-    for part in _pieces([slice(0, n) for n in coded.shape], array.chunks):
+    for part in regions.pieces([slice(0, n) for n in coded.shape], array.chunks):
         chunk = coded[part]
         if (
             not array.async_array.config.write_empty_chunks
@@ -164,7 +156,7 @@ class Temperatures:
     def __getitem__(self, key: Any) -> F32:
         """Integers and slices; see :meth:`part`."""
         keys = key if isinstance(key, tuple) else (key,)
-        spans, rest = _covered(keys, self.shape)
+        spans, rest = regions.covered(keys, self.shape)
         found: F32 = self.part(spans)[rest]
         return found
 
@@ -181,9 +173,9 @@ class Temperatures:
         outer = [slice(s.start // c * c, -(-s.stop // c) * c)
                  for s, c in zip(spans, chunks, strict=True)]  # fmt: skip
         some = [*chunks[: self.time], self._together(outer), *chunks[self.time + 1 :]]
-        for region in _pieces(outer, some):
+        for region in regions.pieces(outer, some):
             coded = self.stored[region]
-            for part in _pieces(region, chunks):
+            for part in regions.pieces(region, chunks):
                 here = tuple(slice(p.start - r.start, p.stop - r.start)
                              for p, r in zip(part, region, strict=True))  # fmt: skip
                 self._fill(out, spans, part, coded[here])
@@ -232,63 +224,7 @@ def reader(array: Any) -> Temperatures | None:
     return None if axis(array) is None else Temperatures(array)
 
 
-def decoded(raw: xr.Variable, array: Temperatures) -> xr.Variable:
-    """The temperatures of an array of differences, lazily indexed."""
-    attrs = {k: v for k, v in raw.attrs.items() if k not in PACKING}
-    data = LazilyIndexedArray(_Indexed(array))
-    return xr.Variable(raw.dims, data, attrs, raw.encoding)
-
-
-class _Indexed(BackendArray):
-    """Temperatures as xarray indexes them."""
-
-    def __init__(self, array: Temperatures) -> None:
-        self.array, self.shape, self.dtype = array, array.shape, array.dtype
-
-    def __getitem__(self, key: ExplicitIndexer) -> Any:
-        return explicit_indexing_adapter(
-            key, self.shape, IndexingSupport.BASIC, self.array.__getitem__
-        )
-
-
 def _flat(chunk: Any, time: int) -> Any:
     """A chunk as ``(leading, time, pixel)``."""
     n_lead = math.prod(chunk.shape[:time])
     return np.ascontiguousarray(chunk).reshape(n_lead, chunk.shape[time], -1)
-
-
-def _pieces(spans: Sequence[slice], unit: Sequence[int]) -> Iterator[Region]:
-    """Pieces of shape ``unit`` that cover a region."""
-    axes = [[slice(a, min(a + u, s.stop)) for a in range(s.start, s.stop, u)]
-            for s, u in zip(spans, unit, strict=True)]  # fmt: skip
-    return product(*axes)
-
-
-def _spans(region: Any, shape: Sequence[int]) -> Region:
-    """Bounds along every axis."""
-    return _covered(region if isinstance(region, tuple) else (region,), shape)[0]
-
-
-def _covered(keys: tuple[Any, ...], shape: Sequence[int]) -> tuple[Region, tuple[Any, ...]]:
-    """Bounds that cover integers and slices, and what is left to index within them."""
-    if Ellipsis in keys:
-        at = keys.index(Ellipsis)
-        n = len(shape) - len(keys) + 1
-        keys = (*keys[:at], *[slice(None)] * n, *keys[at + 1 :])
-    keys = (*keys, *[slice(None)] * (len(shape) - len(keys)))
-    spans: list[slice] = []
-    rest: list[Any] = []
-    for key, n in zip(keys, shape, strict=True):
-        if not isinstance(key, slice):
-            i = range(n)[int(key)]  # negative ones too; beyond the end: an IndexError
-            spans.append(slice(i, i + 1))
-            rest.append(0)
-            continue
-        steps = range(*key.indices(n))
-        low, high = (min(steps), max(steps) + 1) if steps else (0, 0)
-        spans.append(slice(low, high))
-        first, end = steps.start - low, steps.stop - low
-        rest.append(
-            slice(first, end if end >= 0 else None, steps.step) if steps else slice(0, 0)
-        )
-    return tuple(spans), tuple(rest)

@@ -3,8 +3,16 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
+from xarray.backends import BackendArray
 
+from fhemb_xr.dask_internals import (
+    ExplicitIndexer,
+    IndexingSupport,
+    LazilyIndexedArray,
+    explicit_indexing_adapter,
+)
 from fhemb_xr.typing import F32, Floats
 
 if TYPE_CHECKING:
@@ -107,3 +115,22 @@ def unpacked(packed: "da.Array", reader: Any = None) -> "da.Array":
         fancy=False,
         meta=meta,
     )
+
+
+def decoded(raw: xr.Variable, reader: Any) -> xr.Variable:
+    """A packed variable as float32 temperatures, lazily indexed; ``reader`` reads them."""
+    attrs = {k: v for k, v in raw.attrs.items() if k not in PACKING}
+    data = LazilyIndexedArray(_Indexed(reader))
+    return xr.Variable(raw.dims, data, attrs, raw.encoding)
+
+
+class _Indexed(BackendArray):
+    """Temperatures as xarray indexes them."""
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, key: ExplicitIndexer) -> Any:
+        return explicit_indexing_adapter(
+            key, self.shape, IndexingSupport.BASIC, self.array.__getitem__
+        )

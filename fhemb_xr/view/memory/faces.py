@@ -1,7 +1,7 @@
-"""Faces of people at a moment: four seconds are unpacked at once, and the last ones are kept.
+"""Faces of people at a moment: two seconds are read at once, and the last ones are kept.
 
 To decode a chunk of 1000 frames takes about 10 ms, to unpack all of them to temperatures four
-times as long: only the frames that are shown, and those that follow in a film, are unpacked.
+times as long: only the frames that are shown, and those that follow in a film, are read.
 """
 
 import threading
@@ -20,11 +20,11 @@ from fhemb_xr.view.memory.series import nearest_place
 
 F16 = NDArray[np.float16]
 MOST_BYTES = 2**27
-"""Bytes of frames that are kept: ten pieces of twelve faces of 60 × 90 pixels."""
-_PIECE = 100
-"""Frames that are unpacked at once, at most."""
+"""Bytes of frames that are kept: twenty pieces of twelve faces of 60 × 90 pixels."""
+_PIECE = 50
+"""Frames that are read at once, at most."""
 _TOGETHER = 3
-"""People of one request: their chunks are unpacked side by side, 10 MiB of each."""
+"""People of one request to dask: their chunks are unpacked side by side, 10 MiB of each."""
 LEVELS = 254
 
 
@@ -67,7 +67,7 @@ class Faces:
     def read(self, people: Sequence[Any], session: Any, k: int) -> None:
         """Have the piece of a frame of those who are there, also of what another thread reads.
 
-        A few in one request: it takes two thirds of the time of one after the other.
+        Of dask a few in one request: two thirds of the time of one after the other.
         """
         # an embedding may lack the session
         is_there = session in self.sessions or len(self.sessions) == 1
@@ -79,8 +79,9 @@ class Faces:
             self._reading.update(mine)
         blocks: list[F16] = []
         try:
-            for i in range(0, len(mine), _TOGETHER):
-                blocks += self._read(mine[i : i + _TOGETHER])
+            n = 1 if self._heat.chunks is None else _TOGETHER
+            for i in range(0, len(mine), n):
+                blocks += self._read(mine[i : i + n])
         finally:
             with self._lock:
                 self._reading.difference_update(mine)
@@ -105,7 +106,10 @@ class Faces:
             }
         )
         pixels = part.transpose(schema.SUBJECT, schema.TIME, schema.Y, schema.X).values
-        return [np.where(one < self._coldest, np.nan, one).astype(np.float16) for one in pixels]
+        found = [one.astype(np.float16) for one in pixels]
+        for one, warm in zip(found, pixels, strict=True):
+            one[warm < self._coldest] = np.nan
+        return found
 
     def next_piece(self, k: int) -> int:
         """The first frame that is not read with a frame."""

@@ -166,14 +166,9 @@ def _given(thing: Any, storage_options: Mapping[str, Any] | None) -> xr.Dataset 
             "the viewer shows recordings, embeddings and results: a Dataset, a DataArray, or "
             f"the path of a store, found {type(thing).__name__}"
         )
-    ds = opened(thing, {}, storage_options)
-    if schema.is_like_recording(ds):
-        # without dask a jump reads one chunk of a face, whatever the shards
-        client = _has_client()
-        return stores.open_recording(
-            thing, chunks={} if client else None, storage_options=storage_options
-        )
-    return stores.open_result(thing, storage_options=storage_options)
+    # without dask a jump reads some frames of a chunk; and dask would import distributed
+    ds = opened(thing, {} if _has_client() else None, storage_options)
+    return stores.as_recording(ds) if schema.is_like_recording(ds) else stores.as_result(ds)
 
 
 def _beside(things: Sequence[Any]) -> Path | None:

@@ -95,8 +95,7 @@ def of_array(x: xr.DataArray, prefix: str = "") -> list[Series]:
         )
         held = max(1, x.size // (len(people) * seconds.size))
         most = max(1, _BYTES_READ // (4 * held * seconds.size))
-        stored = x.chunksizes.get(schema.SUBJECT, (most,))
-        at_once = int(stored[0])
+        at_once = _people_of_a_chunk(x) or most
         out.append(
             Series(
                 name, unit_of(x, feature), people, seconds, _reader(x.isel(chosen)),
@@ -104,6 +103,14 @@ def of_array(x: xr.DataArray, prefix: str = "") -> list[Series]:
             )
         )  # fmt: skip
     return out
+
+
+def _people_of_a_chunk(x: xr.DataArray) -> int | None:
+    """People of one chunk, of dask or on disk; None for an array in memory."""
+    if x.chunks is not None:
+        return int(x.chunksizes[schema.SUBJECT][0]) if schema.SUBJECT in x.dims else None
+    stored: int | None = x.encoding.get("preferred_chunks", {}).get(schema.SUBJECT)
+    return stored
 
 
 def of_recording(ds: xr.Dataset) -> list[Series]:

@@ -1,10 +1,8 @@
 """The window as one tree of bokeh models: built for a page, or for a test without one."""
 
-import threading
 from html import escape
 from typing import Any
 
-from fhemb_xr import schema
 from fhemb_xr.io import sensitivity
 from fhemb_xr.plot import theme
 from fhemb_xr.view.memory.material import Material
@@ -19,8 +17,6 @@ from fhemb_xr.view.window.seats import Seats
 from fhemb_xr.view.window.state import State
 from fhemb_xr.view.window.strips import Strips
 
-_TICK_MS = 200
-"""How often a page asks whether more has been read."""
 _MARKS = """
   a: e => { mark.active = !mark.active; }, o: e => { own.active = !own.active; },
   p: e => { move.active = !move.active; }, Delete: e => { presses.value += 1; },
@@ -135,35 +131,3 @@ def _warning(state: State) -> list[str]:
     if sensitivity.invertible(shown):
         return ["Scores of eigenfaces: with the basis, faces can be drawn from these curves"]
     return []
-
-
-def fill(document: Any, material: Material, feature: str | None = None) -> Window:
-    """Build a window into a document of the server."""
-    window = Window(material, document, feature)
-    recording = material.recording
-    title = "" if recording is None else str(recording.attrs.get("title", ""))
-    document.title = f"{title or schema.EMBEDDING.capitalize()} · fhemb view"
-    document.add_root(window.layout)
-    document.js_on_event("document_ready", window.listener())
-    document.add_periodic_callback(window.tick, _TICK_MS)
-    document.on_session_destroyed(lambda context: window.state.close())
-    return window
-
-
-def warm(material: Material, feature: str | None = None) -> threading.Thread:
-    """Import and read what the first page needs, in a thread, while the browser starts.
-
-    A window that nobody sees is built: the next one takes a third of the time.
-    """
-
-    def work() -> None:
-        from bokeh.document import Document
-
-        document = Document()
-        window = fill(document, material, feature)
-        document.to_json()
-        window.state.close()
-
-    thread = threading.Thread(target=work, name="fhemb-view-warm", daemon=True)
-    thread.start()
-    return thread

@@ -1,5 +1,6 @@
 """The part with faces: of the chosen people at the guide, and as a film at true speed."""
 
+import contextlib
 import functools
 import time
 from collections.abc import Callable
@@ -10,13 +11,15 @@ import numpy as np
 from fhemb_xr.plot import theme
 from fhemb_xr.view.memory.faces import F16, LEVELS, Faces, cell, limits_of, mosaic
 from fhemb_xr.view.window import look
-from fhemb_xr.view.window.state import State
+from fhemb_xr.view.window.state import THREADS, State
 
 MOST_FACES = 12
 FRAME_MS = 80
 """12.5 frames a second: a face of 25 Hz at every second frame."""
 _GUIDE_EVERY = 4
 """Pictures from one place of the guide to the next: it makes the page draw all rows again."""
+_PATIENCE_S = 0.2
+"""From then on faces are shown as they come: each picture costs the page a drawing."""
 _WIDTH, _HEIGHT = 380, 330
 KEYS = {"space": "play, or stop the film"}
 
@@ -54,7 +57,8 @@ class Portraits:
         self.names = models.ColumnDataSource({"x": [], "y": [], "text": []})
         self.figure = self._figure()
         self._limits: tuple[float, float] | None = None
-        self._fetching: set[tuple[Any, ...]] = set()
+        self._fetching: dict[tuple[Any, ...], int] = {}
+        """Parts that are being read, by what was asked for."""
         self._wanted: tuple[tuple[Any, ...], Any, int] | None = None
         self._painted: Any = None
         """Session of the faces that are seen."""
@@ -117,24 +121,29 @@ class Portraits:
             self.x_range.update(start=begin, end=min(begin + stop - start, last))
 
     def _fetch(self, k: int) -> None:
-        """Read the faces of a frame off the event loop, half of them by each of two threads."""
+        """Read the faces of a frame off the event loop, some of them by each thread."""
         session, faces = self._session(), self.faces
         key = (k, session, tuple(self.state.chosen))
         if key in self._fetching or k >= faces.seconds.size:
             return
-        self._fetching.add(key)
         missing = [p for p in self.state.chosen if faces.kept(p, session, k) is None]
-        for half in filter(None, (missing[::2], missing[1::2])):
+        parts = [missing[i::THREADS] for i in range(min(THREADS, len(missing)))]
+        if parts:
+            self._fetching[key] = len(parts)
+        begun = self._now()
+        for some in parts:
             self.state.aside(
-                functools.partial(faces.read, half, session, k),
-                lambda _: self._arrived(key),
+                functools.partial(_read, faces, some, session, k),
+                lambda _: self._arrived(key, begun),
             )
-        if not missing:
-            self._fetching.discard(key)
 
-    def _arrived(self, key: tuple[Any, ...]) -> None:
-        """Some faces have been read: show what is there of those at the guide."""
-        self._fetching.discard(key)
+    def _arrived(self, key: tuple[Any, ...], begun: float) -> None:
+        """Some faces have been read: show all at once, or what is there if it takes long."""
+        self._fetching[key] -= 1
+        if not self._fetching[key]:
+            del self._fetching[key]
+        elif self._now() - begun < _PATIENCE_S:
+            return
         if self._wanted is not None:
             self._paint(*self._wanted)
 
@@ -213,3 +222,8 @@ class Portraits:
             self._timer = None
         if new:
             self._timer = document.add_periodic_callback(self.step, FRAME_MS)
+
+
+def _read(faces: Faces, people: list[Any], session: Any, k: int) -> None:
+    with contextlib.suppress(Exception):  # who cannot be read stays empty
+        faces.read(people, session, k)

@@ -8,6 +8,8 @@ from fhemb_xr.view.memory.material import Material
 
 MOST_SIGNALS = 4
 """Features that are drawn at once: so many colours are told apart."""
+THREADS = 4
+"""Threads of a window's heavy work: a store may be slow, and decoding uses two cores."""
 ROWS, SECONDS = 20, 10.0
 """People and seconds at first, as MNE has them."""
 
@@ -90,14 +92,14 @@ class State:
             publish(work())
             return
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(2, "fhemb-view-aside")
-        document = self.document
+            self._pool = ThreadPoolExecutor(THREADS, "fhemb-view-aside")
 
         def done(future: "Future[Any]") -> None:
             if self.closed or future.cancelled() or future.exception() is not None:
                 return  # what cannot be read stays empty; series say why in the line above
             result = future.result()
-            document.add_next_tick_callback(lambda: None if self.closed else publish(result))
+            call = lambda: None if self.closed else publish(result)  # noqa: E731
+            self.document.add_next_tick_callback(call)
 
         self._pool.submit(work).add_done_callback(done)
 

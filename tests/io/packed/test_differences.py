@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import fhemb_xr as fx
 from fhemb_xr.errors import StoreError
 from fhemb_xr.io.integrity.repair import repair
-from fhemb_xr.io.packed import differences, packing
+from fhemb_xr.io.packed import differences, packing, regions
 from fhemb_xr.io.remote import objects
 from fhemb_xr.kernels.frames import differences as kernel
 from ingest import cli
@@ -54,7 +54,7 @@ def test_dense__any_chunks_give_the_bits_of_fast(data):
     dense = group.create_array("dense", filters=chain, **how)
     fast = group.create_array("fast", **how)
     unit = shards if how["shards"] else cut
-    for region in differences._pieces([slice(0, n) for n in sizes], unit):
+    for region in regions.pieces([slice(0, n) for n in sizes], unit):
         for array in (dense, fast):
             differences.write(array, region, packing.pack(heat[region]))
     expected = packing.unpack(fast[:])
