@@ -1,7 +1,7 @@
 """Whitening in one pass, and independent components by the fixed point of FastICA.
 
-With the samples ``y`` of all people, each less his own mean, and their covariance ``C``, ``z =
-B y`` is white, where ``B`` holds the leading eigenvectors of ``C`` by the roots of their
+With the samples ``y`` of all people, less the mean of each, and their covariance ``C``, ``z = B
+y`` is white, where ``B`` holds the leading eigenvectors of ``C`` by the roots of their
 eigenvalues. A rotation ``R`` of ``z`` is sought. The weights are ``W = R B``. As the courses
 ``s = W y`` are uncorrelated with variance 1, the pattern of a component is ``C w``.
 

@@ -51,7 +51,7 @@ def pairs(r: F64) -> F64:
 
 
 def _drawn(r: F64, who: Ints) -> F64:
-    """Pairs of people drawn with replacement; one with himself is no pair."""
+    """Pairs of people drawn with replacement; one person twice is no pair."""
     out = r[np.ix_(who, who)]
     out[who[:, None] == who] = np.nan
     return pairs(out)

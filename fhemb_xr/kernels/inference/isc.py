@@ -1,6 +1,6 @@
 """Inter-subject correlation and its nulls: one person moves, or is exchanged for a stranger.
 
-Only the person who is tested moves. If every member moved by himself, the mean of the others
+Only the person who is tested moves. If every member moved alone, the mean of the others
 would be whiter than it is, and the null too narrow.
 
 Pairs of samples of which one is missing are left out, at every shift; the mean of the others
@@ -194,7 +194,7 @@ def _null(
     null[:, shifts.observed] = r  # the same value, without the rounding of the transform
     p = p_values.p_value(r, null, tail=tail, exact=True)
     ends = p_values.band(null, alpha=alpha)
-    if own is not None and 0 <= own < x.shape[0]:  # nobody is tested against himself
+    if own is not None and 0 <= own < x.shape[0]:  # nobody is tested against the same person
         null[own], p[own], ends[own] = np.nan, np.nan, np.nan
     score = p_values.score(null, tail)
     return [r, p, ends[:, 0], ends[:, 1]], np.fmax.reduce(score, axis=0, initial=-np.inf)
@@ -216,7 +216,7 @@ def exchanged(
         series = np.asarray(cut[i], dtype=np.float64)
         still = others(series, groups) if how == "leave_one_out" else series
         r = matrix(series, still).reshape(n, n)
-        alone = how == "leave_one_out"  # the person himself stands where strangers are put
+        alone = how == "leave_one_out"  # the tested person stands where strangers are put
         parts = strangers.tested(
             r, groups, people, groups, people, tail=tail, alpha=alpha, itself=alone
         )

@@ -204,7 +204,7 @@ def _euclidean(a: F64, na: Ints, b: F64, nb: Ints, *, upper: bool) -> F64:
 
 
 def pairs(n: int, m: int, upper: bool) -> list[tuple[int, int]]:
-    """Positions of two series; with ``upper`` each pair once, and everybody with himself."""
+    """Positions of two series; with ``upper`` each pair once, and each with itself."""
     return [(i, j) for i in range(n) for j in range(i if upper else 0, m)]
 
 

@@ -1,7 +1,7 @@
 """States in one order, fitted to several people at once: a hidden Markov model of events.
 
 Each state has a pattern of the features. Everybody passes through all states in the same
-order, at his own moments. A moment is the likelier in a state, the more its pattern correlates
+order, at other moments. A moment is the likelier in a state, the more its pattern correlates
 with the state's. By turns, patterns are the means of the moments in each state, and the
 probabilities of the moments follow from the patterns; a variance falls from round to round.
 

@@ -24,8 +24,8 @@ def on_face(patterns: xr.DataArray, basis: xr.Dataset, feature: Hashable) -> xr.
     Raises
     ------
     SchemaError
-        If it is not a basis, the features are not scores of it, or each person has a basis of
-        his own and the patterns are those of all.
+        If it is not a basis, the features are not scores of it, or every person has another
+        basis and the patterns are those of all.
     """
     (components,) = bases.parts(basis, ("components",))
     scale = (

@@ -112,7 +112,7 @@ def _require_room(lines: xr.DataArray, model: Mixture) -> None:
 def without_alone(
     out: xr.Dataset, lines: xr.DataArray, x: xr.DataArray, dim: Hashable | None
 ) -> xr.Dataset:
-    """The result with the labels of ``x``, each person in his own place again."""
+    """The result with the labels of ``x``, each person in their place again."""
     if _ALONE in out.dims:
         out = out.squeeze(_ALONE, drop=True)
     labels = {n: c.variable for n, c in lines.coords.items() if {*c.dims} <= {*out.dims}}

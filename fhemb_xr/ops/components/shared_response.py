@@ -38,9 +38,9 @@ def shared_response(
     margin_s: float | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Shared response: a few courses that people share, each in features of his own.
+    """Shared response: a few courses that people share, each person in other features.
 
-    Every person has weights of his own, orthonormal, so that the courses of all people are as
+    Every person has weights of their own, orthonormal, so that the courses of all people are as
     alike as they can be: two people may show the same course in different features. (With
     :func:`corrca` the weights are those of all.)
 
@@ -118,7 +118,7 @@ def shared_response(
     --------
     >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> rng = np.random.default_rng(0)
-    >>> own = np.linalg.qr(rng.normal(size=(6, 8, 1)))[0]  # each shows it in his own features
+    >>> own = np.linalg.qr(rng.normal(size=(6, 8, 1)))[0]  # each shows it in other features
     >>> course = 4 * rng.normal(size=(500, 1))
     >>> values = course @ own.transpose(0, 2, 1) + rng.normal(size=(6, 500, 8))
     >>> x = xr.DataArray(values, dims=("subject", "time", "feature"))

@@ -19,7 +19,7 @@ def granger(
     across: Hashable | None = None,
     seed: int | None = None,
 ) -> xr.Dataset:
-    """Granger causality: does the past of one person foretell another, beyond his own past?
+    """Granger causality: does the past of one person foretell another, beyond that one's own?
 
     Each series is forecast twice by linear regression: from its own past and what is given, and
     from the past of one other series as well. The measure is ``ln(v1 / v2)``, the ratio of both
@@ -59,8 +59,8 @@ def granger(
     -------
     Dataset
         Dataset ``(…, <dim>_0, <dim>_1)``, float64, lazy where an argument is. The person along
-        ``<dim>_0`` is the source, the one along ``<dim>_1`` the target; a person with himself
-        is NaN. ``granger``, from 0 on; ``f``, the F statistic of the same two forecasts, and
+        ``<dim>_0`` is the source, the one along ``<dim>_1`` the target; NaN on the
+        diagonal. ``granger``, from 0 on; ``f``, the F statistic of the same two forecasts, and
         ``p_f`` by the F distribution, for stationary series whose forecasts leave nothing but
         noise; ``n_moments`` that count. With a null ``p``, the share of shifts or strangers
         with as much, ``(1 + number) / (n + 1)``. A target that its own past foretells wholly,

@@ -79,7 +79,7 @@ def group_isc(
     ``by``                 null, and when it holds
     =====================  ==============================================================
     ``None``               any person's series is turned over (its sign changes): holds
-                           for independent people, also where each drifts on his own;
+                           for independent people, also where each drifts alone;
                            not for a shared drift or stimulus, which it finds
     a label                people change groups: holds where groups differ in nothing
     a dimension            each person's part of the difference changes its sign: holds

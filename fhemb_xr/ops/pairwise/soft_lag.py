@@ -64,7 +64,7 @@ def soft_lag(
         Matrix ``(…, dim_0, dim_1)``, float64, lazy where ``x`` is, with the labels of ``dim``
         on both sides: a similarity, see :func:`clusters`. Coordinate ``mean_lag`` [s]: the mean
         of the lags, weighted by ``exp(beta * r)``; positive where the second of the pair
-        follows. The value of one with himself is below 1, unless he is the same at all lags.
+        follows. On the diagonal it is below 1, unless a series is the same at all lags.
 
     Raises
     ------

@@ -41,7 +41,7 @@ def respiration(
 ) -> xr.Dataset:
     """Breathing in the temperature of the nose: wave, rate, quality, and whether it is there.
 
-    Air cools the nostrils when a person breathes in and warms them when he breathes out.
+    Air cools the nostrils on its way in, and warms them on its way out.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ def states(
     """States of faces: those that people pass through in one order, or those that come back.
 
     A state is a pattern of the features, the same for all people. In event segmentation it
-    lasts for a while, and everybody passes through all states once, at moments of his own. In
+    lasts for a while, and everybody passes through all states once, at their own moments. In
     k-means every moment belongs to the state whose pattern is nearest, whatever came before.
 
     Parameters

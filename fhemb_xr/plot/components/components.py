@@ -20,7 +20,7 @@ def components(result: xr.Dataset, *, maps: bool = False, title: str | None = No
     Parameters
     ----------
     result
-        Result of :func:`fhemb_xr.components`; of one person, if everybody has a fit of his own.
+        Result of :func:`fhemb_xr.components`; of one person, if each has a fit of their own.
     maps
         Draw the patterns as faces, each as a share of its largest pixel. The result has them
         if it was made with ``basis=``.
@@ -83,8 +83,8 @@ def _of_one(found: xr.Dataset) -> xr.Dataset:
     """The components of the one person that is there."""
     if found.sizes[schema.SUBJECT] > 1:
         raise SchemaError(
-            f"each of {found.sizes[schema.SUBJECT]} people has components of his own: choose "
-            "one with .sel(subject=[...])"
+            f"components of {found.sizes[schema.SUBJECT]} people, each with their own: choose "
+            "one person with .sel(subject=[...])"
         )
     kept = ("scores",)
     return found.assign(

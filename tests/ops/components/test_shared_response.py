@@ -14,7 +14,7 @@ N, T, D, K = 4, 120, 5, 2
 
 
 def people(gaps=False, seed=0):
-    """A strong and a weak course, each person shows them in features of his own."""
+    """A strong and a weak course, each person shows them in features of their own."""
     rng = np.random.default_rng(seed)
     own = np.linalg.qr(rng.normal(size=(N, D, K)))[0]
     course = rng.normal(size=(T, K)) * [6, 3]

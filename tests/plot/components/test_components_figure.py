@@ -44,7 +44,7 @@ def test_figure__needs_what_it_draws(result):
     own = result.assign(
         {n: result[n].expand_dims(subject=3) for n in ("explained_variance_ratio", "converged")}
     )
-    with pytest.raises(SchemaError, match="3 people has components of his own"):
+    with pytest.raises(SchemaError, match="components of 3 people, each with their own"):
         own.fhemb.plot.components()
     one = own.isel(subject=[1]).fhemb.plot.components()
     curve = next(e for e in one.traverse(lambda e: e, [hv.Curve]) if type(e) is hv.Curve)
