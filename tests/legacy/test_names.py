@@ -22,7 +22,7 @@ PATHS = {
     "calc_and_save_pr_accuracy calc_dm_accuracy plot_accuracy_summary depict_accuracy "
     "calc_prototype_accuracy calc_shapelet",
     "utils.tutils": "makeVideo",
-    "config.settings": "THERMO_SR FEATURE",
+    "config.settings": "THERMO_SR FEATURE setup_logging set_log_levels set_logger_level",
     "dvae.classifier": "VAEClassifier",
     "logs": "setup_logging set_log_levels set_logger_level",
 }
