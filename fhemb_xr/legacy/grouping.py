@@ -20,6 +20,13 @@ from fhemb_xr.ops.clustering.clusters import clusters, silhouette
 from fhemb_xr.typing import F64, Ints
 
 METHODS = {"dtw": "dba", "softdtw": "soft_dtw", "gak": "gak", "euclidean": "kmeans"}
+_METRICS = {
+    "dtw": "dtw",
+    "softdtw": "soft_dtw_divergence",
+    "gak": "dtw",
+    "euclidean": "euclidean",
+}
+"""What silhouettes are measured by; tslearn has none by the kernel."""
 _MIDDLES = {"dba": "dba", "soft_dtw": "soft_dtw", "gak": "dba", "kmeans": "mean"}
 _log = logs.of("cutils")
 
@@ -83,7 +90,7 @@ def dtw_clustering(
         k: [name for name, of in zip(names, labels, strict=True) if of == k]
         for k in range(n_clusters)
     }
-    width = float(silhouette(x, [n_clusters], **options)[0])
+    width = float(silhouette(x, [n_clusters], metric=_METRICS[metric], **options)[0])
     centroids = _centroids(x, found, method, max_iter)
     return groups, dict(zip(names, labels.tolist(), strict=True)), labels, width, centroids
 
@@ -135,7 +142,8 @@ def compute_silhouette_vs_k(
     options: dict[str, Any] = {"method": method, "seed": random_state, "max_iter": max_iter}
     tried = list(range(2, max_k + 1))
     _log.debug("silhouettes of %s: %s, %s", counted(x[schema.SUBJECT]), tried, options)
-    scores = np.asarray(silhouette(x, tried, **options).values, np.float64)
+    widths = silhouette(x, tried, metric=_METRICS[metric], **options)
+    scores = np.asarray(widths.values, np.float64)
     sound = [k for k, s in zip(tried, scores, strict=True) if np.isfinite(s)]
     best = tried[int(np.nanargmax(scores))] if sound else None
 

@@ -115,6 +115,7 @@ def silhouette(
     k: Iterable[int] = range(2, 11),
     *,
     method: str = "average",
+    metric: str = "dtw",
     seed: int | None = None,
     window_s: float | None = None,
     step_s: float | None = None,
@@ -130,6 +131,10 @@ def silhouette(
         As in :func:`clusters`.
     k
         Numbers of groups to try.
+    metric
+        What series are compared by, one of :func:`pairwise`. With the method ``kmeans``,
+        ``"euclidean"`` measures as the groups were made; with ``soft_dtw``,
+        ``"soft_dtw_divergence"``.
     window_s, step_s
         Series are cut into intervals of this length [s], this far apart (default: end to end).
     null
@@ -151,9 +156,9 @@ def silhouette(
     ------
     ValueError
         If a ``k`` is not a positive whole number, or an interval longer than the series; if a
-        null has no seed, or ``alpha`` is given without one.
+        null has no seed, or ``alpha`` is given without one; a metric of a relation.
     UnknownNameError
-        No such method (a ``KeyError``); a null has those of relations only.
+        No such method or metric (a ``KeyError``); a null has the methods of relations only.
 
     Notes
     -----
@@ -177,7 +182,7 @@ def silhouette(
     method, seed, rounds = _method(method), require_seed(seed), _rounds(method, max_iter)
     if window_s is not None or step_s is not None:
         d_or_x = intervals(d_or_x, window_s, step_s)
-    d = _distance(d_or_x)
+    d = _distance(d_or_x, metric)
     if null is not None:
         return tested_silhouettes(
             d, tried, method, null, seed, 0.05 if alpha is None else alpha
@@ -202,6 +207,7 @@ def silhouette(
     )
     out = out.assign_coords(n_clusters=np.array(tried, dtype=np.int64))
     out.attrs = {"long_name": "mean silhouette", "units": "1", "method": method}
+    out.attrs["metric"] = d.attrs.get("metric", "")
     return out.rename("silhouette")
 
 

@@ -4,12 +4,13 @@ import pytest
 import scipy.linalg
 import xarray as xr
 from sklearn.metrics import silhouette_score
-from tslearn import barycenters, metrics
+from tslearn import barycenters, clustering, metrics
 
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels.clustering import kshape
 from fhemb_xr.ops.clustering.barycenters import BARYCENTRES, METHODS, barycentre
 from fhemb_xr.ops.clustering.clusters import clusters, silhouette
+from fhemb_xr.ops.pairwise.matrix import pairwise
 from fhemb_xr.options import set_options
 
 GROUP = np.array([0, 1, 0, 1, 0, 1, 0, 1])
@@ -80,6 +81,33 @@ def test_silhouette__by_prototypes_is_that_of_sklearn(computes):
     expected = silhouette_score(d, labels.values, metric="precomputed")
     np.testing.assert_allclose(got.sel(n_clusters=3), expected, atol=1e-9)
     assert got.idxmax("n_clusters").values.tolist() == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("metric", "theirs"),
+    [("euclidean", "euclidean"), ("soft_dtw_divergence", "softdtw"), ("dtw", "dtw")],
+)
+@pytest.mark.parametrize("features", [0, 2])
+def test_silhouette__by_a_metric_is_that_of_tslearn(metric, theirs, features, computes):
+    x = waves(features=features)
+    with computes(0):
+        got = silhouette(x.chunk(time=9), [2, 3], method="kmeans", metric=metric, seed=0)
+    labels = clusters(x, 3, method="kmeans", seed=0).values
+    values = x.transpose("subject", "time", ...).values.reshape(8, 24, -1)
+    expected = clustering.silhouette_score(values, labels, metric=theirs)
+    np.testing.assert_allclose(got.sel(n_clusters=3), expected, atol=1e-9)
+    assert got.attrs["metric"] == metric
+
+
+def test_silhouette__by_a_metric_cuts_the_tree_of_that_metric_and_leaves_relations_alone():
+    x = waves()
+    for metric in ("correlation", "euclidean"):
+        d = pairwise(x, metric)
+        xr.testing.assert_equal(silhouette(x, [2, 3], metric=metric), silhouette(d, [2, 3]))
+    with pytest.raises(ValueError, match="a relation has its metric, found metric='euclidean'"):
+        silhouette(d, [2], metric="euclidean")
+    with pytest.raises(UnknownNameError, match="no metric 'cosine'"):
+        silhouette(x, [2], metric="cosine")
 
 
 def test_kshape__correlates_at_every_shift_as_the_loop_does():
