@@ -120,7 +120,12 @@ def calc_and_save_pr_accuracy(
     return write_scores(scores.assign_attrs({**scores.attrs, **said}), Path(dirname) / name)
 
 
-calc_dm_accuracy = calc_dtw_accuracy = calc_and_save_pr_accuracy
+calc_dm_accuracy = calc_and_save_pr_accuracy
+
+
+def calc_dtw_accuracy(*samples: Any, dtw_type: str = "fastdtw", **options: Any) -> Path:
+    """:func:`calc_and_save_pr_accuracy`, by the oldest name of it and of the alignment."""
+    return calc_and_save_pr_accuracy(*samples, **{"alignment_type": dtw_type, **options})
 
 
 def _each_scaled(x: F64, normalize: Any) -> F64:

@@ -268,3 +268,5 @@ def test_summary__is_written_and_drawn(tables, tmp_path, monkeypatch):
     assert fhemb.depict_accuracy(tmp_path, "p80", statistics="iqr") is not None
     with pytest.raises(StoreError, match="write them first"):
         fhemb.plot_accuracy_summary(tmp_path)
+    fhemb.calc_dtw_accuracy(a, b, tmp_path, dtw_type="soft_dtw")
+    assert fx.open_result(tmp_path / "acc_summ.zarr").metric.values.tolist() == ["soft_dtw"]
