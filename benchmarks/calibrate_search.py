@@ -6,13 +6,11 @@ and the shares of p at or below some levels, with Wilson's 95 % interval. Ends w
 too often small, or the nested score is off chance by more than three standard errors.
 
 Ties count against: accuracies of few samples are often equal, and with 8 segments one of 35
-labellings is the true one. p is then larger than uniform, never smaller. Of 200 worlds with 8
-segments and 19 permutations:
-
-people independent: nested .499 ± .006, best .659, p <= .05 in .015, p_nested in .045;
-levels of segments: nested .496 ± .008, best .791, p <= .05 in .030, p_nested in .015.
+labellings is the true one. p is then larger than uniform, never smaller. So p is also printed
+with ties broken at random; "uniform" is the p-value of Kolmogorov and Smirnov.
 
     python benchmarks/calibrate_search.py [--worlds 200] [--permutations 39] [--segments 12]
+                                          [--score accuracy]
 """
 
 import argparse
@@ -21,12 +19,14 @@ import warnings
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 import fhemb_xr as fx
 from fhemb_xr.kernels.inference.binomial import wilson
 
 PEOPLE, SPECS = 6, 20
 LEVELS = (0.05, 0.1, 0.25, 0.5)
+PRINTED = ("p", "p_nested", "p, untied", "p_nested, untied")
 
 
 def world(rng, shared, segments):
@@ -58,16 +58,29 @@ def table(values):
     )
 
 
-def measured(shared, worlds, permutations, segments):
-    """``(world, 4)``: p of the search, p of the nested score, nested score, best score."""
-    rng = np.random.default_rng(int(10 * shared))
+def measured(shared, worlds, permutations, segments, score):
+    """``(world, 6)``: p, p_nested, both with ties broken at random, nested, best score."""
+    rng, coin = np.random.default_rng(int(10 * shared)), np.random.default_rng(1)
+    how = {"n_splits": 2, "n_inner": 2, "n_permutations": permutations, "score": score}
     found = []
     for seed in range(worlds):
-        how = {"n_splits": 2, "n_inner": 2, "n_permutations": permutations, "seed": seed}
-        out = fx.search(world(rng, shared, segments), **how)
-        names = ["p", "p_nested", "nested", "best_score"]
-        found.append([v.item() for v in out[names].compute(scheduler="sync").values()])
+        out = fx.search(world(rng, shared, segments), seed=seed, **how)
+        out = out[["p", "p_nested", "nested", "best_score", "null", "null_nested"]]
+        out = out.compute(scheduler="sync")
+        found.append([
+            out.p.item(), out.p_nested.item(),
+            untied(out.best_score.item(), out.null.values, coin),
+            untied(out.nested.item(), out.null_nested.values, coin),
+            out.nested.item(), out.best_score.item(),
+        ])  # fmt: skip
     return np.array(found)
+
+
+def untied(observed, null, coin):
+    """The p-value where a coin says which of two equal values is the larger."""
+    equal = np.abs(null - observed) < 1e-12
+    above = (null > observed) & ~equal
+    return (above.sum() + coin.random() * (1 + equal.sum())) / (1 + null.size)
 
 
 def main():
@@ -75,17 +88,18 @@ def main():
     parser.add_argument("--worlds", type=int, default=200)
     parser.add_argument("--permutations", type=int, default=39)
     parser.add_argument("--segments", type=int, default=12)
+    parser.add_argument("--score", default="accuracy")
     asked = parser.parse_args()
     warnings.simplefilter("ignore")
     wrong = []
     for name, shared in (("people independent", 0.0), ("each segment has a level", 2.0)):
-        found = measured(shared, asked.worlds, asked.permutations, asked.segments)
-        p, p_nested, nested, best = found.T
+        found = measured(shared, asked.worlds, asked.permutations, asked.segments, asked.score)
+        *ps, nested, best = found.T
         error = nested.std(ddof=1) / np.sqrt(len(nested))
         print(f"{name}: nested {nested.mean():.3f} ± {error:.3f}, best {best.mean():.3f}")
         if abs(nested.mean() - 0.5) > 3 * error:
             wrong.append(f"{name}: nested {nested.mean():.3f}")
-        for what, values in (("p", p), ("p_nested", p_nested)):
+        for what, values in zip(PRINTED, ps, strict=True):
             texts = []
             for level in LEVELS:
                 share = float((values <= level).mean())
@@ -93,7 +107,8 @@ def main():
                 texts.append(f"{level:g}: {share:.3f} [{low:.3f}, {high:.3f}]")
                 if low > level:
                     wrong.append(f"{name}: {what} <= {level:g} in {share:.3f}")
-            print(f"  {what:9s} " + "  ".join(texts), flush=True)
+            uniform = stats.kstest(values, "uniform").pvalue
+            print(f"  {what:17s} " + "  ".join(texts) + f"  uniform: {uniform:.3f}", flush=True)
     print("\n".join(wrong) or "holds")
     return bool(wrong)
 
