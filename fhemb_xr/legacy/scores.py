@@ -15,6 +15,7 @@ from fhemb_xr.legacy.relations import related
 from fhemb_xr.ops.classification import one_split
 from fhemb_xr.ops.classification.segments import SAMPLE
 from fhemb_xr.ops.pairwise.metric_options import POINT_METRICS
+from fhemb_xr.ops.pairwise.similarity import as_distance
 from fhemb_xr.typing import F64, Ints
 
 _log = logs.of("cutils")
@@ -99,7 +100,8 @@ def calc_and_save_pr_accuracy(
 ) -> Path:
     """Accuracies of classifiers of relations over random splits, written to ``dirname``.
 
-    ``"fastdtw"`` goes through the point metrics. The path is that of a table
+    ``"fastdtw"`` goes through the point metrics. Rows are distances: ``1 - dcor``, and soft-DTW
+    less its smallest value where that is negative. The path is that of a table
     ``acc_summ[_feature].xlsx``, or of a Zarr store without openpyxl.
     """
     if wrong := [k for k in idle if k != "njobs"]:
@@ -111,7 +113,7 @@ def calc_and_save_pr_accuracy(
     for kind in kinds:
         dist: dict[str, Any] = {"dist": kind} if alignment_type == "fastdtw" else {}
         d = related(x, alignment_type, gamma=gamma, radius=radius, **dist)
-        found.append(np.asarray(d.values, np.float64))
+        found.append(np.asarray(as_distance(d).values, np.float64))
     dims = ("metric", f"{SAMPLE}_0", f"{SAMPLE}_1")
     distances = xr.DataArray(np.stack(found), dims=dims, coords={"metric": list(kinds)})
     scores = one_split.repeated(distances, y, random_states)

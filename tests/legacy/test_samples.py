@@ -268,5 +268,27 @@ def test_summary__is_written_and_drawn(tables, tmp_path, monkeypatch):
     assert fhemb.depict_accuracy(tmp_path, "p80", statistics="iqr") is not None
     with pytest.raises(StoreError, match="write them first"):
         fhemb.plot_accuracy_summary(tmp_path)
-    fhemb.calc_dtw_accuracy(a, b, tmp_path, dtw_type="soft_dtw")
-    assert fx.open_result(tmp_path / "acc_summ.zarr").metric.values.tolist() == ["soft_dtw"]
+
+
+def test_summary__is_of_distances_also_of_similarities_and_of_negative_ones(
+    tables, tmp_path, monkeypatch
+):
+    from sklearn.model_selection import train_test_split
+    from sklearn.neighbors import KNeighborsClassifier
+
+    monkeypatch.setattr(scores.one_split, "RELATED", ("knn_precomputed",))
+    a, b = (t.to_numpy()[:10, :20] for t in tables)
+    x, y = fhemb.prepare_data(a, b)
+    for kind in ("dcor", "soft_dtw"):
+        fhemb.calc_dtw_accuracy(a, b, tmp_path, dtw_type=kind, random_states=3)
+        found = fx.open_result(tmp_path / "acc_summ.zarr").load()
+        assert found.metric.values.tolist() == [kind]
+        d = related(x, kind).values
+        d = 1 - d if kind == "dcor" else d - d.min()
+        for seed, got in enumerate(found.values[0, 0]):
+            train, test = train_test_split(
+                np.arange(len(y)), test_size=0.3, random_state=seed, stratify=y
+            )
+            model = KNeighborsClassifier(3, metric="precomputed")
+            model.fit(d[np.ix_(train, train)], y[train])
+            assert got == pytest.approx(model.score(d[np.ix_(test, train)], y[test]))
