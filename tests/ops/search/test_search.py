@@ -93,6 +93,11 @@ def test_search__finds_the_planted_feature_and_band(found):
     assert out.chosen_share[out.best] > 0.8
     assert (out.spec[out.chosen[out.chosen >= 0]] == best).mean() == out.chosen_share[out.best]
     assert out.null.sizes == {"permutation": 39}
+    assert np.unique(out.null).size > 3  # not one exchange again and again
+    for p, score, null in (("p_fwer", "score", "null"), ("p_nested", "nested", "null_nested")):
+        reached = out[null] >= out[score] - 1e-12
+        xr.testing.assert_allclose(out[p].drop_attrs(), (1 + reached.sum("permutation")) / 40)
+    assert out.null_high == np.quantile(out.null, 0.95, method="weibull")
     for name, var in lazy.data_vars.items():
         assert var.dtype == out[name].dtype, name
         assert "long_name" in var.attrs, name
@@ -160,7 +165,11 @@ class Pick(TransformerMixin, BaseEstimator):
 @pytest.mark.parametrize("score", ["accuracy", "auc"])
 def test_search__equals_nested_grid_search_of_scikit_learn(score):
     table = world(np.random.default_rng(3), people=8, specs=3, columns=2, effect=1.2)
-    how = {"n_splits": 2, "n_inner": 2, "n_permutations": 0}
+    how = {
+        "n_splits": 2,
+        "n_inner": 3,
+        "n_permutations": 0,
+    }  # of 2 and 2 parts, each is the rest
     out = fx.search(table, score=score, seed=5, **how).compute()
     x = table.value.values.reshape(8, 8, -1)
     x = (x - x.mean(axis=1, keepdims=True)).reshape(64, -1)
@@ -171,7 +180,7 @@ def test_search__equals_nested_grid_search_of_scikit_learn(score):
     model = make_pipeline(Pick(of=table.spec_of.values), StandardScaler(), NearestCentroid())
     tests = []
     for k, (train, test) in enumerate(outer):
-        inner = samples.only(train).parts(2, np.random.default_rng([5, 2, k]))
+        inner = samples.only(train).parts(3, np.random.default_rng([5, 2, k]))
         grid = {"pick__spec": np.arange(3)}
         tuned = GridSearchCV(model, grid, scoring=scoring, cv=inner).fit(x[train], y[train])
         assert tuned.best_params_["pick__spec"] == out.chosen[k]
@@ -205,6 +214,23 @@ def test_search__keeps_tested_people_and_segments_apart():
                 assert not {*who[train]} & {*who[test]}
     # what is left of one segment cannot be split again
     assert samples.only(np.flatnonzero(samples.segments < 2)).parts(2, rng) == []
+
+
+def test_search__asks_limits_of_what_is_learnt_from_alone():
+    samples = nested.Samples(
+        np.tile(np.arange(8) % 2, 4), np.repeat(np.arange(4), 8), np.tile(np.arange(8), 4)
+    )
+    asked = []
+
+    def allowed(rows):
+        asked.append(rows)
+        return np.ones(3, bool)
+
+    how = {"n_splits": 2, "n_inner": 2, "n_folds": 4, "seed": 0}
+    nested.searched(lambda y, train, test: np.arange(3.0), samples, allowed, **how)
+    parts = samples.parts(2, np.random.default_rng([0, 0]))
+    for rows, (train, _) in zip(asked, parts, strict=True):
+        np.testing.assert_array_equal(rows, train)
 
 
 def test_search__without_an_effect_is_at_chance_also_where_segments_have_a_level():
