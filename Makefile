@@ -9,8 +9,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-# two processes of tests share two cores: threads of the linear algebra would only wait
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder # see conftest.py
+# two processes of tests share two cores: threads of the linear algebra would only wait; what they
+# start would compile the package each time where the environment forbids to keep byte code
+PYTEST := OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder # see conftest.py
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 $(VENV)/.demo: pyproject.toml constraints.txt
@@ -23,20 +24,23 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PIP) -e '.[all]'
 	touch $(VENV)/.demo $@ # all has what the demo needs
 
-.PHONY: install demo test soak lint bench calibrate notebooks docs audit clean
+.PHONY: install demo test soak style lint bench calibrate notebooks docs audit clean
 install: $(VENV)/.installed
 
 demo: $(VENV)/.demo
 	$(BIN)/fhemb demo --out $(OUT) $(if $(CLIP),--clip $(CLIP))
 
-lint: install
+style: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell fhemb_xr fhemb_cli ingest tests docs examples benchmarks *.md
+
+lint: style
 	$(BIN)/mypy
 
-test: lint
-	$(PYTEST)
+# types beside the tests: one process alone would leave a core idle
+test: style
+	@$(BIN)/mypy & types=$$!; $(PYTEST); tests=$$?; wait $$types && exit $$tests
 
 soak: lint
 	$(PYTEST) -m 'soak or not soak'

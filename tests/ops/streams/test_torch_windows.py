@@ -299,7 +299,7 @@ def lost(tmp_path_factory):
         return ds.assign(aus=ds.aus.where((ds.frame < 22) | (ds.frame > 25)))
 
     tree = fx.split(
-        fx.testing.streams(2, (60, 80)).map_over_datasets(cut), {"train": 1, "test": 1}
+        fx.testing.streams(2, (40, 50)).map_over_datasets(cut), {"train": 1, "test": 1}
     )
     fx.save(tree, folder / "a.zarr")
     write_hdf5(tree, folder / "a.h5")
@@ -336,8 +336,8 @@ def test_lost_faces__never_reach_a_batch_whatever_the_way(lost, way, how):
 
 def test_lost_faces__never_leave_the_dataset_of_the_scripts(lost):
     dataset = noxi.NoXiReHDF5Dataset(lost["path"])
-    with pytest.raises(ValueError, match="miss values in 4 of 60 frames"):
+    with pytest.raises(ValueError, match="miss values in 4 of 40 frames"):
         dataset[0]
-    filled = noxi.NoXiReHDF5Dataset(lost["path"], sequence_length=90, missing="fill")[0][0]
-    assert filled.shape == (90, 159)
+    filled = noxi.NoXiReHDF5Dataset(lost["path"], sequence_length=60, missing="fill")[0][0]
+    assert filled.shape == (60, 159)
     assert torch.isfinite(filled).all()
