@@ -61,6 +61,24 @@ def test_kernels__that_threads_load_together_are_all_kept_in_the_private_folder(
     assert before == numba.config.CACHE_DIR
 
 
+def test_kernels__are_compiled_for_a_counter_and_not_also_for_its_first_value(monkeypatch):
+    monkeypatch.setattr(_jit, "cache_folder", lambda: None)
+
+    @_jit.kernel
+    def next_of(place):
+        return place + 1
+
+    @_jit.kernel
+    def counted(n):
+        place = 0
+        while place < n:
+            place = next_of(place)
+        return place
+
+    assert counted(3) == 3
+    assert len(next_of.signatures) == 1
+
+
 COMPILED = """
 import numpy as np, xarray as xr, fhemb_xr as fx
 from numba.core import event
