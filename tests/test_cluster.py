@@ -125,6 +125,14 @@ def test_save__tries_a_task_again_whose_share_stutters(client, tmp_path):
     assert (fx.open_result(tmp_path / "a.zarr") == 1).all()
 
 
+def test_save__by_worker_processes_gives_the_same_values(client, tmp_path):
+    ds = fx.testing.audience(3, 20, shape=(12, 10), faceless=[41], chunk_frames=200)
+    fx.save(ds, tmp_path / "a.zarr")
+    with dask.config.set(scheduler="threads"):
+        found, expected = fx.open_recording(tmp_path / "a.zarr").load(), ds.load()
+    np.testing.assert_allclose(found.heatmap, expected.heatmap, atol=0.00501)
+
+
 def test_save__by_worker_processes_over_itself(client, tmp_path):
     path = tmp_path / "a.zarr"
     x = xr.DataArray(da.ones((8, 3000), chunks=(1, 500)), dims=("subject", "time"), name="x")

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numba
+from numba.core.registry import CPUDispatcher
 
 from fhemb_xr.kernels import _jit
 
@@ -94,6 +95,20 @@ def test_warping__is_not_compiled_again_by_the_next_process():
     run = [sys.executable, "-W", "error", "-c", COMPILED]
     subprocess.run(run, check=True, capture_output=True)
     assert subprocess.check_output(run, text=True).split() == []
+
+
+def test_tslearn__is_kept_in_the_private_folder_too():
+    from tslearn import clustering  # noqa: F401 (it has most of the loops)
+
+    _jit.keep("tslearn")
+    modules = [m for n, m in [*sys.modules.items()] if n.startswith("tslearn.")]
+    loops = [f for m in modules for f in vars(m).values()]
+    places = {
+        Path(f._cache._cache_path).parent.parent
+        for f in loops
+        if isinstance(f, CPUDispatcher) and f.py_func.__module__.startswith("tslearn.")
+    }
+    assert places == {_jit.cache_folder()}
 
 
 DEMO = """

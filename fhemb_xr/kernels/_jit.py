@@ -18,11 +18,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from numba.core import event, types
+from numba.core.registry import CPUDispatcher
 
 F = TypeVar("F", bound=Callable[..., Any])
 SWITCH = "FHEMB_JIT_CACHE"
@@ -163,6 +165,31 @@ def _compile_constants_once(made: Any) -> None:
         )
 
     made.get_call_template = of_types
+
+
+@functools.cache
+def keep(package: str) -> None:
+    """Keep what a package that is loaded has compiled by numba, as if its loops were ours.
+
+    tslearn would compile for seconds in each session. A folder for each of its versions: numba
+    does not see that a function in another file has changed.
+    """
+    root = cache_folder()
+    config: Any = numba.config
+    if root is None:
+        return
+    folder = root / f"{package}-{metadata.version(package)}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    modules = [m for n, m in [*sys.modules.items()] if n.partition(".")[0] == package]
+    found = {f for m in modules for f in vars(m).values() if isinstance(f, CPUDispatcher)}
+    with _DECORATING:
+        before, config.CACHE_DIR = config.CACHE_DIR, os.fspath(folder)
+        try:
+            for dispatcher in found:
+                if dispatcher.py_func.__module__.partition(".")[0] == package:
+                    dispatcher.enable_caching()
+        finally:
+            config.CACHE_DIR = before
 
 
 def kernel(function: F) -> F:

@@ -69,7 +69,7 @@ def test_embed__saves_what_the_function_gives(stores):
 
 def test_embed__extends_what_is_there_by_its_own_options(stores):
     folder, *_ = stores
-    done = fhemb("embed", folder / "don.zarr", folder / "emb.zarr", "--extend", "--json")
+    done = here("embed", folder / "don.zarr", folder / "emb.zarr", "--extend", "--json")
     told = json.loads(done.stdout)
     assert (told["computed"], told["kept"]) == (0, 4)
     wrong = here("embed", folder / "don.zarr", folder / "emb.zarr", "--extend", "--level", 3)
@@ -81,8 +81,8 @@ def test_embed__takes_the_range_and_the_correction_of_entropy(stores):
     folder, _, _ = stores
     asked = ["-f", "entropy", "--entropy-range", "28:36", "--entropy-correction", "grassberger"]
     out = folder / "entropy.zarr"
-    done = fhemb("embed", folder / "don.zarr", out, *asked, "--wavelet", "none")
-    assert done.returncode == 0, done.stderr
+    done = here("embed", folder / "don.zarr", out, *asked, "--wavelet", "none")
+    assert done.exit_code == 0, done.stderr
     options = {"entropy_range": (28, 36), "entropy_correction": "grassberger"}
     expected = fx.embed(fx.open_recording(folder / "don.zarr"), ["entropy"], **options)
     np.testing.assert_array_equal(fx.open_embedding(out), expected)
@@ -156,9 +156,9 @@ def test_doctor__refuses_a_configuration_that_others_can_read(tmp_path):
         "DB_NAME=tcamera\nDB_USERNAME=u\nDB_PASSWORD=hunter22\nDB_HOST=localhost\n"
     )
     secret.chmod(0o644)
-    done = fhemb("doctor", "--json", env={"FHEMB_CONFIG_DIR": str(tmp_path)})
+    done = here("doctor", "--json", env={"FHEMB_CONFIG_DIR": str(tmp_path)})
     rows = {row["check"]: row for row in json.loads(done.stdout)}
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert rows["core"]["state"] == "OK"
     assert "chmod 600" in rows["configuration"]["found"]
     assert "hunter22" not in done.stdout + done.stderr

@@ -113,7 +113,7 @@ def test_evaluate__marks_the_people_of_the_training(folder):
     alike = new.assign_coords(subject=[6, 7, 8, 9])  # others, who have the same labels
     assert training_runs.trained_people(model, alike) == (["6", "7"], False)
     where = ("--runs", folder / "own", "--trials", 20)
-    marked = process("evaluate", folder / "part.zarr", *where, "--json")
+    marked = here("evaluate", folder / "part.zarr", *where, "--json")
     assert "4 of 4 people (0, 1, 2, 3)" in json.loads(marked.stdout)["trained_on"]
     assert "says nothing of people it has not seen" in marked.stderr
 

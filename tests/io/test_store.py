@@ -294,19 +294,6 @@ def test_save__gathers_small_chunks_and_its_graph_is_linear(tmp_path):
     assert len(list((tmp_path / "x.zarr/x/c").rglob("*"))) < 10
 
 
-@pytest.mark.cluster
-def test_save__by_worker_processes_gives_the_same_values(ds, tmp_path):
-    from distributed import Client
-
-    with Client(
-        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
-    ):
-        save(ds, tmp_path / "a.zarr")
-    np.testing.assert_allclose(
-        open_recording(tmp_path / "a.zarr").heatmap, ds.heatmap, atol=0.00501
-    )
-
-
 def test_exchange__falls_back_to_two_renames(tmp_path, monkeypatch):
     monkeypatch.setattr(systems.ctypes, "CDLL", lambda *_, **__: object())
     for name in ("a", "b"):

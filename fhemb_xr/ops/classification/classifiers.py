@@ -120,6 +120,9 @@ def _aligned(a: F64, b: F64, seed: int) -> tuple[F64, F64]:
     """Global alignment kernels, of the width that Cuturi advises for the training samples."""
     from tslearn import metrics
 
+    from fhemb_xr.kernels._jit import keep
+
+    keep("tslearn")
     a, b = (np.ascontiguousarray(s.transpose(0, 2, 1)) for s in (a, b))  # tslearn: time first
     sigma = metrics.sigma_gak(a, random_state=seed)
     return metrics.cdist_gak(a, sigma=sigma), metrics.cdist_gak(b, a, sigma=sigma)

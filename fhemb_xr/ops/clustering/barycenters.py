@@ -208,6 +208,9 @@ def _centre(x: F64, method: str, gamma: float, max_iter: int) -> F64:
         return np.asarray(x.mean(axis=0))
     from tslearn import barycenters
 
+    from fhemb_xr.kernels._jit import keep
+
+    keep("tslearn")
     series = np.ascontiguousarray(x.transpose(0, 2, 1))  # tslearn has time first
     if method == "dba":
         found = barycenters.dtw_barycenter_averaging(series, max_iter=max_iter)
@@ -253,6 +256,9 @@ def _estimator(method: str, n: int, seed: int | None, max_iter: int) -> Any:
     """Of tslearn; of five beginnings the best."""
     from tslearn import clustering
 
+    from fhemb_xr.kernels._jit import keep
+
+    keep("tslearn")
     common = {"n_clusters": n, "n_init": BEGINNINGS, "random_state": seed}
     common["max_iter"] = max_iter
     if method == "gak":

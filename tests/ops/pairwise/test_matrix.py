@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhemb_xr.errors import BudgetError, EmptySelectionError, SchemaError, UnknownNameError
+from fhemb_xr.kernels._jit import keep
 from fhemb_xr.kernels.dtw import distances as kernel
 from fhemb_xr.kernels.dtw import soft_dtw as soft
 from fhemb_xr.kernels.pairwise import metrics
@@ -78,6 +79,7 @@ def by_definition(x, y, local, p):
 def test_dtw__is_that_of_tslearn(n_features, mine, theirs):
     from tslearn.metrics import dtw
 
+    keep("tslearn")
     series, block = ragged(n_features)
     got = kernel.distances(block, block, LENGTHS, LENGTHS, **mine)
     for i, j in np.ndindex(got.shape):
@@ -182,6 +184,7 @@ def of(metric):
 def test_soft_dtw__is_that_of_tslearn(gamma, window):
     from tslearn.metrics import soft_dtw, soft_dtw_normalized
 
+    keep("tslearn")
     series, block = ragged(2)
     theirs = {"gamma": gamma} | ({} if window is None else {"sakoe_chiba_radius": window})
     mine = {"gamma": gamma, "window": window}
