@@ -32,7 +32,8 @@ def _moved(text: str) -> str:
     """Links to pages, as they are from ``_made/``; files of the code are no links."""
     text = re.sub(r"\]\((?:\.\./)?docs/", "](../", text)
     text = re.sub(r"\]\((?:\.\./)?README\.md[^)]*\)", "](../index.md)", text)
-    return re.sub(r"\[([^]]+)\]\((?!http|#|\.\./)[^)]+\)", r"`\1`", text)
+    # a notebook is JSON: a link does not go beyond its string, nor beyond its line
+    return re.sub(r"\[([^]\n\"]+)\]\((?!http|#|\.\./|\w+\.ipynb)[^)\n\"]+\)", r"`\1`", text)
 
 
 def _commands() -> Iterator[str]:

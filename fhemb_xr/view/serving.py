@@ -54,6 +54,8 @@ class Server:
         self._fill, self._ancestors = fill, ancestors
         self._secret = secrets.token_urlsafe(_SECRET_BYTES)
         with extra("plot"):
+            # whole, before any thread that builds a window imports parts of it
+            import bokeh.server.server  # noqa: F401
             from bokeh.server.util import bind_sockets
 
         try:

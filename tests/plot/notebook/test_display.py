@@ -2,11 +2,15 @@
 
 import base64
 import re
-from html import unescape
+import time
+from html import escape, unescape
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
+from browser import needs_chromium
+from chromium import Page
 from drawn import lagged_map, relation_of
 
 import fhemb_xr as fx
@@ -106,3 +110,28 @@ def test_figures__show_their_own_signature_and_docstring():
         assert method.__doc__ == function.__doc__
         theirs = list(inspect.signature(function).parameters)[1:]
         assert list(inspect.signature(method).parameters) == theirs
+
+
+@needs_chromium
+def test_figure__is_drawn_in_a_sandbox_that_knows_nothing_of_jupyter(bundle, tmp_path):
+    picture = base64.b64encode(bundle["image/png"]).decode()
+    html = bundle["text/html"].replace(picture, "")  # what is seen is drawn by the scripts
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        '<!DOCTYPE html><iframe sandbox="allow-scripts" style="width:900px;height:600px" '
+        f'srcdoc="{escape(html)}"></iframe>'
+    )
+    page = Page(frame.as_uri(), tmp_path)
+    try:
+        page.until("document.readyState === 'complete' && location.protocol === 'file:'")
+        for _ in range(200):
+            page.picture(tmp_path / "frame.png")
+            seen = plt.imread(tmp_path / "frame.png")[:600, :900, :3]
+            blue = (seen[..., 2] > seen[..., 0] + 0.3).sum()
+            if blue > 200:
+                break
+            time.sleep(0.1)
+        assert blue > 200
+        assert not {url for url in page.asked() if url.startswith(("http", "ws"))}
+    finally:
+        page.close()
