@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 from counting_store import CountingStore
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
@@ -15,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError, UnknownNameError
 from fhemb_xr.kernels.inference import cross_validation as folding
-from fhemb_xr.kernels.search import nested
+from fhemb_xr.kernels.search import centroids, nested
 
 RATE, LENGTH = 10.0, 4
 CALM = [(0, 4), (8, 12), (16, 20), (24, 28)]
@@ -262,6 +263,21 @@ def test_null__exchanges_whole_segments_alike_for_all():
         assert sorted(new.labels) == sorted(samples.labels)
 
 
+def test_search__subtracts_the_mean_of_each_person_if_asked():
+    far = world(np.random.default_rng(2), specs=2, effect=4.0)
+    far["value"] = far.value + 50.0 * far.subject
+    how = {"n_splits": 2, "n_inner": 2, "n_permutations": 0, "seed": 0}
+    assert fx.search(far, **how).score[0] > 0.9
+    assert fx.search(far, centre=False, **how).score[0] < 0.7
+
+
+def test_accuracy__is_the_mean_over_the_classes():
+    y, d = np.repeat([0, 1, 2], [2, 5, 9]), np.random.default_rng(0).random((3, 16, 4))
+    told = d.argmin(axis=0)
+    expected = [balanced_accuracy_score(y, some) for some in told.T]
+    np.testing.assert_allclose(centroids.accuracy(d, y), expected)
+
+
 def test_search__chooses_within_limits():
     table = world(np.random.default_rng(2), effect=6.0)
     table["sample_energy"] = table.sample_energy.copy(deep=True)
@@ -342,6 +358,16 @@ def test_search__goes_on_where_it_was_interrupted(tmp_path, found):
     xr.testing.assert_equal(more.score.drop_attrs(), expected.score.drop_attrs())
     xr.testing.assert_equal(again.drop_attrs(), expected.drop_attrs())
     assert "pickle" not in str([*tmp_path.rglob("*")])
+
+
+def test_search__does_not_go_on_from_another_search(tmp_path):
+    table = world(np.random.default_rng(4), specs=2, people=4).chunk()
+    how = {"n_splits": 2, "n_inner": 2, "n_permutations": 3}
+    for seed in (0, 1):
+        out = fx.search(table, seed=seed, **how)
+        fx.save(out, tmp_path / "found.zarr", resume=True, mode="w")
+        again = fx.open_result(tmp_path / "found.zarr").compute()
+        xr.testing.assert_equal(again.drop_attrs(), out.compute().drop_attrs())
 
 
 @pytest.mark.parametrize(
