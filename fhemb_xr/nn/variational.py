@@ -97,3 +97,10 @@ def probabilities(network: DenoisingVAE, x: F64) -> F64:
     with torch.inference_mode(), one_thread():
         mean, _ = network.latent(torch.from_numpy(np.asarray(x, np.float64)))
         return np.asarray(torch.sigmoid(network.label(mean)[:, 0]).numpy(), np.float64)
+
+
+def places(network: DenoisingVAE, x: F64) -> F64:
+    """Mean place of each row in the code: ``(n, d) -> (n, z)``."""
+    with torch.inference_mode(), one_thread():
+        mean, _ = network.latent(torch.from_numpy(np.asarray(x, np.float64)))
+        return np.asarray(mean.numpy(), np.float64)

@@ -165,6 +165,9 @@ def test_factories__refuse_what_scikit_learn_has_and_we_have_not():
         pca_factory(pca_kwargs={"whiten": True})
     with pytest.raises(KeyError, match="no pca 'Nonlinear'"):
         pca_factory(pca="Nonlinear")
+    for kwargs in ({"kernel": "linear", "gamma": 1}, {"fit_inverse_transform": True}):
+        key = pca_factory(pca_kwargs=kwargs).key
+        assert key == "pca(kernel='linear', method='kernel', n_components=5, scaler='standard')"
     made = pca_factory(scaler="Robust", pca="Sparse", pca_kwargs={"alpha": 0.5})
     assert (made.options["scaler"], made.options["alpha"], made.n_components) == (
         "robust",

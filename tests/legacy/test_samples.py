@@ -292,3 +292,14 @@ def test_summary__is_of_distances_also_of_similarities_and_of_negative_ones(
             model = KNeighborsClassifier(3, metric="precomputed")
             model.fit(d[np.ix_(train, train)], y[train])
             assert got == pytest.approx(model.score(d[np.ix_(test, train)], y[test]))
+
+
+def test_film__is_of_a_table_alone_too(piece, tmp_path, monkeypatch):
+    av = pytest.importorskip("av")
+    monkeypatch.chdir(tmp_path)
+    tables = piece.face_t.project([65], features=["p20", "skew"]).get_ts_subjs("p20")
+    how = {"interval": (1, 2), "interval_shift": 400, "feature": tables, "title": "curve"}
+    with av.open(str(fhemb.makeVideo(subj=[65], **how))) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 25
+    with pytest.raises(KeyError, match="no subject 'subj66'"):
+        fhemb.makeVideo(subj=66, **how)

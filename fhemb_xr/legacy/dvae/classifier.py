@@ -4,6 +4,7 @@ It is an example of a classifier that :func:`fhemb_xr.classify` takes by ``own=`
 """
 
 import secrets
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,14 @@ class VAEClassifier:
         Share of the entries that are masked while learning.
     seed
         Random seed: the same twice gives the same twice. None: another one each time.
+
+    Notes
+    -----
+    ``vae.z_loc_embedding`` are the places ``(n, z_dim)`` in the code of the samples that were
+    told last.
     """
+
+    vae: SimpleNamespace
 
     def __init__(
         self,
@@ -86,6 +94,7 @@ class VAEClassifier:
 
         rows = (self._rows(X) - self._centre) / self._spread
         share = variational.probabilities(self._network, rows)
+        self.vae = SimpleNamespace(z_loc_embedding=variational.places(self._network, rows))
         return np.stack([1 - share, share], axis=1)
 
     transform = predict_proba

@@ -6,6 +6,7 @@ from typing import Any
 
 from fhemb_xr.legacy import logs
 from fhemb_xr.ops.checks import unknown_name
+from fhemb_xr.ops.option_tables import KERNEL
 
 N_COMPONENTS = 5
 """Components where none are asked for; scikit-learn would take all."""
@@ -62,6 +63,9 @@ class ConcretePcaFactory:
                 raise unknown_name("option of pca", name, _TAKEN)
             out[_RENAMED.get(name, name)] = value
         out["n_components"] = self.n_components
+        if method == "kernel":  # scikit-learn passes over what a kernel does not use
+            used = KERNEL.takes.get(out.setdefault("kernel", "linear"), ())
+            out = {k: v for k, v in out.items() if k not in KERNEL.usual or k in used}
         return out if method != "sparse" else {"seed": 0, **out}
 
     @property

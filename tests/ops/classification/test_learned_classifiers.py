@@ -117,6 +117,9 @@ def test_variational_classifier__tells_planted_classes_and_is_seeded():
     np.testing.assert_array_equal(*told)
     assert (told[0] == Y[16:]).mean() >= 0.75
     model = VAEClassifier(**how).fit(rows, Y, num_epochs=2)
+    model.predict(rows[:5])
+    assert model.vae.z_loc_embedding.shape[0] == 5
+    np.testing.assert_allclose(model.vae.z_loc_embedding.sum(axis=1), 1)  # a softmax
     np.testing.assert_allclose(model.predict_proba(rows).sum(axis=1), 1)
     with pytest.raises(SchemaError, match="need two classes of samples of 9 numbers"):
         VAEClassifier(9).fit(rows, Y)
