@@ -110,6 +110,12 @@ def test_sobi__of_one_lag_is_the_eigenvectors_of_its_covariance(planted):
     assert amari(found.weights.values @ np.linalg.pinv((white @ rotation).T)) < 1e-6
 
 
+def test_sobi__counts_pairs_of_which_both_are_there(x):
+    model = unmixing.Mixture(3, D, lags=(1, 25))  # of the second person 20 samples are missing
+    pairs = model.moments.part(unmixing.moments(x.values, model), "pairs")
+    assert pairs.tolist() == [T - 1 + T - 1 - 21, T - 25 + T - 25 - 40]
+
+
 def test_sobi__diagonalises_together_what_can_be():
     rng = np.random.default_rng(0)
     turn = np.linalg.qr(rng.normal(size=(6, 6)))[0]

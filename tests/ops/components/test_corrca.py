@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import fhemb_xr as fx
 from fhemb_xr.errors import BudgetError, SchemaError
+from fhemb_xr.kernels.components import corrca as kernel
 from fhemb_xr.ops.components import shared_parts
 
 N, T, D = 6, 240, 5
@@ -162,6 +163,15 @@ def test_corrca__null_holds_for_drifts_and_finds_coupling():
     found = fx.corrca(series(), 2, null="linear", n=39, seed=0).p
     assert found[0] == 1 / 40
     assert found[1] > 0.05
+
+
+def test_corrca__p_is_against_the_first_component_of_every_shift():
+    x = series().transpose("subject", "time", "feature")
+    found = fx.corrca(x, 3, null="circular", n=19, seed=4).p
+    rng = np.random.default_rng(4)
+    strength = kernel.strengths_of_shifted(x.values, 3, 0.1, rng, n=19, margin=None)
+    reached = (strength[1:, :1] >= strength[0]).sum(axis=0)
+    np.testing.assert_allclose(found, (1 + reached) / 20)
 
 
 def test_corrca__of_people_without_a_sample_and_of_flat_features():
