@@ -1,6 +1,7 @@
 """Groups of people whose series are alike: the original's clustering."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,7 +167,10 @@ def plot_silhouette_curves(
     labels: Sequence[str] | None = None,
     show_best: bool = True,
 ) -> Any:
-    """Silhouettes by number of groups, a curve for each result; written to ``filepath``."""
+    """Silhouettes by number of groups, a curve for each result; written to ``filepath``.
+
+    A file without an ending is a PNG, and gets its ending.
+    """
     from fhemb_xr import plot
 
     if isinstance(results, Mapping) and "k_values" not in results:
@@ -179,7 +183,8 @@ def plot_silhouette_curves(
     ]
     figure = plot.silhouette(xr.concat(rows, "of").assign_coords(of=names))
     if filepath is not None:
-        plot.files.save_figure(figure, filepath)
+        file = Path(filepath)
+        plot.files.save_figure(figure, file if file.suffix else f"{file}.png")
     return figure
 
 

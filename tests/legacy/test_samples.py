@@ -244,6 +244,8 @@ def test_silhouettes__name_the_best_number_of_groups(eight, tmp_path):
     file = tmp_path / "curves.png"
     fhemb.plot_silhouette_curves([found, found], file, labels=["a", "b"])
     assert file.stat().st_size > 1000
+    fhemb.plot_silhouette_curves({0: found}, tmp_path / "bare")
+    assert (tmp_path / "bare.png").stat().st_size > 1000
     with pytest.raises(KeyError, match="no metric 'cosine'"):
         fhemb.compute_silhouette_vs_k(eight, metric="cosine")
 
