@@ -22,7 +22,7 @@ References
 import numpy as np
 
 from fhemb_xr.kernels.pca import fit_layout, pixel_statistics
-from fhemb_xr.typing import F32, F64, Floats
+from fhemb_xr.typing import F32, F64, Floats, Ints
 
 ROWS = 5
 MEAN, COUNT, FRAMES, LOW, HIGH = range(-ROWS, 0)
@@ -70,7 +70,7 @@ def _add_frames(out: F64, x: Floats) -> None:
     own = pixels[_OF_PIXELS]
     between = _between(out, own)
     if pixel_statistics.single(x, pixels):
-        _add_single(out, x, own[MEAN], between)
+        _add_single(out, x, own, between)
     else:
         for start in range(0, len(x), BLOCK):
             d = x[start : start + BLOCK] - own[MEAN]
@@ -80,21 +80,24 @@ def _add_frames(out: F64, x: Floats) -> None:
     _add_pixels(out, own)
 
 
-def _add_single(out: F64, x: Floats, mean: F64, between: F64) -> None:
+def _add_single(out: F64, x: Floats, own: F64, between: F64) -> None:
+    """Add the products of the pixels that every frame has; others are outside of the mask."""
     from fhemb_xr.kernels.pca import float32_products
 
+    pixels = np.flatnonzero(own[COUNT] == own[FRAMES])
+    mean, between = own[MEAN, pixels], between[pixels]
     for start in range(0, len(x), BLOCK):
         part = np.ascontiguousarray(x[start : start + BLOCK])
-        float32_products.add_gram(_columns(part, mean), between, out)
+        float32_products.add_gram(_columns(part, mean, pixels), between, pixels, out)
         between = np.zeros(len(mean))
 
 
-def _columns(x: Floats, mean: F64) -> F32:
+def _columns(x: Floats, mean: F64, pixels: Ints) -> F32:
     from fhemb_xr.kernels.pca import float32_products
 
-    t, p = x.shape
-    out = np.zeros((-(-p // 4) * 4, float32_products.row_length(t)), np.float32)
-    float32_products.columns(x, mean, out)
+    rows = -(-len(pixels) // 4) * 4
+    out = np.zeros((rows, float32_products.row_length(len(x))), np.float32)
+    float32_products.columns(x, mean, pixels, out)
     return out
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fhemb_xr.kernels._jit import fast_kernel, kernel
-from fhemb_xr.typing import F32, F64, Bools
+from fhemb_xr.typing import F32, F64, Bools, Ints
 
 Counts = NDArray[np.int32]
 RUN, BAND, GROUP, STRIP = 1024, 64, 32, 512
@@ -171,24 +171,25 @@ def pixel_sums(
 
 
 @kernel
-def columns(x: F32, mean: F64, out: F32) -> None:
-    """Deviations, pixel by pixel: ``(t, p), (p) -> (p, t)``; 0 for what is not finite."""
-    t, p = x.shape
+def columns(x: F32, mean: F64, pixels: Ints, out: F32) -> None:
+    """Deviations of some pixels: ``(t, p), (n), (n) -> (n, t)``; 0 for what is not finite."""
+    t = x.shape[0]
     for first in range(0, t, 16):  # a line of the cache at a time
-        for j in range(p):
+        for j in range(pixels.size):
             for r in range(first, min(first + 16, t)):
-                d = x[r, j] - mean[j]
+                d = x[r, pixels[j]] - mean[j]
                 out[j, r] = np.float32(d) if abs(d) < np.inf else np.float32(0)
 
 
 @kernel
-def add_gram(rows: F32, more: F64, folded: F64) -> None:
-    """Add products of pixels, ``rows rows' + more more'``, to their folded upper triangle.
+def add_gram(rows: F32, more: F64, pixels: Ints, folded: F64) -> None:
+    """Add products of some pixels, ``rows rows' + more more'``, to a folded upper triangle.
 
-    ``(q, t), (p)``; q is p rounded up to a multiple of four, t is about :data:`RUN`. Row r of
+    ``(q, t), (n), (n), (>= p // 2 + 1, p)``; q is n rounded up to a multiple of four, t is
+    about :data:`RUN`, ``pixels`` says in ascending order which of p pixels they are. Row r of
     the triangle, from the diagonal on, is stored in row r, or at the end of row p - r.
     """
-    p, tile = more.size, np.empty((4, 4))
+    n, p, tile = more.size, folded.shape[1], np.empty((4, 4))
     q, t = rows.shape
     for band in range(0, q, BAND):
         end = min(band + BAND, q)
@@ -197,7 +198,9 @@ def add_gram(rows: F32, more: F64, folded: F64) -> None:
                 for c in range(16):
                     tile[c // 4, c % 4] = 0.0
                 _dots(rows, rows, i, j, 0, t, tile)
-                for r in range(i, min(i + 4, p)):
-                    row, back = (r, r) if 2 * r <= p else (p - r, 0)
-                    for c in range(max(j, r), min(j + 4, p)):
-                        folded[row, c - back] += tile[r - i, c - j] + more[r] * more[c]
+                for r in range(i, min(i + 4, n)):
+                    at = pixels[r]
+                    row, back = (at, at) if 2 * at <= p else (p - at, 0)
+                    for c in range(max(j, r), min(j + 4, n)):
+                        product = tile[r - i, c - j] + more[r] * more[c]
+                        folded[row, pixels[c] - back] += product

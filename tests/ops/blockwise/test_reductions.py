@@ -98,6 +98,7 @@ def test_covariance__of_float32_in_parts_with_gaps_is_that_of_float64(p):
     found = covariance.extended(covariance.state(x[:60]), x[60:])  # in two blocks
     exact = covariance.state(x.astype("f8"))
     np.testing.assert_allclose(found[-5:], exact[-5:], rtol=1e-10)
+    assert not covariance.gram(found)[5].any()  # outside of the mask: not multiplied
     whole = np.isfinite(np.delete(x, 40, axis=0)).all(axis=0)
     a, b = (covariance.gram(s)[np.ix_(whole, whole)] for s in (found, exact))
     spread = np.sqrt(np.outer(np.diagonal(b), np.diagonal(b)))
