@@ -51,6 +51,14 @@ def is_warm() -> bool:
     return folder is not None and (folder / _MARK).exists()
 
 
+def load_compiler() -> None:
+    """Load what numba loads at the first call of a kernel, compiled or not."""
+    from numba.core.registry import cpu_target
+
+    cpu_target.typing_context.refresh()
+    cpu_target.target_context.refresh()
+
+
 def _analyses() -> Iterator[tuple[str, Callable[[], Any]]]:
     """One small instance of each usual analysis, of the dtype of a recording."""
     import dask.array as da

@@ -32,9 +32,16 @@ GAP = (9600, 9640)
 RATE = 25
 _DEEP_S = 72.0
 """Length from which level 8 of db4 is sound."""
-_CORE = ("xarray", "dask.array", "zarr", "distributed", "fhemb_xr.accessor", "psycopg")
-_DRAWING = ("fhemb_xr.plot.report.page", "holoviews.plotting.bokeh", "holoviews.plotting.mpl")
+_CORE = (
+    "xarray", "dask.array", "zarr", "distributed", "psycopg", "ingest.settings",
+    "scipy.cluster.hierarchy", "fhemb_xr.accessor", "fhemb_xr.cluster", "fhemb_xr.io.recording",
+)  # fmt: skip
 """What the stages load."""
+_DRAWING = (
+    "fhemb_xr.plot.report.page", "fhemb_xr.ops.inference.synchrony",
+    "holoviews.plotting.bokeh", "holoviews.plotting.mpl",
+)  # fmt: skip
+"""What the last stage loads besides."""
 _RESULTS = ("recording.zarr", "embedding.zarr", "similarity.zarr", "report")
 
 
@@ -75,6 +82,9 @@ def _whole_way(
     def meanwhile() -> None:
         for name in _CORE:
             import_module(name)
+        from fhemb_xr.warm import load_compiler
+
+        load_compiler()
         drawing.append(stages.Ahead(*_DRAWING))  # before there are threads
 
     with serve(meanwhile) as server, _config(server):
@@ -157,6 +167,8 @@ def _tell(out: Path, times: list[tuple[str, float]], total: float, seconds: floa
         f"{out / 'embedding.zarr'}  their features, limited to bands\n"
         f"{out / 'similarity.zarr'}  who moves with whom\n"
         f"{out / 'report' / 'report.html'}  [bold]open this in a browser[/]\n\n"
+        "Browse it, with rows that scroll and zoom:\n"
+        f"  fhemb view {shlex.join([str(out / n) for n in _RESULTS[:2]])} --faces\n\n"
         "Continue in a notebook:\n"
         "  import fhemb_xr as fx\n"
         f'  ds = fx.open_recording("{out / "recording.zarr"}")\n'

@@ -123,25 +123,24 @@ def known():
 fx.warm()
 before = known()
 assert before
-ds = fx.testing.audience(2, 12, shape=(32, 24))
+ds = fx.testing.audience(2, 20, shape=(32, 24), gap=(200, 220))  # long: lags come in tiles
 emb = ds.fhemb.embed(["skew", ("pc0", "pc1"), ("p5", "p95")], bands=[2, 3],
                      wavelet="db4", level=4, transform="modwt")
 emb = emb.compute(scheduler="synchronous").isel(session=0)
 pairs = emb.sel(feature=["skew", "p5"]).fillna(0).fhemb.pairwise(
     "dtw", window=20, normalize="zscore")
 pairs.compute(scheduler="synchronous")
-one = emb.sel(feature="skew")
-one.fhemb.lagged_correlation(window_s=4, step_s=1, max_lag_s=1).compute(scheduler="synchronous")
+from fhemb_xr.plot.report.page import report
 from fhemb_xr.warm import is_warm
+report(ds, emb, pairs, sys.argv[1], faces=True, figures=())
 assert is_warm()
 print(*sorted({name for name, _ in known() - before}))
 """
 
 
-def test_warm__has_compiled_what_the_demo_runs():
-    done = subprocess.run(
-        [sys.executable, "-c", DEMO], capture_output=True, text=True, check=False
-    )
+def test_warm__has_compiled_what_the_demo_and_its_report_run(tmp_path):
+    command = [sys.executable, "-c", DEMO, str(tmp_path / "report.html")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == []
 

@@ -50,6 +50,7 @@ def demo(tmp_path_factory, clip):
     ]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert "fhemb view demo/recording.zarr demo/embedding.zarr --faces" in done.stderr
     return folder
 
 

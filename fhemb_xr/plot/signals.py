@@ -42,7 +42,8 @@ def signal(x: xr.DataArray, *, spans: Any = None, title: str | None = None) -> A
     Returns
     -------
     HoloViews object
-        A HoloViews Layout of Curves or Overlays; above eight rows one Overlay.
+        A HoloViews Layout of Curves or Overlays; above eight rows one Overlay, whose rows are
+        one Curve.
 
     Raises
     ------
@@ -124,7 +125,8 @@ def _overlay(seconds: F64, row: Row, extent: tuple[float, float], behind: Sequen
         label = name if several else ""
         # where curves coincide, the lower ones show at both sides of the upper ones
         wider = min(len(row.curves) - 1 - i, 3)
-        drawn.append(_curve(seconds, values, row.quantity, theme.CYCLE[i], label, wider))
+        t, v = thinned(seconds, np.asarray(values, dtype=np.float64))
+        drawn.append(_curve(t, v, row.quantity, theme.CYCLE[i], label, wider))
     gaps = _gaps(seconds, np.asarray(np.isnan(np.stack(list(row.curves.values()))).all(axis=0)))
     if gaps:
         low, high = extent
@@ -139,11 +141,15 @@ def _grey(boxes: Sequence[tuple[float, ...]], quantity: str) -> Any:
     return theme.filled(theme.backends().Rectangles(boxes, kdims=edges), theme.MISSING)
 
 
-def _curve(
-    seconds: Any, values: Any, quantity: str, colour: str, label: str = "", wider: int = 0
-) -> Any:
+def _end_to_end(seconds: F64, series: F64) -> tuple[F64, F64]:
+    """Series of one colour as one curve with a break behind each: one element draws quickly."""
+    parts = [thinned(seconds, values) for values in series]
+    t = np.concatenate([np.append(t, t[-1]) for t, _ in parts])
+    return t, np.concatenate([np.append(v, np.nan) for _, v in parts])
+
+
+def _curve(t: F64, v: F64, quantity: str, colour: str, label: str = "", wider: int = 0) -> Any:
     hv = theme.backends()
-    t, v = thinned(seconds, np.asarray(values, dtype=np.float64))
     time = hv.Dimension(schema.TIME, label="Time [s]")
     curve = hv.Curve((t, v), time, hv.Dimension(f"y_{quantity}", label=quantity), label=label)
     widths = (1.1 + 1.1 * wider, 0.8 + 0.8 * wider)
@@ -236,10 +242,8 @@ def _stack(seconds: F64, rows: Sequence[Row], heading: str, spans: Any) -> Any:
         spread[seen] = high - low
     step = round_up(0.6 * float(np.median(spread[seen])) if seen.any() else 1.0)
     base = -step * np.arange(len(rows), dtype=np.float64)
-    curves = [
-        _curve(seconds, v - m + b, rows[0].quantity, theme.CYCLE[0])
-        for v, m, b in zip(series, middle, base, strict=True)
-    ]
+    placed = series + (base - middle)[:, None]
+    curves = [_curve(*_end_to_end(seconds, placed), rows[0].quantity, theme.CYCLE[0])]
     gaps = [
         (start, b - 0.3 * step, stop, b + 0.3 * step)
         for v, b in zip(series, base, strict=True)

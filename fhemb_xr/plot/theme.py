@@ -1,7 +1,8 @@
 """How every figure looks: colours, sizes, labels; and what is loaded to draw it."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import xarray as xr
@@ -61,6 +62,16 @@ def backends() -> Any:
     for display in DISPLAYS:
         hv.Store.set_display_hook("fhemb_xr", LabelledData, display)
     return hv
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Keep HoloViews from noting how each element was made, which nobody asks of a page."""
+    backends()
+    from holoviews.core.data import disable_pipeline
+
+    with disable_pipeline():
+        yield
 
 
 def bokeh_models() -> Any:

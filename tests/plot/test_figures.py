@@ -195,6 +195,19 @@ def test_signal__has_a_row_per_person_and_unit_on_one_scale():
     assert option(rows[-1], "xlabel") == "Time [s]"
 
 
+def test_signal__rows_of_one_frame_are_one_curve_with_a_break_behind_each():
+    x = embedding(12, features=["mean"])
+    (curve,) = leaves(plot.signal(x), hv.Curve)
+    t, y = (curve.dimension_values(i).reshape(12, 61) for i in (0, 1))
+    assert np.isnan(y[:, -1]).all()
+    np.testing.assert_array_equal(t[:, :-1], np.broadcast_to(x.time, (12, 60)))
+    values = x.values[:, 0, :, 0]
+    moved = y[:, :-1] - (values - np.nanmedian(values, axis=1, keepdims=True))
+    steps = np.diff(np.nanmean(moved, axis=1))
+    np.testing.assert_allclose(steps, steps[0])
+    assert np.nanmax(np.abs(moved - np.nanmean(moved, axis=1, keepdims=True))) < 1e-12
+
+
 def test_signal__names_the_bands_in_hertz_and_seconds():
     one = plot.signal(embedding(2, features=["mean"]))
     assert option(one, "title") == "Mean, 0.10–0.39, 0.78–1.56 Hz (2.56–10.24, 0.64–1.28 s)"
@@ -297,7 +310,10 @@ def test_dendrogram__of_a_similarity_measures_one_minus_it():
 def test_eigenfaces__are_symmetric_and_stand_upright():
     figure = plot.eigenfaces(basis(), 68)
     images = leaves(figure, hv.Image)
+    assert len(images) == 2  # the mean, and all that have one scale of colours
     assert option(images[1], "clim") == (-1.0, 1.0)
+    second = basis()["components"].sel(subject=68).values[1]
+    assert images[1][10.5, 3.5] == pytest.approx(second[3, 0] / np.nanmax(np.abs(second)))
     mean = basis()["mean"].sel(subject=68).values
     assert images[0][0.5, 5.5] == pytest.approx(mean[5, 0])  # y runs downward
     assert option(figure, "invert_yaxis") is True

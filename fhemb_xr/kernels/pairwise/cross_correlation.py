@@ -30,7 +30,7 @@ def pearson(a: Floats, b: Floats, window: int, step: int, max_lag: int) -> F64:
     where that leaves ``b``. Samples that are not finite in either are left out pairwise; fewer
     than two, or a constant, give NaN.
 
-    Peak memory: the result, and 40 bytes per sample of one pair.
+    Peak memory: the result, a part of one pair's again, and 40 bytes per sample of one pair.
     """
     shape = np.broadcast_shapes(a.shape, b.shape)
     a, b = (s if s.shape == shape else np.broadcast_to(s, shape).copy() for s in (a, b))
@@ -77,7 +77,8 @@ def _pair(a: F64, b: F64, window: int, step: int, max_lag: int, out: F64) -> Non
         masks = seen_a.astype(np.float64), seen_b.astype(np.float64)
     tile = max(32, _TILE_BYTES // (8 * q * (1 if whole else 6)))
     for low in range(-max_lag, max_lag + 1, tile):
-        part = out[:, low + max_lag : low + max_lag + tile]
+        lags = slice(low + max_lag, low + max_lag + tile)
+        part = np.ascontiguousarray(out[:, lags])  # strided, it would compile again
         old, new = (correlation_sweeps.new_group(window, part.shape[1]) for _ in range(2))
         if whole:
             sums = np.zeros((q, part.shape[1]))
@@ -85,3 +86,4 @@ def _pair(a: F64, b: F64, window: int, step: int, max_lag: int, out: F64) -> Non
         else:
             six = np.zeros((6, q, part.shape[1]))
             correlation_sweeps.sweep_gaps(a, b, masks, window, step, low, old, new, six, part)
+        out[:, lags] = part

@@ -12,7 +12,7 @@ from fhemb_xr.clock import Clock
 from fhemb_xr.errors import UnknownNameError, nearest
 from fhemb_xr.ops.checks import listed, require_count
 from fhemb_xr.plot import figure_data, labels, theme
-from fhemb_xr.typing import Floats
+from fhemb_xr.typing import F64, Floats
 
 COLUMNS = 6
 
@@ -43,7 +43,8 @@ def eigenfaces(
     Returns
     -------
     HoloViews object
-        A HoloViews Overlay of Images, six in a row, y downward, square pixels.
+        A HoloViews Overlay, six pictures in a row, y downward, square pixels. The pictures of
+        one scale of colours are one Image.
 
     Raises
     ------
@@ -63,7 +64,7 @@ def eigenfaces(
     >>> import numpy as np, xarray as xr
     >>> from fhemb_xr import plot
     >>> basis = xr.Dataset({"components": (("component", "y", "x"), np.ones((2, 4, 3)))})
-    >>> len(plot.eigenfaces(basis))
+    >>> len(plot.eigenfaces(basis))  # grey boxes, pictures, labels
     3
     """
     figure_data.require_basis(basis, "components")
@@ -137,7 +138,7 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
     Returns
     -------
     HoloViews object
-        A HoloViews Overlay of Images.
+        A HoloViews Overlay; the frames, side by side, are one Image.
 
     Notes
     -----
@@ -150,8 +151,8 @@ def frames(heat: xr.DataArray, *, subject: object = None, n: int = 6) -> Any:
     >>> from fhemb_xr.plot.frames.faces import frames
     >>> heat = xr.DataArray(np.ones((50, 4, 3)), dims=("time", "y", "x"))
     >>> heat.attrs["sampling_rate"] = 25.0
-    >>> len(frames(heat, n=3))
-    4
+    >>> len(frames(heat, n=3))  # grey boxes, pictures, labels
+    3
     """
     face = figure_data.one(figure_data.one(heat, schema.SUBJECT, subject), schema.SESSION)
     face = figure_data.require(face, "frames", schema.TIME, schema.Y, schema.X)
@@ -181,12 +182,24 @@ def montage(pictures: Sequence[Picture], heading: str, bar: str) -> Any:
     """Pictures in one frame, left to right and down, with the last one's scale of colours."""
     hv = theme.backends()
     rows, columns = pictures[0].values.shape
-    wide, high = columns * 1.08, rows * 1.06 + 0.3 * columns  # a cell, with room for the label
-    drawn, words = [], []
-    for k, picture in enumerate(pictures):
-        left, top = (k % COLUMNS) * wide, (k // COLUMNS) * high
-        drawn.append(_picture(picture, left, top, bar if picture is pictures[-1] else ""))
-        words.append((left + columns / 2, top - 0.16 * columns, picture.label))
+    # a cell, with room for the label; whole pixels, so that pictures lie on one grid
+    wide, high = columns + -(-columns // 12), rows + -(-rows // 16) + round(0.3 * columns)
+    across, down = min(COLUMNS, len(pictures)), -(-len(pictures) // COLUMNS)
+    corners = [(k % COLUMNS * wide, k // COLUMNS * high) for k in range(len(pictures))]
+    boxes = [(left, top, left + columns, top + rows) for left, top in corners]
+    words = [
+        (left + columns / 2, top - 0.16 * columns, picture.label)
+        for (left, top), picture in zip(corners, pictures, strict=True)
+    ]
+    drawn = [theme.filled(hv.Rectangles(boxes, ["x", "y", "x1", "y1"]), theme.MISSING)]
+    looks = list(dict.fromkeys((p.cmap, p.clim) for p in pictures))
+    for look in looks:
+        canvas = np.full((high * down, wide * across), np.nan)
+        for picture, (left, top) in zip(pictures, corners, strict=True):
+            if (picture.cmap, picture.clim) == look:
+                canvas[top : top + rows, left : left + columns] = picture.values
+        last = pictures[-1]
+        drawn += _image(canvas, *look, bar if look == (last.cmap, last.clim) else "")
     text = hv.Labels(words, ["x", "y"], "label")
     drawn.append(
         theme.styled(
@@ -195,7 +208,6 @@ def montage(pictures: Sequence[Picture], heading: str, bar: str) -> Any:
             mpl={"color": theme.INK, "size": 7},
         )
     )
-    across, down = min(COLUMNS, len(pictures)), -(-len(pictures) // COLUMNS)
     width, height = wide * across, high * down
     inches = 1.05 * across
 
@@ -224,27 +236,24 @@ def montage(pictures: Sequence[Picture], heading: str, bar: str) -> Any:
     )
 
 
-def _picture(picture: Picture, left: float, top: float, bar: str) -> Any:
-    """One picture with its upper left corner at a place; grey where it has no pixel."""
-    hv = theme.backends()
-    rows, columns = picture.values.shape
-    if not np.isfinite(picture.values).any():
-        box = hv.Rectangles(
-            [(left, top, left + columns, top + rows)], kdims=["x", "y", "x1", "y1"]
-        )
-        return theme.filled(box, theme.MISSING)
-    image = hv.Image(
-        picture.values[::-1],  # the axis points down, the first row of an Image is its top
-        bounds=(left, top, left + columns, top + rows),
+def _image(canvas: F64, cmap: str, clim: tuple[float, float], bar: str) -> list[Any]:
+    """Pictures of one scale of colours, as one Image, which draws quickly."""
+    if not np.isfinite(canvas).any():
+        return []
+    image = theme.backends().Image(
+        canvas[::-1],  # the axis points down, the first row of an Image is its top
+        bounds=(0, 0, *canvas.shape[::-1]),
         kdims=["x", "y"],
-        vdims=[hv.Dimension("value", label=bar or "value")],
+        vdims=[theme.backends().Dimension("value", label=bar or "value")],
         group=theme.FACE,
     )
-    return theme.styled(
-        image,
-        bokeh={"colorbar": bool(bar), "clabel": bar},
-        mpl={},
-        cmap=picture.cmap,
-        clim=picture.clim,
-        clipping_colors={"NaN": theme.MISSING},
-    )
+    return [
+        theme.styled(
+            image,
+            bokeh={"colorbar": bool(bar), "clabel": bar},
+            mpl={},
+            cmap=cmap,
+            clim=clim,
+            clipping_colors={"NaN": "transparent"},  # grey lies below, white between
+        )
+    ]

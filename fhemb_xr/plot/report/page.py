@@ -17,7 +17,7 @@ import xarray as xr
 from fhemb_xr import schema
 from fhemb_xr.io import sensitivity
 from fhemb_xr.ops.checks import require_choice
-from fhemb_xr.plot import figure_data, files, pages
+from fhemb_xr.plot import figure_data, files, pages, theme
 from fhemb_xr.plot.report import people, sections, style
 from fhemb_xr.plot.report import results as further
 from fhemb_xr.plot.report.provenance import provenance
@@ -134,7 +134,8 @@ def report(
         further.further(more, who),
     )
     try:
-        return _write(path, shown, kinds, recording, embedding, relation)
+        with theme.unrecorded():
+            return _write(path, shown, kinds, recording, embedding, relation)
     finally:
         ahead.shutdown(wait=False, cancel_futures=True)
 
