@@ -11,7 +11,8 @@ import xarray as xr
 import fhemb_xr as fx
 
 ds = fx.testing.audience(8, 120, shape=(40, 30), title="Don Giovanni", seed=1)
-emb = ds.fhemb.embed(["mean", "skew", ("p5", "p95")], threshold=25).isel(session=0).compute()
+emb = ds.fhemb.embed(["mean", "skew", ("p5", "p95")], threshold=25)
+emb = emb.isel(session=0).compute()
 skew = emb.sel(feature="skew", drop=True)
 moves = skew.fhemb.wavelet_filter([2, 3], level=8, transform="modwt").compute()
 apart = moves.fhemb.pairwise("corr", dim="subject").compute()
@@ -66,7 +67,9 @@ fx.plot.group_isc(result)""",
     },
     "What faces share": {
         "corrca": "fx.plot.corrca(fx.corrca(emb, 2))",
-        "components": "fx.plot.components(fx.components(emb, 2, method='sobi'))",
+        "components": """
+even = ((emb - emb.mean("time")) / emb.std("time")).assign_attrs(units="1", sampling_rate=25.0)
+fx.plot.components(fx.components(even, 2, method="sobi"))""",
         "shared_response": """
 shared = fx.shared_response(emb, 2)
 fx.plot.shared_response(shared)""",
