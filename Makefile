@@ -9,9 +9,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
 
-# two processes of tests share two cores: threads of the linear algebra would only wait; what they
-# start would compile the package each time where the environment forbids to keep byte code
-PYTEST := OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder # see conftest.py
+# two processes of tests share two cores: threads of the linear algebra, of scikit-learn and of torch
+# would only wait, and burn a core while they do; what the tests start would compile the package each
+# time where the environment forbids to keep byte code
+ALONE := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+PYTEST := $(ALONE) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder # see conftest.py
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 $(VENV)/.demo: pyproject.toml constraints.txt
