@@ -49,8 +49,9 @@ execute_subgraph = _execute_subgraph
 __all__ = [
     "Alias", "DataNode", "ExplicitIndexer", "GraphNode", "IndexingSupport",
     "LazilyIndexedArray", "List", "Task", "TaskRef", "clone_key", "convert_legacy_graph",
-    "execute_subgraph", "explicit_indexing_adapter", "is_in_memory", "keep_slices",
-    "meta_of", "python_pipeline", "slices_read", "sync", "taken_apart", "wait_for",
+    "cuts_a_chunk", "execute_subgraph", "explicit_indexing_adapter", "is_in_memory",
+    "keep_slices", "meta_of", "python_pipeline", "slices_read", "sync", "taken_apart",
+    "wait_for",
 ]  # fmt: skip
 
 
@@ -94,6 +95,19 @@ def _given(value: Any) -> Any:
     if isinstance(value, TaskRef):
         return value.key
     return value if isinstance(value, GraphNode) else DataNode(None, value)
+
+
+def cuts_a_chunk(node: GraphNode) -> bool:
+    """Whether a task does nothing but take a chunk, or a part of it.
+
+    Why: ``x.isel(feature=3)`` is a layer of single tasks, which says nothing of what they do.
+    Since: dask 2026.3 (our oldest). Replacement: none known; without it, series that were cut
+    are read as dask reads them.
+    """
+    function = getattr(node, "func", None)
+    known = getattr(function, "__module__", "") in ("dask.array.chunk", "dask.array._shuffle")
+    cuts = known and function.__name__ in ("getitem", "_getitem")
+    return isinstance(node, Alias) or cuts
 
 
 def is_in_memory(variable: xr.Variable) -> bool:

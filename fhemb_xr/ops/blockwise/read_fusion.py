@@ -9,7 +9,13 @@ from dask.blockwise import Blockwise
 from dask.highlevelgraph import HighLevelGraph
 from dask.sizeof import sizeof
 
-from fhemb_xr.dask_internals import DataNode, GraphNode, Task, convert_legacy_graph
+from fhemb_xr.dask_internals import (
+    DataNode,
+    GraphNode,
+    Task,
+    convert_legacy_graph,
+    cuts_a_chunk,
+)
 from fhemb_xr.ops.blockwise.rereading import Tasks
 
 _SMALL = 2**16
@@ -33,10 +39,13 @@ class Sources:
         self.tasks: dict[Any, GraphNode] = convert_legacy_graph(whole)
         self.readers = Counter(key for task in self.tasks.values() for key in task.dependencies)
 
-    def inlined(self, task: Task) -> GraphNode:
-        """The task, fused with those that make its input if no other task reads it."""
-        own, reads = {task.key: task}, Counter[Any]()
-        left = [task]
+    def inlined(self, task: Task, *before: Task) -> GraphNode:
+        """The task, fused with those that make its input if no other task reads it.
+
+        ``before`` are tasks that it needs, and that nothing else needs.
+        """
+        own, reads = {t.key: t for t in (task, *before)}, Counter[Any]()
+        left = [task, *before]
         while left:
             for key in left.pop().dependencies:
                 reads[key] += 1
@@ -47,7 +56,7 @@ class Sources:
             reads[key] < self.readers[key] and not isinstance(node, DataNode)
             for key, node in own.items()
         )
-        return task if shared or len(own) == 1 else Task.fuse(*own.values())
+        return task if shared or len(own) == 1 + len(before) else Task.fuse(*own.values())
 
     def alone(self, name: str, tasks: dict[Any, GraphNode]) -> HighLevelGraph:
         """The graph of ``tasks`` that read for themselves, without the layers that read."""
@@ -55,7 +64,7 @@ class Sources:
         if any(not isinstance(self.tasks.get(key), DataNode) for key in read):
             return self.graph(name, tasks)
         layers = self.data.dask.layers
-        kept = {n: layer for n, layer in layers.items() if not isinstance(layer, Blockwise)}
+        kept = {n: layer for n, layer in layers.items() if read & layer.keys()}
         before: dict[str, set[str]] = {n: set() for n in kept} | {name: {*kept}}
         return HighLevelGraph({**kept, name: Tasks(tasks)}, before)
 
@@ -65,15 +74,16 @@ class Sources:
 
 
 def _is_plain(layer: Any) -> bool:
-    """Whether a layer works chunk by chunk, or is an open store."""
+    """Whether a layer works chunk by chunk, cuts chunks, or is an open store."""
     if layer.annotations:
         return False
     if isinstance(layer, Blockwise):
         return True
-    if len(layer) != 1:
-        return False
-    nodes = list(convert_legacy_graph(dict(layer)).values())
-    return len(nodes) == 1 and isinstance(nodes[0], DataNode) and _is_small(nodes[0].value)
+    nodes = convert_legacy_graph(dict(layer)).values()
+    return all(
+        _is_small(node.value) if isinstance(node, DataNode) else cuts_a_chunk(node)
+        for node in nodes
+    )
 
 
 def _is_small(value: Any) -> bool:

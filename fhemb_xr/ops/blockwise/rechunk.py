@@ -6,6 +6,8 @@ from typing import Any
 
 import xarray as xr
 
+from fhemb_xr.ops.blockwise.joining import joined
+
 _TARGET = 2**26
 """Bytes of whole people in one block."""
 
@@ -16,7 +18,11 @@ def rechunked(x: xr.DataArray, chunks: int | Mapping[Any, int]) -> xr.DataArray:
     ``DataArray.chunk`` makes coordinates lazy as well: the next merge or concat that compares
     them would compute.
     """
-    return x.copy(deep=False, data=x.variable.chunk(chunks).data) if x.chunks else x
+    if not x.chunks:
+        return x
+    data = x.variable.chunk(chunks).data
+    whole = joined(x.data, data.chunks)
+    return x.copy(deep=False, data=data if whole is None else whole)
 
 
 def whole_people(lines: xr.DataArray) -> xr.DataArray:
