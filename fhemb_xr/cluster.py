@@ -91,8 +91,8 @@ def local_cluster(
     work too large for the workers is refused before it begins.
 
     Workers start with :data:`ALLOCATOR` in their environment, unless it is set: they keep
-    freed memory for the next array. ``docs/cluster.md`` has the figures, and how to do the
-    same on a cluster of your own.
+    freed memory for the next array, and give it back when they are short of memory.
+    ``docs/cluster.md`` has the figures, and how to do the same on a cluster of your own.
 
     Examples
     --------
@@ -103,6 +103,8 @@ def local_cluster(
     """
     from dask.utils import parse_bytes
     from distributed import Client
+
+    from fhemb_xr.worker_memory import GivesBack
 
     if min(n_workers, threads_per_worker) < 1:
         raise ValueError(
@@ -124,6 +126,7 @@ def local_cluster(
         Client(cluster) as client,
         _stopping(cluster),
     ):
+        client.register_plugin(GivesBack())
         yield client
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import xarray as xr
+from distributed import wait
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -319,3 +320,23 @@ def test_local_cluster__keeps_the_memory_that_arrays_let_go(client):
 
     assert set(map(tuple, client.run(setting).values())) == {(str(2**26),) * 2}
     assert dask.config.get("distributed.nanny.pre-spawn-environ") != cluster.ALLOCATOR
+
+
+def test_local_cluster__has_no_worker_that_is_paused_for_ever_by_memory_that_is_free(client):
+    worker = next(iter(client.scheduler_info()["workers"]))
+
+    def in_pieces():  # what is free lies between what is not
+        large, small = [], []
+        for _ in range(100):
+            large.append(np.ones(2**20))
+            small.append(np.ones(100))
+        return small
+
+    def resident(dask_worker):
+        return dask_worker.monitor.get_process_memory()
+
+    kept = client.submit(in_pieces, workers=[worker], pure=False)
+    wait(kept, timeout=60)
+    after = client.submit(os.getpid, workers=[worker], pure=False)
+    assert after.result(timeout=30)
+    assert client.run(resident, workers=[worker])[worker] < 0.8 * 2**30

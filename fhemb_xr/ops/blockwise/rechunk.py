@@ -12,7 +12,7 @@ _TARGET = 2**26
 """Bytes of whole people in one block."""
 
 
-def rechunked(x: xr.DataArray, chunks: int | Mapping[Any, int]) -> xr.DataArray:
+def rechunked(x: xr.DataArray, chunks: int | Mapping[Any, Any]) -> xr.DataArray:
     """``x`` in other chunks where it is lazy, its coordinates as they are.
 
     ``DataArray.chunk`` makes coordinates lazy as well: the next merge or concat that compares

@@ -32,12 +32,24 @@ def in_blocks(
     target = max(_TARGET, 8 * n_state)
     moment = 8 * lines.sizes[dim] * lines.sizes[feature]
     longest = max(lines.chunksizes[schema.TIME])
-    chunks: dict[Hashable, int] = {dim: -1, feature: -1} | dict.fromkeys(lead, 1)
+    chunks: dict[Hashable, int | tuple[int, ...]] = {dim: -1, feature: -1} | dict.fromkeys(
+        lead, 1
+    )
     if not n_state and moment * lines.sizes[schema.TIME] <= target:
         chunks[schema.TIME] = -1
     elif moment * longest > target:
-        chunks[schema.TIME] = max(1, target // moment)
+        most = max(1, target // moment)
+        # parts of chunks as they are read: no block waits for two chunks of a person
+        chunks[schema.TIME] = tuple(
+            part for n in lines.chunksizes[schema.TIME] for part in _parts(n, most)
+        )
     return rechunked(lines, chunks)
+
+
+def _parts(n: int, most: int) -> list[int]:
+    """``n`` in parts of nearly the same size, of which none is larger than ``most``."""
+    edges = np.linspace(0, n, -(-n // most) + 1).round().astype(int)
+    return np.diff(edges).tolist()
 
 
 def courses(

@@ -133,8 +133,8 @@ def encode(
     series with the same gaps; one eigendecomposition of each training set serves all
     penalties, series and shifts. A stretch in which a series never moves has no ``r``.
     With P = lags * features of the stimulus, and F folds: memory per task ``8 P² (4 F + F²/2)``
-    bytes, 100 bytes per moment, and 100 MiB, beside the chunks of one person that are put
-    together; tasks: one per 32 MiB of series; computes at call: none.
+    bytes, 100 bytes per moment, and 100 MiB, beside the series of one person as they are
+    stored and one chunk; tasks: one per 32 MiB of series; computes at call: none.
 
     References
     ----------

@@ -118,7 +118,7 @@ def states(
     likelihood falls. A state that is very short beside the others may be missed. Missing
     samples have no evidence, and states are told through them. Lengths that are nearly equal
     have few orders, and then the null can tell little.
-    With K states: memory per task 24 bytes per number of one person, and 24 K per moment. Below
+    With K states: memory per task 20 bytes per number of one person, and 24 K per moment. Below
     64 MiB one task makes all rounds; beyond, people are read in blocks in each round, even
     after the likelihood has fallen. Tasks: under three per block and round, one for each
     person; computes at call: none. A null holds all series of one session in one task.

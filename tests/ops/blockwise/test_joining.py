@@ -101,6 +101,19 @@ def test_joined__cuts_what_is_whole_in_chunks_of_both_and_reads_once():
     assert (store.number, store.most) == (18, 1)
 
 
+def test_joined__reads_a_wide_block_in_parts_and_no_chunk_more_than_four_times(monkeypatch):
+    x = lazy((1, 4, 5), store := Store())
+    want = ((1, 1, 1), (24,), (1, 1, 1, 1, 1))
+    monkeypatch.setattr(joining, "_WIDE", 24 * 4 * 3)
+    out = joined(x, want)
+    np.testing.assert_array_equal(out.compute(scheduler="sync"), VALUES)
+    assert (store.number, store.most) == (36, 1)
+    assert sum(str(k[0]).startswith("joined") for k in out.dask) == 3 * 2  # of 3 and 2 features
+    monkeypatch.setattr(joining, "_WIDE", 1)
+    np.testing.assert_array_equal(joined(x, want).compute(scheduler="sync"), VALUES)
+    assert (store.number, store.most) == (36 + 72, 1)
+
+
 def test_joined__is_left_to_dask_if_small_too_large_or_of_what_is_needed_elsewhere(monkeypatch):
     x = lazy((1, 4, 5))
     want = ((1, 1, 1), (24,), (5,))

@@ -1,0 +1,40 @@
+"""Workers that give freed memory back before Dask pauses them.
+
+glibc keeps what arrays let go, for the next ones. Dask sees only what a process has: at 80 % of
+its limit a worker begins no task any more, and one that has none to end stays so for ever.
+"""
+
+import ctypes
+from functools import partial
+from typing import Any
+
+from distributed import WorkerPlugin
+from tornado.ioloop import PeriodicCallback
+
+SHORT = 0.65
+"""Share of a worker's memory beyond which it gives back what is free."""
+EVERY_S = 0.25
+
+
+class GivesBack(WorkerPlugin):  # type: ignore[misc]  # its types are not looked at
+    """Give freed memory back to the system while a worker is short of it."""
+
+    name = "fhemb-gives-back"
+
+    def setup(self, worker: Any) -> None:
+        """Look at the worker's memory while it runs."""
+        self.looking = PeriodicCallback(partial(give_back_if_short, worker), EVERY_S * 1000)
+        self.looking.start()
+
+    def teardown(self, worker: Any) -> None:
+        """Look no more."""
+        self.looking.stop()
+
+
+def give_back_if_short(worker: Any) -> bool:
+    """Give free memory back if the worker has little left; whether it did."""
+    limit = worker.memory_manager.memory_limit
+    if not limit or worker.monitor.get_process_memory() < SHORT * limit:
+        return False
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
+    return trim is not None and bool(trim(0))
