@@ -104,10 +104,9 @@ def cuts_a_chunk(node: GraphNode) -> bool:
     Since: dask 2026.3 (our oldest). Replacement: none known; without it, series that were cut
     are read as dask reads them.
     """
-    function = getattr(node, "func", None)
+    function: Any = getattr(node, "func", None)
     known = getattr(function, "__module__", "") in ("dask.array.chunk", "dask.array._shuffle")
-    cuts = known and function.__name__ in ("getitem", "_getitem")
-    return isinstance(node, Alias) or cuts
+    return isinstance(node, Alias) or (known and function.__name__ in ("getitem", "_getitem"))
 
 
 def is_in_memory(variable: xr.Variable) -> bool:

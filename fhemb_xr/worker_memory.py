@@ -16,7 +16,7 @@ SHORT = 0.65
 EVERY_S = 0.25
 
 
-class GivesBack(WorkerPlugin):  # type: ignore[misc]  # its types are not looked at
+class GivesBack(WorkerPlugin):
     """Give freed memory back to the system while a worker is short of it."""
 
     name = "fhemb-gives-back"
@@ -31,10 +31,10 @@ class GivesBack(WorkerPlugin):  # type: ignore[misc]  # its types are not looked
         self.looking.stop()
 
 
-def give_back_if_short(worker: Any) -> bool:
-    """Give free memory back if the worker has little left; whether it did."""
+def give_back_if_short(worker: Any) -> None:
+    """Give free memory back if the worker has little left."""
     limit = worker.memory_manager.memory_limit
     if not limit or worker.monitor.get_process_memory() < SHORT * limit:
-        return False
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
-    return trim is not None and bool(trim(0))
+        return
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc's own
+        trim(0)

@@ -83,8 +83,9 @@ def _narrowed(blocks: Chunks, want: Chunks, dtype: np.dtype[Any]) -> Chunks:
     while _largest(blocks, dtype) > _WIDE and times < _TIMES:
         axis = max(range(len(want)), key=lambda i: len(want[i]) / len(blocks[i]))
         ends, cuts = [*accumulate(blocks[axis])], [*accumulate(want[axis])]
-        middles = [a + (b - a) // 2 for a, b in pairwise((0, *ends))]
-        halves = {min(cuts, key=lambda c, m=m: abs(c - m)) for m in middles}
+        middles = np.array([a + (b - a) // 2 for a, b in pairwise((0, *ends))])
+        nearest = np.abs(np.array(cuts)[:, None] - middles).argmin(axis=0)
+        halves = {cuts[i] for i in nearest}
         if halves <= {*ends}:
             break
         cut = _between({*ends} | halves)

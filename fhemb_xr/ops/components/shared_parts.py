@@ -1,6 +1,7 @@
 """Courses of people on a shared response, and how its parts are labelled."""
 
 from collections.abc import Hashable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -32,9 +33,7 @@ def in_blocks(
     target = max(_TARGET, 8 * n_state)
     moment = 8 * lines.sizes[dim] * lines.sizes[feature]
     longest = max(lines.chunksizes[schema.TIME])
-    chunks: dict[Hashable, int | tuple[int, ...]] = {dim: -1, feature: -1} | dict.fromkeys(
-        lead, 1
-    )
+    chunks: dict[Hashable, Any] = {dim: -1, feature: -1, **dict.fromkeys(lead, 1)}
     if not n_state and moment * lines.sizes[schema.TIME] <= target:
         chunks[schema.TIME] = -1
     elif moment * longest > target:
@@ -49,7 +48,7 @@ def in_blocks(
 def _parts(n: int, most: int) -> list[int]:
     """``n`` in parts of nearly the same size, of which none is larger than ``most``."""
     edges = np.linspace(0, n, -(-n // most) + 1).round().astype(int)
-    return np.diff(edges).tolist()
+    return [int(n) for n in np.diff(edges)]
 
 
 def courses(

@@ -19,8 +19,8 @@ from fhemb_xr.kernels.inference.random_shifts import RandomShifts
 from fhemb_xr.ops import synonyms
 from fhemb_xr.ops.blockwise.apply import apply_kernel
 from fhemb_xr.ops.blockwise.grid import Block, blocks
-from fhemb_xr.ops.blockwise.overlap import Plan, columns
-from fhemb_xr.ops.blockwise.rechunk import rechunked
+from fhemb_xr.ops.blockwise.overlap import Plan
+from fhemb_xr.ops.blockwise.rechunk import halved, rechunked
 from fhemb_xr.ops.blockwise.reductions import merge_states, unchanged
 from fhemb_xr.ops.checks import require_choice
 from fhemb_xr.ops.encoding.request import STIMULUS, one_stimulus
@@ -35,6 +35,8 @@ CHANNEL = "fhemb_channel"
 """People, then features of a stimulus."""
 _TOGETHER = 4
 """States that are merged at a time."""
+_TARGET = 2**24
+"""Bytes of the series of a block, and of what it gives."""
 
 
 class Null(NamedTuple):
@@ -81,8 +83,8 @@ def forecasts(
         least = n_lags + 1, "max_lag_s"
         shifts = shifts_of(x, name, null.n, null.seed, null.margin_s, *least)
     _require_moments(x.sizes[schema.TIME], design, shifts)
-    if ranked:
-        lines = _ranked(lines)
+    lines = _ranked(lines) if ranked else lines
+    lines = _in_blocks(lines, design)
     dims = (*lines.dims[:-2], f"{dim}_0", f"{dim}_1")
     fields = Fields(**dict.fromkeys(kernel.MEASURES, (n_people, n_people)))
     found = _measured(_states(lines.data, design), design, n_people, fields)
@@ -116,8 +118,18 @@ def _channels(x: xr.DataArray, given: Given, dim: Hashable) -> xr.DataArray:
         sizes |= {STIMULUS: stimulus.sizes[STIMULUS], schema.TIME: lines.sizes[schema.TIME]}
         beside = stimulus.variable.set_dims(sizes).transpose(*sizes)
         people = xr.Variable.concat([people, xr.Variable(names, beside.data)], CHANNEL)
-    each = dict.fromkeys(names[:-2], 1) | {CHANNEL: -1}
-    return rechunked(xr.DataArray(people), each)
+    return xr.DataArray(people)
+
+
+def _in_blocks(lines: xr.DataArray, design: Design) -> xr.DataArray:
+    """All channels of a stretch in each block, and as many series as lie in its chunks."""
+    if not lines.chunks:
+        return lines
+    *lead, channel, time = lines.dims
+    held = lines.chunksizes
+    one = max(lines.sizes[channel] * max(held[time]), design.fields.size)
+    size = halved({d: max(held[d]) for d in lead}, _TARGET // (8 * one))
+    return rechunked(lines, size | {channel: -1})
 
 
 def _beside_strangers(
@@ -175,7 +187,8 @@ def _require_moments(length: int, design: Design, shifts: RandomShifts | None) -
 def _ranked(lines: xr.DataArray) -> xr.DataArray:
     """Normal scores of each series, in the chunks in which it came."""
     budget.check(60 * lines.sizes[schema.TIME], "ranks of one whole series", "take less time")
-    whole = rechunked(lines, {CHANNEL: 1, schema.TIME: -1})
+    each = dict.fromkeys(lines.dims, 1)
+    whole = rechunked(lines, each | {schema.TIME: -1})
     scores = apply_kernel(
         null_kernel.normal_scores, whole, core=[[schema.TIME]], new=[schema.TIME]
     )
@@ -204,18 +217,21 @@ def _states(data: Any, design: Design) -> Any:
 
 
 def _work(parts: list[Any], _: Any, axis: int, block: Block, *, design: Design) -> F64:
-    x, others = columns(parts, axis)
-    state = kernel.state(np.ascontiguousarray(x.T), design)
-    return state.reshape((1,) * (len(others) + 1) + state.shape)
+    x = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=axis)
+    out = np.empty((*x.shape[:-2], 1, 1, design.fields.size))
+    for at in np.ndindex(x.shape[:-2]):
+        out[at] = kernel.state(np.ascontiguousarray(x[at]), design)
+    return out
 
 
 def _measured(states: Any, design: Design, n_people: int, fields: Fields) -> Any:
     """``(..., s) -> (..., 4 n n)``."""
     if not isinstance(states, da.Array):
         return _of_states(states, design, n_people)
+    each = states.rechunk((*(1 for _ in states.shape[:-1]), -1), method="tasks")
     return da.map_blocks(
-        _of_states, states, design, n_people,
-        chunks=(*states.chunks[:-1], (fields.size,)),
+        _of_states, each, design, n_people,
+        chunks=(*each.chunks[:-1], (fields.size,)),
         dtype=np.float64, meta=np.empty((0,) * states.ndim),
     )  # fmt: skip
 

@@ -84,8 +84,8 @@ def granger(
     One pass: lagged covariances are summed in each chunk, which reads the lags before it, and
     merged. With N people, F features of a stimulus and L lags, a pair has
     ``P = (2 + F) (L + 1)`` terms. Memory per task: ``32 N² P²`` bytes (with ``"all"``
-    ``64 ((N + F) (L + 1))²``), 80 MiB, and twice a chunk; tasks: under three per chunk;
-    computes at call: none.
+    ``64 ((N + F) (L + 1))²``), 80 MiB, and twice a chunk of all people or the 16 MiB of it that
+    are in a block; tasks: under three per block; computes at call: none.
     A null holds all series of one session in one task, and its work is that of ``2 n`` passes.
 
     References

@@ -124,6 +124,20 @@ def test_directed__of_other_dimensions_is_each_by_itself():
     xr.testing.assert_allclose(out.sel(session="b", drop=True), alone)
 
 
+def test_granger__of_many_features_has_as_few_tasks_as_chunks():
+    x = xr.concat([series(seed=i) for i in range(9)], "feature").chunk(time=40, subject=1)
+    graphs = [fx.granger(v, MAX_LAG_S).f.__dask_graph__() for v in (x.isel(feature=[0]), x)]
+    passes = [
+        sum(
+            len(layer) for n, layer in g.layers.items() if n.startswith(("fhemb-cut", "merged"))
+        )
+        for g in graphs
+    ]
+    assert passes[0] == passes[1] > 4
+    blockwise = fx.granger(x.chunk(feature=2), MAX_LAG_S)
+    xr.testing.assert_allclose(blockwise, fx.granger(x.compute(), MAX_LAG_S))
+
+
 def test_granger__tells_who_leads_and_what_is_given_takes_away():
     rng = np.random.default_rng(3)
     a, b, c, m = rng.normal(size=(4, 1000))
