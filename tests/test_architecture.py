@@ -27,7 +27,7 @@ FLOORS = {  # what each room may import of this package
     "ops": {"kernels", "nn", "ops"} | BASE,
     "io": {"io", "kernels"} | BASE,
     "plot": {"plot", "ops", "io", "kernels", "diagnostics"} | BASE,
-    "cluster": {"io"} | BASE,
+    "cluster": {"io", "worker_memory"} | BASE,
     "noxi": {"noxi", "ops", "io", "nn"} | BASE,
     "training_runs": {"ops", "io"} | BASE,
     "extension": {"ops", "io"} | BASE,
