@@ -327,13 +327,13 @@ def test_local_cluster__has_no_worker_that_is_paused_for_ever_by_memory_that_is_
 
     def in_pieces():  # what is free lies between what is not
         large, small = [], []
-        for _ in range(100):
+        while resident() < 0.86 * 2**30:
             large.append(np.ones(2**20))
             small.append(np.ones(100))
         return small
 
-    def resident(dask_worker):
-        return dask_worker.monitor.get_process_memory()
+    def resident():
+        return psutil.Process().memory_info().rss
 
     kept = client.submit(in_pieces, workers=[worker], pure=False)
     wait(kept, timeout=60)
