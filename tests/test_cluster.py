@@ -219,6 +219,29 @@ def test_save__by_workers_that_pause_for_ever_says_why(client, tmp_path, monkeyp
     fx.save(x, tmp_path / "x.zarr")
 
 
+def waits_until_paused(block):
+    from distributed import get_worker
+
+    while get_worker().status.name != "paused":
+        time.sleep(0.02)
+    time.sleep(2.0)  # it ends in time, though its worker takes no other task
+    return block
+
+
+def test_save__by_workers_that_pause_with_tasks_of_theirs_says_why(
+    client, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(preflight, "NO_WORKERS_S", 1)
+    x = da.arange(40, chunks=1).map_blocks(waits_until_paused, dtype="i8")
+    threading.Timer(2.0, client.run, (pause_at, 0.001)).start()
+    try:
+        with pytest.raises(ClusterError, match=r"all workers \(2\) paused for 1 s, .* fx.warm"):
+            fx.save(xr.DataArray(x, dims="time", name="x"), tmp_path / "x.zarr")
+    finally:
+        client.run(pause_at, 0.8)
+    fx.save(xr.DataArray(da.arange(4), dims="time", name="x"), tmp_path / "x.zarr")
+
+
 def test_preflight__asks_the_successor_of_a_worker_that_ends_meanwhile(client, tmp_path):
     def end():
         threading.Timer(0.02, os._exit, (3,)).start()

@@ -110,7 +110,7 @@ def test_demo__killed_leaves_no_server_and_no_half_store(tmp_path, stage, wait_s
         try:
             opened(store).load()  # whole, or refused
         except StoreError as refused:
-            assert "ingest" in str(refused)  # noqa: PT017 (either is right)
+            assert "unfinished" in str(refused)  # noqa: PT017 (either is right)
 
 
 @pytest.mark.parametrize("seconds", [30, 71.9, 72, 90])

@@ -44,8 +44,8 @@ def test_signal__of_many_people_shades_all_of_them_at_once():
     (box,) = boxes(figure)
     bottom, top = box[1], box[3]
     values = np.concatenate([c["y_Value"] for c in figure.traverse(lambda e: e, [hv.Curve])])
-    assert bottom < values.min()
-    assert top > values.max() - 3
+    assert bottom < np.nanmin(values)  # rows of one curve, with breaks between them
+    assert top > np.nanmax(values) - 3
 
 
 def test_signal__a_span_of_one_person_is_behind_that_person():

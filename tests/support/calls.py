@@ -36,7 +36,7 @@ ARGUMENTS = {
 OF: dict[str, dict[str, object]] = {
     "isc": {"how": "leave_one_out", "n": None, "seed": None},
     "pairwise": {"max_lag_s": None},
-    "silhouette": {"k": [2, 3], "window_s": None, "step_s": None},
+    "silhouette": {"k": [2, 3], "metric": None, "window_s": None, "step_s": None},
     "surrogates": {"method": "circular", "level": None},
     "shapelets": {"length_s": 0.2, "n_epochs": 2},
     "synchrony": {"n": 3, "level": None},

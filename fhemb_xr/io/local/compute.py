@@ -64,11 +64,7 @@ def compute(work: list[Any], folder: Path | None = None) -> list[Any]:
     except (scheduler.NoWorkerError, scheduler.NoValidWorkerError) as error:
         why = f"there was no worker for the task {_name(error.task)!r}: are workers running?"
         if n := preflight.n_workers(client):
-            why = (
-                f"all workers ({n}) paused before the task {_name(error.task)!r}, as their "
-                "memory is nearly full: give them more, or run fx.warm() once before (else "
-                "each compiles, which takes 300 MiB), and save again with resume=True"
-            )
+            why = _paused(n, f"before the task {_name(error.task)!r}")
     except (
         distributed.client.FutureCancelledError,
         distributed.client.FuturesCancelledError,
@@ -83,7 +79,7 @@ def compute(work: list[Any], folder: Path | None = None) -> list[Any]:
 
 
 def _wait(client: Any, futures: list[Any]) -> None:
-    """Wait for all futures, and check from time to time that workers exist."""
+    """Wait for all futures, and check from time to time that workers exist and work."""
     import distributed
 
     seen = asked = time.monotonic()
@@ -104,10 +100,22 @@ def _wait(client: Any, futures: list[Any]) -> None:
         if now - asked < _HOST_S:
             continue
         asked = now
-        if preflight.n_workers(client):
+        if preflight.n_at_work(client):
             seen = now
-        elif now - seen > preflight.patience_s():
-            raise ClusterError(preflight.none_for(preflight.patience_s()))
+        elif now - seen > (patience := preflight.patience_s()):
+            # the scheduler does not give up tasks that a worker took before it paused
+            n = preflight.n_workers(client)
+            raise ClusterError(
+                _paused(n, f"for {patience:g} s") if n else preflight.none_for(patience)
+            )
+
+
+def _paused(n: int, when: str) -> str:
+    return (
+        f"all workers ({n}) paused {when}, as their memory is nearly full: give them more, or "
+        "run fx.warm() once before (else each compiles, which takes 300 MiB), and save again "
+        "with resume=True"
+    )
 
 
 def _client() -> Any:

@@ -121,6 +121,15 @@ def n_workers(client: Any) -> int:
     return len(_workers(client))
 
 
+def n_at_work(client: Any) -> int:
+    """Number of workers that take tasks, or are at one: those short of memory are paused."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return sum(
+        w["status"] == "running" or w["metrics"].get("task_counts", {}).get("executing", 0) > 0
+        for w in workers
+    )
+
+
 def _workers(client: Any) -> list[str]:
     """Addresses of the workers that the scheduler knows now."""
     return list(client.scheduler_info(n_workers=-1)["workers"])

@@ -79,10 +79,11 @@ def _is_plain(layer: Any) -> bool:
         return False
     if isinstance(layer, Blockwise):
         return True
-    nodes = convert_legacy_graph(dict(layer)).values()
+    # only a store may be no task yet; a layer of many is left at the first that does more
+    nodes = convert_legacy_graph(dict(layer)) if len(layer) == 1 else layer
     return all(
         _is_small(node.value) if isinstance(node, DataNode) else cuts_a_chunk(node)
-        for node in nodes
+        for node in nodes.values()
     )
 
 

@@ -93,6 +93,8 @@ def ecg(seconds, hertz, step=0.8):
 @pytest.mark.parametrize("hertz", [50.0, 51.2, 55.0, 59.9, 60.0, 64.0, 74.9, 75.0, 100.0])
 def test_beats__at_every_rate_that_is_promised(hertz):
     x, beats = ecg(60, hertz)
+    # equal beats without noise have ties, which each kind of processor breaks in its own way
+    x = x + np.random.default_rng(0).normal(0, 0.002, x.size)
     at = x.time.values[fx.beats(x).values]
     late = beats[beats > 2]
     assert np.abs(at[:, None] - late).min(axis=0).max() < 1.01 / hertz
