@@ -80,7 +80,7 @@ class Page:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def until(self, code, seconds=20):
+    def until(self, code, seconds=60):
         """Wait until an expression is true, and return its value."""
         end = time.monotonic() + seconds
         while not (value := self.js(code)):
