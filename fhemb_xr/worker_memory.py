@@ -5,6 +5,7 @@ its limit a worker begins no task any more, and one that has none to end stays s
 """
 
 import ctypes
+import sys
 from functools import partial
 from typing import Any
 
@@ -36,5 +37,5 @@ def give_back_if_short(worker: Any) -> None:
     limit = worker.memory_manager.memory_limit
     if not limit or worker.monitor.get_process_memory() < SHORT * limit:
         return
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # glibc's own
-        trim(0)
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)  # glibc's own

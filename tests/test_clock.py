@@ -89,7 +89,7 @@ UNEVEN = {
     "constant": np.zeros(5),
     "two parts": np.concatenate([EVEN, EVEN]),
 }
-UNEVEN["no date"][3] = np.datetime64("NaT")
+UNEVEN["no date"][3] = np.datetime64("NaT", "ns")
 
 
 @pytest.mark.parametrize("name", UNEVEN)

@@ -210,6 +210,8 @@ def pause_at(fraction, dask_worker):
 def test_save__by_workers_that_pause_for_ever_says_why(client, tmp_path, monkeypatch):
     monkeypatch.setattr(client.cluster.scheduler, "no_workers_timeout", 1)
     client.run(pause_at, 0.001)
+    while any(w["status"] != "paused" for w in client.scheduler_info()["workers"].values()):
+        time.sleep(0.05)
     x = xr.DataArray(da.arange(4, chunks=1), dims="time", name="x")
     try:
         with pytest.raises(ClusterError, match=r"all workers \(2\) paused .* fx.warm\(\)"):

@@ -132,6 +132,8 @@ event.register("numba:compile", _Word())
 
 
 _DECORATING = threading.Lock()
+_kept: set[Any] = set()
+"""Loops of other packages whose code is kept."""
 """Tasks load kernels in several threads, and numba's setting is one for all of them."""
 
 
@@ -147,7 +149,8 @@ def _compiled(function: F, **options: Any) -> F:
             made: F = numba.njit(function, nogil=True, cache=folder is not None, **options)
         finally:
             config.CACHE_DIR = before
-    _compile_constants_once(made)
+    if isinstance(made, CPUDispatcher):  # a plain function where numba is switched off
+        _compile_constants_once(made)
     return made
 
 
@@ -167,7 +170,6 @@ def _compile_constants_once(made: Any) -> None:
     made.get_call_template = of_types
 
 
-@functools.cache
 def keep(package: str) -> None:
     """Keep what a package that is loaded has compiled by numba, as if its loops were ours.
 
@@ -179,13 +181,20 @@ def keep(package: str) -> None:
     if root is None:
         return
     folder = root / f"{package}-{metadata.version(package)}"
-    folder.mkdir(mode=0o700, exist_ok=True)
     modules = [m for n, m in [*sys.modules.items()] if n.partition(".")[0] == package]
-    found = {f for m in modules for f in vars(m).values() if isinstance(f, CPUDispatcher)}
+    loops = {f for m in modules for f in vars(m).values() if isinstance(f, CPUDispatcher)}
+    loops -= _kept
+    if not loops:
+        return
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError:
+        return  # a disk that is full
+    _kept.update(loops)
     with _DECORATING:
         before, config.CACHE_DIR = config.CACHE_DIR, os.fspath(folder)
         try:
-            for dispatcher in found:
+            for dispatcher in loops:
                 if dispatcher.py_func.__module__.partition(".")[0] == package:
                     dispatcher.enable_caching()
         finally:

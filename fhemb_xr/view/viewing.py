@@ -123,9 +123,9 @@ def view(
     Notes
     -----
     Memory: 5.2 bytes for each sample of each feature that is shown, at most 640 MiB; 128 MiB of
-    faces; and what is being read: a piece of a feature, the chunks of six faces. Computes at
-    call: none. Two threads read the pieces from the moment when the object is shown, of arrays
-    of dask by the scheduler that dask has; what is in view comes first.
+    faces; and what is being read: four pieces of features, the chunks of twelve faces. Computes
+    at call: none. Four threads read the pieces from the moment when the object is shown, of
+    arrays of dask by the scheduler that dask has; what is in view comes first.
 
     Examples
     --------

@@ -52,12 +52,20 @@ class _Member:
             return np.array(self._whole()[rows])
         a, b, _ = rows.indices(self.shape[0] if self.shape else 0)
         each = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
-        self._stream.seek(self._first + a * each)  # to seek backwards, zipfile starts again
+        self._go_to(self._first + a * each)
         wanted = max(b - a, 0) * each
         raw = self._stream.read(wanted)
         if len(raw) != wanted:
             raise SourceError(f"{self._name!r} is truncated at row {a + len(raw) // each}")
         return np.frombuffer(raw, self.dtype).reshape(-1, *self.shape[1:])
+
+    def _go_to(self, place: int) -> None:
+        if place < self._stream.tell():
+            self._stream.seek(place)  # zipfile starts again
+        # a seek ahead would start where another member was read last (Python 3.13)
+        while (ahead := place - self._stream.tell()) > 0:
+            if not self._stream.read(min(ahead, 2**20)):
+                return
 
     def _whole(self) -> Any:
         """An array in Fortran order, unpacked into an unnamed temporary file."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fhemb_xr import schema
-from fhemb_xr.dask_internals import sync
+from fhemb_xr.dask_internals import IndexingSupport, sync
 from fhemb_xr.io.packed import regions
 from fhemb_xr.io.packed.packing import MISSING, unpack
 from fhemb_xr.io.packed.regions import Region
@@ -67,6 +67,7 @@ class Temperatures:
     """
 
     dtype = np.dtype(np.float32)
+    support = IndexingSupport.OUTER
 
     def __init__(self, array: Any) -> None:
         self.array = array
@@ -75,15 +76,18 @@ class Temperatures:
         self._time = _time_of(array)
 
     def __getitem__(self, key: Any) -> F32:
-        """Integers and slices.
+        """Integers and slices; lists along one axis or more, each by itself.
 
         Peak memory: 2 bytes per sample of a chunk's stored form, and 6 bytes per sample that
         is asked for; where more than half a chunk is, 2 bytes per sample of the chunks.
         """
         keys = key if isinstance(key, tuple) else (key,)
+        if any(not isinstance(k, int | np.integer | slice | type(Ellipsis)) for k in keys):
+            return unpack(np.asarray(self.array.oindex[keys]))
         spans, rest = regions.covered(keys, self.shape)
         if self._time is None or not self._is_short(spans[self._time]):
-            return unpack(np.asarray(self.array[key]))
+            back = any(isinstance(k, slice) and (k.step or 1) < 0 for k in keys)
+            return unpack(self.array[spans][rest] if back else np.asarray(self.array[key]))
         out = np.empty([s.stop - s.start for s in spans], np.int16)
         chunks = self.array.chunks
         outer = [slice(s.start // c * c, -(-s.stop // c) * c)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from fhemb_xr.dask_internals import IndexingSupport
 from fhemb_xr.io.packed import regions
 from fhemb_xr.io.packed.packing import MISSING, OFFSET_C, SCALE_K
 from fhemb_xr.io.packed.regions import Region
@@ -144,6 +145,7 @@ class Temperatures:
     """
 
     dtype = np.dtype(np.float32)
+    support = IndexingSupport.BASIC
 
     def __init__(self, array: Any) -> None:
         time = axis(array)

@@ -9,7 +9,6 @@ from xarray.backends import BackendArray
 
 from fhemb_xr.dask_internals import (
     ExplicitIndexer,
-    IndexingSupport,
     LazilyIndexedArray,
     explicit_indexing_adapter,
 )
@@ -132,5 +131,5 @@ class _Indexed(BackendArray):
 
     def __getitem__(self, key: ExplicitIndexer) -> Any:
         return explicit_indexing_adapter(
-            key, self.shape, IndexingSupport.BASIC, self.array.__getitem__
+            key, self.shape, self.array.support, self.array.__getitem__
         )

@@ -1,7 +1,7 @@
 """Whole series of many chunks: one task reads them one after another into one array.
 
 dask reads all chunks of a series, which wait until they can be joined: that holds the series
-twice. Under a cluster its exchange between workers keeps buffers of up to 1 GiB beside.
+twice. Only chunks of an open store are read so: what is computed is done once, side by side.
 """
 
 import math
@@ -16,9 +16,12 @@ from dask.base import tokenize
 from fhemb_xr.dask_internals import Task, TaskRef, meta_of
 from fhemb_xr.ops.blockwise.read_fusion import Sources
 
-_LARGE, _WIDE, _MOST = 2**24, 2**26, 2**28
-"""Bytes of a block: those from which it has a task of its own, beyond which it is cut if it can
-be, and of the largest."""
+_LARGE = 2**24
+"""Bytes of a block from which it has a task of its own."""
+_WIDE = 2**26
+"""Bytes of a block from which it is read in parts, if its result is cut too."""
+_MOST = 2**28
+"""Bytes of the largest block."""
 _TIMES = 4
 """How often a chunk is read at most."""
 
@@ -40,13 +43,15 @@ def joined(x: da.Array, chunks: Chunks) -> da.Array | None:
     chunks of both if they are not too large. Memory: a larger block and one chunk of ``x``.
     Tasks: one a larger block, and one a block that is cut out.
     """
+    if not _is_plain(x):
+        return None
     common = tuple(_common(have, want) for have, want in zip(x.chunks, chunks, strict=True))
-    if common == x.chunks or not x.size:
+    if common == x.chunks:
         return None
     blocks = _narrowed(common, chunks, x.dtype)
     if _largest(common, x.dtype) < _LARGE or _largest(blocks, x.dtype) > _MOST:
         return None
-    sources = Sources(x)
+    sources = Sources(x, reading=True)
     if not sources.tasks:
         return None
     name = f"joined-{tokenize(x.name, blocks)}"
@@ -62,6 +67,13 @@ def joined(x: da.Array, chunks: Chunks) -> da.Array | None:
         graph[fused.key] = fused
     out = da.Array(sources.alone(name, graph), name, blocks, meta=meta_of(x))
     return out if blocks == chunks else out.rechunk(chunks, method="tasks")
+
+
+def _is_plain(x: da.Array) -> bool:
+    """Whether chunks are arrays of numbers, of known lengths other than 0."""
+    lengths = [n for sizes in x.chunks for n in sizes]
+    numbers = type(meta_of(x)) is np.ndarray and x.dtype.kind in "biuf"
+    return numbers and x.ndim > 0 and bool(np.greater(lengths, 0).all())  # nan is unknown
 
 
 def _common(have: tuple[int, ...], want: tuple[int, ...]) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from fhemb_xr.dask_internals import (
     Task,
     convert_legacy_graph,
     cuts_a_chunk,
+    slices_read,
 )
 from fhemb_xr.ops.blockwise.rereading import Tasks
 
@@ -29,12 +30,19 @@ class Sources:
     and the chunks then wait in memory. So reading is fused into the task itself. Only chunks
     that are made one by one from an open store are fused; everything else is computed once for
     all tasks that need it.
+
+    Parameters
+    ----------
+    data
+        Array whose chunks are read.
+    reading
+        Nothing but reading is fused, no work on the chunks.
     """
 
-    def __init__(self, data: da.Array) -> None:
+    def __init__(self, data: da.Array, *, reading: bool = False) -> None:
         self.data = data
         layers = data.dask.layers.values()
-        plain = all(_is_plain(layer) for layer in layers)
+        plain = all(_is_plain(layer, reading) for layer in layers)
         whole = {key: task for layer in layers for key, task in layer.items()} if plain else {}
         self.tasks: dict[Any, GraphNode] = convert_legacy_graph(whole)
         self.readers = Counter(key for task in self.tasks.values() for key in task.dependencies)
@@ -73,12 +81,16 @@ class Sources:
         return HighLevelGraph.from_collections(name, Tasks(tasks), [self.data])
 
 
-def _is_plain(layer: Any) -> bool:
-    """Whether a layer works chunk by chunk, cuts chunks, or is an open store."""
+def _is_plain(layer: Any, reading: bool) -> bool:
+    """Whether a layer works chunk by chunk, cuts chunks, or is an open store.
+
+    ``reading``: of the work, only reading and a new order of the axes will do.
+    """
     if layer.annotations:
         return False
     if isinstance(layer, Blockwise):
-        return True
+        turns = layer.task.func is np.transpose
+        return turns or bool(slices_read(layer)) or not reading
     # only a store may be no task yet; a layer of many is left at the first that does more
     nodes = convert_legacy_graph(dict(layer)) if len(layer) == 1 else layer
     return all(

@@ -248,7 +248,7 @@ def test_values__that_are_no_temperature_are_missing_and_said_to_be(tmp_path, he
 @pytest.mark.parametrize(
     ("row", "value", "said"),
     [
-        (3, np.datetime64("NaT"), "'time' in 'a.npz' has no number for frame 3"),
+        (3, np.datetime64("NaT", "ns"), "'time' in 'a.npz' has no number for frame 3"),
         (0, np.datetime64("1970-01-01"), "40 rows in .* is far from all others"),
         (39, np.datetime64("2262-01-01"), "40 rows in .* is far from all others"),
     ],

@@ -60,6 +60,8 @@ def of_brainvision(folder, signals):
 KINDS = [of_wfdb, of_biopac, of_brainvision]
 
 
+# bioread 3.1 sets a dtype as numpy 2.5 does not like it
+@pytest.mark.filterwarnings("ignore:Setting the dtype:DeprecationWarning")
 @pytest.mark.parametrize("write", KINDS)
 def test_record__has_the_values_of_its_writer(tmp_path, signals, write, computes):
     path, labels, units, texts, atol = write(tmp_path, signals)

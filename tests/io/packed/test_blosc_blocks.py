@@ -4,11 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numcodecs import blosc
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.storage import LocalStore
 
 import fhemb_xr as fx
 from fhemb_xr.io import encoding
@@ -62,6 +64,28 @@ def test_any_region__has_the_bits_of_the_whole(data):
         key.append(data.draw(st.one_of(st.just(slice(a, b)), one, st.just(slice(None)))))
     np.testing.assert_array_equal(reader[tuple(key)], whole[tuple(key)])
     assert reader[tuple(key)].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "times", [slice(50, 53), slice(None, None, -1), slice(5, 90, 9), [2, 99]]
+)
+def test_lists_and_steps__read_no_more_than_what_they_name(times, tmp_path, monkeypatch):
+    ds = fx.testing.audience(n_subjects=4, seconds=8, shape=(9, 8))
+    ds.fhemb.save(tmp_path / "don.zarr")
+    direct = fx.open_recording(tmp_path / "don.zarr", chunks=None).heatmap
+    truth = fx.open_recording(tmp_path / "don.zarr").heatmap.compute()
+    where = {"subject": [0, -1], "session": 0, "time": times}
+    xr.testing.assert_equal(direct.isel(where).load(), truth.isel(where))
+    read, real = [], LocalStore.get
+
+    async def get(self, key, *args, **kwargs):
+        read.append(key)
+        return await real(self, key, *args, **kwargs)
+
+    monkeypatch.setattr(LocalStore, "get", get)
+    direct.isel(where).load()
+    people = {key.split("/c/")[1][0] for key in read if "/c/" in key}
+    assert people == {"0", "3"}
 
 
 @pytest.mark.parametrize("shards", [None, (1, 1, 120, 7, 6)])
