@@ -57,7 +57,7 @@ def functions(ds, x, music):
         "encode": lambda: fx.encode(x, music, (0.0, 0.4), 10.0, 3),
         "recurrence": lambda: fx.recurrence(x, feature="feature", radius=12.0, window_s=10),
         "granger": lambda: fx.granger(x, 0.08),
-        "transfer_entropy": lambda: fx.transfer_entropy(x, 0.08),
+        "transfer_entropy": lambda: fx.transfer_entropy(one, 0.08),  # ranks of all would wait
         "wavelet_coherence": lambda: fx.wavelet_coherence(one, **rings),
         "phase_locking": lambda: fx.phase_locking(few, **rings),
         "regions": lambda: fx.regions(ds, ["nose_tip", "forehead"]),

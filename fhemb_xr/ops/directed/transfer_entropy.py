@@ -63,7 +63,10 @@ def transfer_entropy(
     Chance alone gives about ``lags / (2 n_moments)`` nats, which is not taken off: compare with
     a null. Ranks are of the whole series, once for all lags, and equal samples share a rank.
     Cost: that of :func:`fhemb_xr.granger`; the copula reads each series in one task of 60 bytes
-    per sample, and two more tasks per chunk. Computes at call: none.
+    per sample, and two more tasks per chunk. Ranks need whole series, and sums need all people
+    of a moment: ranks of many features wait for each other, in memory or on the disk of the
+    workers. If they are many GB, analyse one feature after another, ``x.isel(feature=i)``.
+    Computes at call: none.
 
     References
     ----------
