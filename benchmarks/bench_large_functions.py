@@ -55,7 +55,7 @@ def functions(ds, x, music):
         "shared_response": lambda: fx.shared_response(x, 5, n_iter=3, seed=0),
         "states": lambda: fx.states(x.isel(feature=slice(20)), 10, n_iter=2),  # holds a person
         "encode": lambda: fx.encode(x, music, (0.0, 0.4), 10.0, 3),
-        "recurrence": lambda: fx.recurrence(x, feature="feature", radius=12.0, window_s=10),
+        "recurrence": lambda: fx.recurrence(few, feature="feature", radius=3.0, window_s=10),
         "granger": lambda: fx.granger(x, 0.08),
         "transfer_entropy": lambda: fx.transfer_entropy(one, 0.08),  # ranks of all would wait
         "wavelet_coherence": lambda: fx.wavelet_coherence(one, **rings),
