@@ -1,7 +1,7 @@
 """Workers that give freed memory back before Dask pauses them.
 
 glibc keeps what arrays let go, for the next ones. Dask sees only what a process has: at 80 % of
-its limit a worker begins no task any more, and one that has none to end stays so for ever.
+its limit a worker begins no other task, and one without a task to finish stays paused for ever.
 """
 
 import ctypes

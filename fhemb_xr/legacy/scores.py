@@ -126,7 +126,7 @@ calc_dm_accuracy = calc_and_save_pr_accuracy
 
 
 def calc_dtw_accuracy(*samples: Any, dtw_type: str = "fastdtw", **options: Any) -> Path:
-    """:func:`calc_and_save_pr_accuracy`, by the oldest name of it and of the alignment."""
+    """:func:`calc_and_save_pr_accuracy` by its oldest name; ``dtw_type`` is the alignment."""
     return calc_and_save_pr_accuracy(*samples, **{"alignment_type": dtw_type, **options})
 
 

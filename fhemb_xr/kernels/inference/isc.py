@@ -194,7 +194,7 @@ def _null(
     null[:, shifts.observed] = r  # the same value, without the rounding of the transform
     p = p_values.p_value(r, null, tail=tail, exact=True)
     ends = p_values.band(null, alpha=alpha)
-    if own is not None and 0 <= own < x.shape[0]:  # nobody is tested against the same person
+    if own is not None and 0 <= own < x.shape[0]:  # nobody is compared with themselves
         null[own], p[own], ends[own] = np.nan, np.nan, np.nan
     score = p_values.score(null, tail)
     return [r, p, ends[:, 0], ends[:, 1]], np.fmax.reduce(score, axis=0, initial=-np.inf)

@@ -1,9 +1,9 @@
 """States in one order, fitted to several people at once: a hidden Markov model of events.
 
 Each state has a pattern of the features. Everybody passes through all states in the same
-order, at other moments. A moment is the likelier in a state, the more its pattern correlates
-with the state's. By turns, patterns are the means of the moments in each state, and the
-probabilities of the moments follow from the patterns; a variance falls from round to round.
+order, at their own moments. A moment is the likelier in a state, the more its pattern
+correlates with the state's. By turns, patterns are the means of the moments in each state, and
+the probabilities of the moments follow from the patterns; a variance falls from round to round.
 
 With N people and D features, ``z`` is a person's series, each feature with mean 0 and variance
 1 over time, and ``u`` the same with mean 0 and length 1 over the features of each moment.
@@ -122,26 +122,31 @@ def probabilities(of_moments: F64) -> tuple[F64, float]:
 def sums(x: Floats, state: F64, model: Chain) -> F64:
     """One round over some people: ``(n, t, d), (s) -> (q)``.
 
-    Memory: 16 bytes per number of one person, and 24 per state and moment.
+    Memory: 16 bytes per number of one person, 24 per state and moment, and 4 per moment.
     """
-    fields, out = model.sums, np.zeros(model.sums.size)
+    out = np.zeros(model.sums.size)
     if state[model.state["ended"]]:
         return out
     pattern = model.state.part(state, "next")
     variance = variance_of(int(state[model.state["round"]]))
     for person in x:
-        z, there = scaled(person, model.zscore)
-        if not there.any():
-            continue
-        found, likelihood = probabilities(evidence(directions(z), there, pattern, variance))
-        weights = np.where(there[:, None], found, 0.0)
-        total = weights.sum(axis=0)
-        held = total > 0
-        fields.part(out, "pattern")[held] += (weights.T @ z)[held] / total[held, None]
-        fields.part(out, "held")[:] += held
-        out[fields["likelihood"]] += likelihood
-        out[fields["people"]] += 1
+        _add_person(out, person, pattern, variance, model)
     return out
+
+
+def _add_person(out: F64, x: Floats, pattern: F64, variance: float, model: Chain) -> None:
+    """Add a person's sums; what they need is let go before the next person's turn."""
+    z, there = scaled(x, model.zscore)
+    if not there.any():
+        return
+    found, likelihood = probabilities(evidence(directions(z), there, pattern, variance))
+    fields, weights = model.sums, np.where(there[:, None], found, 0.0)
+    total = weights.sum(axis=0)
+    held = total > 0
+    fields.part(out, "pattern")[held] += (weights.T @ z)[held] / total[held, None]
+    fields.part(out, "held")[:] += held
+    out[fields["likelihood"]] += likelihood
+    out[fields["people"]] += 1
 
 
 def advance(state: F64, found: F64, model: Chain) -> F64:

@@ -135,7 +135,7 @@ def finish(state: F64, model: Clusters) -> F64:
 
 
 def labels(person: Floats, pattern: F64, model: Clusters) -> F64:
-    """The state of each moment of one person, NaN where none is seen: ``(t, d) -> (t)``."""
+    """The state of each moment of one person, NaN where one is missing: ``(t, d) -> (t)``."""
     z, there = scaled(person, model.zscore)
     out = np.full(len(z), np.nan)
     if np.isfinite(pattern).any() and there.any():

@@ -41,9 +41,9 @@ def joined(x: da.Array, chunks: Chunks) -> da.Array | None:
 
     Blocks that cut the chunks of ``x`` as well are cut out of larger ones, which are whole
     chunks of both if they are not too large. Memory: a larger block and one chunk of ``x``.
-    Tasks: one a larger block, and one a block that is cut out.
+    Tasks: one per larger block, and one per block that is cut out of it.
     """
-    if not _is_plain(x):
+    if not _is_of_numbers(x):
         return None
     common = tuple(_common(have, want) for have, want in zip(x.chunks, chunks, strict=True))
     if common == x.chunks:
@@ -63,13 +63,13 @@ def joined(x: da.Array, chunks: Chunks) -> da.Array | None:
         *before, last = _filling(x, (name, *at), shape, own)
         fused = sources.inlined(last, *before)
         if fused is last:
-            return None  # chunks are needed elsewhere too, or would be made here one by one
+            return None  # a chunk is needed elsewhere too
         graph[fused.key] = fused
     out = da.Array(sources.alone(name, graph), name, blocks, meta=meta_of(x))
     return out if blocks == chunks else out.rechunk(chunks, method="tasks")
 
 
-def _is_plain(x: da.Array) -> bool:
+def _is_of_numbers(x: da.Array) -> bool:
     """Whether chunks are arrays of numbers, of known lengths other than 0."""
     lengths = [n for sizes in x.chunks for n in sizes]
     numbers = type(meta_of(x)) is np.ndarray and x.dtype.kind in "biuf"

@@ -15,15 +15,14 @@ from fhemb_xr.typing import F64
 
 def _distance(x: xr.DataArray, metric: str = "dtw") -> xr.DataArray:
     """Distances of a relation; series are compared, by warping where nothing else is said."""
-    if any(str(name).endswith("_0") for name in x.dims):
-        if metric != "dtw":
-            raise ValueError(
-                f"a relation has its metric, found metric={metric!r} beside {x.dims}: leave it "
-                "out, or give the series"
-            )
-        return as_distance(x)
-    d = pairwise(x, metric)
-    return d if metric == "dtw" else as_distance(d)
+    if not any(str(name).endswith("_0") for name in x.dims):
+        return as_distance(pairwise(x, metric))
+    if metric != "dtw":
+        raise ValueError(
+            f"a relation has its metric, found metric={metric!r} beside {x.dims}: leave it "
+            "out, or give the series"
+        )
+    return as_distance(x)
 
 
 def _order(d: xr.DataArray) -> tuple[int, ...]:

@@ -62,8 +62,8 @@ def components(
         time. ``"sobi"``: sources whose autocorrelations differ, Gaussian or not, told by
         covariances at several lags. ``"own"``: any function, see ``own``.
     fit
-        ``"pooled"``: all people have the same patterns. ``"subject"``: everybody has others,
-        and the components of two people have nothing to do with each other.
+        ``"pooled"``: all people have the same patterns. ``"subject"``: each person has
+        their own, and the components of two people have nothing to do with each other.
     contrast
         Of FastICA: ``"logcosh"``, ``"exp"`` (robust) or ``"cube"`` (kurtosis).
     n_iter, tol

@@ -24,7 +24,7 @@ def on_face(patterns: xr.DataArray, basis: xr.Dataset, feature: Hashable) -> xr.
     Raises
     ------
     SchemaError
-        If it is not a basis, the features are not scores of it, or every person has another
+        If it is not a basis, the features are not scores of it, or each person has their own
         basis and the patterns are those of all.
     """
     (components,) = bases.parts(basis, ("components",))

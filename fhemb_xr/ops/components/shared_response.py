@@ -38,7 +38,7 @@ def shared_response(
     margin_s: float | None = None,
     seed: int = 0,
 ) -> xr.Dataset:
-    """Shared response: a few courses that people share, each person in other features.
+    """Shared response: a few courses that people share, each in their own features.
 
     Every person has weights of their own, orthonormal, so that the courses of all people are as
     alike as they can be: two people may show the same course in different features. (With
@@ -118,7 +118,7 @@ def shared_response(
     --------
     >>> import numpy as np, xarray as xr, fhemb_xr as fx
     >>> rng = np.random.default_rng(0)
-    >>> own = np.linalg.qr(rng.normal(size=(6, 8, 1)))[0]  # each shows it in other features
+    >>> own = np.linalg.qr(rng.normal(size=(6, 8, 1)))[0]  # each shows it in their own features
     >>> course = 4 * rng.normal(size=(500, 1))
     >>> values = course @ own.transpose(0, 2, 1) + rng.normal(size=(6, 500, 8))
     >>> x = xr.DataArray(values, dims=("subject", "time", "feature"))

@@ -220,7 +220,7 @@ def _warn(
 
 
 def _named(out: xr.Dataset, x: xr.DataArray, dim: Hashable, how: str) -> xr.Dataset:
-    """The labels of the people, and of one person each whatever else is known."""
+    """The labels of the people; where a value is of one person, their other coordinates too."""
     names: dict[Hashable, Any] = {}
     if dim in x.indexes:
         names = dict.fromkeys(people_dims(dim, how), x[dim].values)

@@ -67,7 +67,7 @@ class Faces:
     def read(self, people: Sequence[Any], session: Any, k: int) -> None:
         """Have the piece of a frame of those who are there, also of what another thread reads.
 
-        Of dask a few in one request: two thirds of the time of one after the other.
+        Several people of a dask array are one request, which is faster than one by one.
         """
         # an embedding may lack the session
         is_there = session in self.sessions or len(self.sessions) == 1

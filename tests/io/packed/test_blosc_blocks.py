@@ -117,6 +117,21 @@ def test_other_codecs__are_read_by_zarr_where_they_must(codecs):
     np.testing.assert_array_equal(found, whole[1, 0, 50:53])
 
 
+def test_blocks__may_lie_in_any_order():
+    """Threads of Blosc write them as they come."""
+    data = np.random.default_rng(0).integers(0, 50, 4000).astype("<i2")
+    whole = blosc.compress(data, b"zstd", 5, blosc.BITSHUFFLE, 1024)
+    n = -(-data.nbytes // 1024)
+    begins = np.frombuffer(whole, "<i4", n, 16)
+    blocks = np.split(np.frombuffer(whole, "u1"), begins)[1:]
+    turned = np.empty(n, "<i4")
+    turned[::-1] = 16 + 4 * n + np.cumsum([0, *map(len, blocks[:0:-1])])
+    made = whole[:16] + turned.tobytes() + b"".join(b.tobytes() for b in reversed(blocks))
+    assert blosc.decompress(made) == data.tobytes()
+    for start, stop in ((0, 10), (1500, 4000), (7000, 8000)):
+        assert blosc_blocks.part(made, start, stop) == data.tobytes()[start:stop]
+
+
 def test_damage__is_an_error_and_absence_is_missing():
     store = {}
     array = made(store=store)

@@ -77,7 +77,7 @@ def test_joined__is_one_task_a_block_of_what_was_cut_too(cut):
     want = ((1, 1, 1), (x.shape[1],), (x.shape[2],))
     out = joined(x, want)
     tasks = [k for k in out.dask if str(k[0]).startswith("joined")]
-    assert len(tasks) == len(out.__dask_graph__().layers[out.name]) == 3
+    assert len(tasks) == len(out.dask) == 3
     np.testing.assert_array_equal(out.compute(), CUTS[cut](VALUES))
     later = again(out, da.ones(3, chunks=1).sum())
     np.testing.assert_array_equal(later.compute(), out.compute())
@@ -121,6 +121,7 @@ def test_joined__is_left_to_dask_if_small_too_large_or_of_what_is_needed_elsewhe
     assert joined(x + 1, want) is None  # work is done once, side by side
     assert joined(x[:, x[0, :, 0] > 0], want) is None  # of unknown length
     assert joined(x.rechunk(((1, 1, 1), (0, 12, 12), (5,))), want) is None
+    assert joined(x[:, [0, 1, 2, 3] * 2], ((3,), (4, 4), (5,))) is None  # a chunk in two blocks
     assert joined(x.map_blocks(np.ma.masked_invalid, dtype="f4"), want) is None
     assert joined(x.astype("U8"), want) is None
     monkeypatch.setattr(joining, "_MOST", 24 * 5 * 4 - 1)

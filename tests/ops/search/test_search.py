@@ -166,11 +166,8 @@ class Pick(TransformerMixin, BaseEstimator):
 @pytest.mark.parametrize("score", ["accuracy", "auc"])
 def test_search__equals_nested_grid_search_of_scikit_learn(score):
     table = world(np.random.default_rng(3), people=8, specs=3, columns=2, effect=1.2)
-    how = {
-        "n_splits": 2,
-        "n_inner": 3,
-        "n_permutations": 0,
-    }  # of 2 and 2 parts, each is the rest
+    # with two inner parts, exchanged ones would score the same
+    how = {"n_splits": 2, "n_inner": 3, "n_permutations": 0}
     out = fx.search(table, score=score, seed=5, **how).compute()
     x = table.value.values.reshape(8, 8, -1)
     x = (x - x.mean(axis=1, keepdims=True)).reshape(64, -1)

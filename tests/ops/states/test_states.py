@@ -1,6 +1,7 @@
 """States against enumeration, against the published rounds in numpy, and against BrainIAK."""
 
 import itertools
+import tracemalloc
 
 import dask
 import numpy as np
@@ -257,3 +258,18 @@ def test_states__refuse_a_person_beyond_the_budget():
     x = xr.DataArray(np.zeros((2, 300, 40), "f4"), dims=("subject", "time", "feature"))
     with fx.set_options(budget="256 KiB"), pytest.raises(BudgetError, match="coarsen"):
         fx.states(x.assign_attrs(sampling_rate=25.0), 4)
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_round__takes_the_memory_that_is_stated(gaps):
+    model = events.Chain(k=5, n_features=40, n_iter=3, zscore=True)
+    x = np.random.default_rng(0).normal(size=(2, 20_000, 40)).astype("f4")
+    if gaps:
+        x[:, ::9] = np.nan
+    state = events.begin(model)
+    state = events.advance(state, events.sums(x[:, :90], state, model), model)  # and compiles
+    tracemalloc.start()
+    events.sums(x, state, model)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 * x[0].size + (24 * model.k + 4) * x.shape[1] + 2**16
